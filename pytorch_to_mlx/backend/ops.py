@@ -1,0 +1,121 @@
+"""The one place that picks a native kernel or the MLX op. Features are last everywhere; weights as mlx.nn stores them."""
+
+import math
+
+import mlx.core as mx
+
+
+def snake(x: mx.array, alpha: mx.array) -> mx.array:
+    """x + sin²(alpha x) / alpha.
+
+    Shapes: x [..., D], alpha [D] -> [..., D].
+    Source: Ziyin et al. 2020, "Neural Networks Fail to Learn Periodic Functions", eq. 3.
+    """
+    return x + mx.square(mx.sin(alpha * x)) / alpha
+
+
+def gelu(x: mx.array) -> mx.array:
+    """Exact GELU, x Φ(x). Source: Hendrycks & Gimpel 2016, section 2."""
+    return x * (1 + mx.erf(x * math.sqrt(0.5))) * 0.5
+
+
+def gelu_tanh(x: mx.array) -> mx.array:
+    """The tanh approximation of GELU (`gelu_new`). Source: Hendrycks & Gimpel 2016, section 2."""
+    return 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def silu(x: mx.array) -> mx.array:
+    """x · sigmoid(x)."""
+    return x * mx.sigmoid(x)
+
+
+def leaky_relu(x: mx.array, negative_slope: float = 0.01) -> mx.array:
+    """max(x, negative_slope · x), for 0 <= negative_slope <= 1."""
+    return mx.maximum(x, negative_slope * x)
+
+
+def softmax(x: mx.array, axis: int = -1) -> mx.array:
+    return mx.softmax(x, axis=axis)
+
+
+def attention(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: mx.array | str | None = None) -> mx.array:
+    """Scaled dot-product attention.
+
+    Shapes: q [B, H, L, D], k and v [B, Hkv, S, D] with H a multiple of Hkv -> [B, H, L, D].
+    mask: None, "causal", or an array that broadcasts to [B, H, L, S]: boolean (True attends) or additive.
+    Source: Vaswani et al. 2017, eq. 1.
+    """
+    return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
+
+
+def layer_norm(x: mx.array, weight: mx.array | None, bias: mx.array | None, eps: float) -> mx.array:
+    """Normalise the last axis. Shapes: x [..., D], weight and bias [D]. Source: Ba et al. 2016, eq. 3."""
+    return mx.fast.layer_norm(x, weight, bias, eps)
+
+
+def rms_norm(x: mx.array, weight: mx.array | None, eps: float) -> mx.array:
+    """Shapes: x [..., D], weight [D]. Source: Zhang & Sennrich 2019, eq. 4."""
+    return mx.fast.rms_norm(x, weight, eps)
+
+
+def instance_norm(x: mx.array, eps: float, weight: mx.array | None = None, bias: mx.array | None = None) -> mx.array:
+    """Normalise each channel over the time axis, then scale and shift: y = weight · x̂ + bias.
+
+    Shapes: x [B, L, D], weight and bias [D] or [B, 1, D] (AdaIN) -> [B, L, D].
+    Source: Ulyanov et al. 2016; Huang & Belongie 2017, eq. 8.
+    """
+    mean = mx.mean(x, axis=-2, keepdims=True)
+    centred = x - mean
+    y = centred * mx.rsqrt(mx.mean(mx.square(centred), axis=-2, keepdims=True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def linear(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.array:
+    """Shapes: x [..., D_in], weight [D_out, D_in], bias [D_out] -> [..., D_out]."""
+    return x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
+
+
+def conv1d(
+    x: mx.array,
+    weight: mx.array,
+    bias: mx.array | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
+) -> mx.array:
+    """Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups], bias [D_out] -> [B, L_out, D_out]."""
+    y = mx.conv1d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return y if bias is None else y + bias
+
+
+def conv_transpose1d(
+    x: mx.array,
+    weight: mx.array,
+    bias: mx.array | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    groups: int = 1,
+) -> mx.array:
+    """Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups] -> [B, (L-1)·stride - 2·padding + K + output_padding, D_out]."""
+    y = mx.conv_transpose1d(x, weight, stride=stride, padding=padding, output_padding=output_padding, groups=groups)
+    return y if bias is None else y + bias
+
+
+def conv2d(
+    x: mx.array,
+    weight: mx.array,
+    bias: mx.array | None = None,
+    *,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] = 0,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+) -> mx.array:
+    """Shapes: x [B, H, W, C_in], weight [C_out, KH, KW, C_in / groups], bias [C_out] -> [B, H_out, W_out, C_out]."""
+    y = mx.conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return y if bias is None else y + bias

@@ -1,0 +1,60 @@
+"""What models can do: one result dataclass for each task."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word with its time in seconds from the start of the audio, and its probability where one is known."""
+
+    text: str
+    start_s: float
+    end_s: float
+    probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Synthesized speech. audio: float32 NumPy array [L] in samples, nominally in [-1, 1]."""
+
+    audio: Any
+    sample_rate: int
+    text: str = ""
+    phonemes: str = ""
+    words: tuple[Word, ...] = ()
+    start_s: float = 0.0
+    processing_s: float = 0.0
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.audio) / self.sample_rate
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of work per second of audio; smaller is faster."""
+        return self.processing_s / self.duration_s if len(self.audio) else 0.0
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of transcribed speech; times in seconds."""
+
+    text: str
+    start_s: float
+    end_s: float
+    tokens: tuple[int, ...] = ()
+    words: tuple[Word, ...] = ()
+    avg_logprob: float = 0.0
+    no_speech_prob: float = 0.0
+    temperature: float = 0.0
+    compression_ratio: float = 0.0
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """Recognised speech."""
+
+    text: str
+    language: str
+    segments: tuple[Segment, ...] = field(default=())

@@ -1,0 +1,17 @@
+"""Every test: seeded, no TF32, one torch thread, warnings are errors (pyproject)."""
+
+import os
+
+os.environ.setdefault("MLX_ENABLE_TF32", "0")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    import mlx.core as mx
+    import numpy as np
+
+    np.random.seed(0)
+    mx.random.seed(0)

@@ -1,0 +1,142 @@
+"""The house rules that a program can check: who imports whom, folder shape, file sizes, banned words."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "pytorch_to_mlx"
+FILES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
+
+LEVELS = {
+    **dict.fromkeys(["errors", "taps", "tasks", "card", "backend"], 0),
+    **dict.fromkeys(["checkpoint", "weights", "audio", "text"], 1),
+    "nn": 2,
+    **dict.fromkeys(["generate", "heads"], 3),
+    "models": 4,
+    **dict.fromkeys(["registry", "codegen"], 5),
+    **dict.fromkeys(["convert", "analyze", "validate", "bench"], 6),
+    **dict.fromkeys(["cli", "__main__", "__init__"], 7),
+}
+# `__init__` only loads names lazily, and puts the BLAS in place; level 1 rooms may use each other downwards only.
+INSIDE_LEVEL_1 = {("weights", "checkpoint")}
+INSIDE_LEVEL_6 = {("convert", "analyze"), ("bench", "validate")}
+TORCH_ROOMS = {"validate", "codegen"}
+MODEL_FILES = {"__init__.py", "card.py", "config.py", "weights.py", "pipeline.py"}
+
+
+def room(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def imports(path: Path):
+    """Every imported module of a file as an absolute dotted name, lazy imports included."""
+    package = ["pytorch_to_mlx", *path.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, node.module] if node.module else base)
+            if module == "pytorch_to_mlx" or node.module is None:
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+            else:
+                yield module
+
+
+def test_imports_go_down_only():
+    wrong = []
+    for path in FILES:
+        here = room(path)
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] != "pytorch_to_mlx" or len(parts) == 1:
+                continue
+            there = parts[1]
+            if there == here or here == "__init__" or there == "__version__":
+                continue
+            if (here, there) in INSIDE_LEVEL_1 | INSIDE_LEVEL_6:
+                continue
+            if LEVELS[there] >= LEVELS[here]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_model_imports_another():
+    wrong = []
+    for path in FILES:
+        parts = path.relative_to(PACKAGE).parts
+        if parts[0] != "models" or len(parts) < 3:
+            continue
+        used = set(re.findall(r"uses=\(([^)]*)\)", (PACKAGE / "models" / parts[1] / "card.py").read_text()))
+        for name in imports(path):
+            other = name.split(".")
+            if other[:2] == ["pytorch_to_mlx", "models"] and len(other) > 2 and other[2] != parts[1]:
+                if not any(f'"{other[2]}"' in declared for declared in used):
+                    wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_torch_only_where_it_may_be():
+    wrong = []
+    for path in FILES:
+        if room(path) in TORCH_ROOMS or path.name == "reference.py":
+            continue
+        wrong += [str(path.relative_to(ROOT)) for name in imports(path) if name.split(".")[0] == "torch"]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_general_rooms_know_no_model():
+    """convert, analyze, validate, bench and cli reach models through the registry."""
+    wrong = []
+    for path in FILES:
+        if LEVELS[room(path)] >= 5 and room(path) != "registry":
+            wrong += [f"{path}: {n}" for n in imports(path) if n.startswith("pytorch_to_mlx.models")]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_file_is_short(path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    limit = 200 if room(path) == "nn" else 500
+    assert lines <= limit, f"{lines} lines"
+
+
+def test_model_folders_have_their_files():
+    for folder in sorted(p.parent for p in (PACKAGE / "models").glob("*/card.py")):
+        missing = MODEL_FILES - {p.name for p in folder.iterdir()}
+        assert not missing, f"{folder.name} lacks {sorted(missing)}"
+        assert (ROOT / "tests" / "models" / f"test_{folder.name}.py").exists(), f"no test for {folder.name}"
+
+
+def test_banned_words():
+    wrong = []
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        where = path.relative_to(ROOT)
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ExceptHandler):
+                caught = getattr(node.type, "id", None)
+                if node.type is None or caught in {"Exception", "BaseException"}:
+                    wrong.append(f"{where}:{node.lineno} catches everything")
+            if isinstance(node, ast.Call):
+                function = node.func
+                name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+                if name == "print" and room(path) != "cli":
+                    wrong.append(f"{where}:{node.lineno} prints outside cli/")
+                if name in {"eval", "exec"} and isinstance(function, ast.Name):
+                    wrong.append(f"{where}:{node.lineno} runs text as code")
+                for keyword in node.keywords:
+                    value = getattr(keyword.value, "value", None)
+                    if keyword.arg in {"strict", "weights_only"} and value is False and room(path) != "codegen":
+                        wrong.append(f"{where}:{node.lineno} {keyword.arg}=False")
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                if node.value.id == "pickle" and node.attr in {"load", "loads", "Unpickler"}:
+                    wrong.append(f"{where}:{node.lineno} unpickles")
+        if re.search(r"\bTODO\b(?!\(#\d+\))", text):
+            wrong.append(f"{where} has a TODO without an issue number")
+    assert not wrong, "\n".join(wrong)
