@@ -1,6 +1,8 @@
 """Find model folders; a name or a config.json gives its card. Only the folder that is asked for is imported."""
 
 import importlib
+import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -41,6 +43,35 @@ def card_for_config(config: dict[str, Any], *, where: str) -> ModelCard:
             return candidate
     known = ", ".join(sorted(t for c in cards() for t in c.model_types))
     raise FormatError(f"model_type {model_type!r} is not supported", where=where, fix=f"supported: {known}")
+
+
+def recognise(path: Path) -> ModelCard:
+    """The card of a checkpoint on disk: by the `model_type` of its config.json, else by its tensors' names."""
+    from .checkpoint import open_checkpoint
+
+    with open_checkpoint(path) as checkpoint:
+        config = checkpoint.config or {}
+        if any(config.get("model_type") in candidate.model_types for candidate in cards()):
+            return card_for_config(config, where=str(path))
+        return card_for_names(checkpoint.names(), where=str(path))
+
+
+def card_for_names(tensors: Iterable[str], *, where: str) -> ModelCard:
+    """The card one of whose fingerprints is wholly among the tensors' names."""
+    tensors = list(tensors)
+    for candidate in cards():
+        if any(all(_matches(pattern, tensors) for pattern in group) for group in candidate.fingerprint):
+            return candidate
+    raise FormatError(
+        "this checkpoint belongs to no supported family", where=where, fix=f"families: {', '.join(names())}"
+    )
+
+
+def _matches(pattern: str, tensors: list[str]) -> bool:
+    """True if a pattern of `weights.rules` (`{}` a number, `*` one name part, `**` several) matches a name."""
+    parts = {r"\{\}": r"\d+", r"\*\*": ".+", r"\*": r"[^.]+"}
+    expression = re.sub(r"\\\{\\\}|\\\*\\\*|\\\*", lambda m: parts[m[0]], re.escape(pattern))
+    return any(re.fullmatch(expression, name) for name in tensors)
 
 
 def load(path: str | Path, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The one place that picks a native kernel or the MLX op. Features are last everywhere; weights as mlx.nn stores them."""
+"""The one place that picks a native kernel or the MLX op. Features are last; weights as mlx.nn stores them."""
 
 import math
 
@@ -101,7 +101,10 @@ def conv_transpose1d(
     output_padding: int = 0,
     groups: int = 1,
 ) -> mx.array:
-    """Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups] -> [B, (L-1)·stride - 2·padding + K + output_padding, D_out]."""
+    """Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups] -> [B, L_out, D_out].
+
+    L_out = (L - 1) · stride - 2 · padding + K + output_padding.
+    """
     y = mx.conv_transpose1d(x, weight, stride=stride, padding=padding, output_padding=output_padding, groups=groups)
     return y if bias is None else y + bias
 

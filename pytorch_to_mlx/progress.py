@@ -1,0 +1,39 @@
+"""How long work tells what it is doing. Silent unless somebody listens; the command line shows it on stderr."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Listener(Protocol):
+    def note(self, text: str) -> None: ...
+    def track(self, items: Iterable[T], what: str, total: int | None) -> Iterator[T]: ...
+
+
+_listener: ContextVar[Listener | None] = ContextVar("progress", default=None)
+
+
+def note(text: str) -> None:
+    """Say in one line what happens next, such as `note("reading kokoro-v1_0.pth")`."""
+    listener = _listener.get()
+    if listener is not None:
+        listener.note(text)
+
+
+def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """Iterate over `items` while a progress bar called `what` shows how far it is."""
+    listener = _listener.get()
+    yield from items if listener is None else listener.track(items, what, total)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Send the progress of everything inside the block to `listener`."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)

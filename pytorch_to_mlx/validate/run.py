@@ -1,0 +1,99 @@
+"""Run both sides of a family's reference on its cases and compare them tap by tap."""
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from .. import registry
+from ..card import Tap
+from ..errors import FormatError, MissingExtraError, UsageError
+from ..progress import note
+from .compare import TapResult, compare
+from .contract import Reference
+from .report import CaseResult, Report
+
+
+def validate(
+    source: str | Path,
+    *,
+    family: str | None = None,
+    mlx_path: str | Path | None = None,
+    cases: Sequence[str] | None = None,
+) -> Report:
+    """Compare our model with the PyTorch original on the same weights and the same inputs.
+
+    source: checkpoint of the original (file, folder, hub id, `packaged:NAME`). mlx_path: a converted folder to
+    validate instead of converting `source` in memory. cases: names of the cases to run; all by default.
+    """
+    from ..checkpoint import resolve
+
+    if find_spec("torch") is None:
+        raise MissingExtraError("torch", "validate", needed_for="comparing with PyTorch")
+    path = resolve(source)
+    card = registry.card(family) if family else registry.recognise(path)
+    reference = open_reference(card.name, path, None if mlx_path is None else Path(mlx_path))
+    return run(reference, card.taps, family=card.name, source=str(source), cases=cases)
+
+
+def open_reference(family: str, source: Path, mlx_path: Path | None) -> Reference:
+    """The family's reference on `source`, both sides built."""
+    note(f"opening {source} in PyTorch and in MLX")
+    return registry.part(family, "reference").Reference.open(source, mlx_path)
+
+
+def run(
+    reference: Reference,
+    taps: Sequence[Tap],
+    *,
+    family: str,
+    source: str,
+    cases: Sequence[str] | None = None,
+) -> Report:
+    """Run the cases of an open reference. Every tap of the card must be met in at least one of them."""
+    known = {case.name: case for case in reference.cases()}
+    if unknown := [name for name in cases or () if name not in known]:
+        raise UsageError(f"no case is called '{unknown[0]}'", fix=f"cases: {', '.join(known)}")
+    results = []
+    for number, name in enumerate(chosen := list(cases or known), 1):
+        note(f"case {number} of {len(chosen)}: {name}")
+        case = known[name]
+        torch32 = reference.torch(case, "float32")
+        torch64 = reference.torch(case, "float64")
+        results.append(CaseResult(name, compare_taps(taps, reference.mlx(case), torch32, torch64)))
+    met = {tap.name for result in results for tap in result.taps}
+    problems = [f"no case reaches the tap '{tap.name}'" for tap in taps if tap.name not in met] if not cases else []
+    return Report(family, source, tuple(results), tuple(problems), versions())
+
+
+def compare_taps(
+    taps: Sequence[Tap],
+    ours: dict[str, np.ndarray],
+    torch32: dict[str, np.ndarray],
+    torch64: dict[str, np.ndarray] | None = None,
+) -> tuple[TapResult, ...]:
+    """Compare all taps that one case meets, in the card's order."""
+    declared = {tap.name: tap for tap in taps}
+    if ours.keys() != torch32.keys():
+        only = sorted(ours.keys() ^ torch32.keys())
+        raise FormatError(f"the two sides record different taps: {', '.join(only)} on one side only")
+    if undeclared := sorted(ours.keys() - declared.keys()):
+        raise FormatError(f"taps that the card does not declare: {', '.join(undeclared)}")
+    wide = torch64 or {}
+    return tuple(
+        compare(tap, ours[name], torch32[name], wide.get(name)) for name, tap in declared.items() if name in ours
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions that a comparison depends on."""
+    found = {"python": platform.python_version()}
+    for package in ("pytorch-to-mlx", "pytorch-to-mlx-cpu", "mlx", "torch", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
