@@ -7,6 +7,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 
+import pytorch_to_mlx.backend  # noqa: F401  the fast BLAS, before any test module imports mlx.core
+
 
 @pytest.fixture(autouse=True)
 def seeded():

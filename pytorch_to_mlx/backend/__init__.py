@@ -1,1 +1,25 @@
-"""The machine: BLAS under MLX, devices, threads, dtype policy. Importing this puts a fast BLAS under MLX on Linux."""
+"""The machine: BLAS under MLX, devices, threads, dtype policy.
+
+Importing this before `mlx.core` puts a fast BLAS under MLX on a Linux CPU, for any program:
+
+    import pytorch_to_mlx.backend
+    import mlx.core as mx
+
+On macOS, with a CUDA build of MLX, or with PYTORCH_TO_MLX_BLAS=off, it changes nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+from . import blas
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+blas.prepare()
+
+
+def describe(*, measure: bool = True) -> "Machine":
+    """Describe the machine and what MLX makes of it; `measure` times one matrix product (about 0.1 s)."""
+    from .machine import describe
+
+    return describe(measure=measure)

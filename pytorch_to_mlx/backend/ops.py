@@ -1,8 +1,11 @@
-"""The one place that picks a native kernel or the MLX op. Features are last; weights as mlx.nn stores them."""
+"""The one place that picks a native kernel or the MLX op. Features are last; weights are as mlx.nn stores them."""
 
 import math
 
 import mlx.core as mx
+
+from .dtype import on_cpu
+from .native import kernels
 
 
 def snake(x: mx.array, alpha: mx.array) -> mx.array:
@@ -11,6 +14,8 @@ def snake(x: mx.array, alpha: mx.array) -> mx.array:
     Shapes: x [..., D], alpha [D] -> [..., D].
     Source: Ziyin et al. 2020, "Neural Networks Fail to Learn Periodic Functions", eq. 3.
     """
+    if cpu := kernels():
+        return cpu.snake(x, alpha)
     return x + mx.square(mx.sin(alpha * x)) / alpha
 
 
@@ -87,7 +92,38 @@ def conv1d(
     groups: int = 1,
 ) -> mx.array:
     """Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups], bias [D_out] -> [B, L_out, D_out]."""
+    if on_cpu() and (dilation > 1 or groups > 1 or weight.shape[1] <= 16):
+        return _shifted_conv1d(x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
     y = mx.conv1d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return y if bias is None else y + bias
+
+
+def _shifted_conv1d(x, weight, bias, *, stride, padding, dilation, groups):
+    """conv1d as one product per tap, of x shifted by the tap: MLX's CPU loop is naive when dilated or grouped."""
+    B, L, D_in = x.shape
+    D_out, K, per_group = weight.shape
+    reach = (K - 1) * dilation + 1
+    L_out = (L + 2 * padding - reach) // stride + 1
+    if D_in != per_group * groups or D_out % groups or L_out < 1:
+        raise ValueError(
+            f"conv1d of {x.shape} with weight {weight.shape}, groups {groups}, padding {padding} has no result"
+        )
+    x = mx.pad(x, ((0, 0), (padding, padding), (0, 0))) if padding else x
+    y = None
+    for k in range(K):
+        shifted = x[:, k * dilation : k * dilation + (L_out - 1) * stride + 1 : stride]  # [B, L_out, D_in]
+        if groups == 1:
+            tap = weight[:, k].T
+            y = mx.addmm(y, shifted, tap) if y is not None else shifted @ tap
+        elif per_group == 1 and D_out == groups:
+            tap = shifted * weight[:, k, 0]
+            y = tap if y is None else y + tap
+        else:
+            tap = weight[:, k].reshape(groups, 1, D_out // groups, per_group).swapaxes(-1, -2)
+            rows = shifted.reshape(B, L_out, groups, per_group).transpose(2, 0, 1, 3)  # [G, B, L_out, D_in / G]
+            y = rows @ tap if y is None else y + rows @ tap
+    if y.ndim == 4:
+        y = y.transpose(1, 2, 0, 3).reshape(B, L_out, D_out)
     return y if bias is None else y + bias
 
 
@@ -101,12 +137,38 @@ def conv_transpose1d(
     output_padding: int = 0,
     groups: int = 1,
 ) -> mx.array:
-    """Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups] -> [B, L_out, D_out].
-
-    L_out = (L - 1) · stride - 2 · padding + K + output_padding.
+    """Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups], bias [D_out] -> [B, L_out, D_out],
+    with L_out = (L - 1) · stride - 2 · padding + K + output_padding.
     """
-    y = mx.conv_transpose1d(x, weight, stride=stride, padding=padding, output_padding=output_padding, groups=groups)
+    if on_cpu():
+        y = _phased_conv_transpose1d(
+            x, weight, stride=stride, padding=padding, output_padding=output_padding, groups=groups
+        )
+    else:
+        y = mx.conv_transpose1d(x, weight, stride=stride, padding=padding, output_padding=output_padding, groups=groups)
     return y if bias is None else y + bias
+
+
+def _phased_conv_transpose1d(x, weight, *, stride, padding, output_padding, groups):
+    """One ordinary convolution whose outputs are the `stride` phases of each step: no multiplication by inserted zeros.
+
+    Output q = stride·i + k, before `padding` is cut off. With q = stride·u + r and k = stride·j + r,
+    y[stride·u + r] = Σ_j x[u - j] · w[stride·j + r].
+    """
+    B, L, _ = x.shape
+    D_out, K, per_group = weight.shape
+    taps = -(-K // stride)
+    L_out = (L - 1) * stride - 2 * padding + K + output_padding
+    if L_out < 1:
+        raise ValueError(f"conv_transpose1d of {x.shape} with weight {weight.shape}, padding {padding} has no result")
+    w = mx.pad(weight, ((0, 0), (0, taps * stride - K), (0, 0)))
+    w = w.reshape(D_out, taps, stride, per_group)[:, ::-1].swapaxes(1, 2)  # taps backwards: a convolution correlates
+    w = w.reshape(D_out * stride, taps, per_group)
+    y = _shifted_conv1d(x, w, None, stride=1, padding=taps - 1, dilation=1, groups=groups)  # [B, U, D_out · stride]
+    y = y.reshape(B, -1, D_out, stride).swapaxes(2, 3).reshape(B, -1, D_out)
+    missing = padding + L_out - y.shape[1]
+    y = mx.pad(y, ((0, 0), (0, missing), (0, 0))) if missing > 0 else y
+    return y[:, padding : padding + L_out]
 
 
 def conv2d(

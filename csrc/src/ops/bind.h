@@ -1,0 +1,15 @@
+// What every file with Python bindings needs. Each kernel family has one bind_… function.
+#pragma once
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/variant.h>
+#include <nanobind/stl/vector.h>
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace ptm {
+void bind_snake(nb::module_& m);
+} // namespace ptm

@@ -1,0 +1,142 @@
+"""A fast BLAS under MLX on a Linux CPU.
+
+MLX's Linux wheel carries netlib's reference BLAS, 30 to 100 times slower than an optimised one. `libmlx.so` calls
+`cblas_sgemm` through the dynamic linker, so a library with that name opened globally before it takes its place.
+"""
+
+import ctypes
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+REFERENCE = "reference BLAS"
+
+
+@dataclass(frozen=True)
+class Blas:
+    """What multiplies MLX's matrices on this machine's CPU, and what is wrong with that, if anything."""
+
+    name: str
+    path: Path | None = None
+    problem: str | None = None
+    cure: str | None = None
+
+
+class _BeforeMlx:
+    """An import hook that opens the BLAS at the last moment, so that what never imports MLX never pays for it."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "mlx.core":
+            sys.meta_path.remove(self)
+            _set(choose())
+        return None  # the usual finders go on
+
+
+_chosen: Blas | None = None
+
+
+def prepare() -> None:
+    """Arrange for a fast BLAS to be opened before `mlx.core` is imported; does nothing where MLX needs none."""
+    if not _has_reference_blas() and _asked() is None:
+        _set(Blas("MLX's own"))
+    elif "mlx.core" in sys.modules:
+        _set(
+            Blas(
+                REFERENCE,
+                problem="mlx.core was imported before pytorch_to_mlx.backend, so the BLAS could not be replaced",
+                cure="import pytorch_to_mlx.backend first",
+            )
+        )
+    elif not any(isinstance(finder, _BeforeMlx) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _BeforeMlx())  # pyright: ignore[reportArgumentType]
+
+
+def current() -> Blas:
+    """The BLAS under MLX; before MLX is imported, the one that will be."""
+    return _chosen or choose()
+
+
+def choose() -> Blas:
+    """Open the best BLAS there is and say which.
+
+    PYTORCH_TO_MLX_BLAS=off leaves MLX alone; any other value is the path of a library with cblas_sgemm or sgemm_.
+    """
+    asked = _asked()
+    if asked == "off":
+        return Blas(REFERENCE, problem="PYTORCH_TO_MLX_BLAS=off", cure="unset PYTORCH_TO_MLX_BLAS")
+    failures = []
+    for name, path, opener in [(asked, Path(asked), _open)] if asked else _candidates():
+        problem = opener(path)
+        if problem is None:
+            return Blas(name, path)
+        failures.append(f"{name}: {problem}")
+    why = f"could not open {'; '.join(failures)}" if failures else "MLX multiplies matrices 30 to 100 times too slowly"
+    return Blas(REFERENCE, problem=why, cure="pip install ./csrc  (with a C++ compiler), or: pip install mkl")
+
+
+def _asked() -> str | None:
+    return os.environ.get("PYTORCH_TO_MLX_BLAS") or None
+
+
+def _set(blas: Blas) -> None:
+    global _chosen
+    _chosen = blas
+
+
+def _has_reference_blas() -> bool:
+    """Whether the MLX installed here is the Linux wheel with the reference BLAS inside."""
+    if not sys.platform.startswith("linux"):
+        return False
+    spec = importlib.util.find_spec("mlx")
+    folders = spec.submodule_search_locations if spec else None
+    return any(True for folder in folders or () for _ in Path(folder).parent.glob("mlx_cpu.libs/libblas*"))
+
+
+def _package(name: str) -> Path | None:
+    spec = importlib.util.find_spec(name)  # finds a top-level package without importing it
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def _candidates() -> Iterator[tuple[str, Path, Callable[[Path], str | None]]]:
+    """Best first. MKL and the forwarder are measured in csrc/README.md."""
+    forwarder = _package("pytorch_to_mlx_cpu")
+    if forwarder and (forwarder / "libptm_blas.so").exists():
+        yield "OpenBLAS (pytorch-to-mlx-cpu)", forwarder / "libptm_blas.so", _open_forwarder
+    for path in sorted(Path(sys.prefix, "lib").glob("libmkl_rt.so.*")):
+        yield "MKL", path, _open
+    try:
+        ctypes.CDLL("libopenblas.so.0")
+    except OSError:
+        pass
+    else:
+        yield "OpenBLAS (system)", Path("libopenblas.so.0"), _open
+    torch = _package("torch")
+    if torch and (torch / "lib" / "libtorch_cpu.so").exists():  # 0.2 s to open, so only where there is nothing else
+        yield "MKL (PyTorch's libtorch_cpu)", torch / "lib" / "libtorch_cpu.so", _open
+
+
+def _open(path: Path) -> str | None:
+    try:
+        library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        return str(error)
+    # MLX's bundled cblas_sgemm calls sgemm_, so either symbol takes the work over.
+    return (
+        None if hasattr(library, "cblas_sgemm") or hasattr(library, "sgemm_") else "it has no cblas_sgemm and no sgemm_"
+    )
+
+
+def _open_forwarder(path: Path) -> str | None:
+    openblas = _package("scipy_openblas32")
+    if openblas is None:
+        return "it needs the package scipy-openblas32"
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        return str(error)
+    library.ptm_blas_open.restype = ctypes.c_char_p
+    problem = library.ptm_blas_open(os.fsencode(openblas / "lib" / "libscipy_openblas.so"))
+    return problem.decode() if problem else _open(path)

@@ -1,0 +1,28 @@
+"""The optional CPU kernels of pytorch-to-mlx-cpu (csrc/): found once, or the reason why not."""
+
+import importlib.util
+import os
+from functools import cache
+from types import ModuleType
+
+from .dtype import on_cpu
+
+
+@cache
+def load() -> tuple[ModuleType | None, str | None]:
+    """The module of kernels, or None and why."""
+    if os.environ.get("PYTORCH_TO_MLX_NATIVE") == "0":
+        return None, "PYTORCH_TO_MLX_NATIVE=0"
+    if importlib.util.find_spec("pytorch_to_mlx_cpu") is None:
+        return None, "the package pytorch-to-mlx-cpu is not installed"
+    import pytorch_to_mlx_cpu
+
+    try:
+        return pytorch_to_mlx_cpu.kernels(), None
+    except ImportError as error:  # another MLX than it was built for, or a broken build: the message says which
+        return None, str(error)
+
+
+def kernels() -> ModuleType | None:
+    """The kernels, if they are here and MLX computes on the CPU."""
+    return load()[0] if on_cpu() else None
