@@ -184,3 +184,21 @@ def conv2d(
     """Shapes: x [B, H, W, C_in], weight [C_out, KH, KW, C_in / groups], bias [C_out] -> [B, H_out, W_out, C_out]."""
     y = mx.conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
     return y if bias is None else y + bias
+
+
+def lstm(gates: mx.array, weight: mx.array) -> mx.array:
+    """N independent LSTM recurrences from zero state, as the two directions of a bidirectional one.
+
+    Shapes: gates [N, B, L, 4D] (x Wx + bias, in the order i, f, g, o), weight [N, 4D, D] -> h [N, B, L, D].
+    Source: Hochreiter & Schmidhuber 1997; torch.nn.LSTM's equations.
+    """
+    directions, batch, length, _ = gates.shape
+    recurrent = weight.swapaxes(-1, -2)
+    hidden = cell = mx.zeros((directions, batch, weight.shape[-1]), gates.dtype)
+    outputs = []
+    for step in range(length):
+        i, f, g, o = mx.split(gates[:, :, step] + hidden @ recurrent, 4, axis=-1)
+        cell = mx.sigmoid(f) * cell + mx.sigmoid(i) * mx.tanh(g)
+        hidden = mx.sigmoid(o) * mx.tanh(cell)
+        outputs.append(hidden)
+    return mx.stack(outputs, axis=2)

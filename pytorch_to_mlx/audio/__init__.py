@@ -1,0 +1,1 @@
+"""Signal functions and audio files, without weights."""

@@ -1,0 +1,37 @@
+"""Attention with its projections."""
+
+import math
+
+import mlx.core as mx
+from mlx.nn import Linear, Module
+
+from ..backend import ops
+
+
+class SelfAttention(Module):
+    """Multi-head self-attention: softmax(Q Kᵀ / sqrt(D)) V in each head, then o_proj.
+
+    Shapes: x [B, L, M], mask broadcast to [B, H, L, L] -> [B, L, M].
+    Source: Vaswani et al. 2017, section 3.2.
+    """
+
+    def __init__(self, hidden_size: int, num_attention_heads: int, *, bias: bool = True) -> None:
+        super().__init__()
+        if hidden_size % num_attention_heads:
+            raise ValueError(f"hidden_size {hidden_size} does not divide into {num_attention_heads} heads")
+        self.num_attention_heads = num_attention_heads
+        self.q_proj = Linear(hidden_size, hidden_size, bias=bias)
+        self.k_proj = Linear(hidden_size, hidden_size, bias=bias)
+        self.v_proj = Linear(hidden_size, hidden_size, bias=bias)
+        self.o_proj = Linear(hidden_size, hidden_size, bias=bias)
+
+    def __call__(self, x: mx.array, mask: mx.array | str | None = None) -> mx.array:
+        batch, length, size = x.shape
+        heads = self.num_attention_heads
+
+        def split(y: mx.array) -> mx.array:
+            return y.reshape(batch, length, heads, -1).transpose(0, 2, 1, 3)  # [B, H, L, D]
+
+        q, k, v = split(self.q_proj(x)), split(self.k_proj(x)), split(self.v_proj(x))
+        y = ops.attention(q, k, v, scale=1 / math.sqrt(size // heads), mask=mask)
+        return self.o_proj(y.transpose(0, 2, 1, 3).reshape(batch, length, size))

@@ -1,0 +1,56 @@
+"""Normalisations whose scale and shift come from a style vector."""
+
+import mlx.core as mx
+from mlx.nn import Linear, Module
+
+from ..backend import ops
+
+
+class LayerNorm(Module):
+    """y = weight · (x - mean) / sqrt(var + eps) + bias over the last axis.
+
+    Shapes: x [..., D] -> [..., D]. Source: Ba et al. 2016, eq. 3.
+    """
+
+    def __init__(self, size: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = mx.ones(size)
+        self.bias = mx.zeros(size)
+        self.eps = eps
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return ops.layer_norm(x, self.weight, self.bias, self.eps)
+
+
+class AdaLayerNorm(Module):
+    """Adaptive layer norm: y = (1 + gamma) · LN(x) + beta, (gamma, beta) = fc(style).
+
+    Shapes: x [B, L, D], style [B, S] -> [B, L, D].
+    Source: Li et al. 2023 (StyleTTS 2), appendix B; the norm of Ba et al. 2016.
+    """
+
+    def __init__(self, style_size: int, size: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.fc = Linear(style_size, 2 * size)
+        self.eps = eps
+
+    def __call__(self, x: mx.array, style: mx.array) -> mx.array:
+        gamma, beta = mx.split(self.fc(style)[:, None], 2, axis=-1)  # [B, 1, D] each
+        return (1 + gamma) * ops.layer_norm(x, None, None, self.eps) + beta
+
+
+class AdaIN(Module):
+    """Adaptive instance norm: y = (1 + gamma) · IN(x) + beta, (gamma, beta) = fc(style), over time per channel.
+
+    Shapes: x [B, L, D], style [B, S] -> [B, L, D].
+    Source: Huang & Belongie 2017, eq. 8, with the style projection of Karras et al. 2019 (StyleGAN), eq. 1.
+    """
+
+    def __init__(self, style_size: int, size: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.fc = Linear(style_size, 2 * size)
+        self.eps = eps
+
+    def __call__(self, x: mx.array, style: mx.array) -> mx.array:
+        gamma, beta = mx.split(self.fc(style)[:, None], 2, axis=-1)  # [B, 1, D] each
+        return ops.instance_norm(x, self.eps, 1 + gamma, beta)
