@@ -1,6 +1,8 @@
 """pytorch-to-mlx: analyse, convert, prove, measure and run PyTorch models on Apple's MLX."""
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from . import backend as _backend  # noqa: F401  a fast BLAS must be in place before MLX is imported
@@ -8,8 +10,12 @@ from . import backend as _backend  # noqa: F401  a fast BLAS must be in place be
 __version__ = "0.1.0"
 __all__ = ["__version__", "convert", "load", "models", "validate"]
 
-_PUBLIC = {"load": ("registry", "load"), "models": ("registry", "names"), "convert": ("convert", "convert")}
-_PUBLIC["validate"] = ("validate", "validate")
+_PUBLIC = {
+    "load": ("registry", "load"),
+    "models": ("registry", "names"),
+    "convert": ("convert", "convert"),
+    "validate": ("validate", "validate"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -17,3 +23,14 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _PUBLIC[name]
     return getattr(import_module(f".{module}", __name__), attribute)
+
+
+class _Face(ModuleType):
+    """Importing the submodule `convert` must not put it where users find the function `convert`."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _PUBLIC:
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face

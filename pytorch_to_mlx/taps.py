@@ -1,28 +1,35 @@
 """Named intermediate values of a model, recorded only while somebody compares them with a reference."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
 T = TypeVar("T")
-_recording: ContextVar[dict[str, object] | None] = ContextVar("taps", default=None)
+_watcher: ContextVar[Callable[[str, object], None] | None] = ContextVar("taps", default=None)
 
 
 def tap(name: str, value: T) -> T:
-    """Return `value` unchanged; while `record_taps` is active, also keep it under `name` (the last one wins)."""
-    record = _recording.get()
-    if record is not None:
-        record[name] = value
+    """Return `value` unchanged; tell it to who watches, under `name`."""
+    watcher = _watcher.get()
+    if watcher is not None:
+        watcher(name, value)
     return value
 
 
 @contextmanager
-def record_taps() -> Iterator[dict[str, object]]:
-    """Collect every `tap` inside the block into the dictionary that is yielded."""
-    record: dict[str, object] = {}
-    token = _recording.set(record)
+def watch_taps(watcher: Callable[[str, object], None]) -> Iterator[None]:
+    """Call `watcher(name, value)` at every `tap` inside the block."""
+    token = _watcher.set(watcher)
     try:
-        yield record
+        yield
     finally:
-        _recording.reset(token)
+        _watcher.reset(token)
+
+
+@contextmanager
+def record_taps() -> Iterator[dict[str, object]]:
+    """Collect every `tap` inside the block into the dictionary that is yielded (the last value of a name wins)."""
+    record: dict[str, object] = {}
+    with watch_taps(record.__setitem__):
+        yield record

@@ -18,7 +18,8 @@ LEVELS = {
     "models": 4,
     **dict.fromkeys(["registry", "codegen"], 5),
     **dict.fromkeys(["convert", "analyze", "validate", "bench"], 6),
-    **dict.fromkeys(["cli", "__main__", "__init__"], 7),
+    **dict.fromkeys(["cli", "__init__"], 7),
+    "__main__": 8,
 }
 # `__init__` only loads names lazily, and puts the BLAS in place; level 1 rooms may use each other downwards only.
 INSIDE_LEVEL_1 = {("weights", "checkpoint")}

@@ -1,0 +1,128 @@
+"""`benchmark FAMILY`: its workloads on our side, and on PyTorch's beside it."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import registry
+from ..errors import MissingExtraError, UsageError
+from ..progress import note, track
+from ..validate.run import open_reference
+from . import fresh as fresh_process
+from .measure import Timing, alternate
+from .profile import seconds_by_op, seconds_by_stage
+from .result import Measurement, Result
+
+
+def benchmark(
+    source: str | Path,
+    *,
+    family: str,
+    against: Literal["torch"] | None = None,
+    mlx_path: str | Path | None = None,
+    workloads: Sequence[str] | None = None,
+    runs: int = 5,
+    fresh: bool = True,
+    profile: bool = False,
+) -> Result:
+    """Measure a family's workloads; with `against="torch"` both sides in one run, taking turns.
+
+    fresh: also load time and peak memory, each in a new process. profile: also seconds by stage and by op.
+    """
+    from ..checkpoint import resolve
+
+    if against and find_spec("torch") is None:
+        raise MissingExtraError("torch", "validate", needed_for="measuring beside PyTorch")
+    if runs < 1:
+        raise UsageError(f"runs must be at least 1, not {runs}")
+    path, converted = resolve(source), None if mlx_path is None else Path(mlx_path)
+    measurements: list[Measurement] = []
+    spent: dict[str, dict[str, float]] = {}
+    for name, sides, audio_s in _chosen(family, path, converted, against, workloads):
+        note(f"measuring {name}: {runs} runs of {' and '.join(sides)}")
+        measurements += _rows(name, alternate(sides, runs=runs), audio_s)
+        if profile:
+            spent |= _profile(name, sides)
+    if fresh:
+        measurements += _fresh(family, path, converted, ["ours", *([against] if against else [])])
+    return Result(
+        what=family,
+        weights=str(source) if converted is None else f"{source}, converted",
+        command=" ".join(["pytorch-to-mlx", *sys.argv[1:]]),
+        measurements=tuple(measurements),
+        runs=runs,
+        threads=_threads(against),
+        profile=spent,
+    )
+
+
+Sides = dict[str, Callable[[], Any]]
+
+
+def _chosen(
+    family: str, path: Path, mlx_path: Path | None, against: str | None, names: Sequence[str] | None
+) -> list[tuple[str, Sides, float | None]]:
+    """The workloads to run as (name, the calls by side, seconds of audio)."""
+    if against is None:
+        call = registry.part(family, "reference").Reference.alone("ours", path, mlx_path)
+        return [("largest", {"ours": call}, getattr(call, "audio_s", None))]
+    known = open_reference(family, path, mlx_path).workloads()
+    if unknown := [name for name in names or () if name not in known]:
+        raise UsageError(f"no workload is called '{unknown[0]}'", fix=f"workloads: {', '.join(known)}")
+    return [
+        (name, {"ours": work.ours, "torch": work.torch}, work.audio_s)
+        for name, work in known.items()
+        if not names or name in names
+    ]
+
+
+def _rows(name: str, timings: dict[str, Timing], audio_s: float | None) -> list[Measurement]:
+    ours, torch = timings["ours"], timings.get("torch")
+
+    def row(measure: str, unit: str, value: Callable[[Timing], float | None]) -> Measurement:
+        return Measurement(name, measure, unit, value(ours), value(torch) if torch else None)
+
+    rows = [row("wall", "s", lambda t: t.wall_s), row("CPU", "s", lambda t: t.cpu_s)]
+    if audio_s:
+        rows.append(row("real-time factor", "", lambda t: t.wall_s / audio_s))
+    if ours.first_s is not None:
+        rows.append(row("first audio", "s", lambda t: t.first_s if t.first_s is not None else t.wall_s))
+    return rows
+
+
+def _fresh(family: str, path: Path, mlx_path: Path | None, sides: list[Any]) -> list[Measurement]:
+    found = {
+        side: fresh_process.measure(family, side, path, mlx_path)
+        for side in track(sides, "load time and memory, in processes of their own", len(sides))
+    }
+    ours, torch = found["ours"], found.get("torch")
+    return [
+        Measurement("fresh process", "load", "s", ours.load_s, torch and torch.load_s),
+        Measurement("fresh process", "peak memory", "bytes", ours.peak_memory_bytes, torch and torch.peak_memory_bytes),
+    ]
+
+
+def _profile(name: str, sides: Sides) -> dict[str, dict[str, float]]:
+    note(f"profiling {name}")
+    spent = {
+        f"{name}: ours by stage": seconds_by_stage(sides["ours"]),
+        f"{name}: ours by op": seconds_by_op(sides["ours"]),
+    }
+    if "torch" in sides:
+        from ..validate import torch_side
+
+        spent[f"{name}: torch by op"] = torch_side.seconds_by_op(sides["torch"])
+    return spent
+
+
+def _threads(against: str | None) -> dict[str, int]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = {"ours": int(os.environ.get("OMP_NUM_THREADS") or cores)}
+    if against:
+        from ..validate import torch_side
+
+        threads["torch"] = torch_side.threads()
+    return threads

@@ -1,0 +1,81 @@
+"""The tree of commands. Only the family that is asked for is imported; the others show the line of their card."""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from .. import registry
+from ..card import ModelCard
+from . import family, general, verbs
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: name.replace("_", "-")}
+EPILOG = "Example:\n\npytorch-to-mlx kokoro synthesize --text 'Hello, world!' --output hello.wav"
+
+
+def build(arguments: Sequence[str]) -> Callable[..., Any]:
+    """The command that answers these arguments."""
+    app = _typer("Analyse, convert, prove, measure and run PyTorch models on Apple's MLX.", epilog=EPILOG)
+    app.callback()(_version)
+    for name, function in general.VERBS.items():
+        verbs.add(app, name, function)
+    asked = {argument.replace("_", "-") for argument in arguments}
+    for card in registry.cards():
+        app.add_typer(_family(card, whole=card.name in asked), name=card.name, rich_help_panel="Families")
+    return typer.main.get_command(app)
+
+
+def _family(card: ModelCard, *, whole: bool) -> typer.Typer:
+    app = _typer(f"{card.summary} ({card.task})", epilog=f"Example:\n\npytorch-to-mlx {card.name} list")
+    functions: dict[str, Callable[..., Any]] = {}
+    if whole:
+        functions = {name: _bind(function, card.name) for name, function in family.VERBS.items()}
+        for name, place in card.verbs.items():
+            module, attribute = place.split(":")
+            functions[name] = getattr(registry.part(card.name, module), attribute)
+    for name, function in functions.items():
+        verbs.add(app, name, function)
+    return app
+
+
+def _typer(text: str, *, epilog: str) -> typer.Typer:
+    return typer.Typer(
+        help=escape(text),
+        epilog=escape(epilog),
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings=SETTINGS,
+    )
+
+
+def _bind(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The family's own version of a verb: `family` is settled, and FAMILY in the docstring is its name."""
+
+    @functools.wraps(function)
+    def bound(*args: Any, **values: Any) -> Any:
+        return function(name, *args, **values)
+
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    bound.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    bound.__doc__ = (function.__doc__ or "").replace("FAMILY", name)
+    return bound
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from .. import __version__
+
+        typer.echo(f"pytorch-to-mlx {__version__}")
+        raise typer.Exit()
+
+
+def _version(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None: ...

@@ -1,0 +1,168 @@
+"""The verbs that stand beside the families. Each calls the Python function of the same name."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+
+def list_() -> list[dict[str, Any]]:
+    """List the model families with their task and checkpoints.
+
+    Example: pytorch-to-mlx list
+    """
+    from .. import registry
+
+    return [
+        {
+            "family": card.name,
+            "task": card.task,
+            "what": card.summary,
+            "checkpoints": [published.hub_id for published in card.checkpoints],
+        }
+        for card in registry.cards()
+    ]
+
+
+def doctor() -> Any:
+    """Show the machine: device, MLX, the BLAS in use and its speed, threads, optional parts and how to add them.
+
+    Example: pytorch-to-mlx doctor --json
+    """
+    from .. import backend
+
+    return backend.describe()
+
+
+def analyze(source: str, *, family: str | None = None, revision: str | None = None) -> Any:
+    """Tell what a checkpoint holds: tensors, sizes, dtypes, its family, and what would not convert and why.
+
+    Nothing is converted and nothing is written.
+
+    Example: pytorch-to-mlx analyze kokoro-v1_0.pth
+    """
+    from ..analyze import analyze
+
+    return analyze(source, family=family, revision=revision)
+
+
+def convert(
+    source: str | None = None,
+    *,
+    hf_path: str | None = None,
+    mlx_path: Path = Path("mlx_model"),
+    family: str | None = None,
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None,
+    quantize: bool = False,
+    q_bits: int = 8,
+    q_group_size: int = 64,
+    revision: str | None = None,
+    force: bool = False,
+) -> Any:
+    """Convert a PyTorch checkpoint into a folder of MLX weights.
+
+    The folder appears whole or not at all. SOURCE and --hf-path mean the same.
+
+    Example: pytorch-to-mlx convert hexgrad/Kokoro-82M --mlx-path kokoro-mlx
+    """
+    from ..errors import UsageError
+
+    if (source is None) == (hf_path is None):
+        raise UsageError("give the checkpoint once, as SOURCE or as --hf-path")
+    from ..convert import convert
+
+    return convert(
+        source or hf_path or "",
+        mlx_path,
+        family=family,
+        dtype=dtype,
+        quantize=quantize,
+        q_bits=q_bits,
+        q_group_size=q_group_size,
+        revision=revision,
+        force=force,
+    )
+
+
+def validate(
+    source: str, *, family: str | None = None, mlx_path: Path | None = None, cases: list[str] | None = None
+) -> Any:
+    """Prove a port: run PyTorch and MLX on the same weights and input and compare them tap by tap.
+
+    A tap that diverges ends with exit code 5. With --mlx-path the converted folder is validated.
+
+    Example: pytorch-to-mlx validate hexgrad/Kokoro-82M --mlx-path kokoro-mlx
+    """
+    from ..validate import validate
+
+    return validate(source, family=family, mlx_path=mlx_path, cases=cases)
+
+
+def benchmark(
+    what: str,
+    /,
+    *,
+    against: Literal["torch"] | None = None,
+    hf_path: str | None = None,
+    mlx_path: Path | None = None,
+    workloads: list[str] | None = None,
+    runs: int = 5,
+    fresh: bool = True,
+    profile: bool = False,
+    output: Path | None = None,
+) -> Any:
+    """Measure speed and memory of a family, or of the single ops, beside PyTorch in one run.
+
+    Args:
+        what: a family, or `ops`
+
+    Example: pytorch-to-mlx benchmark ops --against torch
+    """
+    from . import family
+
+    if what == "ops":
+        from ..bench import ops
+
+        return family.written(ops.run(), output)
+    return family.benchmark(
+        what,
+        against=against,
+        hf_path=hf_path,
+        mlx_path=mlx_path,
+        workloads=workloads,
+        runs=runs,
+        fresh=fresh,
+        profile=profile,
+        output=output,
+    )
+
+
+def compare(
+    ours: str, reference: str, /, *, tolerance: Literal["exact", "float32", "float16", "bfloat16"] = "float32"
+) -> Any:
+    """Compare two audio files, two checkpoints tensor by tensor, or two benchmark results.
+
+    Exit code 5 if they differ by more than the tolerance.
+
+    Args:
+        ours: audio, checkpoint or benchmark JSON
+        reference: what to compare it with, of the same kind
+
+    Example: pytorch-to-mlx compare ours.wav theirs.wav
+    """
+    if ours.endswith(".json") and reference.endswith(".json"):
+        from ..bench.result import compare
+
+        return compare(Path(ours), Path(reference))
+    from ..validate.files import compare_files
+
+    return compare_files(ours, reference, tolerance=tolerance)
+
+
+VERBS = {
+    "list": list_,
+    "doctor": doctor,
+    "analyze": analyze,
+    "convert": convert,
+    "validate": validate,
+    "benchmark": benchmark,
+    "compare": compare,
+}

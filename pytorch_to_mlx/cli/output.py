@@ -1,0 +1,131 @@
+"""What the user sees: results on stdout, progress and errors on stderr."""
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+MAX_LISTED = 4096
+
+
+def error(text: str, code: int) -> int:
+    """One line `error: …` (details indented below) on stderr. Returns the exit code."""
+    sys.stderr.write(f"error: {printable(text)}\n")
+    return code
+
+
+def show(result: Any, *, as_json: bool) -> None:
+    """Print what a verb returned: text, a table of rows, or JSON; iterators item by item."""
+    if result is None:
+        return
+    if isinstance(result, Iterator):
+        for item in result:
+            show(item, as_json=as_json)
+            sys.stdout.flush()
+    elif as_json:
+        sys.stdout.write(json.dumps(plain(result), indent=2, allow_nan=False) + "\n")
+    else:
+        _show_text(result)
+
+
+def _show_text(result: Any) -> None:
+    if hasattr(result, "rows"):
+        table(result.rows())
+        if hasattr(result, "summary"):
+            sys.stdout.write(printable(result.summary()) + "\n")
+    elif isinstance(result, str) or not isinstance(plain(result), (dict, list)):
+        sys.stdout.write(printable(str(result)) + "\n")
+    elif isinstance(plain(result), list):
+        rows = plain(result)
+        if rows and all(isinstance(row, dict) for row in rows):
+            table(rows)
+        else:
+            sys.stdout.write("".join(f"{_cell(row)}\n" for row in rows))
+    else:
+        for key, value in plain(result).items():
+            if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+                sys.stdout.write(f"{printable(key)}:\n")
+                table(value)
+            elif value not in (None, "", [], {}):
+                sys.stdout.write(f"{printable(key.replace('_', ' '))}: {_cell(value)}\n")
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> None:
+    """A table with one column for every key. Wide when stdout is not a terminal: a pipe has no right edge."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = list(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        numbers = all(isinstance(row.get(column, 0), (int, float)) for row in rows)
+        made.add_column(Text(printable(column)), justify="right" if numbers else "left")
+    for row in rows:
+        made.add_row(*(Text(_cell(row.get(column))) for column in columns))
+    terminal = sys.stdout.isatty()
+    Console(file=sys.stdout, width=None if terminal else 10_000, highlight=False).print(made)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_cell(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{printable(str(key))} {_cell(item)}" for key, item in value.items())
+    return printable(str(value))
+
+
+def plain(value: Any) -> Any:
+    """The result as JSON types. Non-finite numbers become null, large arrays their shape and dtype."""
+    if hasattr(value, "to_dict"):
+        return plain(value.to_dict())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        if value.size > MAX_LISTED:
+            return {"shape": list(value.shape), "dtype": str(value.dtype)}
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    return str(value) if isinstance(value, Path) else repr(value)
+
+
+def printable(text: str) -> str:
+    """Text that cannot steer the terminal: control characters and lone surrogates are shown by their numbers."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+class Progress:
+    """Notes as lines and bars on stderr; bars only where stderr is a terminal."""
+
+    def note(self, text: str) -> None:
+        sys.stderr.write(f"{printable(text)}\n")
+        sys.stderr.flush()
+
+    def track(self, items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
+        if not sys.stderr.isatty():
+            self.note(what)
+            yield from items
+            return
+        from rich.console import Console
+        from rich.progress import track
+
+        yield from track(items, printable(what), total, console=Console(stderr=True), transient=True)

@@ -1,0 +1,97 @@
+"""Compare two files of one kind: two recordings, or two checkpoints tensor by tensor."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..card import Tap
+from ..errors import CheckError, FormatError
+from ..progress import track
+from .compare import TapResult, compare
+from .report import describe
+
+AUDIO = {".wav", ".flac", ".ogg", ".mp3"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """ours against reference. `only` lists the names that one side lacks."""
+
+    ours: str
+    reference: str
+    results: tuple[TapResult, ...]
+    only: tuple[str, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        return not self.only and all(result.passed for result in self.results)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"same": self.same, **self.__dict__}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The tensors that differ most, at most 20."""
+        worst = sorted(self.results, key=lambda r: (r.passed, -r.relative))
+        return [
+            {
+                "name": r.name,
+                "shape": str(list(r.shape)),
+                "max abs": f"{r.max_abs:.2e}",
+                "relative": f"{r.relative:.2e}",
+                "SNR dB": f"{r.snr_db:.1f}",
+                "": "equal" if r.max_abs == 0 else ("close" if r.passed else "differs"),
+            }
+            for r in worst[:20]
+        ]
+
+    def summary(self) -> str:
+        equal = sum(r.max_abs == 0 for r in self.results)
+        close = sum(r.passed for r in self.results) - equal
+        counts = f"{equal} equal, {close} within the tolerance, {len(self.results) - equal - close} differ"
+        return "\n".join([f"{len(self.results)} compared: {counts}", *self.only])
+
+    def check(self) -> "Comparison":
+        """Return self. Raises CheckError if anything differs by more than the tolerance."""
+        if self.same:
+            return self
+        bad = [f"{r.name}: {describe(r)}" for r in self.results if not r.passed]
+        raise CheckError(f"differs from {self.reference}", where=self.ours, details=[*self.only, *bad])
+
+
+def compare_files(ours: str | Path, reference: str | Path, *, tolerance: Any = "float32") -> Comparison:
+    """Compare two audio files, or two checkpoints (files, folders) by the names of their tensors."""
+    is_audio = [Path(path).suffix.lower() in AUDIO for path in (ours, reference)]
+    if all(is_audio):
+        return _audio(Path(ours), Path(reference), tolerance)
+    if any(is_audio):
+        raise FormatError("one is audio, the other is not", where=ours, fix="compare two files of one kind")
+    return _checkpoints(str(ours), str(reference), tolerance)
+
+
+def _audio(ours: Path, reference: Path, tolerance: Any) -> Comparison:
+    from ..audio import wav
+
+    (a, a_rate), (b, b_rate) = wav.read(ours), wav.read(reference)
+    only = () if a_rate == b_rate else (f"sample rates {a_rate} and {b_rate} Hz",)
+    return Comparison(str(ours), str(reference), (compare(Tap("audio", tolerance), a, b),), only)
+
+
+def _checkpoints(ours: str, reference: str, tolerance: Any) -> Comparison:
+    import mlx.core as mx
+
+    from ..checkpoint import open_checkpoint, resolve
+
+    def numpy_of(array: mx.array) -> np.ndarray:
+        return np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
+
+    with open_checkpoint(resolve(ours)) as a, open_checkpoint(resolve(reference)) as b:
+        names = sorted(set(a.names()) & set(b.names()))
+        only = [f"only in {ours}: {name}" for name in sorted(set(a.names()) - set(b.names()))]
+        only += [f"only in {reference}: {name}" for name in sorted(set(b.names()) - set(a.names()))]
+        results = tuple(
+            compare(Tap(name, tolerance), numpy_of(a[name]), numpy_of(b[name]), zeros_prove=True)
+            for name in track(names, "comparing tensors", len(names))
+        )
+    return Comparison(ours, reference, results, tuple(only))

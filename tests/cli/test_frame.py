@@ -1,0 +1,108 @@
+"""The command line as a process: exit codes, closed files, odd terminals, and help that answers at once."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+
+from .conftest import COMMAND, ROOT
+
+VERBS = ("list", "doctor", "analyze", "convert", "validate", "benchmark", "compare")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--nonsense"], "No such option: --nonsense"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["convert", "a", "--nonsense"], "No such option"),
+        (["validate"], "Missing argument 'source'"),
+        (["convert"], "give the checkpoint once"),
+        (["convert", "a", "--hf-path", "b"], "give the checkpoint once"),
+        (["convert", "a", "--dtype", "float8"], "float8"),
+        (["convert", "a", "--q-bits", "many"], "'--q-bits'"),
+    ],
+    ids=str,
+)
+def test_wrong_use_is_exit_2_with_one_line(process, arguments, says):
+    done = process(*arguments)
+    err = done.stderr.decode()
+    assert done.returncode == 2 and done.stdout == b""
+    assert err.startswith("error: ") and err.count("\n") == 1 and says in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], *[[verb, "--help"] for verb in VERBS]], ids=str)
+def test_help_has_an_example_and_takes_half_a_second(process, arguments):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = process(*arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert done.returncode == 0 and b"Example" in done.stdout and done.stderr == b""
+    assert cpu_s < 0.5, f"{cpu_s:.2f} s of CPU time"
+
+
+def test_help_imports_nothing_heavy():
+    heavy = "{'torch', 'mlx', 'numpy', 'transformers', 'spacy', 'huggingface_hub', 'soundfile'}"
+    code = "import sys; from pytorch_to_mlx.cli import main; main(['convert', '--help']); "
+    code += f"print({heavy} & set(sys.modules))"
+    done = subprocess.run([COMMAND[0], "-c", code], capture_output=True, cwd=ROOT, timeout=60)
+    assert done.stdout.decode().splitlines()[-1] == "set()", done.stderr.decode()
+
+
+def test_version(process):
+    assert process("--version").stdout == b"pytorch-to-mlx 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    "env",
+    [{"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "1"}, {"COLUMNS": "x"}, {"TERM": "dumb"}],
+    ids=str,
+)
+def test_odd_terminals(process, env):
+    for arguments in (["--help"], ["list"], ["validate"]):
+        done = process(*arguments, env=env)
+        assert done.returncode in (0, 2) and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_files(closed):
+    for arguments, code in (("list --json", 0), ("--help", 0), ("validate", 2)):
+        line = f"{' '.join(COMMAND)} {arguments} {closed}"
+        done = subprocess.run(["sh", "-c", line], capture_output=True, cwd=ROOT, timeout=60)
+        assert done.returncode == code and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", ["--help", "list --json", "doctor"])
+def test_reader_that_leaves(arguments):
+    line = f"({' '.join(COMMAND)} {arguments}; echo $? >&2) | true"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, cwd=ROOT, timeout=60)
+    assert done.stderr.decode().strip() in ("141", "0")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_with_their_code(tmp_path, number, code):
+    """The command waits for ever on a FIFO that it was told to read as its text."""
+    program = (
+        "import sys, time, pytorch_to_mlx.cli as c, pytorch_to_mlx.cli.general as g\n"
+        "def wait():\n"
+        "    '''Wait.\n\n    Example: wait'''\n"
+        "    sys.stdout.write('ready\\n'); sys.stdout.flush()\n"
+        "    time.sleep(60)\n"
+        "g.VERBS['wait'] = wait\n"
+        "sys.exit(c.main(['wait']))\n"
+    )
+    child = subprocess.Popen([COMMAND[0], "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert child.stdout.readline() == b"ready\n"
+    time.sleep(0.05)
+    child.send_signal(number)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == code and err == b""
+
+
+def test_json_is_json_for_every_general_listing(process):
+    for verb in ("list", "doctor"):
+        json.loads(process(verb, "--json").stdout)
