@@ -1,13 +1,12 @@
 """`benchmark FAMILY`: its workloads on our side, and on PyTorch's beside it."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import registry
+from .. import backend, registry
 from ..errors import MissingExtraError, UsageError
 from ..progress import note, track
 from ..validate.run import open_reference
@@ -119,8 +118,7 @@ def _profile(name: str, sides: Sides) -> dict[str, dict[str, float]]:
 
 
 def _threads(against: str | None) -> dict[str, int]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = {"ours": int(os.environ.get("OMP_NUM_THREADS") or cores)}
+    threads = {"ours": backend.describe(measure=False).threads}
     if against:
         from ..validate import torch_side
 

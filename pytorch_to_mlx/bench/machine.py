@@ -1,20 +1,30 @@
 """Which machine, and which versions, a figure was measured on."""
 
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
+from .. import backend
+
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory and system of this machine, and how busy it was."""
+    """Processor, cores, memory and system of this machine, what MLX stands on, and how busy the machine was."""
+    found = backend.describe(measure=False)
     return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": found.cpu,
+        "cores": cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "system": f"{platform.system()} {platform.machine()}",
+        "system": found.system,
+        "device": found.device,
+        "blas": found.blas,
+        "kernels": found.kernels,
         "load_average": round(os.getloadavg()[0], 2),
     }
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_memory_bytes() -> int:
@@ -27,12 +37,3 @@ def peak_memory_bytes() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
