@@ -1,7 +1,6 @@
 """The command line as a process: exit codes, closed files, odd terminals, and help that answers at once."""
 
 import json
-import os
 import resource
 import signal
 import subprocess
