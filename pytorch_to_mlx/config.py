@@ -1,0 +1,153 @@
+"""Read a checkpoint's config.json into a frozen dataclass; every number is checked before anything is allocated."""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import FormatError
+
+C = TypeVar("C")
+
+MAX_NUMBER = 10_000_000
+MAX_REPEATS = 1_000
+_REPEATED = ("layers", "heads", "blocks")
+# Written by Hugging Face or by our own converter; they say nothing about the architecture.
+ALWAYS_IGNORED = frozenset(
+    "model_type architectures quantization quantization_config torch_dtype dtype transformers_version "
+    "_name_or_path _commit_hash license tags library_name pipeline_tag".split()
+)
+
+
+def number(default: Any = dataclasses.MISSING, *, low: float | None = None, high: float | None = None) -> Any:
+    """A config field with its own range: without this an integer must lie in 1 … MAX_NUMBER."""
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+
+
+def from_dict(
+    cls: type[C],
+    data: Mapping[str, Any],
+    *,
+    ignored: Collection[str] = (),
+    expected: Mapping[str, Any] | None = None,
+    where: str | Path | None = "config.json",
+) -> C:
+    """Build the dataclass `cls` from the keys of `data` that it declares; nested dataclasses and tuples follow.
+
+    A field's annotation is its type and `number` its range; fields named …layers, …heads or …blocks stop at
+    MAX_REPEATS. `expected` holds the values that the port was made for; keys in `ignored` are skipped, others are
+    listed by `unknown_keys`. A ValueError of `__post_init__` (sizes that contradict each other) counts as malformed.
+
+    Raises: FormatError that lists every problem.
+    """
+    problems: list[str] = []
+    config = _build(cls, data, "", problems)
+    for key, value in (expected or {}).items():
+        if key in data and data[key] != value:
+            problems.append(f"{key} is {_short(data[key])}; this port was made for {value!r}")
+    if problems or config is None:
+        noun = "problem" if len(problems) == 1 else "problems"
+        raise FormatError(
+            f"{len(problems)} {noun} in the configuration",
+            where=where,
+            fix="it does not describe a model that this family can build",
+            details=problems,
+        )
+    return config
+
+
+def unknown_keys(
+    cls: type, data: Mapping[str, Any], *, ignored: Collection[str] = (), expected: Collection[str] = ()
+) -> list[str]:
+    """The keys that nobody looks at: neither fields of `cls`, nor ignored or expected on purpose."""
+    known = {f.name for f in dataclasses.fields(cls)} | set(ignored) | set(expected) | ALWAYS_IGNORED
+    return sorted(set(data) - known)
+
+
+def _build(cls: type[C], data: Any, path: str, problems: list[str]) -> C | None:
+    if not isinstance(data, Mapping):
+        problems.append(f"{path.rstrip('.') or 'the file'} must be an object, found {_short(data)}")
+        return None
+    before = len(problems)
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        name = path + field.name
+        if field.name in data:
+            values[field.name] = _check(hints[field.name], data[field.name], name, field.metadata, problems)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            problems.append(f"{name} is missing")
+    if len(problems) > before:
+        return None
+    try:
+        return cls(**values)
+    except ValueError as error:
+        problems.append(f"{path}{error}")
+        return None
+
+
+def _check(hint: Any, value: Any, name: str, limits: Mapping[str, Any], problems: list[str]) -> Any:
+    """`value` as the annotation wants it (lists become tuples), or a line in `problems`."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _check(next(a for a in args if a is not type(None)), value, name, limits, problems)
+    if origin is typing.Literal:
+        if value not in args:
+            problems.append(f"{name} is {_short(value)}; supported: {', '.join(map(repr, args))}")
+        return value
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, f"{name}.", problems)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            problems.append(f"{name} must be a list, found {_short(value)}")
+            return value
+        if len(value) > MAX_REPEATS:
+            problems.append(f"{name} must hold at most {MAX_REPEATS} values, found {len(value)}")
+            return value
+        inner = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
+        if len(inner) != len(value):
+            problems.append(f"{name} must hold {len(inner)} values, found {len(value)}")
+            return value
+        pairs = enumerate(zip(inner, value, strict=True))
+        return tuple(_check(h, v, f"{name}[{i}]", limits, problems) for i, (h, v) in pairs)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            problems.append(f"{name} must be an object, found {_short(value)}")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53:
+        value = float(value)
+    if type(value) is not hint:
+        problems.append(f"{name} must be {_article(hint.__name__)}, found {_short(value)}")
+    elif hint in (int, float):
+        _check_range(value, name, limits, problems)
+    return value
+
+
+def _check_range(value: float, name: str, limits: Mapping[str, Any], problems: list[str]) -> None:
+    low, high = limits.get("low"), limits.get("high")
+    if isinstance(value, int):
+        last = name.rsplit(".", 1)[-1]
+        low = 1 if low is None else low
+        high = (MAX_REPEATS if any(word in last for word in _REPEATED) else MAX_NUMBER) if high is None else high
+    if isinstance(value, float) and not math.isfinite(value):
+        problems.append(f"{name} is {value}, not a finite number")
+    elif low is not None and value < low:
+        problems.append(f"{name} is {_short(value)}, under the least possible {low}")
+    elif high is not None and value > high:
+        problems.append(f"{name} is {_short(value)}, over the most possible {high}")
+
+
+def _article(word: str) -> str:
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**30 else "a huge integer"
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,35 @@
+"""From a checkpoint's tensors to our weights and back: weight maps, strict loading, quantization, folders."""
+
+from .apply import Applied, Report, apply, dead_rules, invert, make_plan
+from .folder import read_folder, write_folder
+from .layouts import (
+    CHANNELS,
+    CONCAT,
+    CONV1D,
+    CONV2D,
+    CONV_TRANSPOSE1D,
+    CONV_TRANSPOSE1D_DEPTHWISE,
+    CONV_TRANSPOSE2D,
+    LINEAR_T,
+    LSTM_BIAS,
+    POINTWISE,
+    WEIGHT_NORM,
+    Fold,
+    Layout,
+    concat,
+    conv_transpose1d,
+    permute,
+)
+from .load import load_into, load_model
+from .place import new_folder
+from .quantize import dequantize, quantize, rebuild
+from .rules import Pattern, Rule, WeightMap, drop, either, fold, rename, split, tie, weight_norm
+
+__all__ = [
+    "CHANNELS", "CONCAT", "CONV1D", "CONV2D", "CONV_TRANSPOSE1D", "CONV_TRANSPOSE1D_DEPTHWISE", "CONV_TRANSPOSE2D",
+    "LINEAR_T", "LSTM_BIAS", "POINTWISE", "WEIGHT_NORM",
+    "Applied", "Fold", "Layout", "Pattern", "Report", "Rule", "WeightMap",
+    "apply", "concat", "conv_transpose1d", "dead_rules", "dequantize", "drop", "either", "fold", "invert", "load_into",
+    "load_model", "make_plan", "new_folder", "permute", "quantize", "read_folder", "rebuild", "rename", "split", "tie",
+    "weight_norm", "write_folder",
+]  # fmt: skip

@@ -1,0 +1,200 @@
+"""Write a converted folder so that it is whole or not there, and read it back through the checked reader."""
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from .. import __version__
+from ..errors import CheckError, FormatError
+from .place import disk_errors, new_folder
+
+MAX_SHARD_BYTES = 5 << 30
+METADATA = {"format": "mlx", "converted_by": f"pytorch-to-mlx {__version__}"}
+Files = Mapping[str, bytes | Mapping[str, mx.array]]
+
+
+def write_folder(
+    dest: str | Path,
+    *,
+    config: Mapping[str, Any],
+    weights: Mapping[str, mx.array],
+    files: Files | None = None,
+    force: bool = False,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    source: str | Path | None = None,
+) -> Path:
+    """Write config.json, model.safetensors (or shards with an index) and `files`; `dest` appears when all is verified.
+
+    files: relative path -> bytes, or arrays for a .safetensors. source: the checkpoint, which `dest` must stay out of.
+    Raises: UsageError if `dest` exists and `force` is not given; MachineError if the disk is full or another run
+    writes there; CheckError if what was written does not read back.
+    """
+    with new_folder(dest, force=force, source=source, needs=folder_bytes(weights, files)) as folder:
+        fill_folder(folder, config=config, weights=weights, files=files, max_shard_bytes=max_shard_bytes)
+    return Path(dest)
+
+
+def folder_bytes(weights: Mapping[str, mx.array], files: Files | None = None) -> int:
+    """What a converted folder will take on disk, a little over."""
+    contents = (files or {}).values()
+    other = sum(len(c) if isinstance(c, bytes) else sum(a.nbytes + 200 for a in c.values()) for c in contents)
+    return sum(a.nbytes + 200 for a in weights.values()) + other + (1 << 20)
+
+
+def fill_folder(
+    folder: Path,
+    *,
+    config: Mapping[str, Any],
+    weights: Mapping[str, mx.array],
+    files: Files | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Write, flush to disk and verify everything inside an existing empty folder."""
+    _check_names(files or {})
+    shards = split_shards(weights, max_shard_bytes)
+    arrays: dict[str, Mapping[str, mx.array]] = {
+        _shard_name(n, len(shards)): shard for n, shard in enumerate(shards, start=1)
+    }
+    texts: dict[str, bytes] = {"config.json": to_json(config)}
+    if len(shards) > 1:
+        total = sum(a.nbytes for a in weights.values())
+        where = {name: file for file, shard in arrays.items() for name in shard}
+        index = {"metadata": {"total_size": total}, "weight_map": {name: where[name] for name in sorted(where)}}
+        texts["model.safetensors.index.json"] = to_json(index)
+    for name, content in (files or {}).items():
+        if isinstance(content, bytes):
+            texts[name] = content
+        else:
+            arrays[name] = content
+    with disk_errors(folder, folder_bytes(weights, files)):
+        for name, content in arrays.items():
+            _write_arrays(folder / name, content)
+        for name, text in texts.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(text)
+        for path in sorted(folder.rglob("*")):
+            flush(path)
+        flush(folder)
+    verify(folder, texts, arrays, weights)
+
+
+def split_shards(weights: Mapping[str, mx.array], max_bytes: int) -> list[dict[str, mx.array]]:
+    """Weights in their order, a new shard before the one that would make it larger than `max_bytes`."""
+    shards: list[dict[str, mx.array]] = [{}]
+    size = 0
+    for name, array in weights.items():
+        if shards[-1] and size + array.nbytes > max_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][name] = array
+        size += array.nbytes
+    return shards
+
+
+def verify(
+    folder: Path,
+    texts: Mapping[str, bytes],
+    arrays: Mapping[str, Mapping[str, mx.array]],
+    weights: Mapping[str, mx.array],
+) -> None:
+    """Read everything back from disk and compare it bit for bit with what it should be.
+
+    Raises: CheckError naming the file and the tensor that differ.
+    """
+    from ..checkpoint import open_checkpoint
+
+    for name, text in texts.items():
+        if (folder / name).read_bytes() != text:
+            raise _differs(folder / name, "its bytes differ")
+    for name, content in arrays.items():
+        _compare(folder / name, content)
+    try:
+        with open_checkpoint(folder) as whole:
+            names = set(whole)
+    except FormatError as error:
+        raise _differs(folder, str(error)) from error
+    if names != set(weights):
+        raise _differs(folder, f"{len(names)} weights instead of {len(weights)}")
+
+
+def _compare(path: Path, content: Mapping[str, mx.array]) -> None:
+    from ..checkpoint import open_checkpoint
+
+    try:
+        with open_checkpoint(path) as written:
+            if set(written) != set(content):
+                raise _differs(path, "other tensors are in it")
+            for name, array in content.items():
+                back = written[name]
+                if back.dtype != array.dtype or back.shape != array.shape or not _same_bits(back, array):
+                    raise _differs(path, f"tensor {name!r} reads back differently")
+    except FormatError as error:
+        raise _differs(path, str(error)) from error
+
+
+def _same_bits(one: mx.array, other: mx.array) -> bool:
+    return np.array_equal(np.array(_raw(one), copy=False), np.array(_raw(other), copy=False))
+
+
+def _raw(array: mx.array) -> mx.array:
+    return mx.contiguous(array).reshape(-1).view(mx.uint8) if array.size else mx.zeros((0,), mx.uint8)
+
+
+def _differs(path: Path, what: str) -> CheckError:
+    return CheckError(f"does not read back as it was written: {what}", where=path, fix="check the disk, then run again")
+
+
+def read_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, mx.array]]:
+    """A converted folder's config.json and all of its weights, evaluated."""
+    from ..checkpoint import open_checkpoint, read_config
+
+    config = read_config(path)
+    with open_checkpoint(path) as checkpoint:
+        return config, {name: checkpoint[name] for name in checkpoint}
+
+
+def to_json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def flush(path: Path) -> None:
+    """Make a file or folder safe against a power cut; on Linux the next read then comes from the disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+        if hasattr(os, "posix_fadvise") and path.is_file():
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)
+
+
+def _shard_name(number: int, count: int) -> str:
+    return "model.safetensors" if count == 1 else f"model-{number:05d}-of-{count:05d}.safetensors"
+
+
+def _write_arrays(path: Path, content: Mapping[str, mx.array]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        mx.save_safetensors(str(path), dict(content), METADATA)
+    except RuntimeError as error:  # MLX says "Unable to write" for every reason
+        raise OSError(errno.ENOSPC if "write" in str(error) else errno.EIO, str(error)) from error
+
+
+def _check_names(files: Files) -> None:
+    """Our own files' names must be plain relative paths, different also where upper and lower case are the same."""
+    seen = {"config.json"}
+    for name, content in files.items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or str(path) != name or "\\" in name or "\0" in name:
+            raise FormatError(f"{name!r} is not a relative path inside the folder")
+        if name.casefold() in seen or (path.parent == PurePosixPath(".") and name.startswith("model")):
+            raise FormatError(f"two files of the folder would be called {name!r}")
+        if not isinstance(content, bytes) and path.suffix != ".safetensors":
+            raise FormatError(f"{name!r} holds arrays but is no .safetensors")
+        seen.add(name.casefold())

@@ -1,0 +1,212 @@
+"""A destination that is whole or not there: a locked folder beside it, renamed into place at the end.
+
+The work folder `.NAME.pytorch-to-mlx` holds `lock` (locked while its process lives), `new` (what is being written)
+and, for a moment while a folder is replaced, `old`. A process that dies leaves it; the next run beside it sweeps it,
+and first puts `old` back if nothing took its place.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from ..errors import MachineError, UsageError
+
+SUFFIX = ".pytorch-to-mlx"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def new_folder(
+    dest: str | Path, *, force: bool = False, source: str | Path | None = None, needs: int = 0
+) -> Iterator[Path]:
+    """An empty folder that becomes `dest` when the block ends, and is removed if it raises.
+
+    needs: bytes that will be written. source: the checkpoint; neither may lie inside the other.
+    Raises: UsageError if `dest` cannot be taken; MachineError if another run holds it or the disk is too small.
+    """
+    dest = Path(dest)
+    check_destination(dest, force=force, source=source)
+    made = _make_parents(dest)
+    finished = False
+    try:
+        with ExitStack() as stack:
+            with disk_errors(dest, needs):
+                work = stack.enter_context(_work_folder(dest))
+                check_destination(dest, force=force, source=source)
+                check_space(dest, needs)
+                new = work / "new"
+                new.mkdir()
+            yield new
+            with disk_errors(dest, needs):
+                _into_place(new, dest, work / "old")
+            finished = True
+    finally:
+        if not finished:
+            for parent in made:
+                with suppress(OSError):
+                    parent.rmdir()
+
+
+@contextmanager
+def disk_errors(where: Path, needs: int) -> Iterator[None]:
+    """Report what the system says about writing as a MachineError, with the space that is needed and free."""
+    try:
+        yield
+    except OSError as error:
+        free = shutil.disk_usage(_existing(where)).free
+        full = needs > free or error.errno in _FULL
+        fix = f"free some disk space: needs {_size(needs)}, has {_size(free)}" if full else "check its permissions"
+        raise MachineError(f"cannot be written: {error}", where=where, fix=fix) from error
+
+
+def check_destination(dest: Path, *, force: bool, source: str | Path | None = None) -> None:
+    """Raises: UsageError if `dest` is not a place to write to; nothing is touched."""
+    fix = "choose another --mlx-path"
+    if not dest.name or dest.name in {".", ".."}:
+        raise UsageError("the destination has no name of its own", where=dest, fix=fix)
+    try:
+        exists = os.path.lexists(dest)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the destination is no usable path: {error}", where=repr(str(dest))[:80], fix=fix) from None
+    if len(os.fsencode(dest.name)) > 255 - len(SUFFIX) - 1:
+        raise UsageError(f"the destination's name is too long: {len(dest.name)} characters", fix=fix)
+    if dest.is_symlink():
+        raise UsageError(
+            "the destination is a symbolic link", where=dest, fix=f"{fix}, or give the folder it points to"
+        )
+    if source is not None and Path(source).exists():
+        src, out = Path(source).resolve(), dest.resolve()
+        if src == out or src in out.parents:
+            raise UsageError(f"the destination lies in the source {source}", where=dest, fix=fix)
+        if out in src.parents:
+            raise UsageError(f"the source {source} lies in the destination", where=dest, fix=fix)
+    if not exists:
+        blocker = _existing(dest)
+        if not blocker.is_dir():
+            raise UsageError(f"{blocker} is a file", where=dest, fix=fix)
+        return
+    if not dest.is_dir():
+        raise UsageError("the destination is a file", where=dest, fix=fix)
+    if not force:
+        raise UsageError("the destination exists", where=dest, fix=f"{fix}, or pass --force to replace it")
+    if any(dest.iterdir()) and not (dest / "config.json").is_file():
+        raise UsageError(
+            "--force replaces converted folders only, and this one has no config.json", where=dest, fix=fix
+        )
+
+
+def check_space(dest: Path, needs: int) -> None:
+    """Raises: MachineError "needs X, has Y" if the disk cannot hold `needs` bytes more."""
+    free = shutil.disk_usage(_existing(dest)).free
+    if needs > free:
+        raise MachineError(
+            f"not enough disk space: needs {_size(needs)}, has {_size(free)}",
+            where=dest,
+            fix="free some or choose another disk",
+        )
+
+
+@contextmanager
+def _work_folder(dest: Path) -> Iterator[Path]:
+    """The locked, empty work folder of `dest`; gone afterwards, whatever happened."""
+    for other in dest.parent.glob(f".*{SUFFIX}"):
+        if other != _work_path(dest):
+            _sweep(other)
+    work = _work_path(dest)
+    lock = _lock(work, create=True)
+    if lock is None:
+        raise MachineError("another conversion to this destination is running", where=dest, fix="wait until it ends")
+    try:
+        _recover(work, dest)
+        yield work
+    finally:
+        _recover(work, dest)
+        _remove(work, lock)
+
+
+def _work_path(dest: Path) -> Path:
+    return dest.parent / f".{dest.name}{SUFFIX}"
+
+
+def _sweep(work: Path) -> None:
+    """Clean up after a process that died beside us; leave what is in use or is not ours."""
+    if not (work / "lock").is_file() or work.is_symlink():
+        return
+    with suppress(OSError):  # it may be another user's
+        lock = _lock(work, create=False)
+        if lock is not None:
+            _recover(work, work.parent / work.name[1 : -len(SUFFIX)])
+            _remove(work, lock)
+
+
+def _lock(work: Path, *, create: bool) -> int | None:
+    """Lock a work folder. None if a living process has it (or, without `create`, if it has gone)."""
+    while True:
+        try:
+            if create:
+                work.mkdir(exist_ok=True)
+            fd = os.open(work / "lock", os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT if create else 0), 0o600)
+        except FileNotFoundError:  # its owner removed it between the two calls
+            if create:
+                continue
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(fd), os.stat(work / "lock")):
+                return fd
+        os.close(fd)  # we locked a file that its owner had just removed
+
+
+def _recover(work: Path, dest: Path) -> None:
+    """Put `old` back if nothing took its place, and empty the work folder of everything but its lock."""
+    old = work / "old"
+    if old.exists() and not os.path.lexists(dest):
+        old.rename(dest)
+    for path in work.iterdir():
+        if path.name != "lock":
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _remove(work: Path, lock: int) -> None:
+    (work / "lock").unlink()
+    os.close(lock)
+    with suppress(OSError):  # a second run may have put its own lock there already
+        work.rmdir()
+
+
+def _into_place(new: Path, dest: Path, old: Path) -> None:
+    """Rename `new` to `dest`. An old `dest` steps aside first and is removed last: one of the two always exists."""
+    if os.path.lexists(dest):
+        dest.rename(old)
+    new.rename(dest)
+    fd = os.open(dest.parent, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _make_parents(dest: Path) -> list[Path]:
+    """Make the missing folders above `dest`; the ones made, innermost first."""
+    missing = [p for p in dest.parents if not p.exists()]
+    try:
+        dest.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"cannot be made: {error}", where=dest.parent, fix="choose another --mlx-path") from error
+    return missing
+
+
+def _existing(path: Path) -> Path:
+    return next((p for p in (path, *path.parents) if p.exists()), Path.cwd())
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
