@@ -217,7 +217,7 @@ def apply(
     values: list[str] = []
     for step in plan.steps:
         arrays = [source[plan.aliases.get(name, name)] for name in step.sources]
-        for target, array in zip(step.targets, _forward(step, arrays, shapes), strict=False):
+        for target, array in _forward(step, arrays, shapes).items():
             wanted = weight_map.dtype_of(target, dtype)
             weights[target] = cast(target, array, wanted, values, allow_nonfinite=allow_nonfinite)
             if wanted is not dtype:
@@ -234,7 +234,7 @@ def apply(
     return Applied({name: weights[name] for name in sorted(weights)}, report)
 
 
-def _forward(step: Step, arrays: list[mx.array], problems: list[str]) -> list[mx.array]:
+def _forward(step: Step, arrays: list[mx.array], problems: list[str]) -> dict[str, mx.array]:
     """The arrays of one step in our layout; none, and a line in `problems`, where a shape does not fit the rule."""
     rule = step.rule
     shapes = [a.shape for a in arrays]
@@ -252,7 +252,7 @@ def _forward(step: Step, arrays: list[mx.array], problems: list[str]) -> list[mx
         made = [] if problem else [layout.to_mlx(a) for a in made]
     if problem:
         problems.append(f"{', '.join(step.sources)} {' and '.join(str(list(s)) for s in shapes)}: {problem}")
-    return made
+    return dict(zip(step.targets if made else (), made, strict=True))
 
 
 def _note(step: Step, arrays: list[mx.array], report: Report, values: list[str]) -> None:
