@@ -1,0 +1,182 @@
+"""The complete story of every tensor, in the three spellings of Kokoro's checkpoints.
+
+Rules are written with the names of the reference's KModel.state_dict(). The release (kokoro-v1_0.pth) has `module.`
+after the first part, from DataParallel; the packaged ONNX export has `encoder.` or `decoder.` before it, and the
+predictor's frame-wise half without `predictor.`. Which tensors are weight-normed differs as well.
+"""
+
+from dataclasses import replace
+
+from ...weights import (
+    CHANNELS,
+    CONV1D,
+    CONV_TRANSPOSE1D,
+    CONV_TRANSPOSE1D_DEPTHWISE,
+    LSTM_BIAS,
+    POINTWISE,
+    Layout,
+    Pattern,
+    Rule,
+    WeightMap,
+    drop,
+    either,
+    fold,
+    rename,
+    weight_norm,
+)
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """A KModel name, and the same in the release and in the ONNX export."""
+    part, rest = name.split(".", 1)
+    side = "decoder" if part == "decoder" else "encoder"
+    spelled = (name, f"{part}.module.{rest}", f"{side}.{name}")
+    return (*spelled, f"{side}.{rest}") if rest.startswith(("F0.", "N.", "shared.")) else spelled
+
+
+def released(*rules: Rule) -> tuple[Rule, ...]:
+    """Rules for one thing in every spelling."""
+    return either(
+        *(
+            replace(rule, sources=tuple(map(Pattern, sources)))
+            for rule in rules
+            for sources in zip(*(spellings(pattern.text) for pattern in rule.sources), strict=True)
+        )
+    )
+
+
+def linear(source: str, target: str) -> list[tuple[Rule, ...]]:
+    return [released(rename(f"{source}.{name}", f"{target}.{name}")) for name in ("weight", "bias")]
+
+
+def norm(source: str, target: str) -> list[tuple[Rule, ...]]:
+    return [
+        released(rename(f"{source}.{theirs}", f"{target}.{ours}"))
+        for theirs, ours in (("gamma", "weight"), ("beta", "bias"))
+    ]
+
+
+def conv(source: str, target: str, layout: Layout = CONV1D) -> tuple[Rule, ...]:
+    """A convolution under weight norm, or with the norm folded, as the ONNX export has it."""
+    return released(*weight_norm(source, target, layout))
+
+
+def adain(source: str, target: str) -> list[tuple[Rule, ...]]:
+    why = "the instance norm's own affine is 1 and 0: the style's takes its place"
+    return [
+        *linear(f"{source}.fc", f"{target}.fc"),
+        tuple(replace(rule, optional=True) for rule in released(drop(f"{source}.norm.weight", why=why))),
+        tuple(replace(rule, optional=True) for rule in released(drop(f"{source}.norm.bias", why=why))),
+    ]
+
+
+def lstm(source: str, target: str) -> list[tuple[Rule, ...]]:
+    """Both directions of a torch.nn.LSTM."""
+    rules = []
+    for suffix, direction in (("", "forward"), ("_reverse", "backward")):
+        ours = f"{target}.{direction}"
+        biases = (f"{source}.bias_ih_l0{suffix}", f"{source}.bias_hh_l0{suffix}")
+        rules += [
+            released(rename(f"{source}.weight_ih_l0{suffix}", f"{ours}.Wx")),
+            released(rename(f"{source}.weight_hh_l0{suffix}", f"{ours}.Wh")),
+            released(fold(biases, f"{ours}.bias", LSTM_BIAS)),
+        ]
+    return rules
+
+
+def style_block(source: str, target: str) -> list[tuple[Rule, ...]]:
+    """AdainResBlk1d."""
+    return [
+        *adain(f"{source}.norm1", f"{target}.norm1"),
+        *adain(f"{source}.norm2", f"{target}.norm2"),
+        conv(f"{source}.conv1", f"{target}.conv1"),
+        conv(f"{source}.conv2", f"{target}.conv2"),
+    ]
+
+
+def upsampling(source: str, target: str) -> list[tuple[Rule, ...]]:
+    """What an AdainResBlk1d has besides when it changes the width (conv1x1) or the rate (pool)."""
+    return [
+        conv(f"{source}.conv1x1", f"{target}.shortcut"),
+        conv(f"{source}.pool", f"{target}.pool", CONV_TRANSPOSE1D_DEPTHWISE),
+    ]
+
+
+def snake_block(source: str, target: str) -> list[tuple[Rule, ...]]:
+    """AdaINResBlock1."""
+    rules = []
+    for i in (1, 2):
+        rules += [
+            conv(f"{source}.convs{i}.{{}}", f"{target}.convs{i}.{{}}"),
+            *adain(f"{source}.adain{i}.{{}}", f"{target}.norms{i}.{{}}"),
+            released(rename(f"{source}.alpha{i}.{{}}", f"{target}.alphas{i}.{{}}", CHANNELS)),
+        ]
+    return rules
+
+
+def curve(source: str, target: str) -> list[tuple[Rule, ...]]:
+    """Pitch or energy."""
+    blocks = (f"predictor.{source}.{{}}", f"predictor.{target}.blocks.{{}}")
+    proj = linear(f"predictor.{source}_proj", f"predictor.{target}.proj")
+    return [*style_block(*blocks), *upsampling(*blocks), *with_layout(proj, POINTWISE)]
+
+
+def with_layout(rules: list[tuple[Rule, ...]], layout: Layout) -> list[tuple[Rule, ...]]:
+    return [tuple(replace(rule, layouts=(layout,)) for rule in group) for group in rules]
+
+
+ALBERT = "bert.encoder.albert_layer_groups.0.albert_layers.0"
+UNUSED = {
+    "bert.pooler.weight": "the pooled output of ALBERT is not used",
+    "bert.pooler.bias": "the pooled output of ALBERT is not used",
+    "bert.embeddings.position_ids": "a constant range",
+    "decoder.generator.stft.istft.stft.inverse_basis": "a constant of the export: the inverse Fourier basis",
+    "decoder.generator.stft.istft.stft.window_sum": "a constant of the export: the sum of squared windows",
+}
+
+WEIGHTS = WeightMap(
+    # PL-BERT
+    *(
+        released(rename(f"bert.embeddings.{name}.weight", f"bert.embeddings.{name}.weight"))
+        for name in ("word_embeddings", "position_embeddings", "token_type_embeddings")
+    ),
+    *linear("bert.embeddings.LayerNorm", "bert.embeddings.norm"),
+    *linear("bert.encoder.embedding_hidden_mapping_in", "bert.mapping_in"),
+    *linear(f"{ALBERT}.attention.query", "bert.layer.attention.q_proj"),
+    *linear(f"{ALBERT}.attention.key", "bert.layer.attention.k_proj"),
+    *linear(f"{ALBERT}.attention.value", "bert.layer.attention.v_proj"),
+    *linear(f"{ALBERT}.attention.dense", "bert.layer.attention.o_proj"),
+    *linear(f"{ALBERT}.attention.LayerNorm", "bert.layer.attention_norm"),
+    *linear(f"{ALBERT}.ffn", "bert.layer.up_proj"),
+    *linear(f"{ALBERT}.ffn_output", "bert.layer.down_proj"),
+    *linear(f"{ALBERT}.full_layer_layer_norm", "bert.layer.norm"),
+    *linear("bert_encoder", "bert_encoder"),
+    # text encoder
+    released(rename("text_encoder.embedding.weight", "text_encoder.embedding.weight")),
+    conv("text_encoder.cnn.{}.0", "text_encoder.convs.{}"),
+    *norm("text_encoder.cnn.{}.1", "text_encoder.norms.{}"),
+    *lstm("text_encoder.lstm", "text_encoder.lstm"),
+    # durations, pitch, energy
+    *lstm("predictor.text_encoder.lstms.{}", "predictor.text_encoder.layers.{}"),
+    *linear("predictor.text_encoder.lstms.{}.fc", "predictor.text_encoder.layers.{}.fc"),
+    *lstm("predictor.lstm", "predictor.lstm"),
+    *linear("predictor.duration_proj.linear_layer", "predictor.duration_proj"),
+    *lstm("predictor.shared", "predictor.shared"),
+    *curve("F0", "f0"),
+    *curve("N", "n"),
+    # decoder
+    conv("decoder.F0_conv", "decoder.f0_conv"),
+    conv("decoder.N_conv", "decoder.n_conv"),
+    conv("decoder.asr_res.0", "decoder.asr_proj", POINTWISE),
+    *style_block("decoder.encode", "decoder.encode"),
+    conv("decoder.encode.conv1x1", "decoder.encode.shortcut"),
+    *style_block("decoder.decode.{}", "decoder.decode.{}"),
+    *upsampling("decoder.decode.{}", "decoder.decode.{}"),
+    *linear("decoder.generator.m_source.l_linear", "decoder.generator.source.linear"),
+    *with_layout(linear("decoder.generator.noise_convs.{}", "decoder.generator.noise_convs.{}"), CONV1D),
+    *snake_block("decoder.generator.noise_res.{}", "decoder.generator.noise_blocks.{}"),
+    conv("decoder.generator.ups.{}", "decoder.generator.ups.{}", CONV_TRANSPOSE1D),
+    *snake_block("decoder.generator.resblocks.{}", "decoder.generator.blocks.{}"),
+    conv("decoder.generator.conv_post", "decoder.generator.conv_post"),
+    *(released(drop(name, why=why, optional=True)) for name, why in UNUSED.items()),
+)
