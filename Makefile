@@ -18,7 +18,6 @@ STAMPS := $(VENV)/stamps
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS)
 
 SYSTEM := $(shell uname -s)
-
 COMMA := ,
 CPU := $(if $(filter Linux,$(SYSTEM)),$(COMMA)cpu)
 COMPILER := $(firstword $(foreach c,$(CXX) c++ g++ clang++,$(shell command -v $(c) 2>/dev/null)))
