@@ -48,7 +48,7 @@ lint: $(STAMPS)/test-$(ASKED) kernels
 	@echo "== format, lint, types"
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m ruff check --quiet .
-	@$(PY) -m pyright
+	@$(PY) -m pyright --pythonpath $(PY)
 
 docs: $(STAMPS)/test-$(ASKED)
 	@$(PY) docs/generate.py

@@ -23,10 +23,11 @@ def alternate(sides: Mapping[str, Callable[[], Any]], *, runs: int = 5, warmup: 
         for call in sides.values():
             once(call)
     samples: dict[str, list[tuple[float, float, float | None]]] = {name: [] for name in sides}
-    for number in range(runs):
-        order = list(sides) if number % 2 == 0 else list(reversed(sides))
+    order = list(sides)
+    for _ in range(runs):
         for name in order:
             samples[name].append(once(sides[name]))
+        order.reverse()
     return {name: _summary(taken) for name, taken in samples.items()}
 
 

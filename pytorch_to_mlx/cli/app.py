@@ -28,15 +28,18 @@ def build(arguments: Sequence[str]) -> Callable[..., Any]:
     return typer.main.get_command(app)
 
 
+def family_verbs(card: ModelCard) -> dict[str, Callable[..., Any]]:
+    """What `pytorch-to-mlx FAMILY` can do: what every family can, and what its own commands.py adds or replaces."""
+    functions = {name: _bind(function, card.name) for name, function in family.VERBS.items()}
+    for name, place in card.verbs.items():
+        module, attribute = place.split(":")
+        functions[name] = getattr(registry.part(card.name, module), attribute)
+    return functions
+
+
 def _family(card: ModelCard, *, whole: bool) -> typer.Typer:
     app = _typer(f"{card.summary} ({card.task})", epilog=f"Example:\n\npytorch-to-mlx {card.name} list")
-    functions: dict[str, Callable[..., Any]] = {}
-    if whole:
-        functions = {name: _bind(function, card.name) for name, function in family.VERBS.items()}
-        for name, place in card.verbs.items():
-            module, attribute = place.split(":")
-            functions[name] = getattr(registry.part(card.name, module), attribute)
-    for name, function in functions.items():
+    for name, function in family_verbs(card).items() if whole else ():
         verbs.add(app, name, function)
     return app
 

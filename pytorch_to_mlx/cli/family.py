@@ -101,8 +101,6 @@ def benchmark(
     With --against torch both sides run in one process, taking turns, and the ratio is shown.
 
     Args:
-        workloads: only these workloads (may be given several times)
-        profile: also show where the time goes, by stage and by op
         output: write the result as JSON
 
     Example: pytorch-to-mlx FAMILY benchmark --against torch --output FAMILY.json

@@ -60,6 +60,9 @@ OPTIONS: dict[str, Option] = {
     # how to measure
     "against": Option("reference to measure beside"),
     "runs": Option("measured runs; the median is reported"),
+    "workloads": Option("only these workloads (may be given several times)"),
+    "profile": Option("also show where the time goes, by stage and by op"),
+    "tolerance": Option("row of the tolerance table"),
     "cases": Option("only these cases (may be given several times)"),
     "threads": Option("CPU threads; by default all"),
     "fresh": Option("also measure load time and peak memory, each in a process of its own"),

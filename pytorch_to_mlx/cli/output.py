@@ -91,14 +91,14 @@ def plain(value: Any) -> Any:
     """The result as JSON types. Non-finite numbers become null, large arrays their shape and dtype."""
     if hasattr(value, "to_dict"):
         return plain(value.to_dict())
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
     if hasattr(value, "dtype") and hasattr(value, "tolist"):
         if value.size > MAX_LISTED:
             return {"shape": list(value.shape), "dtype": str(value.dtype)}
         return plain(value.tolist())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
     if isinstance(value, float):

@@ -5,6 +5,7 @@ import re
 import types
 import typing
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,26 +17,61 @@ from .options import OPTIONS, Option
 SECTION = re.compile(r"^\s*(Examples?|Args|Raises|Returns|Shapes|Source):\s*(.*)$")
 
 
-def add(app: typer.Typer, name: str, function: Callable[..., Any]) -> None:
-    """Register `function` under `name`. Its result is printed; `--json` prints it as JSON."""
-    description, sections = read_docstring(function)
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a verb as the command line spells it. `spellings` is empty for a positional argument."""
+
+    name: str
+    hint: Any
+    default: Any
+    spellings: tuple[str, ...]
+    help: str
+
+    @property
+    def required(self) -> bool:
+        return self.default is inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A function as a command: what `--help` says, and what docs/ says."""
+
+    name: str
+    description: str
+    examples: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+
+
+def read(name: str, function: Callable[..., Any]) -> Verb:
+    """Read signature and docstring: the first lines describe, `Example:` shows, `Args:` explains parameters."""
+    description, sections = _read_docstring(function)
     help_of = dict(re.findall(r"(\w+): (.+)", "\n".join(sections.get("Args", []))))
     hints = typing.get_type_hints(function)
-    original = inspect.signature(function)
-    parameters = [
-        _parameter(p, hints.get(p.name, str), help_of.get(p.name), name) for p in original.parameters.values()
-    ]
+    parameters = tuple(
+        _parameter(p, _simple(hints.get(p.name, str)), help_of.get(p.name), name)
+        for p in inspect.signature(function).parameters.values()
+    )
+    return Verb(name, description, tuple(sections.get("Example", []) + sections.get("Examples", [])), parameters)
+
+
+def add(app: typer.Typer, name: str, function: Callable[..., Any]) -> None:
+    """Register `function` under `name`. Its result is printed; `--json` prints it as JSON."""
+    verb = read(name, function)
     as_json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
     debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
     kind = inspect.Parameter.KEYWORD_ONLY
-    parameters.append(inspect.Parameter("as_json_", kind, default=False, annotation=as_json))
-    parameters.append(inspect.Parameter("debug_", kind, default=False, annotation=debug))
+    parameters = [
+        *(inspect.Parameter(p.name, kind, default=p.default, annotation=_annotation(p)) for p in verb.parameters),
+        inspect.Parameter("as_json_", kind, default=False, annotation=as_json),
+        inspect.Parameter("debug_", kind, default=False, annotation=debug),
+    ]
 
     def run(as_json_: bool, debug_: bool, **values: Any) -> None:
         from ..progress import listening
         from .output import Progress, show
 
-        args = [values.pop(p.name) for p in original.parameters.values() if p.kind is p.POSITIONAL_ONLY]
+        positional = inspect.signature(function).parameters.values()
+        args = [values.pop(p.name) for p in positional if p.kind is p.POSITIONAL_ONLY]
         with listening(Progress()):
             result = function(*args, **values)
             show(result, as_json=as_json_)
@@ -44,42 +80,46 @@ def add(app: typer.Typer, name: str, function: Callable[..., Any]) -> None:
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  Typer reads it
     run.__annotations__ = {p.name: p.annotation for p in parameters}
-    examples = sections.get("Example", []) + sections.get("Examples", [])
-    epilog = "\n\n".join(["Example:", *(escape(line) for line in examples)]) if examples else None
-    app.command(name, help=escape(description), epilog=epilog, no_args_is_help=False)(run)
+    epilog = "\n\n".join(["Example:", *(escape(line) for line in verb.examples)]) if verb.examples else None
+    app.command(name, help=escape(verb.description), epilog=epilog)(run)
 
 
-def read_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, list[str]]]:
+def _read_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, list[str]]]:
     """The description, and the lines of each section (`Example:`, `Args:`, …)."""
-    lines = inspect.cleandoc(function.__doc__ or "").splitlines()
     text: list[str] = []
     sections: dict[str, list[str]] = {}
-    current: list[str] = text
-    for line in lines:
+    current = text
+    for line in inspect.cleandoc(function.__doc__ or "").splitlines():
         found = SECTION.match(line)
         if found:
             current = sections.setdefault(found[1], [])
             line = found[2]
-        if current is text or line.strip():
-            current.append(line.strip() if current is not text else line)
+        if current is text:
+            text.append(line)
+        elif line.strip():
+            current.append(line.strip())
     return "\n".join(text).strip(), sections
 
 
-def _parameter(parameter: inspect.Parameter, hint: Any, help_text: str | None, verb: str) -> inspect.Parameter:
-    """The same parameter, with the annotation that Typer wants."""
+def _parameter(parameter: inspect.Parameter, hint: Any, help_text: str | None, verb: str) -> Parameter:
     name = parameter.name
     option = OPTIONS.get(name, Option(""))
-    hint = _simple(hint)
-    if option.argument or parameter.kind is parameter.POSITIONAL_ONLY:
-        spec = typer.Argument(help=escape(help_text or option.help), show_default=False)
-    else:
+    spellings: tuple[str, ...] = ()
+    if not option.argument and parameter.kind is not parameter.POSITIONAL_ONLY:
         dashed = name.replace("_", "-")
-        spellings = [f"--{dashed}/--no-{dashed}" if hint is bool and parameter.default is True else f"--{dashed}"]
-        if name == "mlx_path" and verb == "convert":
-            spellings.append("--output")
-        spec = typer.Option(*spellings, *option.short, help=escape(help_text or option.help))
+        first = f"--{dashed}/--no-{dashed}" if hint is bool and parameter.default is True else f"--{dashed}"
+        same = ("--output",) if name == "mlx_path" and verb == "convert" else ()
+        spellings = (first, *same, *option.short)
     default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, spec])
+    return Parameter(name, hint, default, spellings, help_text or option.help)
+
+
+def _annotation(parameter: Parameter) -> Any:
+    """What Typer reads."""
+    text = escape(parameter.help)
+    if parameter.spellings:
+        return Annotated[parameter.hint, typer.Option(*parameter.spellings, help=text)]
+    return Annotated[parameter.hint, typer.Argument(help=text, show_default=False)]
 
 
 def _simple(hint: Any) -> Any:

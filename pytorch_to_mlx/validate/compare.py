@@ -1,6 +1,7 @@
 """One tap: our value against PyTorch's, with float64 PyTorch as the arbiter where it is given."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -133,5 +134,5 @@ def _snr_db(exact: np.ndarray, error: np.ndarray) -> float:
     return float("inf") if noise == 0 else (10 * float(np.log10(signal / noise)) if signal else float("-inf"))
 
 
-def _number(value: np.generic) -> float:
+def _number(value: Any) -> float:
     return float(abs(value)) if np.iscomplexobj(value) else float(value)
