@@ -1,0 +1,117 @@
+"""Strict JSON: no duplicate keys, no NaN, bounded depth and size. For configs, indexes and safetensors headers."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from ..errors import FormatError
+from .files import SourceFile, quote
+
+MAX_BYTES = 256 << 20
+MAX_DEPTH = 100
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|["\[\]{}]', re.DOTALL)
+
+
+def read_json(path: str | Path, *, expect: type = dict) -> Any:
+    """Read a JSON file whose top value is an object (or, with expect=list, an array).
+
+    Raises: FormatError with line and column.
+    """
+    path = Path(path)
+    with SourceFile(path) as file:
+        if file.size > MAX_BYTES:
+            raise FormatError(f"{file.size} bytes of JSON, at most {MAX_BYTES} are read", where=path)
+        return parse_json(file.read(0, file.size), where=path, expect=expect)
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read config.json from a folder, or a config file.
+
+    Raises: FormatError if it is missing or malformed.
+    """
+    path = Path(path)
+    return read_json(path / "config.json" if path.is_dir() else path)
+
+
+def parse_json(data: bytes, *, where: str | Path, expect: type = dict, max_depth: int = MAX_DEPTH) -> Any:
+    """Parse strict JSON bytes. Raises: FormatError with line and column where there is one."""
+    if not data.strip():
+        raise FormatError("is empty, not JSON", where=where)
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise FormatError("line 1 column 1: starts with a byte order mark; save it as plain UTF-8", where=where)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise FormatError(f"line {line} column {column}: not UTF-8", where=where) from None
+    _check_depth(text, max_depth, where)
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_int=_int, parse_float=_float
+        )
+    except json.JSONDecodeError as error:
+        raise FormatError(f"line {error.lineno} column {error.colno}: {error.msg}", where=where) from None
+    except _Refused as error:
+        needle = f'"{error.token}"' if error.last else error.token
+        line, column = _position(text, text.rfind(needle) if error.last else text.find(needle))
+        raise FormatError(f"line {line} column {column}: {error}", where=where) from None
+    if not isinstance(value, expect):
+        wanted = {dict: "an object", list: "an array"}[expect]
+        raise FormatError(f"line 1 column 1: {wanted} is expected, found {type(value).__name__}", where=where)
+    return value
+
+
+class _Refused(ValueError):
+    def __init__(self, message: str, token: str, *, last: bool = False) -> None:
+        super().__init__(message)
+        self.token, self.last = token, last
+
+
+def _position(text: str, index: int) -> tuple[int, int]:
+    return text.count("\n", 0, max(index, 0)) + 1, index - text.rfind("\n", 0, max(index, 0))
+
+
+def _check_depth(text: str, max_depth: int, where: str | Path) -> None:
+    depth = 0
+    for token in _TOKENS.finditer(text):
+        mark = token[0][0]
+        if mark in "[{":
+            depth += 1
+            if depth > max_depth:
+                line, column = _position(text, token.start())
+                raise FormatError(f"line {line} column {column}: nested more than {max_depth} levels deep", where=where)
+        elif mark in "]}":
+            depth -= 1
+        elif token[0] == '"':
+            return  # an unterminated string: the parser will say where
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _Refused(f"the key {quote(key)} occurs twice in one object", key, last=True)
+            seen.add(key)
+    return result
+
+
+def _no_constant(token: str) -> float:
+    raise _Refused(f"{token} is not a JSON number", token)
+
+
+def _int(token: str) -> int:
+    if len(token) > 20:
+        raise _Refused(f"an integer of {len(token)} digits", token)
+    return int(token)
+
+
+def _float(token: str) -> float:
+    value = float(token)
+    if not math.isfinite(value):
+        raise _Refused(f"the number {token[:40]} is too large", token)
+    return value

@@ -1,0 +1,347 @@
+"""ONNX: parameters under the names and in the layouts that the exported torch modules had; int8 and uint8 dequantised.
+
+An initializer that kept its parameter name ("encoder.fc.bias") keeps it. One that the exporter renamed
+("onnx::MatMul_6547") is named after the module path of the first node that consumes it: "/encoder/fc/MatMul" gives
+"encoder.fc.weight". Linear weights come out as [out, in], recurrent ones as weight_ih_l0, weight_hh_l0, bias_ih_l0,
+bias_hh_l0 (`_reverse`) with torch's gate order. What no module parameter is (shape constants, folded reciprocals,
+initial states) is in `constants`, under the initializer's own name.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FormatError
+from .base import Checkpoint, Entries, Entry, TensorInfo, to_mlx
+from .files import SourceFile, closing_on_error, not_a, quote, sniff
+from .onnx_graph import Graph, Node, read_graph
+
+_OWN_NAME = re.compile(r"(?!onnx__)\w+(\.\w+)+")
+_WEIGHT_BIAS = {1: "weight", 2: "bias"}
+SLOTS: dict[str, dict[int, str]] = {
+    **dict.fromkeys(["Conv", "FusedConv", "ConvTranspose", "Gemm"], _WEIGHT_BIAS),
+    **dict.fromkeys(["LayerNormalization", "GroupNormalization", "InstanceNormalization"], _WEIGHT_BIAS),
+    "BatchNormalization": {1: "weight", 2: "bias", 3: "running_mean", 4: "running_var"},
+    "PRelu": {1: "weight"},
+    "MatMulInteger": {1: "weight"},
+    "ConvInteger": {1: "weight"},
+    "MatMul": {0: "weight", 1: "weight"},
+    "Gather": {0: "weight"},
+    "Add": {0: "bias", 1: "bias"},
+}
+RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1, "DynamicQuantizeLSTM": 4}
+# ONNX keeps the gates as i o f c and z r h; torch as i f g(=c) o and r z n(=h).
+_GATES = {4: [0, 2, 3, 1], 3: [1, 0, 2], 1: [0]}
+_QUANTISED = ("int8", "uint8")
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """How integers become float32: (q - zero_point) * scale, the two lying along `axis`."""
+
+    scale: str
+    zero_point: str | None
+    axis: int | None
+
+
+def open_onnx(path: Path) -> Checkpoint:
+    """Open an ONNX file, every parameter or an error.
+
+    Raises: FormatError for malformed files and for quantised or packed weights in an operator that is not understood.
+    """
+    file = SourceFile(path)
+    with closing_on_error(file):
+        if sniff(file) != "data" or file.size > 2**31:
+            raise not_a("an ONNX graph of at most 2 GB", file)
+        graph = read_graph(file)
+        try:
+            reader = _Reader(graph)
+            reader.collect()
+        except FormatError:
+            graph.close()
+            raise
+    constants = Entries(reader.constants)
+    return Checkpoint(str(path), "onnx", reader.entries, constants=constants, files=[file, *graph.files.values()])
+
+
+class _Reader:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.entries: dict[str, Entry] = {}
+        self.constants: dict[str, Entry] = {}
+        self.used: set[str] = set()
+        self.layers: dict[str, int] = {}
+        self.own = {key for key in graph.initializers if _OWN_NAME.fullmatch(key.removesuffix("_quantized"))}
+
+    def collect(self) -> None:
+        for node in self.graph.nodes:
+            if node.op in RECURRENT:
+                self.recurrent(node)
+            for index, role in SLOTS.get(node.op, {}).items():
+                if index < len(node.inputs):
+                    self.parameter(node, index, role)
+        for key, tensor in self.graph.initializers.items():
+            if key in self.used:
+                continue
+            if key in self.own and tensor.dtype not in _QUANTISED:
+                self.add(key, tensor.dtype, tensor.shape, lambda key=key: self.graph.array(key))
+            else:
+                self.check_constant(key)
+                info = TensorInfo.of(key, tensor.dtype, tensor.shape)
+                self.constants[key] = Entry(
+                    info, self.reading(info, tensor.dtype, lambda key=key: self.graph.array(key))
+                )
+
+    def check_constant(self, key: str) -> None:
+        """Weights in an operator that we do not understand must not pass as constants."""
+        tensor = self.graph.initializers[key]
+        for node, _ in self.graph.consumers.get(key, [])[:1]:
+            foreign = node.domain not in ("", "ai.onnx") and node.op not in RECURRENT and len(tensor.shape) > 1
+            if foreign or (tensor.dtype in _QUANTISED and len(tensor.shape) > 1):
+                raise self.graph.error(
+                    f"{node.where} of the operator set {quote(node.domain or 'ai.onnx')} holds the {tensor.dtype}"
+                    f" weights {quote(key)} in a way that is not understood",
+                    fix="export the model again in float32",
+                )
+
+    def add(
+        self, name: str, dtype: str, shape: tuple[int, ...], values: Callable[[], np.ndarray], stored: str = ""
+    ) -> None:
+        if name in self.entries:
+            raise self.graph.error(f"two parameters would be named {quote(name)}")
+        info = TensorInfo.of(name, dtype, shape, stored)
+        self.entries[name] = Entry(info, self.reading(info, dtype, values))
+
+    def reading(self, info: TensorInfo, dtype: str, values: Callable[[], np.ndarray]) -> Callable:
+        where = self.graph.path
+        return lambda: to_mlx(np.ascontiguousarray(values()), dtype, info.shape, name=info.name, where=where)
+
+    # --- ordinary parameters -------------------------------------------------------------------------------
+
+    def parameter(self, node: Node, index: int, role: str) -> None:
+        key, quantised = self.source(node, index)
+        tensor = self.graph.initializers.get(key)
+        if tensor is None or key in self.used:
+            return
+        if not quantised and key in self.own:
+            return  # added under its own name, as it is stored
+        if not quantised and (tensor.dtype in _QUANTISED or not tensor.dtype.startswith(("float", "bfloat"))):
+            return
+        if node.op == "Gather" and len(tensor.shape) < 2:
+            return
+        if node.op == "Add":
+            node = self.matmul_before(node, index)
+            if node is None or len(tensor.shape) != 1:
+                return
+        self.used.add(key)
+        turned = self.is_turned(node, index, key, tensor.shape)
+        shape = tensor.shape[::-1] if turned else tensor.shape
+        name = key.removesuffix("_quantized") if key in self.own else self.derived(node, role)
+
+        def values() -> np.ndarray:
+            array = self.dequantise(key, quantised) if quantised else self.graph.array(key)
+            return array.T if turned else array
+
+        if quantised:
+            self.check_quantised(key, quantised, node)
+        self.add(name, "float32" if quantised else tensor.dtype, shape, values, tensor.dtype)
+
+    def source(self, node: Node, index: int) -> tuple[str, Quantised | None]:
+        """The initializer behind an input, through Identity and DequantizeLinear, and its quantisation."""
+        key, quantised = node.inputs[index], None
+        while (producer := self.graph.producers.get(key)) and key not in self.graph.initializers:
+            if producer.op == "DequantizeLinear" and quantised is None:
+                inputs = [*producer.inputs, ""]
+                axis = producer.attributes.get("axis", 1)
+                if producer.attributes.get("block_size"):
+                    raise self.graph.error(f"{producer.where}: blocked quantisation is not supported")
+                quantised = Quantised(inputs[1], inputs[2] or None, axis)
+            elif producer.op != "Identity":
+                break
+            key = producer.inputs[0]
+        tensor = self.graph.initializers.get(key)
+        if tensor is None or tensor.dtype not in _QUANTISED or quantised:
+            return key, quantised if tensor is not None and tensor.dtype in (*_QUANTISED, "int32") else None
+        if node.op in ("MatMulInteger", "ConvInteger"):
+            zero_point = node.inputs[3] if len(node.inputs) > 3 else None
+            return key, Quantised(self.scale_after(node), zero_point, 0 if node.op == "ConvInteger" else -1)
+        if node.op == "Gather":
+            for after, place in self.graph.consumers.get(node.outputs[0], []):
+                if after.op == "DequantizeLinear" and place == 0:
+                    inputs = [*after.inputs, ""]
+                    return key, Quantised(inputs[1], inputs[2] or None, None)
+        return key, None
+
+    def scale_after(self, node: Node) -> str:
+        """The weight's scale: output -> (Add) -> Cast -> Mul by (input scale * weight scale)."""
+        key = node.outputs[0]
+        for _ in range(4):
+            consumers = self.graph.consumers.get(key, [])
+            if len(consumers) != 1:
+                break
+            after, place = consumers[0]
+            if after.op == "Mul":
+                factor = after.inputs[1 - place]
+                product = self.graph.producers.get(factor)
+                candidates = [factor, *(product.inputs if product and product.op == "Mul" else [])]
+                scales = [candidate for candidate in candidates if candidate in self.graph.initializers]
+                if len(scales) == 1:
+                    return scales[0]
+                break
+            if after.op not in ("Add", "Cast"):
+                break
+            key = after.outputs[0]
+        raise self.graph.error(f"{node.where}: the scale of its weights is not found")
+
+    def check_quantised(self, key: str, quantised: Quantised, node: Node) -> None:
+        tensor = self.graph.initializers[key]
+        for part in (quantised.scale, quantised.zero_point):
+            if part is None:
+                continue
+            found = self.graph.initializers.get(part)
+            lengths = {(), (1,)}
+            if quantised.axis is not None and -len(tensor.shape) <= quantised.axis < len(tensor.shape):
+                lengths.add((tensor.shape[quantised.axis],))
+            if found is None or found.shape not in lengths:
+                raise self.graph.error(
+                    f"{node.where}: scale or zero point of {quote(key)} is missing or has another shape"
+                )
+            if found.dtype != ("float32" if part == quantised.scale else tensor.dtype):
+                raise self.graph.error(f"{node.where}: scale or zero point of {quote(key)} is {found.dtype}")
+            self.used.add(part)
+
+    def dequantise(self, key: str, quantised: Quantised) -> np.ndarray:
+        values = self.graph.array(key).astype(np.int32)
+
+        def along(part: str) -> np.ndarray:
+            array = self.graph.array(part).reshape(-1)
+            if array.size == 1:
+                return array.reshape(())
+            shape = [1] * values.ndim
+            shape[quantised.axis or 0] = array.size
+            return array.reshape(shape)
+
+        if quantised.zero_point is not None:
+            values = values - along(quantised.zero_point).astype(np.int32)
+        return values.astype(np.float32) * along(quantised.scale)
+
+    def is_turned(self, node: Node, index: int, key: str, shape: tuple[int, ...]) -> bool:
+        """Whether a Linear weight is stored as [in, out]: torch's is [out, in].
+
+        A parameter under its own name is used as it is, unless the quantiser turned the weight of a Gemm.
+        """
+        if len(shape) != 2 or index != 1:
+            return False
+        if node.op == "MatMulInteger":
+            return key not in self.own or node.name.rsplit("/", 1)[-1].startswith("Gemm")
+        if key in self.own:
+            return False
+        return node.op == "MatMul" or (node.op == "Gemm" and not node.attributes.get("transB"))
+
+    def matmul_before(self, node: Node, index: int) -> Node | None:
+        other = self.graph.producers.get(node.inputs[1 - index]) if len(node.inputs) == 2 else None
+        if other and other.op == "MatMul" and other.inputs[1] in self.graph.initializers:
+            return other
+        return None
+
+    def derived(self, node: Node, role: str) -> str:
+        """The module path of a node and the role; with the node's own name where that is taken."""
+        path, base = module_path(node.name)
+        name = ".".join([path or base, role])
+        return name if name not in self.entries and name not in self.own else ".".join(filter(None, [path, base, role]))
+
+    # --- recurrent layers ----------------------------------------------------------------------------------
+
+    def recurrent(self, node: Node) -> None:
+        inputs = [*node.inputs, *[""] * 12]
+        if inputs[1] not in self.graph.initializers or inputs[1] in self.used:
+            return
+        gates = RECURRENT[node.op]
+        quantised = node.op == "DynamicQuantizeLSTM"
+        path, base = module_path(node.name)
+        prefix = path or base
+        layer = self.layers.get(prefix, 0)
+        self.layers[prefix] = layer + 1
+        direction = node.attributes.get("direction", "forward")
+        suffixes = {"forward": [""], "bidirectional": ["", "_reverse"], "reverse": ["_reverse"]}.get(direction)
+        hidden = node.attributes.get("hidden_size")
+        if suffixes is None or type(hidden) is not int or inputs[4] or (gates == 4 and inputs[7]):
+            raise self.graph.error(f"{node.where}: sequence lengths, peepholes or an unknown direction")
+        parts = {"weight_ih": inputs[1], "weight_hh": inputs[2]}
+        for part, (role, key) in enumerate(parts.items()):
+            quant = Quantised(inputs[8 + 2 * part], inputs[9 + 2 * part] or None, None) if quantised else None
+            self.recurrent_weight(node, role, key, quant, gates, hidden, suffixes, f"{prefix}.%s_l{layer}%s")
+        if inputs[3]:
+            self.recurrent_bias(node, inputs[3], gates, hidden, suffixes, f"{prefix}.%s_l{layer}%s")
+
+    def recurrent_weight(self, node, role, key, quant, gates, hidden, suffixes, name) -> None:
+        tensor = self.graph.initializers.get(key)
+        rows = gates * hidden
+        shape = tensor.shape if tensor else ()
+        width = (shape[1] if quant else shape[2]) if len(shape) == 3 else -1
+        expected = (len(suffixes), width, rows) if quant else (len(suffixes), rows, width)
+        if tensor is None or shape != expected or (tensor.dtype in _QUANTISED) != bool(quant):
+            raise self.graph.error(f"{node.where}: {role} has shape {list(shape)}, {list(expected)} is expected")
+        self.used.add(key)
+        if quant:
+            self.recurrent_scales(node, key, quant, len(suffixes), rows)
+
+        def values(direction: int) -> np.ndarray:
+            array = self.graph.array(key)[direction]
+            if quant:
+                array = self.recurrent_dequantised(array, quant, direction).T  # [4H, in]
+            return array.reshape(gates, hidden, width)[_GATES[gates]].reshape(rows, width)
+
+        dtype = "float32" if quant else tensor.dtype
+        for direction, suffix in enumerate(suffixes):
+            self.add(
+                name % (role, suffix), dtype, (rows, width), lambda direction=direction: values(direction), tensor.dtype
+            )
+
+    def recurrent_scales(self, node: Node, key: str, quant: Quantised, directions: int, rows: int) -> None:
+        for part in (quant.scale, quant.zero_point):
+            if part is None:
+                continue
+            found = self.graph.initializers.get(part)
+            if found is None or found.shape not in {(directions,), (directions, rows)}:
+                raise self.graph.error(
+                    f"{node.where}: scale or zero point of {quote(key)} is missing or has another shape"
+                )
+            self.used.add(part)
+
+    def recurrent_dequantised(self, array: np.ndarray, quant: Quantised, direction: int) -> np.ndarray:
+        """Shapes: array [in, 4H] -> [in, 4H] float32"""
+        values = array.astype(np.int32)
+        if quant.zero_point is not None:
+            values = values - self.graph.array(quant.zero_point)[direction].astype(np.int32)
+        return values.astype(np.float32) * self.graph.array(quant.scale)[direction]
+
+    def recurrent_bias(self, node, key, gates, hidden, suffixes, name) -> None:
+        tensor = self.graph.initializers.get(key)
+        rows = gates * hidden
+        if tensor is None or tensor.shape != (len(suffixes), 2 * rows):
+            raise self.graph.error(f"{node.where}: the bias is missing or has another shape")
+        self.used.add(key)
+
+        def values(direction: int, half: int) -> np.ndarray:
+            return self.graph.array(key)[direction].reshape(2, gates, hidden)[half][_GATES[gates]].reshape(rows)
+
+        for direction, suffix in enumerate(suffixes):
+            for half, role in enumerate(("bias_ih", "bias_hh")):
+                read = lambda direction=direction, half=half: values(direction, half)  # noqa: E731
+                self.add(name % (role, suffix), tensor.dtype, (rows,), read)
+
+
+def module_path(node_name: str) -> tuple[str, str]:
+    """A node's name as (dotted module path, last part): "/a/cnn.0/cnn.0.1/Conv" -> ("a.cnn.0.1", "Conv")."""
+    parts = [part for part in node_name.split("/") if part]
+    merged: list[str] = []
+    for part in parts[:-1]:
+        if merged and part.startswith(merged[-1] + "."):
+            merged[-1] = part
+        else:
+            merged.append(part)
+    return ".".join(merged), parts[-1] if parts else node_name

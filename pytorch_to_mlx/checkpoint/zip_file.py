@@ -1,0 +1,150 @@
+"""Zip archives as PyTorch and NumPy write them; anything that two zip readers could see differently is refused."""
+
+import re
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import FormatError
+from .files import SourceFile, not_a, quote
+
+MAX_MEMBERS = 200_000
+MAX_DIRECTORY = 64 << 20
+MAX_EXPANSION = 100  # a member over 64 MiB may be at most this many times its compressed size
+_LOCAL = struct.Struct("<4s5H3I2H")
+_END = struct.Struct("<4s4H2IH")
+_UTF8, _DESCRIPTOR = 0x800, 0x8
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of an archive whose local and central headers agree."""
+
+    name: str
+    offset: int
+    size: int
+    stored: int
+    deflated: bool
+    crc: int
+
+
+class _Raw:
+    """A SourceFile with the reading half of a file object, for the standard library's directory parser."""
+
+    def __init__(self, file: SourceFile) -> None:
+        self.file, self.at = file, 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self.at = max(0, offset + (0, self.at, self.file.size)[whence])
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, length: int = -1) -> bytes:
+        left = max(0, self.file.size - self.at)
+        length = left if length < 0 else min(length, left)
+        if length > MAX_DIRECTORY:
+            raise FormatError(f"a zip directory of {length} bytes", where=self.file.path)
+        data = self.file.read(self.at, length)
+        self.at += length
+        return data
+
+
+def read_members(file: SourceFile) -> dict[str, Member]:
+    """Every member by name, in the order of the directory.
+
+    Raises: FormatError for encrypted, duplicate, overlapping, oddly named or badly described members.
+    """
+    where = file.path
+    if file.size < _END.size or file.read(0, 4) != b"PK\x03\x04":
+        raise not_a("a zip archive", file)
+    if file.read(file.size - _END.size, 4) != b"PK\x05\x06":
+        raise FormatError("the zip archive is cut off or carries bytes after its end", where=where)
+    try:
+        with zipfile.ZipFile(_Raw(file)) as archive:  # type: ignore[arg-type]
+            infos = archive.infolist()
+            start = archive.start_dir
+    except (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError, EOFError) as error:
+        raise FormatError(f"the zip directory is damaged: {error}", where=where) from None
+    if len(infos) > MAX_MEMBERS:
+        raise FormatError(f"{len(infos)} zip members, at most {MAX_MEMBERS} are read", where=where)
+    members: dict[str, Member] = {}
+    seen: set[str] = set()
+    at = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        _check_name(info, where)
+        if info.orig_filename.casefold() in seen:
+            raise FormatError(f"duplicate member {quote(info.orig_filename)}", where=where)
+        seen.add(info.orig_filename.casefold())
+        member = _member(file, info)
+        if info.header_offset < at or member.offset + member.stored > start:
+            raise FormatError(f"zip members overlap at {quote(member.name)}", where=where)
+        if at == 0 and info.header_offset:
+            raise FormatError("bytes before the first zip member", where=where)
+        at = member.offset + member.stored
+        members[member.name] = member
+    return members
+
+
+def _check_name(info: zipfile.ZipInfo, where: object) -> None:
+    name = info.orig_filename
+    bad = not name or name.startswith("/") or "\\" in name or ".." in name.split("/") or len(name) > 4096
+    if bad or any(ord(char) < 32 for char in name) or re.match(r"[A-Za-z]:", name):
+        raise FormatError(f"zip member {quote(name)} is no plain relative path", where=str(where))
+
+
+def _member(file: SourceFile, info: zipfile.ZipInfo) -> Member:
+    name, where = info.orig_filename, file.path
+    if info.flag_bits & ~(_UTF8 | _DESCRIPTOR):
+        kind = "is encrypted" if info.flag_bits & 0x2041 else f"has the zip flags {info.flag_bits:#x}"
+        raise FormatError(f"zip member {quote(name)} {kind}", where=where, fix="save it as a plain archive")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FormatError(f"zip member {quote(name)} uses compression {info.compress_type}", where=where)
+    local = _LOCAL.unpack(file.read(info.header_offset, _LOCAL.size))
+    signature, _, flags, method, _, _, crc, stored, size, name_length, extra_length = local
+    at = info.header_offset + _LOCAL.size
+    local_name = file.read(at, name_length)
+    try:
+        same_name = local_name.decode("utf-8" if flags & _UTF8 else "cp437") == name
+    except UnicodeDecodeError:
+        same_name = False
+    agree = signature == b"PK\x03\x04" and flags == info.flag_bits and method == info.compress_type and same_name
+    if flags & _DESCRIPTOR:
+        agree = agree and crc in (0, info.CRC)
+    else:
+        agree = agree and crc == info.CRC and stored in (info.compress_size, 0xFFFFFFFF)
+        agree = agree and size in (info.file_size, 0xFFFFFFFF)
+    if not agree:
+        raise FormatError(f"zip member {quote(name)}: its two headers disagree", where=where)
+    deflated = method == zipfile.ZIP_DEFLATED
+    if not deflated and info.compress_size != info.file_size:
+        raise FormatError(f"zip member {quote(name)} is stored, yet has two sizes", where=where)
+    if deflated and info.file_size > max(64 << 20, MAX_EXPANSION * info.compress_size):
+        raise FormatError(
+            f"zip member {quote(name)} expands from {info.compress_size} to {info.file_size} bytes", where=where
+        )
+    return Member(name, at + name_length + extra_length, info.file_size, info.compress_size, deflated, info.CRC)
+
+
+def read_member(file: SourceFile, member: Member) -> np.ndarray:
+    """The checked content of one member. Shapes: -> [size] uint8. Raises: FormatError if the CRC is wrong."""
+    data = file.read_array(member.offset, member.stored)
+    if member.deflated:
+        inflater = zlib.decompressobj(-15)
+        try:
+            plain = inflater.decompress(data, member.size + 1)
+        except zlib.error as error:
+            raise FormatError(f"zip member {quote(member.name)}: {error}", where=file.path) from None
+        data = np.frombuffer(plain, np.uint8)
+    if len(data) != member.size or zlib.crc32(data) != member.crc:
+        raise FormatError(
+            f"zip member {quote(member.name)} is damaged (CRC)", where=file.path, fix="download the file again"
+        )
+    return data
