@@ -63,6 +63,49 @@ INLINE bool any(I mask) {
 #endif
 }
 
+// The sum of the lanes, halves added to halves.
+INLINE float total(F x) {
+  float lanes[W];
+  store(lanes, x);
+#pragma GCC unroll 4
+  for (int half = W / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+
+// Lane i is (a, b)[index[i]], where b's lanes follow a's.
+INLINE F shuffle(F a, F b, I index) {
+#if defined(__clang__)
+  F out;
+  for (int i = 0; i < W; i++) out[i] = index[i] < W ? a[index[i] % W] : b[index[i] % W];
+  return out;
+#else
+  return __builtin_shuffle(a, b, index);
+#endif
+}
+
+// Rows become columns: log2(W) rounds that exchange halves of ever smaller blocks.
+INLINE void transpose(F (&rows)[W]) {
+#pragma GCC unroll 4
+  for (int half = W / 2; half > 0; half /= 2) {
+    I low, high;
+#pragma GCC unroll 16
+    for (int i = 0; i < W; i++) { // in each block of 2·half lanes, low takes the first half of both, high the second
+      const int place = i % (2 * half), start = i - place;
+      low[i] = place < half ? i : W + start + place - half;
+      high[i] = place < half ? start + half + place : W + i;
+    }
+#pragma GCC unroll 8
+    for (int pair = 0; pair < W / 2; pair++) {
+      const int i = pair / half * 2 * half + pair % half;
+      const F a = rows[i], b = rows[i + half];
+      rows[i] = shuffle(a, b, low);
+      rows[i + half] = shuffle(a, b, high);
+    }
+  }
+}
+
 // To the nearest integer, for |x| < 2^22: adding and taking away 1.5 · 2^23 rounds as the processor does.
 constexpr float round_magic = 12582912.0f;
 

@@ -1,0 +1,32 @@
+// Matrix products on all threads, shared by the BLAS and the convolutions. Jobs depend on shapes only.
+#pragma once
+#include "simd/gemm.h"
+
+namespace ptm {
+
+#define PTM_EXPORT __attribute__((visibility("default")))
+
+// A 64-byte aligned buffer of this thread's, kept for the next call; `slot` tells buffers in use together apart.
+PTM_EXPORT float* scratch(int slot, int64_t floats);
+enum Slot { panels_slot, rows_slot, kernel_slot };
+
+// B [depth, cols] as panels. Shapes: b[k * row_stride + j * col_stride].
+PTM_EXPORT int64_t panels_size(int64_t depth, int64_t cols);
+PTM_EXPORT void pack_panels(const float* b, int64_t row_stride, int64_t col_stride, int64_t depth, int64_t cols, float scale, float* panels);
+
+PTM_EXPORT void multiply_rows(const GemmRows& work); // on this thread
+
+// How many rows and columns one job takes of a rows × cols product of this depth. Column blocks are whole panels.
+struct Blocks {
+  int64_t rows, cols, down, across;
+  int64_t count() const { return down * across; }
+};
+PTM_EXPORT Blocks cut(int64_t rows, int64_t cols, int64_t depth);
+
+// A row stride at which a tile's rows would compete for the same few cache lines.
+inline bool aliases(int64_t stride) { return stride % 512 == 0 && stride != 0; }
+
+PTM_EXPORT void sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
+                      const float* b, int64_t ldb, float beta, float* c, int64_t ldc, const float* bias = nullptr);
+
+} // namespace ptm

@@ -1,0 +1,280 @@
+#include "simd/gemm.h"
+
+#include "simd/vec.h"
+
+namespace ptm::PTM_ISA {
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int ROWS = 14; // 28 accumulators, 2 of B and 1 of A: 31 of 32 registers
+#else
+constexpr int ROWS = 6; // 12 accumulators, 2 of B and 1 of A: 15 of 16 registers
+#endif
+constexpr int NV = 2; // vectors in a panel's row
+constexpr int WIDTH = NV * W;
+constexpr int64_t DEPTH = 256; // a panel of 256 rows stays in the first-level cache while A streams past it
+
+int64_t gemm_width() { return WIDTH; }
+
+void gemm_pack(const float* b, int64_t row_stride, int64_t col_stride, int64_t depth, int64_t cols, float scale,
+               float* panels) {
+  for (int64_t begin = 0; begin < cols; begin += WIDTH, panels += depth * WIDTH) {
+    const int64_t count = cols - begin < WIDTH ? cols - begin : WIDTH;
+    const float* from = b + begin * col_stride;
+    if (col_stride == 1) {
+      for (int64_t k = 0; k < depth; k++)
+        for (int v = 0; v < NV; v++) {
+          const int64_t left = count - v * W;
+          const float* p = from + k * row_stride + v * W;
+          store(panels + k * WIDTH + v * W, scale * (left >= W ? load(p) : left > 0 ? load(p, left) : F{}));
+        }
+      continue;
+    }
+    // Columns far apart: read each along its own direction, W at a time, and turn W × W squares.
+    for (int64_t k = 0; k < depth; k += W) {
+      const int64_t deep = depth - k < W ? depth - k : W;
+      for (int v = 0; v < NV; v++) {
+        F square[W];
+        for (int j = 0; j < W; j++) {
+          const int64_t column = v * W + j;
+          const float* p = from + column * col_stride + k * row_stride;
+          if (column >= count) {
+            square[j] = F{};
+          } else if (row_stride == 1) {
+            square[j] = deep == W ? load(p) : load(p, deep);
+          } else {
+            square[j] = F{};
+            for (int64_t i = 0; i < deep; i++) square[j][i] = p[i * row_stride];
+          }
+        }
+        transpose(square);
+        for (int64_t i = 0; i < deep; i++) store(panels + (k + i) * WIDTH + v * W, scale * square[i]);
+      }
+    }
+  }
+}
+
+// The kernel: R rows of A times `depth` rows of a panel, accumulated in registers.
+template <int R, int V>
+static void tile(const float* a, int64_t lda, const float* b, int64_t depth, float* c, int64_t ldc, const float* bias,
+                 bool accumulate) {
+  F sum[R][V];
+#pragma GCC unroll 14
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) sum[i][v] = accumulate ? load(c + i * ldc + v * W) : bias ? load(bias + v * W) : F{};
+  // 14 rows from two pointers and three strides: few enough registers, with the processor's scaled addressing. The
+  // empty asm hides from the compiler how they are related, or it would keep 14 pointers in memory.
+  const char *low = (const char*)a, *high = low + 7 * lda * 4;
+  const int64_t s1 = lda * 4;
+  int64_t s3 = s1 * 3, s5 = s1 * 5;
+  asm("" : "+r"(s3), "+r"(s5), "+r"(high));
+  for (int64_t k = 0; k < depth; k++, low += 4, high += 4, b += WIDTH) {
+    F column[V];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) column[v] = load(b + v * W);
+#define PTM_ROW(i, pointer, offset)                              \
+  if constexpr (i < R) {                                         \
+    const F x = splat(*(const float*)((pointer) + (offset)));    \
+    _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) sum[i][v] += x * column[v]; \
+  }
+    PTM_ROW(0, low, 0)
+    PTM_ROW(1, low, s1)
+    PTM_ROW(2, low, s1 * 2)
+    PTM_ROW(3, low, s3)
+    PTM_ROW(4, low, s1 * 4)
+    PTM_ROW(5, low, s5)
+    PTM_ROW(6, low, s3 * 2)
+    PTM_ROW(7, high, 0)
+    PTM_ROW(8, high, s1)
+    PTM_ROW(9, high, s1 * 2)
+    PTM_ROW(10, high, s3)
+    PTM_ROW(11, high, s1 * 4)
+    PTM_ROW(12, high, s5)
+    PTM_ROW(13, high, s3 * 2)
+#undef PTM_ROW
+  }
+#pragma GCC unroll 14
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) store(c + i * ldc + v * W, sum[i][v]);
+}
+
+using Tile = void (*)(const float*, int64_t, const float*, int64_t, float*, int64_t, const float*, bool);
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define PTM_TILES(V)                                                                                               \
+  {tile<1, V>, tile<2, V>, tile<3, V>,  tile<4, V>,  tile<5, V>,  tile<6, V>,  tile<7, V>,                          \
+   tile<8, V>, tile<9, V>, tile<10, V>, tile<11, V>, tile<12, V>, tile<13, V>, tile<14, V>}
+#else
+#define PTM_TILES(V) {tile<1, V>, tile<2, V>, tile<3, V>, tile<4, V>, tile<5, V>, tile<6, V>}
+#endif
+static const Tile tiles[NV][ROWS] = {PTM_TILES(1), PTM_TILES(2)};
+
+// One panel: all rows, one stretch of the depth. Rows are spread evenly over tiles of at most ROWS.
+static void panel(const GemmRows& w, const float* a, const float* b, int64_t depth, int64_t column, bool accumulate) {
+  const int64_t cols = w.cols - column < WIDTH ? w.cols - column : WIDTH;
+  const int vectors = cols > W ? 2 : 1;
+  const int64_t count = (w.rows + ROWS - 1) / ROWS, small = w.rows / count, larger = w.rows % count;
+  float* c = w.c + column;
+  const bool whole = cols == vectors * W;
+  float edge[ROWS * WIDTH], edge_bias[WIDTH] = {};
+  const float* bias = w.bias ? w.bias + column : nullptr;
+  if (!whole && bias) {
+    for (int64_t j = 0; j < cols; j++) edge_bias[j] = bias[j];
+    bias = edge_bias;
+  }
+  for (int64_t t = 0; t < count; t++) {
+    const int64_t rows = small + (t < larger);
+    const Tile run = tiles[vectors - 1][rows - 1];
+    if (whole) {
+      run(a, w.lda, b, depth, c, w.ldc, bias, accumulate);
+    } else { // through a small buffer, so that nothing beyond the last column is touched
+      if (accumulate)
+        for (int64_t i = 0; i < rows; i++)
+          for (int64_t j = 0; j < WIDTH; j++) edge[i * WIDTH + j] = j < cols ? c[i * w.ldc + j] : 0;
+      run(a, w.lda, b, depth, edge, WIDTH, bias, accumulate);
+      for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++) c[i * w.ldc + j] = edge[i * WIDTH + j];
+    }
+    a += rows * w.lda;
+    c += rows * w.ldc;
+  }
+}
+
+void gemm_rows(const GemmRows& w) {
+  if (w.rows == 0 || w.cols == 0) return;
+  const int64_t depth = w.pieces * w.length;
+  const int64_t blocks = w.length > 0 ? (w.length + DEPTH - 1) / DEPTH : 1, block = (w.length + blocks - 1) / blocks;
+  bool accumulate = w.accumulate;
+  for (int64_t piece = 0; piece < w.pieces; piece++)
+    for (int64_t k = 0; k < w.length || (k == 0 && piece == 0); k += block > 0 ? block : 1) {
+      const int64_t deep = w.length - k < block ? w.length - k : block;
+      for (int64_t column = 0; column < w.cols; column += WIDTH)
+        panel(w, w.a + piece * w.piece_stride + k, w.b + column * depth + (piece * w.length + k) * WIDTH, deep, column,
+              accumulate);
+      accumulate = true;
+    }
+}
+
+// Dot products along the depth: R rows of A with C rows of B at once.
+template <int R, int C>
+INLINE void dots(const float* a, int64_t lda, const float* b, int64_t ldb, int64_t depth, float (&out)[R][C]) {
+  F sum[R][C] = {};
+  int64_t k = 0;
+  for (; k + W <= depth; k += W)
+#pragma GCC unroll 4
+    for (int j = 0; j < C; j++) {
+      const F y = load(b + j * ldb + k);
+#pragma GCC unroll 4
+      for (int i = 0; i < R; i++) sum[i][j] += load(a + i * lda + k) * y;
+    }
+  if (k < depth)
+    for (int j = 0; j < C; j++) {
+      const F y = load(b + j * ldb + k, depth - k);
+      for (int i = 0; i < R; i++) sum[i][j] += load(a + i * lda + k, depth - k) * y;
+    }
+#pragma GCC unroll 4
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < C; j++) out[i][j] = total(sum[i][j]);
+}
+
+template <int R>
+static void few(const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t cols,
+                int64_t depth, float scale, const float* bias, bool accumulate) {
+  auto put = [&](int64_t i, int64_t j, float value) {
+    float* to = c + i * ldc + j;
+    *to = scale * value + (accumulate ? *to : bias ? bias[j] : 0.0f);
+  };
+  constexpr int C = R == 1 ? 4 : 2;
+  int64_t j = 0;
+  for (; j + C <= cols; j += C) {
+    float out[R][C];
+    dots<R, C>(a, lda, b + j * ldb, ldb, depth, out);
+    for (int i = 0; i < R; i++)
+      for (int v = 0; v < C; v++) put(i, j + v, out[i][v]);
+  }
+  for (; j < cols; j++) {
+    float out[R][1];
+    dots<R, 1>(a, lda, b + j * ldb, ldb, depth, out);
+    for (int i = 0; i < R; i++) put(i, j, out[i][0]);
+  }
+}
+
+void gemm_few_rows(const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t rows,
+                   int64_t cols, int64_t depth, float scale, const float* bias, bool accumulate) {
+  constexpr int64_t block = 8; // columns whose rows of B stay in the first-level cache while all rows of A pass
+  for (int64_t j = 0; j < cols; j += rows > 4 ? block : cols) {
+    const int64_t n = rows > 4 && cols - j > block ? block : cols - j;
+    for (int64_t i = 0; i < rows;) {
+      const auto run = [&](auto kernel, int64_t r) {
+        kernel(a + i * lda, lda, b + j * ldb, ldb, c + i * ldc + j, ldc, n, depth, scale, bias ? bias + j : nullptr,
+               accumulate);
+        i += r;
+      };
+      switch (rows - i) {
+        case 1: run(few<1>, 1); break;
+        case 2: run(few<2>, 2); break;
+        case 3: run(few<3>, 3); break;
+        default: run(few<4>, 4);
+      }
+    }
+  }
+}
+
+// c[i, :] += scale · Σ a[i, k] · b[k, :] over D rows of B, for R rows.
+template <int R, int D>
+static void outer(const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t cols,
+                  float scale) {
+  F x[R][D];
+#pragma GCC unroll 4
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 8
+    for (int k = 0; k < D; k++) x[i][k] = splat(scale * a[i * lda + k]);
+  each(
+      cols,
+      [&](int64_t j) {
+        F row[D];
+#pragma GCC unroll 8
+        for (int k = 0; k < D; k++) row[k] = load(b + k * ldb + j);
+#pragma GCC unroll 4
+        for (int i = 0; i < R; i++) {
+          F sum = load(c + i * ldc + j);
+#pragma GCC unroll 8
+          for (int k = 0; k < D; k++) sum += x[i][k] * row[k];
+          store(c + i * ldc + j, sum);
+        }
+      },
+      [&](int64_t j, int64_t n) {
+        for (int i = 0; i < R; i++) {
+          F sum = load(c + i * ldc + j, n);
+          for (int k = 0; k < D; k++) sum += x[i][k] * load(b + k * ldb + j, n);
+          store(c + i * ldc + j, sum, n);
+        }
+      });
+}
+
+void gemm_thin(const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t rows,
+               int64_t cols, int64_t depth, float scale, const float* bias, bool accumulate) {
+  if (!accumulate)
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t j = 0; j < cols; j++) c[i * ldc + j] = bias ? bias[j] : 0.0f;
+  constexpr int D = W == 16 ? 8 : 4;
+  for (int64_t k = 0; k < depth;) {
+    const int64_t deep = depth - k >= D ? D : 1;
+    for (int64_t i = 0; i < rows;) {
+      const float* from = a + i * lda + k;
+      float* to = c + i * ldc;
+      const float* with = b + k * ldb;
+      if (rows - i >= 2) {
+        deep == D ? outer<2, D>(from, lda, with, ldb, to, ldc, cols, scale) : outer<2, 1>(from, lda, with, ldb, to, ldc, cols, scale);
+        i += 2;
+      } else {
+        deep == D ? outer<1, D>(from, lda, with, ldb, to, ldc, cols, scale) : outer<1, 1>(from, lda, with, ldb, to, ldc, cols, scale);
+        i += 1;
+      }
+    }
+    k += deep;
+  }
+}
+
+} // namespace ptm::PTM_ISA

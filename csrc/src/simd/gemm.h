@@ -1,0 +1,32 @@
+// Matrix products on one thread: the inner kernel, and the packing of its right operand. src/gemm.h cuts up the work.
+#pragma once
+#include "simd/isa.h"
+
+namespace ptm {
+
+// rows × cols of C = start + A · B, where each row of A is `pieces` stretches of `length` floats: row i, piece p begins
+// at a[i * lda + p * piece_stride]. A plain matrix has one piece, a convolution one piece a tap.
+struct GemmRows {
+  const float* a;
+  int64_t lda, pieces, piece_stride, length;
+  const float* b; // panels of gemm_width() columns, as gemm_pack writes them; pieces * length deep
+  float* c;
+  int64_t ldc, rows, cols;
+  const float* bias; // [cols] to start from, or nullptr
+  bool accumulate; // start from what C holds (bias is then not read)
+};
+
+} // namespace ptm
+
+PTM_KERNEL(int64_t, gemm_width)
+
+// panels[p][k][j] = scale * b[k * row_stride + (p * width + j) * col_stride], zero beyond cols.
+PTM_KERNEL(void, gemm_pack, const float* b, int64_t row_stride, int64_t col_stride, int64_t depth, int64_t cols, float scale, float* panels)
+
+PTM_KERNEL(void, gemm_rows, const ptm::GemmRows& work)
+
+// C[rows, cols] = A[rows, depth] · B[cols, depth]ᵀ · scale (+ C or bias), for a few rows: B is read once, unpacked.
+PTM_KERNEL(void, gemm_few_rows, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t rows, int64_t cols, int64_t depth, float scale, const float* bias, bool accumulate)
+
+// C[rows, cols] = scale · A[rows, depth] · B[depth, cols] (+ C or bias), for a few rows: B is read once, unpacked.
+PTM_KERNEL(void, gemm_thin, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t rows, int64_t cols, int64_t depth, float scale, const float* bias, bool accumulate)
