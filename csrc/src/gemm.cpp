@@ -21,7 +21,7 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-const int64_t few = getenv("FEW") ? atoi(getenv("FEW")) : 16; // rows: up to here B is read as it lies, beyond it is packed
+constexpr int64_t few = 16; // rows: up to here B is read as it lies, beyond it is packed
 constexpr int64_t chunk_rows = 196; // a block of A and of C in the second-level cache
 constexpr int64_t block_floats = 131072; // half of a second-level cache
 constexpr double job_work = 1e6; // multiply-adds worth handing to another thread

@@ -8,7 +8,7 @@ import ctypes
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +68,8 @@ def choose() -> Blas:
     if asked == "off":
         return Blas(REFERENCE, problem="PYTORCH_TO_MLX_BLAS=off", cure="unset PYTORCH_TO_MLX_BLAS")
     failures = []
-    for name, path, opener in [(asked, Path(asked), _open)] if asked else _candidates():
-        problem = opener(path)
+    for name, path in [(asked, Path(asked))] if asked else _candidates():
+        problem = _open(path)
         if problem is None:
             return Blas(name, path)
         failures.append(f"{name}: {problem}")
@@ -100,22 +100,22 @@ def _package(name: str) -> Path | None:
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
-def _candidates() -> Iterator[tuple[str, Path, Callable[[Path], str | None]]]:
-    """Best first. MKL and the forwarder are measured in csrc/README.md."""
-    forwarder = _package("pytorch_to_mlx_cpu")
-    if forwarder and (forwarder / "libptm_blas.so").exists():
-        yield "OpenBLAS (pytorch-to-mlx-cpu)", forwarder / "libptm_blas.so", _open_forwarder
+def _candidates() -> Iterator[tuple[str, Path]]:
+    """Best first; measured in csrc/README.md."""
+    own = _package("pytorch_to_mlx_cpu")
+    if own and (own / "libptm_blas.so").exists():
+        yield "pytorch-to-mlx-cpu", own / "libptm_blas.so"
     for path in sorted(Path(sys.prefix, "lib").glob("libmkl_rt.so.*")):
-        yield "MKL", path, _open
+        yield "MKL", path
     try:
         ctypes.CDLL("libopenblas.so.0")
     except OSError:
         pass
     else:
-        yield "OpenBLAS (system)", Path("libopenblas.so.0"), _open
+        yield "OpenBLAS (system)", Path("libopenblas.so.0")
     torch = _package("torch")
     if torch and (torch / "lib" / "libtorch_cpu.so").exists():  # 0.2 s to open, so only where there is nothing else
-        yield "MKL (PyTorch's libtorch_cpu)", torch / "lib" / "libtorch_cpu.so", _open
+        yield "MKL (PyTorch's libtorch_cpu)", torch / "lib" / "libtorch_cpu.so"
 
 
 def _open(path: Path) -> str | None:
@@ -127,16 +127,3 @@ def _open(path: Path) -> str | None:
     return (
         None if hasattr(library, "cblas_sgemm") or hasattr(library, "sgemm_") else "it has no cblas_sgemm and no sgemm_"
     )
-
-
-def _open_forwarder(path: Path) -> str | None:
-    openblas = _package("scipy_openblas32")
-    if openblas is None:
-        return "it needs the package scipy-openblas32"
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError as error:
-        return str(error)
-    library.ptm_blas_open.restype = ctypes.c_char_p
-    problem = library.ptm_blas_open(os.fsencode(openblas / "lib" / "libscipy_openblas.so"))
-    return problem.decode() if problem else _open(path)

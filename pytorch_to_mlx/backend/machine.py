@@ -13,7 +13,6 @@ from . import native
 # name of the part, the module that shows it is here, what is lost without it, the command that adds it
 _PARTS = (
     ("CPU kernels and BLAS", "pytorch_to_mlx_cpu", "Linux CPU speed", "pip install ./csrc"),
-    ("OpenBLAS", "scipy_openblas32", "the BLAS that pytorch-to-mlx-cpu puts under MLX", "pip install scipy-openblas32"),
     ("PyTorch", "torch", "validate, benchmark --against torch", "pip install torch"),
 )
 
