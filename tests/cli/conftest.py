@@ -1,17 +1,11 @@
-"""Run the command as its users do: in a process of its own; and a toy family whose folder brings its commands."""
+"""A toy family whose folder brings its commands, and the command line in this process."""
 
 import importlib
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from pytorch_to_mlx import registry
-
-ROOT = Path(__file__).parent.parent.parent
-COMMAND = [sys.executable, "-m", "pytorch_to_mlx"]
 
 TOY = {
     "__init__.py": "",
@@ -106,15 +100,3 @@ def cli(monkeypatch, capsys):
 
     yield run
     signal.signal(signal.SIGTERM, before)
-
-
-@pytest.fixture
-def process():
-    """Run in a new process; keyword arguments go to subprocess.run."""
-
-    def run(*arguments: str, env: dict[str, str] | None = None, **options):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 60, **options}
-        return subprocess.run([*COMMAND, *arguments], env=environment, **options)
-
-    return run
