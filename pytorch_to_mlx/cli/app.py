@@ -6,25 +6,24 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from .. import registry
 from ..card import ModelCard
 from . import family, general, verbs
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: name.replace("_", "-")}
-EPILOG = "Example:\n\npytorch-to-mlx kokoro synthesize --text 'Hello, world!' --output hello.wav"
+EXAMPLE = "pytorch-to-mlx kokoro synthesize --text 'Hello, world!' --output hello.wav"
 
 
 def build(arguments: Sequence[str]) -> Callable[..., Any]:
     """The command that answers these arguments."""
-    app = _typer("Analyse, convert, prove, measure and run PyTorch models on Apple's MLX.", epilog=EPILOG)
+    app = _typer("Analyse, convert, prove, measure and run PyTorch models on Apple's MLX.", example=EXAMPLE)
     app.callback()(_version)
     for name, function in general.VERBS.items():
         verbs.add(app, name, function)
     asked = {argument.replace("_", "-") for argument in arguments}
     for card in registry.cards():
-        app.add_typer(_family(card, whole=card.name in asked), name=card.name, rich_help_panel="Families")
+        app.add_typer(_family(card, whole=card.name in asked), name=card.name)
     return typer.main.get_command(app)
 
 
@@ -38,20 +37,20 @@ def family_verbs(card: ModelCard) -> dict[str, Callable[..., Any]]:
 
 
 def _family(card: ModelCard, *, whole: bool) -> typer.Typer:
-    app = _typer(f"{card.summary} ({card.task})", epilog=f"Example:\n\npytorch-to-mlx {card.name} list")
+    app = _typer(f"{card.summary} ({card.task})", example=f"pytorch-to-mlx {card.name} list")
     for name, function in family_verbs(card).items() if whole else ():
         verbs.add(app, name, function)
     return app
 
 
-def _typer(text: str, *, epilog: str) -> typer.Typer:
+def _typer(text: str, *, example: str) -> typer.Typer:
     return typer.Typer(
-        help=escape(text),
-        epilog=escape(epilog),
+        help=text,
+        epilog=verbs.epilog([example]),
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
+        rich_markup_mode=None,
         context_settings=SETTINGS,
     )
 

@@ -4,13 +4,12 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
 
 from .options import OPTIONS, Option
 
@@ -80,8 +79,12 @@ def add(app: typer.Typer, name: str, function: Callable[..., Any]) -> None:
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  Typer reads it
     run.__annotations__ = {p.name: p.annotation for p in parameters}
-    epilog = "\n\n".join(["Example:", *(escape(line) for line in verb.examples)]) if verb.examples else None
-    app.command(name, help=escape(verb.description), epilog=epilog)(run)
+    app.command(name, help=verb.description, epilog=epilog(verb.examples))(run)
+
+
+def epilog(examples: Sequence[str]) -> str | None:
+    """The examples at the end of a help page, each on a line of its own."""
+    return "\n\n".join(["Example:", *examples]) if examples else None
 
 
 def _read_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, list[str]]]:
@@ -116,10 +119,9 @@ def _parameter(parameter: inspect.Parameter, hint: Any, help_text: str | None, v
 
 def _annotation(parameter: Parameter) -> Any:
     """What Typer reads."""
-    text = escape(parameter.help)
     if parameter.spellings:
-        return Annotated[parameter.hint, typer.Option(*parameter.spellings, help=text)]
-    return Annotated[parameter.hint, typer.Argument(help=text, show_default=False)]
+        return Annotated[parameter.hint, typer.Option(*parameter.spellings, help=parameter.help)]
+    return Annotated[parameter.hint, typer.Argument(help=parameter.help, show_default=False)]
 
 
 def _simple(hint: Any) -> Any:
