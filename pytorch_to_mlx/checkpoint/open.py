@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import FormatError, MachineError, UnsafeError, UsageError
 from .base import Checkpoint
+from .ctranslate2 import is_ctranslate2, open_ctranslate2
 from .files import SourceFile, quote, require_memory, sniff
 from .json_file import read_config
 from .npz import open_npy, open_npz
@@ -14,11 +15,17 @@ from .safetensors import open_safetensors
 from .shards import open_shards
 from .torch_pickle import open_torch
 
+def _open_bin(path: Path) -> Checkpoint:
+    with SourceFile(path) as file:
+        converted = is_ctranslate2(file)
+    return open_ctranslate2(path) if converted else open_torch(path)
+
+
 READERS: dict[str, Callable[[Path], Checkpoint]] = {
     ".safetensors": open_safetensors,
     ".pth": open_torch,
     ".pt": open_torch,
-    ".bin": open_torch,
+    ".bin": _open_bin,
     ".ckpt": open_torch,
     ".onnx": open_onnx,
     ".npz": open_npz,
