@@ -75,14 +75,16 @@ class _Reader:
             raise self.error(f"{self.file.size - self.at} bytes after the end")
         entries = {}
         for name, (dtype, shape, offset) in self.stored.items():
-            if not shape:
-                extra[name] = self.array(dtype, shape, offset).item()
-            elif name.removesuffix("_scale") not in self.stored or not name.endswith("_scale"):
+            if name.endswith("_scale") and name.removesuffix("_scale") in self.stored:
+                continue  # belongs to a quantised weight
+            if shape:
                 entries[name] = self.entry(name)
+            else:
+                extra[name] = self.array(dtype, shape, offset).item()
         for alias, name in aliases.items():
             if name in entries:
                 entries[alias] = Entry(replace(entries[name].info, name=alias), entries[name].read)
-            else:
+            elif name in extra:
                 extra[alias] = extra[name]
         return Checkpoint(str(self.file.path), "ctranslate2", entries, extra=extra, files=[self.file])
 
@@ -96,7 +98,7 @@ class _Reader:
             raise self.error(f"the variable {quote(name)} has the unknown dtype {kind}")
         needed = math.prod(shape) * itemsize(DTYPES[kind])
         if length != needed or self.at + length > self.file.size:
-            raise self.error(f"the variable {quote(name)} needs {needed} bytes, {length} are given or the file is cut off")
+            raise self.error(f"the variable {quote(name)} needs {needed} bytes, {length} are given or it is cut off")
         self.stored[name] = (DTYPES[kind], shape, self.at)
         self.at += length
 
@@ -123,7 +125,9 @@ class _Reader:
             info = TensorInfo.of(name, dtype, shape)
             return Entry(info, lambda: self.mlx(self.array(dtype, shape, offset), dtype, info))
         if dtype not in ("int8", "int16") or scale[0] != "float32" or scale[1] not in {(), (1,), shape[:1]}:
-            raise self.error(f"the variable {quote(name)} is quantised as {dtype} {list(shape)} by {scale[0]} {list(scale[1])}")
+            raise self.error(
+                f"the variable {quote(name)}, {dtype} {list(shape)}, has the scale {scale[0]} {list(scale[1])}"
+            )
         info = TensorInfo.of(name, "float32", shape, dtype)
 
         def dequantised() -> np.ndarray:
@@ -134,4 +138,3 @@ class _Reader:
 
     def mlx(self, array: np.ndarray, dtype: str, info: TensorInfo):
         return to_mlx(array, dtype, info.shape, name=info.name, where=self.file.path)
-

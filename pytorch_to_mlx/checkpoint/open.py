@@ -15,6 +15,7 @@ from .safetensors import open_safetensors
 from .shards import open_shards
 from .torch_pickle import open_torch
 
+
 def _open_bin(path: Path) -> Checkpoint:
     with SourceFile(path) as file:
         converted = is_ctranslate2(file)

@@ -15,6 +15,8 @@ from .base import MAX_DIMS
 from .files import quote
 
 MAX_OPCODES = 2_000_000
+MAX_MARKS = 1000
+MAX_LEAVES = 500_000
 MAX_BYTES = 64 << 20
 _KEYS = (str, int, float, bool, type(None))
 
@@ -230,6 +232,8 @@ class _Machine:
         return items
 
     def mark(self) -> None:
+        if len(self.marks) >= MAX_MARKS:
+            raise _Malformed(f"more than {MAX_MARKS} nested marks")
         self.marks.append(self.stack)
         self.stack = []
 
@@ -382,7 +386,7 @@ class _Flattener:
         self.where = where
         self.tensors: dict[str, Tensor] = {}
         self.extra: dict[str, Any] = {}
-        self.left = MAX_OPCODES
+        self.left = MAX_LEAVES
 
     def walk(self, value: Any, path: tuple[str, ...]) -> None:
         self.left -= 1

@@ -1,0 +1,262 @@
+"""Faults B: malformed safetensors, npy and gguf. The number in each test's name is the fault's number."""
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from checkpoint.hostile import read_all, refused, refused_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from pytorch_to_mlx.checkpoint import open_checkpoint
+from pytorch_to_mlx.errors import FormatError, MachineError, UnsafeError
+
+ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+
+
+def raw(tmp_path: Path, header: bytes, data: bytes = b"", *, length: int | None = None) -> Path:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header) if length is None else length) + header + data)
+    return path
+
+
+def made(tmp_path: Path, header: dict | str, data: bytes = bytes(4)) -> Path:
+    return raw(tmp_path, (header if isinstance(header, str) else json.dumps(header)).encode(), data)
+
+
+def test_a_good_file_is_read(tmp_path):
+    assert read_all(made(tmp_path, {"a": ONE}))["a"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize("length", [0, 1, 2**64 - 1, 2**63, 10**6, 99_999_999, 100_000_001])
+def test_fault_27_header_length(tmp_path, length):
+    refused_file(raw(tmp_path, b"{}", length=length), FormatError)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"\0" * 8, struct.pack("<Q", 2)])
+def test_fault_27_too_short(tmp_path, data):
+    (tmp_path / "x.safetensors").write_bytes(data)
+    refused_file(tmp_path / "x.safetensors", FormatError)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{\xff}",
+        b"{",
+        b"{}x",
+        b"[]",
+        b"3",
+        b'{"a":',
+        b'{"a" 1}',
+        b"{'a':1}",
+        b"{\x00}",
+        b"\xef\xbb\xbf{}",
+        b'{"a":NaN}',
+    ],
+)
+def test_fault_28_header_is_no_json_object(tmp_path, header):
+    refused_file(raw(tmp_path, header), FormatError)
+
+
+def test_fault_28_nested_header(tmp_path):
+    refused_file(raw(tmp_path, b'{"a":' * 1_000_000), FormatError, "nested more than 3", limit_s=1.0)
+    refused_file(raw(tmp_path, b'{"a":' + b"[" * 5_000_000), FormatError, "nested", limit_s=1.0)
+    refused_file(raw(tmp_path, b'{"' + b'\\"' * 1_000_000), FormatError, limit_s=1.0)
+
+
+def test_fault_29_duplicate_keys(tmp_path):
+    one = json.dumps(ONE)
+    refused_file(made(tmp_path, f'{{"a":{one},"a":{one}}}'), FormatError, "'a' occurs twice")
+    refused_file(made(tmp_path, f'{{"a":{one},"\\u0061":{one}}}'), FormatError, "'a' occurs twice")
+    twice = '{"a":{"dtype":"F32","shape":[1],"shape":[1],"data_offsets":[0,4]}}'
+    refused_file(made(tmp_path, twice), FormatError, "'shape' occurs twice")
+
+
+@pytest.mark.parametrize(
+    ("fault", "shape", "end"),
+    [
+        (30, [-2, -2], 16),
+        (30, [-1], 4),
+        (31, [65536] * 4, 0),
+        (31, [2**32, 2**32], 0),
+        (31, [2**31 - 1] * 8, 0),
+        (32, [2**32 + 1], 4),
+        (32, [2**63], 0),
+        (32, [2**31], 2**33),
+        (32, [10**19], 0),
+        (33, [2.5], 8),
+        (33, [1.0], 4),
+        (33, [True], 4),
+        (33, ["1"], 4),
+        (33, [None], 4),
+        (33, "1", 4),
+        (36, [1] * 100_000, 4),
+        (36, [1] * 17, 4),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_fault_30_to_33_and_36_dimensions(tmp_path, fault, shape, end):
+    header = {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}
+    refused_file(made(tmp_path, header, bytes(min(end, 64))), FormatError, "tensor 'a'")
+
+
+@pytest.mark.parametrize(
+    "offsets",
+    [
+        [2**64 - 4, 2**64],
+        [-4, 0],
+        [4, 0],
+        [0, 2**64 + 4],
+        [0, 4.0],
+        [0, "4"],
+        [0],
+        [0, 4, 8],
+        None,
+        {"0": 4},
+        [False, 4],
+    ],
+    ids=str,
+)
+def test_fault_34_offsets_that_wrap(tmp_path, offsets):
+    refused_file(made(tmp_path, {"a": {**ONE, "data_offsets": offsets}}), FormatError, "tensor 'a'")
+
+
+LAYOUTS = {
+    "overlap": ([[0, 4], [0, 4]], 4, "overlaps"),
+    "half_overlap": ([[0, 8], [4, 12]], 12, "overlaps"),
+    "hole": ([[0, 4], [8, 12]], 12, "a hole of 4 bytes"),
+    "hole_at_start": ([[4, 8]], 8, "a hole of 4 bytes"),
+    "trailing": ([[0, 4]], 8, "4 bytes after the last tensor"),
+    "polyglot": ([[0, 4]], 4096, "4092 bytes after"),
+    "truncated": ([[0, 4]], 3, "cut off"),
+    "empty_data": ([[0, 4]], 0, "cut off"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_fault_35_data_must_be_tiled(tmp_path, layout):
+    spans, size, word = LAYOUTS[layout]
+    header = {
+        f"t{index}": {"dtype": "F32", "shape": [(end - begin) // 4], "data_offsets": [begin, end]}
+        for index, (begin, end) in enumerate(spans)
+    }
+    path = made(tmp_path, header, bytes(size))
+    refused_file(path, FormatError, word)
+    with pytest.raises(SafetensorError), safe_open(path, "pt"):  # the reference implementation agrees
+        pass
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"dtype": "F31"},
+        {"dtype": "F8_E4M3"},
+        {"dtype": "F4"},
+        {"dtype": 3},
+        {"dtype": None},
+        {"dtype": ["F32"]},
+        {"dtype": "f32"},
+        {"extra": 1},
+        {"shape": [2]},
+    ],
+    ids=str,
+)
+def test_fault_37_fields(tmp_path, fields):
+    refused_file(made(tmp_path, {"a": {**ONE, **fields}}), FormatError, "tensor 'a'")
+
+
+@pytest.mark.parametrize("missing", ["dtype", "shape", "data_offsets"])
+def test_fault_37_missing_field(tmp_path, missing):
+    fields = {key: value for key, value in ONE.items() if key != missing}
+    refused_file(made(tmp_path, {"a": fields}), FormatError, "tensor 'a' must have exactly")
+
+
+@pytest.mark.parametrize("metadata", [{"a": 1}, {"a": None}, {"a": {}}, [], "x"], ids=str)
+def test_fault_37_metadata_must_be_strings(tmp_path, metadata):
+    refused_file(made(tmp_path, {"__metadata__": metadata, "a": ONE}), FormatError, "__metadata__")
+
+
+@pytest.mark.parametrize("byte", [2, 7, 255])
+def test_fault_38_bool_bytes(tmp_path, byte):
+    path = made(tmp_path, {"a": {"dtype": "BOOL", "shape": [2], "data_offsets": [0, 2]}}, bytes([1, byte]))
+    refused_file(path, FormatError, "tensor 'a'", f"a bool byte holds {byte}")
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "../../etc/x", "/etc/passwd", "a\nb", "é", "\U0001f600", "x" * 5000])
+def test_fault_39_names_are_data_never_paths(tmp_path, name):
+    path = made(tmp_path, {name: ONE})
+    assert read_all(path)[name].tolist() == [0.0]
+    bad = made(tmp_path, {name: {**ONE, "shape": [2]}})
+    refused_file(bad, FormatError, "needs 8 bytes")  # and the message stays one short printable line
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+@pytest.mark.parametrize("padding", range(1, 8))
+def test_fault_40_misaligned_data_is_exact(tmp_path, padding):
+    values = np.random.randn(5).astype(np.float32)
+    header = {"a": {"dtype": "F32", "shape": [5], "data_offsets": [0, 20]}}
+    path = raw(tmp_path, json.dumps(header).encode() + b" " * padding, values.tobytes())
+    np.testing.assert_array_equal(np.array(read_all(path)["a"]), values)
+
+
+def npy(tmp_path: Path, header: str, data: bytes = b"", *, version: int = 1, length: int | None = None) -> Path:
+    path = tmp_path / "x.npy"
+    size = struct.pack("<H" if version == 1 else "<I", len(header) if length is None else length)
+    path.write_bytes(b"\x93NUMPY" + bytes([version, 0]) + size + header.encode() + data)
+    return path
+
+
+def test_fault_41_npy_header_of_4_gb(tmp_path):
+    refused_file(npy(tmp_path, "", version=2, length=2**32 - 1), FormatError, limit_s=0.5)
+
+
+HEADER = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "(2147483647, 2147483647)",
+        "(4294967297,)",
+        "(-1,)",
+        "(65536, 65536, 65536, 65536)",
+        "(1, 1.5)",
+        f"({'1,' * 50})",
+    ],
+)
+def test_fault_42_npy_shapes(tmp_path, shape):
+    refused_file(npy(tmp_path, HEADER % ("<f4", shape), bytes(16)), FormatError, limit_s=0.5)
+
+
+@pytest.mark.parametrize("descr", ["<f3", "|V2", "<U4", "|S3", "<M8", "<f16", ">c8", "<f4' + evil() + '"])
+def test_fault_42_npy_dtypes(tmp_path, descr):
+    refused_file(npy(tmp_path, HEADER % (descr, "(1,)"), bytes(4)), FormatError)
+    refused_file(npy(tmp_path, HEADER % ("|O", "(1,)"), bytes(8)), UnsafeError, "object array")
+
+
+@pytest.mark.parametrize(
+    "header", ["", "[]", "__import__('os')", "(" * 9000, "{'descr': [('a', '<f4')], 'shape': (1,)}"]
+)
+def test_fault_42_npy_headers(tmp_path, header):
+    refused_file(npy(tmp_path, header, bytes(4)), FormatError)
+
+
+def test_fault_43_npz(tmp_path):
+    import zipfile
+
+    member = npy(tmp_path, HEADER % ("<f4", "(2147483647, 2147483647)")).read_bytes()
+    for name in ("a.npy", "../../a.npy", "a.txt"):
+        path = tmp_path / "x.npz"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, member)
+        refused_file(path, FormatError, "'a'" if name == "a.npy" else Path(name).name)
+
+
+def test_fault_114_memory_is_refused_before_allocation(tmp_path):
+        save_file({"a": torch.zeros(256)}, tmp_path / "x.safetensors")
+    error = refused(lambda: open_checkpoint(tmp_path / "x.safetensors", max_bytes=1023), MachineError, "needs", "has")
+    assert error.exit_code == 6
