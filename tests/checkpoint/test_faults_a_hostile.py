@@ -90,7 +90,8 @@ def test_fault_04_build_sets_state(tmp_path, canary, target):
 
 EVASIONS = """pip.main runpy.run_path runpy._run_code cProfile.run cProfile.runctx profile.run pydoc.pipepager
 pydoc.locate ctypes.CDLL ctypes.cdll.LoadLibrary idlelib.run.Executive.runcode
-idlelib.autocomplete.AutoComplete.get_entity torch.utils.collect_env.run torch.utils._config_module.load_config torch.load torch.hub.load torch.jit.load
+idlelib.autocomplete.AutoComplete.get_entity torch.utils.collect_env.run torch.utils._config_module.load_config
+torch.load torch.hub.load torch.jit.load
 torch._inductor.codecache.compile_file torch.fx.experimental.symbolic_shapes.ShapeEnv.evaluate_guards_expression
 torch.utils.bottleneck.__main__.run_autograd_prof torch.storage._load_from_bytes numpy.f2py.crackfortran.getlincoef
 numpy.testing._private.utils.runstring numpy.load numpy.fromfile builtins.eval builtins.exec builtins.getattr

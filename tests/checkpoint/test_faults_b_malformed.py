@@ -257,6 +257,6 @@ def test_fault_43_npz(tmp_path):
 
 
 def test_fault_114_memory_is_refused_before_allocation(tmp_path):
-        save_file({"a": torch.zeros(256)}, tmp_path / "x.safetensors")
+    save_file({"a": torch.zeros(256)}, tmp_path / "x.safetensors")
     error = refused(lambda: open_checkpoint(tmp_path / "x.safetensors", max_bytes=1023), MachineError, "needs", "has")
     assert error.exit_code == 6
