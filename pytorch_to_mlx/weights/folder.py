@@ -1,6 +1,5 @@
 """Write a converted folder so that it is whole or not there, and read it back through the checked reader."""
 
-import errno
 import json
 import os
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 
 from .. import __version__
-from ..errors import CheckError, FormatError
+from ..errors import CheckError, FormatError, UsageError
 from .place import disk_errors, new_folder
 
 MAX_SHARD_BYTES = 5 << 30
@@ -36,7 +35,7 @@ def write_folder(
     writes there; CheckError if what was written does not read back.
     """
     with new_folder(dest, force=force, source=source, needs=folder_bytes(weights, files)) as folder:
-        fill_folder(folder, config=config, weights=weights, files=files, max_shard_bytes=max_shard_bytes)
+        fill_folder(folder, config=config, weights=weights, files=files, max_shard_bytes=max_shard_bytes, where=dest)
     return Path(dest)
 
 
@@ -54,8 +53,9 @@ def fill_folder(
     weights: Mapping[str, mx.array],
     files: Files | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
+    where: str | Path | None = None,
 ) -> None:
-    """Write, flush to disk and verify everything inside an existing empty folder."""
+    """Write, flush to disk and verify everything inside an existing empty folder; `where` is its name in errors."""
     _check_names(files or {})
     shards = split_shards(weights, max_shard_bytes)
     arrays: dict[str, Mapping[str, mx.array]] = {
@@ -64,15 +64,15 @@ def fill_folder(
     texts: dict[str, bytes] = {"config.json": to_json(config)}
     if len(shards) > 1:
         total = sum(a.nbytes for a in weights.values())
-        where = {name: file for file, shard in arrays.items() for name in shard}
-        index = {"metadata": {"total_size": total}, "weight_map": {name: where[name] for name in sorted(where)}}
+        shard_of = {name: file for file, shard in arrays.items() for name in shard}
+        index = {"metadata": {"total_size": total}, "weight_map": {name: shard_of[name] for name in sorted(shard_of)}}
         texts["model.safetensors.index.json"] = to_json(index)
     for name, content in (files or {}).items():
         if isinstance(content, bytes):
             texts[name] = content
         else:
             arrays[name] = content
-    with disk_errors(folder, folder_bytes(weights, files)):
+    with disk_errors(Path(where or folder), folder_bytes(weights, files)):
         for name, content in arrays.items():
             _write_arrays(folder / name, content)
         for name, text in texts.items():
@@ -117,7 +117,7 @@ def verify(
     try:
         with open_checkpoint(folder) as whole:
             names = set(whole)
-    except FormatError as error:
+    except (FormatError, UsageError) as error:
         raise _differs(folder, str(error)) from error
     if names != set(weights):
         raise _differs(folder, f"{len(names)} weights instead of {len(weights)}")
@@ -134,7 +134,7 @@ def _compare(path: Path, content: Mapping[str, mx.array]) -> None:
                 back = written[name]
                 if back.dtype != array.dtype or back.shape != array.shape or not _same_bits(back, array):
                     raise _differs(path, f"tensor {name!r} reads back differently")
-    except FormatError as error:
+    except (FormatError, UsageError) as error:
         raise _differs(path, str(error)) from error
 
 
@@ -180,10 +180,8 @@ def _shard_name(number: int, count: int) -> str:
 
 def _write_arrays(path: Path, content: Mapping[str, mx.array]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        mx.save_safetensors(str(path), dict(content), METADATA)
-    except RuntimeError as error:  # MLX says "Unable to write" for every reason
-        raise OSError(errno.ENOSPC if "write" in str(error) else errno.EIO, str(error)) from error
+    with path.open("wb") as file:  # through Python, so that a full disk is an OSError that says so
+        mx.save_safetensors(file, dict(content), METADATA)
 
 
 def _check_names(files: Files) -> None:

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from ..errors import MachineError, UsageError
 
 SUFFIX = ".pytorch-to-mlx"
+_FIX = "choose another --mlx-path"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -29,14 +31,15 @@ def new_folder(
     Raises: UsageError if `dest` cannot be taken; MachineError if another run holds it or the disk is too small.
     """
     dest = Path(dest)
-    check_destination(dest, force=force, source=source)
+    _check_path(dest, source)
     made = _make_parents(dest)
     finished = False
     try:
         with ExitStack() as stack:
             with disk_errors(dest, needs):
                 work = stack.enter_context(_work_folder(dest))
-                check_destination(dest, force=force, source=source)
+                _check_path(dest, source)
+                _check_free(dest, force)
                 check_space(dest, needs)
                 new = work / "new"
                 new.mkdir()
@@ -63,40 +66,39 @@ def disk_errors(where: Path, needs: int) -> Iterator[None]:
         raise MachineError(f"cannot be written: {error}", where=where, fix=fix) from error
 
 
-def check_destination(dest: Path, *, force: bool, source: str | Path | None = None) -> None:
-    """Raises: UsageError if `dest` is not a place to write to; nothing is touched."""
-    fix = "choose another --mlx-path"
-    if not dest.name or dest.name in {".", ".."}:
-        raise UsageError("the destination has no name of its own", where=dest, fix=fix)
+def _check_path(dest: Path, source: str | Path | None) -> None:
+    """Raises: UsageError if nothing can be written at `dest`, whether or not something is there."""
     try:
-        exists = os.path.lexists(dest)
+        status = _status(dest)
     except (OSError, ValueError) as error:
-        raise UsageError(f"the destination is no usable path: {error}", where=repr(str(dest))[:80], fix=fix) from None
+        raise UsageError(f"the destination is no usable path: {error}", where=repr(str(dest))[:80], fix=_FIX) from None
+    if not dest.name or dest.name in {".", ".."}:
+        raise UsageError("the destination has no name of its own", where=dest, fix=_FIX)
     if len(os.fsencode(dest.name)) > 255 - len(SUFFIX) - 1:
-        raise UsageError(f"the destination's name is too long: {len(dest.name)} characters", fix=fix)
-    if dest.is_symlink():
-        raise UsageError(
-            "the destination is a symbolic link", where=dest, fix=f"{fix}, or give the folder it points to"
-        )
+        raise UsageError(f"the destination's name is too long: {len(dest.name)} characters", fix=_FIX)
+    if status is not None and stat.S_ISLNK(status.st_mode):
+        fix = f"{_FIX}, or give the folder it points to"
+        raise UsageError("the destination is a symbolic link", where=dest, fix=fix)
+    above = _existing(dest.parent)
+    if not above.is_dir() or (status is not None and not stat.S_ISDIR(status.st_mode)):
+        raise UsageError(f"{dest if status else above} is a file", where=dest, fix=_FIX)
     if source is not None and Path(source).exists():
         src, out = Path(source).resolve(), dest.resolve()
         if src == out or src in out.parents:
-            raise UsageError(f"the destination lies in the source {source}", where=dest, fix=fix)
+            raise UsageError(f"the destination lies in the source {source}", where=dest, fix=_FIX)
         if out in src.parents:
-            raise UsageError(f"the source {source} lies in the destination", where=dest, fix=fix)
-    if not exists:
-        blocker = _existing(dest)
-        if not blocker.is_dir():
-            raise UsageError(f"{blocker} is a file", where=dest, fix=fix)
+            raise UsageError(f"the source {source} lies in the destination", where=dest, fix=_FIX)
+
+
+def _check_free(dest: Path, force: bool) -> None:
+    """Raises: UsageError if something is at `dest` that may not be replaced. Only the holder of the lock can know."""
+    if _status(dest) is None:
         return
-    if not dest.is_dir():
-        raise UsageError("the destination is a file", where=dest, fix=fix)
     if not force:
-        raise UsageError("the destination exists", where=dest, fix=f"{fix}, or pass --force to replace it")
+        raise UsageError("the destination exists", where=dest, fix=f"{_FIX}, or pass --force to replace it")
     if any(dest.iterdir()) and not (dest / "config.json").is_file():
-        raise UsageError(
-            "--force replaces converted folders only, and this one has no config.json", where=dest, fix=fix
-        )
+        what = "--force replaces converted folders only, and this one has no config.json"
+        raise UsageError(what, where=dest, fix=_FIX)
 
 
 def check_space(dest: Path, needs: int) -> None:
@@ -108,6 +110,14 @@ def check_space(dest: Path, needs: int) -> None:
             where=dest,
             fix="free some or choose another disk",
         )
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What is at `path` itself, links not followed. Raises OSError or ValueError for what can be no path."""
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 @contextmanager
@@ -197,10 +207,8 @@ def _into_place(new: Path, dest: Path, old: Path) -> None:
 def _make_parents(dest: Path) -> list[Path]:
     """Make the missing folders above `dest`; the ones made, innermost first."""
     missing = [p for p in dest.parents if not p.exists()]
-    try:
+    with disk_errors(dest, 0):
         dest.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MachineError(f"cannot be made: {error}", where=dest.parent, fix="choose another --mlx-path") from error
     return missing
 
 
