@@ -3,14 +3,19 @@
 import importlib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .card import ModelCard
 from .errors import FormatError, UsageError
+from .progress import note
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
 
 MODELS = Path(__file__).parent / "models"
 
@@ -49,22 +54,76 @@ def recognise(path: Path) -> ModelCard:
     """The card of a checkpoint on disk: by the `model_type` of its config.json, else by its tensors' names."""
     from .checkpoint import open_checkpoint
 
-    with open_checkpoint(path) as checkpoint:
-        config = checkpoint.config or {}
-        if any(config.get("model_type") in candidate.model_types for candidate in cards()):
-            return card_for_config(config, where=str(path))
-        return card_for_names(checkpoint.names(), where=str(path))
+    try:
+        with open_checkpoint(path) as checkpoint:
+            config, tensors = checkpoint.config or {}, checkpoint.names()
+    except FormatError as error:
+        found = _recognise_release(path)
+        if found is None:
+            raise
+        note(f"{error.what}: read as the release of '{found.name}'")
+        return found
+    if any(config.get("model_type") in candidate.model_types for candidate in cards()):
+        return card_for_config(config, where=str(path))
+    return card_for_names(tensors, where=str(path), config=config)
 
 
-def card_for_names(tensors: Iterable[str], *, where: str) -> ModelCard:
+def _recognise_release(path: Path) -> ModelCard | None:
+    """The card whose own `open_source` can read a release of several files."""
+    for candidate in cards():
+        opener = getattr(part(candidate.name, "weights"), "open_source", None)
+        if opener is not None:
+            with suppress(FormatError), opener(path) as checkpoint:
+                if _has_fingerprint(candidate, checkpoint.names()):
+                    return candidate
+    return None
+
+
+def open_source(card: ModelCard, path: Path) -> "Checkpoint":
+    """A family's checkpoint, as its `weights.open_source` reads it if it has one; converted folders as they are."""
+    from .checkpoint import open_checkpoint
+
+    opener = getattr(part(card.name, "weights"), "open_source", None)
+    if opener is None or is_converted(path):
+        return open_checkpoint(path)
+    return opener(path)
+
+
+def is_converted(path: Path) -> bool:
+    """True for a folder that a converter to MLX has written."""
+    from .checkpoint import open_checkpoint
+
+    if not (path.is_dir() and (path / "config.json").is_file()):
+        return False
+    with suppress(FormatError), open_checkpoint(path) as checkpoint:
+        return checkpoint.kind == "mlx"
+    return False
+
+
+def card_for_names(tensors: Iterable[str], *, where: str, config: dict[str, Any] | None = None) -> ModelCard:
     """The card one of whose fingerprints is wholly among the tensors' names."""
     tensors = list(tensors)
     for candidate in cards():
-        if any(all(_matches(pattern, tensors) for pattern in group) for group in candidate.fingerprint):
+        if _has_fingerprint(candidate, tensors):
             return candidate
+    said = [str(name) for name in ((config or {}).get("model_type"), *_architectures(config)) if name]
+    known = {spelling.lower(): c.name for c in cards() for spelling in (c.name, *c.model_types)}
+    near = [known[match] for name in said for match in get_close_matches(name.lower(), known, n=1)]
+    nearest = f"nearest: {near[0]}; " if near else ""
     raise FormatError(
-        "this checkpoint belongs to no supported family", where=where, fix=f"families: {', '.join(names())}"
+        f"this checkpoint belongs to no supported family (its config.json says {', '.join(said) or 'no model_type'})",
+        where=where,
+        fix=f"{nearest}families: {', '.join(names())}; name one with --family if it is one of them",
     )
+
+
+def _architectures(config: dict[str, Any] | None) -> list[Any]:
+    found = (config or {}).get("architectures")
+    return found[:3] if isinstance(found, list) else []
+
+
+def _has_fingerprint(card: ModelCard, tensors: list[str]) -> bool:
+    return any(all(_matches(pattern, tensors) for pattern in group) for group in card.fingerprint)
 
 
 def _matches(pattern: str, tensors: list[str]) -> bool:

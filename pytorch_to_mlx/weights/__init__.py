@@ -21,7 +21,7 @@ from .layouts import (
     permute,
 )
 from .load import load_into, load_model
-from .place import new_folder
+from .place import check_destination, new_folder
 from .quantize import dequantize, quantize, rebuild
 from .rules import Pattern, Rule, WeightMap, drop, either, fold, rename, split, tie, weight_norm
 
@@ -29,7 +29,8 @@ __all__ = [
     "CHANNELS", "CONCAT", "CONV1D", "CONV2D", "CONV_TRANSPOSE1D", "CONV_TRANSPOSE1D_DEPTHWISE", "CONV_TRANSPOSE2D",
     "LINEAR_T", "LSTM_BIAS", "POINTWISE", "WEIGHT_NORM",
     "Applied", "Fold", "Layout", "Pattern", "Report", "Rule", "WeightMap",
-    "apply", "concat", "conv_transpose1d", "dead_rules", "dequantize", "drop", "either", "fold", "invert", "load_into",
+    "apply", "check_destination", "concat", "conv_transpose1d",
+    "dead_rules", "dequantize", "drop", "either", "fold", "invert", "load_into",
     "load_model", "make_plan", "new_folder", "permute", "quantize", "read_folder", "rebuild", "rename", "split", "tie",
     "weight_norm", "write_folder",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 import mlx.core as mx
 
 from ..errors import CheckError, FormatError
+from ..progress import track
 from .numbers import cast, dtype_name
 from .rules import Captures, Rule, WeightMap
 
@@ -215,7 +216,7 @@ def apply(
     report = Report(tensors=len(source))
     shapes: list[str] = []
     values: list[str] = []
-    for step in plan.steps:
+    for step in track(plan.steps, "converting", len(plan.steps)):
         arrays = [source[plan.aliases.get(name, name)] for name in step.sources]
         for target, array in _forward(step, arrays, shapes).items():
             wanted = weight_map.dtype_of(target, dtype)

@@ -66,6 +66,12 @@ def disk_errors(where: Path, needs: int) -> Iterator[None]:
         raise MachineError(f"cannot be written: {error}", where=where, fix=fix) from error
 
 
+def check_destination(dest: Path, *, force: bool) -> None:
+    """Look before the work starts; `new_folder` looks again, under its lock. Raises: UsageError."""
+    _check_path(dest, None)
+    _check_free(dest, force)
+
+
 def _check_path(dest: Path, source: str | Path | None) -> None:
     """Raises: UsageError if nothing can be written at `dest`, whether or not something is there."""
     try:

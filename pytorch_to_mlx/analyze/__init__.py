@@ -1,0 +1,5 @@
+"""What would convert and what would not, and why, without converting."""
+
+from .checkpoint import Analysis, analyze
+
+__all__ = ["Analysis", "analyze"]

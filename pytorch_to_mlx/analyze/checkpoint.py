@@ -1,0 +1,150 @@
+"""What a checkpoint holds, which family it is, and what of it would not convert. Only headers are read."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import config as config_module
+from .. import registry
+from ..checkpoint import Checkpoint, TensorInfo, open_checkpoint
+from ..errors import FormatError
+from ..weights import WeightMap, make_plan
+from ..weights.apply import grouped
+from .source import locate, open_named
+
+# Bytes per number: the dtype, or a quantized group of 64 with a 16-bit scale and offset.
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "8-bit": 1 + 4 / 64, "4-bit": 0.5 + 4 / 64}
+
+
+@dataclass
+class Analysis:
+    """The answer of `analyze`. `convertible` is False where `problems` says why.
+
+    unmatched: tensors that no rule of the family takes, one line for each kind. dead_rules: rules that find no tensor.
+    dropped: tensors left out on purpose, and why. memory: bytes of the weights in each dtype.
+    """
+
+    source: str
+    kind: str
+    family: str | None
+    converted: bool = False
+    convertible: bool = False
+    problems: list[str] = field(default_factory=list)
+    tensors: int = 0
+    parameters: int = 0
+    bytes: int = 0
+    dtypes: dict[str, dict[str, int]] = field(default_factory=dict)
+    quantization: Any = None
+    unmatched: list[str] = field(default_factory=list)
+    dead_rules: list[str] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
+    config_ignored: list[str] = field(default_factory=list)
+    memory: dict[str, int] = field(default_factory=dict)
+    contents: list[TensorInfo] = field(default_factory=list, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON types."""
+        made = asdict(self)
+        made["contents"] = [{**asdict(info), "shape": list(info.shape)} for info in self.contents]
+        return made
+
+    to_dict = to_json
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A line for each name that differs from the others in more than numbers."""
+        infos = {info.name: info for info in self.contents}
+        return [{"tensor": line} for line in grouped(infos, lambda n: f"{infos[n].dtype} {list(infos[n].shape)}")]
+
+    def summary(self) -> str:
+        """The verdict and the sizes, in a few lines."""
+        sizes = ", ".join(f"{dtype} {row['tensors']} ({_size(row['bytes'])})" for dtype, row in self.dtypes.items())
+        memory = ", ".join(f"{dtype} {_size(size)}" for dtype, size in self.memory.items())
+        verdict = "already converted" if self.converted else "would convert"
+        lines = [
+            f"{self.source}: {self.kind}, family {self.family or 'unknown'}",
+            f"{self.tensors} tensors, {self.parameters:,} numbers, {_size(self.bytes)}: {sizes}",
+            f"memory of the weights: {memory}",
+            verdict if self.convertible else f"would not convert: {len(self.problems)} problems",
+            *(f"  {problem}" for problem in self.problems),
+            *(f"  no rule: {line}" for line in self.unmatched),
+            *(f"  no tensor: {rule}" for rule in self.dead_rules),
+        ]
+        lines += [f"{len(self.dropped)} tensors are left out on purpose"] if self.dropped else []
+        lines += (
+            [f"config.json keys that nobody reads: {', '.join(self.config_ignored)}"] if self.config_ignored else []
+        )
+        return "\n".join(lines)
+
+
+def analyze(source: str | Path, *, family: str | None = None, revision: str | None = None) -> Analysis:
+    """Tell what a checkpoint holds and what would not convert, and why; nothing is converted or written."""
+    try:
+        with open_named(source, family=family, revision=revision) as opened:
+            result = _contents(str(source), opened.checkpoint)
+            result.family, result.converted = opened.card.name, opened.converted
+            _config(result, opened.card.name, opened.checkpoint.config)
+            if not opened.converted:
+                _plan(result, registry.part(opened.card.name, "weights").WEIGHTS, opened.checkpoint)
+    except FormatError as error:
+        # An unknown family is an answer; a checkpoint that cannot be opened raises again.
+        path, _ = locate(source, family=family, revision=revision)
+        with open_checkpoint(path) as checkpoint:
+            result = _contents(str(source), checkpoint)
+        result.problems.append(str(error))
+    result.convertible = not result.problems
+    return result
+
+
+def _contents(source: str, checkpoint: Checkpoint) -> Analysis:
+    result = Analysis(source, checkpoint.kind, None, contents=list(checkpoint.infos().values()))
+    result.quantization = (checkpoint.config or {}).get("quantization")
+    for info in result.contents:
+        size = math.prod(info.shape)
+        row = result.dtypes.setdefault(info.dtype, {"tensors": 0, "parameters": 0, "bytes": 0})
+        row["tensors"] += 1
+        row["parameters"] += size
+        row["bytes"] += info.nbytes
+        result.tensors += 1
+        result.parameters += size
+        result.bytes += info.nbytes
+    if result.quantization is None:
+        result.memory = {name: int(result.parameters * size) for name, size in BYTES.items()}
+    else:  # packed numbers: their count is not the model's
+        result.memory = {"as stored": result.bytes}
+    return result
+
+
+def _plan(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> None:
+    infos = checkpoint.infos()
+    plan = make_plan(weight_map, infos)
+    result.unmatched = grouped(plan.unmatched, lambda n: f"{infos[n].dtype} {list(infos[n].shape)}")
+    result.dead_rules = plan.dead
+    result.dropped = {step.sources[0]: step.rule.why for step in plan.steps if step.rule.kind == "drop"}
+    for count, what in (
+        (len(plan.unmatched), "tensors match no rule"),
+        (len(plan.dead), "rules match no tensor"),
+        (len(plan.twice), "tensors match two rules"),
+        (len(plan.clashes), "weights are written by two rules"),
+    ):
+        result.problems += [f"{count} {what}"] if count else []
+    result.problems += plan.incomplete
+
+
+def _config(result: Analysis, family: str, config: dict[str, Any] | None) -> None:
+    module = registry.part(family, "config")
+    try:
+        module.Config.from_dict(config or {})
+    except FormatError as error:
+        result.problems.append(str(error))
+    result.config_ignored = config_unread(module, config or {})
+
+
+def config_unread(module: Any, config: dict[str, Any]) -> list[str]:
+    """The keys of config.json that a family's config.py neither reads nor ignores or expects on purpose."""
+    ignored, expected = getattr(module, "IGNORED", ()), getattr(module, "EXPECTED", ())
+    return config_module.unknown_keys(module.Config, config, ignored=ignored, expected=expected)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.2f} MB"

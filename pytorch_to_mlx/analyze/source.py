@@ -1,0 +1,45 @@
+"""From what a user names to an open checkpoint of a known family."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import registry
+from ..card import ModelCard, Published
+from ..checkpoint import Checkpoint, resolve
+
+
+@dataclass
+class Opened:
+    """An open checkpoint. `name` is what may be written about where it came from: a hub id, or a file name."""
+
+    name: str
+    path: Path
+    card: ModelCard
+    checkpoint: Checkpoint
+    converted: bool
+    published: Published | None
+
+
+@contextmanager
+def open_named(source: str | Path, *, family: str | None = None, revision: str | None = None) -> Iterator[Opened]:
+    """Resolve `source` (path, hub id, `packaged:NAME`), find its family by config or tensor names, and open it."""
+    path, published = locate(source, family=family, revision=revision)
+    card = registry.card(family) if family else registry.recognise(path)
+    with registry.open_source(card, path) as checkpoint:
+        name = path.name if Path(source).exists() else str(source)
+        yield Opened(name, path, card, checkpoint, registry.is_converted(path), published)
+
+
+def locate(
+    source: str | Path, *, family: str | None = None, revision: str | None = None
+) -> tuple[Path, Published | None]:
+    """The local path of `source`, downloaded if it is a hub id: the files that its card names, if a card names it."""
+    text = str(source)
+    for card in registry.cards() if family is None else (registry.card(family),):
+        for published in card.checkpoints:
+            if text in {published.hub_id, f"packaged:{published.packaged}"} and not Path(text).exists():
+                wanted = revision or published.revision
+                return resolve(source, revision=wanted, patterns=list(card.files) or None), published
+    return resolve(source, revision=revision), None

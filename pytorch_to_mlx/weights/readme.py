@@ -1,0 +1,63 @@
+"""The README.md of a converted folder: what the hub shows, where the weights come from, how to check them."""
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from ..card import ModelCard, Published
+
+if TYPE_CHECKING:
+    from ..checkpoint import Checkpoint
+
+_CHUNK = 1 << 24
+
+
+def source_files(checkpoint: "Checkpoint") -> list[dict[str, Any]]:
+    """Name, size and sha256 of the files that were read, through the descriptors that they were read from.
+
+    Raises: FormatError if one has changed since it was opened.
+    """
+    rows = []
+    for file in checkpoint.files:
+        digest = hashlib.sha256()
+        for at in range(0, file.size, _CHUNK):
+            digest.update(file.read(at, min(_CHUNK, file.size - at)))
+        rows.append({"name": file.path.name, "bytes": file.size, "sha256": digest.hexdigest()})
+    return rows
+
+
+def readme(about: dict[str, Any], card: ModelCard, published: Published | None) -> bytes:
+    """about: what conversion.json holds. Nothing in it but the source's name comes from outside."""
+    source = " ".join(str(about["source"]).split()).replace("`", "'").replace("|", "/")
+    head = ["---", "library_name: mlx", f"pipeline_tag: {card.task}", "tags:", "- mlx"]
+    licence = f"license: {published.licence.lower()}" if published else "license: other"
+    head += [licence, *([f"base_model: {published.hub_id}"] if published else []), "---"]
+    quantization = about.get("quantization")
+    how = f"{quantization['bits']} bits in groups of {quantization['group_size']}" if quantization else "none"
+    files = [f"| {f['name']} | {f['bytes']} | {f['sha256']} |" for f in about["source_files"]]
+    lines = [
+        *head,
+        "",
+        f"# {source} for MLX",
+        "",
+        f"{card.summary}.",
+        "",
+        f"Converted by {about['converter']} from `{source}`.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| family | {card.name} |",
+        f"| dtype | {about['dtype']} |",
+        f"| quantization | {how} |",
+        f"| weights | {about['bytes']} bytes |",
+        f"| tensors in the source | {about['tensors']} |",
+        f"| left out on purpose | {len(about['dropped'])} (conversion.json says why) |",
+        "",
+        "Prove that it computes what the original computes:",
+        "",
+        "```",
+        f"pytorch-to-mlx {card.name} validate --hf-path '{source}' --mlx-path .",
+        "```",
+        "",
+        *(["| source file | bytes | sha256 |", "|---|---|---|", *files, ""] if files else []),
+    ]
+    return ("\n".join(lines)).encode("utf-8", "backslashreplace")
