@@ -338,3 +338,66 @@ def test_kokoro_values_are_the_dequantised_ones(kokoro):
     name = "encoder.bert.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight"
     np.testing.assert_array_equal(np.array(kokoro[name]), (matrix * scale).T)
     assert all(bool(mx.all(mx.isfinite(kokoro[name]))) for name in kokoro)
+
+
+# --- real writers: torch's exporter and onnxruntime's quantiser ---------------------------------------------------
+
+
+class Net(torch.nn.Module):
+    """One of each layer that carries weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Sequential(torch.nn.Conv1d(4, 8, 3, padding=1), torch.nn.ReLU())
+        self.lstm = torch.nn.LSTM(8, 6, num_layers=2, bidirectional=True, batch_first=True)
+        self.fc = torch.nn.Linear(12, 5)
+        self.emb = torch.nn.Embedding(10, 5)
+        self.ln = torch.nn.LayerNorm(5)
+        self.up = torch.nn.ConvTranspose1d(5, 3, 4, 2)
+        self.gru = torch.nn.GRU(3, 2)
+
+    def forward(self, x, ids):
+        y, _ = self.lstm(self.conv(x).transpose(1, 2))
+        y = self.up(self.ln(self.fc(y) + self.emb(ids)).transpose(1, 2))
+        return self.gru(y.transpose(1, 2))[0]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    import warnings
+
+    net, path = Net().eval(), tmp_path_factory.mktemp("onnx") / "net.onnx"
+    example = (torch.randn(1, 4, 7), torch.zeros(1, 7, dtype=torch.long))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own
+        torch.onnx.export(net, example, path, dynamo=False)
+    return net, path
+
+
+def test_an_exported_module_comes_back_as_its_state_dict(exported):
+    net, path = exported
+    found, expected = arrays(path), {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+    assert sorted(found) == sorted(expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:onnxruntime")
+def test_a_module_quantised_by_onnxruntime_comes_back(exported, tmp_path):
+    import logging
+
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    net, path = exported
+    logging.disable()
+    quantize_dynamic(path, tmp_path / "q.onnx", weight_type=QuantType.QInt8)
+    logging.disable(logging.NOTSET)
+    expected = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+    with open_checkpoint(tmp_path / "q.onnx") as ckpt:
+        assert sorted(ckpt) == sorted(expected)
+        stored = {name: info.stored_dtype for name, info in ckpt.infos().items()}
+        for name, array in expected.items():
+            step = 2 * np.abs(array).max() / 254 if stored[name] in ("int8", "uint8") else 0
+            assert np.abs(np.array(ckpt[name]) - array).max() <= 1.01 * step, name
+    quantised = {name for name, dtype in stored.items() if dtype in ("int8", "uint8")}
+    assert quantised >= {"fc.weight", "emb.weight", "lstm.weight_ih_l1_reverse", "lstm.weight_hh_l0"}
