@@ -101,11 +101,6 @@ class Checkpoint(Mapping[str, "mx.array"]):
         """Bytes that all tensors together take in memory."""
         return sum(entry.info.nbytes for entry in self.entries.values())
 
-    def stored_bytes(self) -> int:
-        """Bytes that all tensors together take in the file, as their dtypes there say."""
-        infos = self.infos().values()
-        return sum(math.prod(info.shape) * itemsize(info.stored_dtype) for info in infos)
-
     def __getitem__(self, name: str) -> "mx.array":
         entry = self.entries[name]
         if not self._budgeted:

@@ -8,6 +8,7 @@ from ..errors import FormatError, MachineError, UnsafeError, UsageError
 from .base import Checkpoint
 from .ctranslate2 import is_ctranslate2, open_ctranslate2
 from .files import SourceFile, quote, require_memory, sniff
+from .gguf import open_gguf
 from .json_file import read_config
 from .npz import open_npy, open_npz
 from .onnx import open_onnx
@@ -31,10 +32,11 @@ READERS: dict[str, Callable[[Path], Checkpoint]] = {
     ".onnx": open_onnx,
     ".npz": open_npz,
     ".npy": open_npy,
+    ".gguf": open_gguf,
 }
 # In a folder, the first that exists wins: the same weights are often there twice.
 _NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".onnx", ".npz")
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".onnx", ".npz", ".gguf")
 
 
 def open_checkpoint(path: str | Path, *, max_bytes: int | None = None) -> Checkpoint:

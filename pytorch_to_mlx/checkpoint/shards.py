@@ -1,10 +1,11 @@
 """Sharded folders: an index.json that maps tensor names to files, checked against what the files hold."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import FormatError
-from .base import Checkpoint, Entry
+from .base import Checkpoint, Entry, itemsize
 from .files import quote, relative_inside
 from .json_file import read_json
 
@@ -81,7 +82,8 @@ def _check_total(index_path: Path, index: dict, shards: dict[str, Checkpoint]) -
     total = metadata.get("total_size") if isinstance(metadata, dict) else None
     if total is None:
         return
-    stored = sum(shard.stored_bytes() for shard in shards.values())
+    infos = [info for shard in shards.values() for info in shard.infos().values()]
+    stored = sum(math.prod(info.shape) * itemsize(info.stored_dtype) for info in infos)
     # Tied weights are counted once by some writers, and torch counts parameters only: more than there is cannot be.
     if type(total) not in (int, float) or total > stored or total < stored / 2:
         raise FormatError(f"total_size is {quote(total)}, the shards hold {stored} bytes", where=index_path)

@@ -1,0 +1,188 @@
+"""GGUF, parsed here because MLX's own parser crashes on hostile files; plain dtypes, Q4_0, Q4_1 and Q8_0.
+
+Names, axis order and values are the file's: llama.cpp permutes the rows of LLaMA's q and k projections, and whoever
+maps the names has to turn that back.
+"""
+
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import FormatError
+from .base import Checkpoint, Entry, TensorInfo, check_shape, itemsize, to_mlx
+from .files import SourceFile, closing_on_error, not_a, quote
+
+MAX_HEADER = 128 << 20
+_WINDOW = 4 << 20
+MAX_KEYS = 100_000
+MAX_ITEMS = 4_000_000
+DTYPES = {0: "float32", 1: "float16", 24: "int8", 25: "int16", 26: "int32", 27: "int64", 28: "float64", 30: "bfloat16"}
+# type id -> (name, bytes of a block of 32 values)
+BLOCKS = {2: ("Q4_0", 18), 3: ("Q4_1", 20), 8: ("Q8_0", 34)}
+_BLOCK = 32
+_VALUES = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_STRING, _ARRAY = 8, 9
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+    nbytes: int
+
+
+def open_gguf(path: Path) -> Checkpoint:
+    """Open a GGUF file; quantised tensors are read as float32, metadata is in `extra`.
+
+    Raises: FormatError for other versions, quantisations that are not listed above, counts and lengths that the file
+    cannot hold, and tensors that overlap.
+    Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md; block layouts in ggml-common.h.
+    """
+    file = SourceFile(path)
+    with closing_on_error(file):
+        if file.size < 24 or file.read(0, 4) != b"GGUF":
+            raise not_a("a GGUF file", file)
+        reader = _Reader(file)
+        extra, tensors, start = reader.header()
+        _check_spans(tensors, start, file, reader.alignment)
+        entries = {tensor.name: _entry(file, tensor, start) for tensor in tensors}
+    return Checkpoint(str(path), "gguf", entries, extra=extra, files=[file])
+
+
+class _Reader:
+    def __init__(self, file: SourceFile) -> None:
+        self.file, self.at, self.items = file, 4, 0
+        self.data = file.read(0, min(file.size, _WINDOW))
+        self.alignment = 32
+
+    def error(self, what: str) -> FormatError:
+        return FormatError(what, where=self.file.path)
+
+    def take(self, count: int) -> bytes:
+        if count > min(self.file.size, MAX_HEADER) - self.at:
+            raise self.error(f"the header asks for {count} bytes at {self.at}, the file has {self.file.size}")
+        if count > len(self.data) - self.at:
+            more = min(max(count, _WINDOW), self.file.size - len(self.data))
+            self.data += self.file.read(len(self.data), more)
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def number(self, form: str) -> Any:
+        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+
+    def count(self, most: int, what: str) -> int:
+        value = self.number("<Q")
+        if value > most:
+            raise self.error(f"{value} {what}, at most {most} are read")
+        return value
+
+    def string(self) -> str:
+        try:
+            return self.take(self.number("<Q")).decode("utf-8")
+        except UnicodeDecodeError:
+            raise self.error(f"the text before byte {self.at} is not UTF-8") from None
+
+    def value(self, kind: int, depth: int = 0) -> Any:
+        self.items += 1
+        if self.items > MAX_ITEMS or depth > 2:
+            raise self.error("the metadata is too long or nested too deep")
+        if kind in _VALUES:
+            return self.number(_VALUES[kind])
+        if kind == _STRING:
+            return self.string()
+        if kind != _ARRAY:
+            raise self.error(f"metadata of the unknown type {kind}")
+        inner = self.number("<I")
+        return [self.value(inner, depth + 1) for _ in range(self.count(MAX_ITEMS, "items in one array"))]
+
+    def header(self) -> tuple[dict[str, Any], list[_Tensor], int]:
+        version = self.number("<I")
+        if version not in (2, 3):
+            raise self.error(f"GGUF version {version}; 2 and 3 are read")
+        tensor_count = self.count(MAX_KEYS, "tensors")
+        key_count = self.count(MAX_KEYS, "keys")
+        extra: dict[str, Any] = {}
+        for _ in range(key_count):
+            key = self.string()
+            if key in extra:
+                raise self.error(f"the key {quote(key)} occurs twice")
+            extra[key] = self.value(self.number("<I"))
+        self.alignment = extra.get("general.alignment", 32)
+        if type(self.alignment) is not int or self.alignment not in {2**power for power in range(3, 17)}:
+            raise self.error(f"general.alignment is {quote(self.alignment)}")
+        tensors, names = [], set()
+        for _ in range(tensor_count):
+            tensor = self.tensor()
+            if tensor.name in names:
+                raise self.error(f"the tensor {quote(tensor.name)} occurs twice")
+            names.add(tensor.name)
+            tensors.append(tensor)
+        return extra, tensors, -(-self.at // self.alignment) * self.alignment
+
+    def tensor(self) -> _Tensor:
+        name, rank = self.string(), self.number("<I")
+        if rank > 4:
+            raise self.error(f"tensor {quote(name)} has {rank} dimensions, at most 4 are read")
+        shape = check_shape([self.number("<Q") for _ in range(rank)][::-1], name=name, where=self.file.path)
+        kind, offset = self.number("<I"), self.number("<Q")
+        size = math.prod(shape)
+        if kind in DTYPES:
+            nbytes = size * itemsize(DTYPES[kind])
+        elif kind in BLOCKS and shape and shape[-1] % _BLOCK == 0:
+            nbytes = size // _BLOCK * BLOCKS[kind][1]
+        else:
+            raise FormatError(
+                f"tensor {quote(name)} {list(shape)} has the type {kind}, which is not supported",
+                where=self.file.path,
+                fix="use the original checkpoint, or a file in F16, BF16, Q8_0, Q4_0 or Q4_1",
+            )
+        return _Tensor(name, shape, kind, offset, nbytes)
+
+
+def _check_spans(tensors: list[_Tensor], start: int, file: SourceFile, alignment: int) -> None:
+    at = 0
+    for tensor in sorted(tensors, key=lambda tensor: tensor.offset):
+        if tensor.offset % alignment or tensor.offset < at:
+            raise FormatError(f"tensor {quote(tensor.name)} overlaps another or is not aligned", where=file.path)
+        at = tensor.offset + tensor.nbytes
+        if start + at > file.size:
+            raise FormatError(f"tensor {quote(tensor.name)} lies past the end: the file is cut off", where=file.path)
+
+
+def _entry(file: SourceFile, tensor: _Tensor, start: int) -> Entry:
+    where, offset = file.path, start + tensor.offset
+    if tensor.kind in DTYPES:
+        dtype = DTYPES[tensor.kind]
+        info = TensorInfo.of(tensor.name, dtype, tensor.shape)
+        return Entry(
+            info, lambda: to_mlx(file.read_array(offset, tensor.nbytes), dtype, info.shape, name=info.name, where=where)
+        )
+    kind, width = BLOCKS[tensor.kind]
+    info = TensorInfo.of(tensor.name, "float32", tensor.shape, kind)
+
+    def read():
+        blocks = file.read_array(offset, tensor.nbytes).reshape(-1, width)
+        return to_mlx(dequantise(blocks, kind), "float32", info.shape, name=info.name, where=where)
+
+    return Entry(info, read)
+
+
+def dequantise(blocks: np.ndarray, kind: str) -> np.ndarray:
+    """Values of GGML blocks of 32: a float16 scale (Q4_1: and minimum), then the integers.
+
+    Shapes: blocks [n, bytes] uint8 -> [n, 32] float32
+    """
+    scale = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float32)
+    if kind == "Q8_0":
+        return blocks[:, 2:].view(np.int8).astype(np.float32) * scale
+    packed = blocks[:, -16:]  # the low halves are values 0-15, the high halves 16-31
+    values = np.concatenate([packed & 15, packed >> 4], axis=1).astype(np.float32)
+    if kind == "Q4_0":
+        return (values - 8) * scale
+    return values * scale + np.ascontiguousarray(blocks[:, 2:4]).view("<f2").astype(np.float32)
