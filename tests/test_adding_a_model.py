@@ -1,14 +1,12 @@
 """ADDING_A_MODEL.md, done: its code blocks become a family, and every step of the page runs."""
 
-import importlib
+import importlib.util
 import json
 import re
 import shlex
 import sys
 from pathlib import Path
 
-import pytest
-import torch
 from mlx.utils import tree_flatten
 
 from pytorch_to_mlx import registry
@@ -17,40 +15,13 @@ from pytorch_to_mlx.cli import main
 PAGE = Path(__file__).parent.parent / "ADDING_A_MODEL.md"
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """The page's files, the family among the models, and a released checkpoint in ./tonenet."""
-    text = PAGE.read_text(encoding="utf-8")
-    for name, code in re.findall(r"```python (\S+)\n(.*?)```", text, re.S):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(code, encoding="utf-8")
-    models = importlib.import_module("pytorch_to_mlx.models")
-    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path / "models")])
-    monkeypatch.setattr(registry, "MODELS", tmp_path / "models")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    registry.names.cache_clear()
-    from original import ToneNet
-
-    torch.manual_seed(0)
-    released = Path("tonenet")
-    released.mkdir()
-    torch.save(ToneNet().state_dict(), released / "pytorch_model.bin")
-    sizes = {"hidden_size": 64, "kernel_size": 400, "hop_length": 160, "num_labels": 12}
-    (released / "config.json").write_text(json.dumps({"model_type": "tone", "hidden_act": "gelu", **sizes}))
-    yield tmp_path
-    registry.names.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("pytorch_to_mlx.models.tone") or name == "original"]:
-        del sys.modules[name]
-
-
 def steps() -> list[list[str]]:
     """The command lines of the page's last section."""
     block = re.search(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)[1]
     return [shlex.split(line, comments=True)[1:] for line in block.splitlines()]
 
 
-def test_every_step_runs(folder, monkeypatch, capsys):
+def test_every_step_runs(tone, monkeypatch, capsys):
     for words in steps():
         if words[0] == "benchmark":  # its other processes would not find the family in this folder
             words += ["--no-fresh", "--runs", "1"]
@@ -60,7 +31,7 @@ def test_every_step_runs(folder, monkeypatch, capsys):
     assert "pass" in out and "real-time factor" in out
 
 
-def test_verb_of_the_family(folder, capsys):
+def test_verb_of_the_family(tone, capsys):
     import numpy as np
     import soundfile
 
@@ -71,7 +42,7 @@ def test_verb_of_the_family(folder, capsys):
     assert 0 <= json.loads(capsys.readouterr().out)["tone"] < 12
 
 
-def test_wrong_weights_are_found_at_the_first_tap(folder, capsys):
+def test_wrong_weights_are_found_at_the_first_tap(tone, capsys):
     """validate can fail: another norm diverges at `frames`, with exit code 5."""
     import mlx.core as mx
 
@@ -84,12 +55,12 @@ def test_wrong_weights_are_found_at_the_first_tap(folder, capsys):
     assert "differs from PyTorch first at tap 'frames'" in capsys.readouterr().err
 
 
-def test_it_is_a_family_like_every_other(folder):
+def test_it_is_a_family_like_every_other(tone):
     """The free tests of tests/test_every_model.py on the page's family."""
     import test_every_model as free
 
     card = registry.card("tone")
-    spec = importlib.util.spec_from_file_location("test_tone", folder / "tests" / "models" / "test_tone.py")
+    spec = importlib.util.spec_from_file_location("test_tone", tone / "tests" / "models" / "test_tone.py")
     tests = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tests)
     config = registry.part("tone", "config").Config.tiny()

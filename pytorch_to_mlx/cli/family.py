@@ -40,10 +40,12 @@ def convert(
     mlx_path: Path = Path("mlx_model"),
     dtype: Literal["float32", "float16", "bfloat16"] | None = None,
     quantize: bool = False,
+    dequantize: bool = False,
     q_bits: int = 8,
     q_group_size: int = 64,
     revision: str | None = None,
     force: bool = False,
+    allow_nonfinite: bool = False,
 ) -> Any:
     """Convert a FAMILY checkpoint into a folder of MLX weights; by default the first one that `list` shows.
 
@@ -57,10 +59,12 @@ def convert(
         family=family,
         dtype=dtype,
         quantize=quantize,
+        dequantize=dequantize,
         q_bits=q_bits,
         q_group_size=q_group_size,
         revision=revision,
         force=force,
+        allow_nonfinite=allow_nonfinite,
     )
 
 

@@ -33,6 +33,7 @@ OPTIONS: dict[str, Option] = {
     "play": Option("play the audio"),
     "stream": Option("give each piece as soon as it is ready"),
     # how to convert
+    "allow_nonfinite": Option("keep weights that are NaN or infinite"),
     "dtype": Option("type of the stored weights"),
     "quantize": Option("store the weights in groups of few bits", short=("-q",)),
     "dequantize": Option("store quantized weights in full precision", short=("-d",)),

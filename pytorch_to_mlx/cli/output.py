@@ -50,6 +50,8 @@ def _show_text(result: Any) -> None:
             if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
                 sys.stdout.write(f"{printable(key)}:\n")
                 table(value)
+            elif isinstance(value, list) and value and all(isinstance(row, list) for row in value):
+                sys.stdout.write(f"{printable(key)}:\n" + "".join(f"  {'; '.join(map(_cell, row))}\n" for row in value))
             elif value not in (None, "", [], {}):
                 sys.stdout.write(f"{printable(key.replace('_', ' '))}: {_cell(value)}\n")
 
