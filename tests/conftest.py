@@ -14,7 +14,6 @@ import pytest
 
 import pytorch_to_mlx.backend  # noqa: F401  the fast BLAS, before any test module imports mlx.core
 
-
 ROOT = Path(__file__).parent.parent
 
 

@@ -36,24 +36,36 @@ def _show_text(result: Any) -> None:
     if hasattr(result, "rows"):
         table(result.rows())
         if hasattr(result, "summary"):
-            sys.stdout.write(printable(result.summary()) + "\n")
-    elif isinstance(result, str) or not isinstance(plain(result), (dict, list)):
-        sys.stdout.write(printable(str(result)) + "\n")
-    elif isinstance(plain(result), list):
-        rows = plain(result)
-        if rows and all(isinstance(row, dict) for row in rows):
-            table(rows)
-        else:
-            sys.stdout.write("".join(f"{_cell(row)}\n" for row in rows))
+            _line(result.summary())
+        return
+    data = plain(result)
+    if isinstance(data, dict):
+        for key, value in data.items():
+            _entry(key.replace("_", " "), value)
+    elif _all(data, dict):
+        table(data)
     else:
-        for key, value in plain(result).items():
-            if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-                sys.stdout.write(f"{printable(key)}:\n")
-                table(value)
-            elif isinstance(value, list) and value and all(isinstance(row, list) for row in value):
-                sys.stdout.write(f"{printable(key)}:\n" + "".join(f"  {'; '.join(map(_cell, row))}\n" for row in value))
-            elif value not in (None, "", [], {}):
-                sys.stdout.write(f"{printable(key.replace('_', ' '))}: {_cell(value)}\n")
+        for item in data if isinstance(data, list) else [data]:
+            _line(_cell(item))
+
+
+def _entry(key: str, value: Any) -> None:
+    """One entry of a result: a line, or a heading with its rows below."""
+    if _all(value, dict):
+        _line(f"{key}:")
+        table(value)
+    elif _all(value, list):
+        _line("\n  ".join([f"{key}:", *("; ".join(map(_cell, row)) for row in value)]))
+    elif value not in (None, "", [], {}):
+        _line(f"{key}: {_cell(value)}")
+
+
+def _all(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, kind) for item in value)
+
+
+def _line(text: str) -> None:
+    sys.stdout.write(printable(text) + "\n")
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -78,10 +90,10 @@ def table(rows: Iterable[Mapping[str, Any]]) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{value:.4g}"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
     if isinstance(value, list):
         return ", ".join(_cell(item) for item in value)
     if isinstance(value, dict):
