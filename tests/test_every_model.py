@@ -83,7 +83,7 @@ def test_weight_map_and_its_inverse(family):
     there = invert(weight_map, before)
     required_drops = [rule for rule in weight_map.rules if rule.kind == "drop" and not rule.optional]
     there |= {
-        rule.sources[0].text.replace("{}", "0").replace("*", "x"): mx.full((1,), rule.equals or 0.0)
+        rule.sources[0].text.replace("{}", "0").replace("*", "x"): mx.full((1,), getattr(rule, "equals", None) or 0.0)
         for rule in required_drops
     }
     back = apply(weight_map, there)
