@@ -1,0 +1,163 @@
+"""torch's own op tests as a measure: every sample of every float32 entry of `op_db`, none skipped.
+
+A sample is traced with functional tensors, lowered node by node and compared with torch in float64. It counts as
+right if every output agrees (see compare.py); an entry is right if all its samples are.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from ...errors import PortError
+from ..capture import read_graph
+from ..compare import agree
+from ..decompose import decompositions
+from ..interpret import run
+from ..tensors import to_mlx, to_numpy
+
+# What a third party's op may raise; anything else is a bug of this program and ends it.
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    PortError,
+)
+UNINITIALISED = ("empty", "new_empty")  # their values mean nothing: shape and dtype are compared
+
+
+@dataclass
+class EntryResult:
+    """One entry of op_db: how many samples, how many right, and the first reasons for the others."""
+
+    name: str
+    samples: int = 0
+    right: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return self.samples > 0 and self.right == self.samples
+
+    def record(self, reason: str) -> None:
+        self.samples += 1
+        if reason:
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        else:
+            self.right += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"ok": self.ok}
+
+
+def entries() -> Iterator[Any]:
+    """The entries of op_db that have float32 samples on a CPU."""
+    from torch.testing._internal.common_methods_invocations import op_db
+
+    return (entry for entry in op_db if torch.float32 in entry.supported_dtypes("cpu"))
+
+
+def entry_name(entry: Any) -> str:
+    return f"{entry.name}.{entry.variant_test_name}" if entry.variant_test_name else entry.name
+
+
+def measure(entry: Any, limit: int | None = None) -> EntryResult:
+    """Run the samples of one entry (the first `limit` of them)."""
+    result = EntryResult(entry_name(entry))
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            samples = list(islice(entry.sample_inputs("cpu", torch.float32, requires_grad=False), limit))
+        except FAILURES as error:
+            result.record(f"no samples: {_line(error)}")
+            return result
+        for sample in samples:
+            try:
+                reason = check_sample(entry, sample)
+            except FAILURES as error:
+                reason = f"{type(error).__name__}: {_line(error)}"
+            result.record(reason)
+    return result
+
+
+def check_sample(entry: Any, sample: Any) -> str:
+    """Why a sample is wrong, or "" if it is right."""
+    flat, spec = tree_flatten((sample.input, sample.args, sample.kwargs))
+    places = [i for i, item in enumerate(flat) if isinstance(item, torch.Tensor)]
+
+    def call(*tensors: torch.Tensor) -> Any:
+        full = list(flat)
+        for place, tensor in zip(places, tensors, strict=True):
+            full[place] = tensor
+        first, args, kwargs = tree_unflatten(full, spec)
+        return entry(first, *args, **kwargs)
+
+    tensors = [flat[place].detach() for place in places]
+    graph = trace(call, tensors)
+    ours, _ = tree_flatten(run(graph, [to_mlx(tensor) for tensor in tensors]))
+    return compare_outputs(entry.name, call, tensors, ours)
+
+
+def trace(call: Callable, tensors: list[torch.Tensor]) -> Any:
+    """Our graph of a function of tensors, with the decompositions that capture uses and no in-place ops left."""
+    module = make_fx(torch.func.functionalize(call), decomposition_table=decompositions())(*_copies(tensors))
+    if any(_in_place(node) for node in module.graph.nodes):
+        module = make_fx(torch.func.functionalize(module), decomposition_table=decompositions())(*_copies(tensors))
+    module.graph.eliminate_dead_code()
+    return read_graph(module)
+
+
+def _in_place(node: Any) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
+def _copies(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [
+        tensor.clone(memory_format=torch.preserve_format) if not tensor._is_view() else tensor for tensor in tensors
+    ]
+
+
+def compare_outputs(name: str, call: Callable, tensors: list[torch.Tensor], ours: list[Any]) -> str:
+    torch.manual_seed(0)
+    plain, _ = tree_flatten(call(*_copies(tensors)))
+    try:
+        exact, _ = tree_flatten(call(*[_double(tensor) for tensor in tensors]))
+    except FAILURES:
+        exact = plain
+    if len(plain) != len(ours):
+        return f"{len(ours)} outputs instead of {len(plain)}"
+    for got, want, truth in zip(ours, plain, exact, strict=True):
+        if not isinstance(want, torch.Tensor):
+            if got != want:
+                return f"{got!r} instead of {want!r}"
+            continue
+        got, wanted = to_numpy(got), to_numpy(want)
+        if name.startswith(UNINITIALISED):
+            got = wanted if got.shape == wanted.shape and got.dtype == wanted.dtype else got
+        judged = agree(
+            got, wanted, to_numpy(truth) if isinstance(truth, torch.Tensor) and truth.shape == want.shape else None
+        )
+        if not judged.ok:
+            return judged.why
+    return ""
+
+
+def _double(tensor: torch.Tensor) -> torch.Tensor:
+    wider = {torch.float32: torch.float64, torch.complex64: torch.complex128}.get(tensor.dtype, tensor.dtype)
+    return tensor.detach().to(wider, copy=True)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160]

@@ -1,0 +1,23 @@
+"""Attention written out, for the forms that mx.fast does not take."""
+
+import mlx.core as mx
+
+
+def attention(q, k, v, mask, causal: bool, scale: float, grouped: bool) -> mx.array:
+    """softmax(q kᵀ scale + mask) v. A row that may attend to nothing gives 0, as torch does for boolean masks.
+
+    Shapes: q [..., L, D], k [..., S, D], v [..., S, Dv] -> [..., L, Dv]. causal: row i attends to columns 0 … i.
+    Source: Vaswani et al. 2017, eq. 1.
+    """
+    if grouped and k.shape[-3] != q.shape[-3]:
+        k = mx.repeat(k, q.shape[-3] // k.shape[-3], axis=-3)
+        v = mx.repeat(v, q.shape[-3] // v.shape[-3], axis=-3)
+    scores = (q * scale) @ k.swapaxes(-1, -2)
+    if causal:
+        mask = mx.arange(scores.shape[-2])[:, None] >= mx.arange(scores.shape[-1])[None, :]
+    if mask is not None:
+        scores = mx.where(mask, scores, -mx.inf) if mask.dtype == mx.bool_ else scores + mask
+    weights = mx.softmax(scores, axis=-1)
+    if mask is not None:
+        weights = mx.where(mx.all(scores == -mx.inf, axis=-1, keepdims=True), 0, weights)
+    return weights @ v

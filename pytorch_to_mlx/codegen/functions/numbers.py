@@ -1,0 +1,114 @@
+"""Element-wise functions that torch has and MLX has not. All float functions take float32 unless they say otherwise."""
+
+import mlx.core as mx
+
+
+def complex_sign(x: mx.array) -> mx.array:
+    """x / |x|, and 0 where x is 0."""
+    size = mx.abs(x)
+    return mx.where(size == 0, 0, x / mx.where(size == 0, 1, size))
+
+
+def complex_power(x, exponent) -> mx.array:
+    """x ** exponent on the principal branch, with 0 ** 0 = 1 and 0 ** (anything else) = 0."""
+    x, exponent = mx.array(x).astype(mx.complex64), mx.array(exponent).astype(mx.complex64)
+    zero = mx.abs(x) == 0
+    value = mx.exp(exponent * mx.log(mx.where(zero, 1, x)))
+    return mx.where(zero, mx.where(mx.abs(exponent) == 0, 1, 0), value)
+
+
+def divide_to_zero(x, y) -> mx.array:
+    """Integer division that rounds toward zero."""
+    quotient = mx.abs(x) // mx.abs(y)
+    return mx.where((x < 0) != (y < 0), -quotient, quotient)
+
+
+def fmod(x, y) -> mx.array:
+    """The remainder of division toward zero: it has the sign of x."""
+    x, y = mx.array(x), mx.array(y)
+    if not mx.issubdtype(x.dtype, mx.signedinteger) and not mx.issubdtype(x.dtype, mx.floating):
+        return mx.remainder(x, y)
+    rest = mx.remainder(mx.abs(x), mx.abs(y))
+    return mx.where(x < 0, -rest, rest)
+
+
+def floor_divide(x, y) -> mx.array:
+    """floor(x / y) of floats, exact where x / y rounds up to a whole number."""
+    y = mx.array(y)
+    rest = mx.remainder(x, y)
+    quotient = mx.round((x - rest) / y)
+    return mx.where((y == 0) | mx.isinf(x), mx.floor(x / y), mx.where(mx.isinf(y), mx.floor(x / y), quotient))
+
+
+def fmax(x: mx.array, y: mx.array) -> mx.array:
+    """The larger value; a number wins against NaN."""
+    return mx.where(mx.isnan(x), y, mx.where(mx.isnan(y), x, mx.maximum(x, y)))
+
+
+def fmin(x: mx.array, y: mx.array) -> mx.array:
+    """The smaller value; a number wins against NaN."""
+    return mx.where(mx.isnan(x), y, mx.where(mx.isnan(y), x, mx.minimum(x, y)))
+
+
+def signbit(x: mx.array) -> mx.array:
+    """Whether the sign bit of a float is set, also of -0."""
+    if x.dtype == mx.float32:
+        return x.view(mx.int32) < 0
+    if x.dtype in (mx.float16, mx.bfloat16):
+        return x.view(mx.int16) < 0
+    return (x < 0) | ((x == 0) & (1 / x < 0))
+
+
+def copysign(x: mx.array, y: mx.array) -> mx.array:
+    """|x| with the sign of y."""
+    size = mx.abs(x)
+    return mx.where(signbit(y), -size, size)
+
+
+def hypot(x: mx.array, y: mx.array) -> mx.array:
+    """sqrt(x² + y²) without overflow."""
+    x, y = mx.abs(x), mx.abs(y)
+    large, small = mx.maximum(x, y), mx.minimum(x, y)
+    ratio = small / mx.where(large == 0, 1, large)
+    return mx.where(mx.isinf(large), large, large * mx.sqrt(1 + ratio * ratio))
+
+
+def heaviside(x: mx.array, values: mx.array) -> mx.array:
+    """0 for x < 0, values for x = 0, 1 for x > 0."""
+    return mx.where(x == 0, values, (x > 0).astype(x.dtype))
+
+
+def frexp(x: mx.array) -> list[mx.array]:
+    """Mantissa in [0.5, 1) and exponent of float32: x = mantissa · 2^exponent."""
+    normal = mx.where(mx.abs(x) < 1.1754944e-38, x * 2.0**64, x)
+    bits = normal.view(mx.int32)
+    exponent = ((bits >> 23) & 0xFF) - 126 - mx.where(mx.abs(x) < 1.1754944e-38, 64, 0)
+    mantissa = ((bits & mx.array(-2139095041, mx.int32)) | (126 << 23)).view(mx.float32)
+    plain = (x == 0) | mx.isnan(x) | mx.isinf(x)
+    return [mx.where(plain, x, mantissa), mx.where(plain, 0, exponent).astype(mx.int32)]
+
+
+def nextafter(x: mx.array, y: mx.array) -> mx.array:
+    """The float32 next to x in the direction of y."""
+    x, y = mx.broadcast_arrays(x, y)
+    bits = x.view(mx.int32)
+    away = (y > x) == (x > 0)
+    tiny = mx.where(y > 0, 1, -2147483647).astype(mx.int32).view(mx.float32)
+    step = (bits + mx.where(away, 1, -1)).astype(mx.int32).view(mx.float32)
+    moved = mx.where(x == 0, tiny, step)
+    return mx.where(mx.isnan(x) | mx.isnan(y), mx.nan, mx.where(x == y, y, moved))
+
+
+def polar(size: mx.array, angle: mx.array) -> mx.array:
+    """size · exp(i · angle)."""
+    return size * mx.cos(angle) + 1j * (size * mx.sin(angle))
+
+
+def view_as_real(x: mx.array) -> mx.array:
+    """Shapes: x [...] complex -> [..., 2]."""
+    return mx.stack([mx.real(x), mx.imag(x)], axis=-1)
+
+
+def view_as_complex(x: mx.array) -> mx.array:
+    """Shapes: x [..., 2] -> [...] complex."""
+    return x[..., 0] + 1j * x[..., 1]

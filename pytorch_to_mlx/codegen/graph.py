@@ -1,0 +1,142 @@
+"""Our own graph: a list of small printable nodes, free of torch."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import mlx.core as mx
+
+from .unsupported import Unsupported
+
+DTYPES = {
+    "bool": mx.bool_,
+    "uint8": mx.uint8,
+    "uint16": mx.uint16,
+    "uint32": mx.uint32,
+    "uint64": mx.uint64,
+    "int8": mx.int8,
+    "int16": mx.int16,
+    "int32": mx.int32,
+    "int64": mx.int64,
+    "float16": mx.float16,
+    "bfloat16": mx.bfloat16,
+    "float32": mx.float32,
+    "float64": mx.float64,
+    "complex64": mx.complex64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """Shape and dtype of a value. A size is an int, or a sympy expression of the dynamic sizes."""
+
+    shape: tuple
+    dtype_name: str
+
+    @property
+    def dtype(self) -> mx.Dtype:
+        if self.dtype_name not in DTYPES:
+            raise Unsupported(f"dtype {self.dtype_name} does not exist in MLX")
+        return DTYPES[self.dtype_name]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.dtype_name}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Sym:
+    """A dynamic size, or a number computed from dynamic sizes, as a sympy expression."""
+
+    expr: Any
+    hint: Any = None
+
+    def __str__(self) -> str:
+        return str(self.expr)
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One operation: `name = op(*args, **kwargs)`.
+
+    op: an ATen overload ("aten.add.Tensor"; every argument by name, "self" and "input" as x), or one of
+    "input", "weight" (its dotted name), "constant" (an array), "getitem", "call", "output".
+    module: dotted path of the torch module that ran it. where: "file:line: source text".
+    """
+
+    name: str
+    op: str
+    args: tuple = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    meta: Any = None
+    module: str = ""
+    where: str = ""
+
+    def inputs(self) -> Iterator["Node"]:
+        yield from leaves((self.args, self.kwargs), Node)
+
+    def __str__(self) -> str:
+        parts = [_show(item) for item in self.args] + [f"{key}={_show(item)}" for key, item in self.kwargs.items()]
+        meta = f"  # {_show(self.meta)}" if self.meta is not None else ""
+        return f"{self.name} = {self.op}({', '.join(parts)}){meta}"
+
+
+@dataclass(slots=True)
+class Graph:
+    """Nodes in the order they run; the last one is the output."""
+
+    nodes: list[Node]
+
+    def inputs(self) -> list[Node]:
+        return [node for node in self.nodes if node.op == "input"]
+
+    @property
+    def output(self) -> Node:
+        return self.nodes[-1]
+
+    def users(self) -> dict[Node, list[Node]]:
+        table: dict[Node, list[Node]] = {node: [] for node in self.nodes}
+        for node in self.nodes:
+            for used in dict.fromkeys(node.inputs()):
+                table[used].append(node)
+        return table
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.nodes))
+
+
+def leaves(tree: Any, kind: type) -> Iterator[Any]:
+    """Every value of type `kind` inside nested tuples, lists, dicts and slices."""
+    if isinstance(tree, kind):
+        yield tree
+    elif isinstance(tree, list | tuple):
+        for part in tree:
+            yield from leaves(part, kind)
+    elif isinstance(tree, dict):
+        for part in tree.values():
+            yield from leaves(part, kind)
+
+
+def transform(tree: Any, kind: type | tuple[type, ...], change: Callable[[Any], Any]) -> Any:
+    """The same nested tuples, lists and dicts with every value of type `kind` changed."""
+    if isinstance(tree, kind):
+        return change(tree)
+    if isinstance(tree, list):
+        return [transform(part, kind, change) for part in tree]
+    if isinstance(tree, tuple) and not hasattr(tree, "_fields"):
+        return tuple(transform(part, kind, change) for part in tree)
+    if isinstance(tree, dict):
+        return {key: transform(part, kind, change) for key, part in tree.items()}
+    return tree
+
+
+def _show(item: Any) -> str:
+    if isinstance(item, Node):
+        return item.name
+    if isinstance(item, list | tuple):
+        inside = ", ".join(map(_show, item))
+        return f"[{inside}]" if isinstance(item, list) else f"({inside})"
+    return str(item) if isinstance(item, Sym | Meta | mx.Dtype) else repr(item)
