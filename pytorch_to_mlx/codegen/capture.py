@@ -1,169 +1,196 @@
-"""From torch to our graph: fx nodes become small nodes with named arguments, plain dtypes and symbolic sizes."""
+"""Capture a torch module: export it with dynamic sizes, and read the result as our graph with its weights."""
 
-import operator
-from collections.abc import Callable
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.fx import GraphModule
+from torch import nn
+from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node as FxNode
+from torch.utils import _pytree as pytree
 
-from .graph import DTYPES, Graph, Meta, Node, Sym, transform
-from .tensors import dtype_name, to_mlx
-from .unsupported import Unsupported
+from ..errors import FormatError
+from .decompose import decompositions
+from .fx_graph import meta_of, read_graph
+from .graph import Graph, Node
 
-# Arguments that say where and how torch stores a result, never what it is.
-STORAGE = {"device", "layout", "pin_memory", "memory_format", "non_blocking", "generator", "copy", "requires_grad"}
-ASSERTIONS = ("_assert", "sym_constrain", "_assert_tensor_metadata", "_linalg_check_errors")
+# What torch.export raises when a model cannot be exported.
+EXPORT_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    torch._dynamo.exc.TorchDynamoException,
+)
 
 
-def read_graph(module: GraphModule, inputs: Callable[[FxNode], Node] | None = None) -> Graph:
-    """Our graph of an fx graph of ATen calls. `inputs` makes the node of a placeholder (default: an input)."""
-    made: dict[FxNode, Any] = {}
-    nodes: list[Node] = []
-    for item in module.graph.nodes:
-        if item.op == "placeholder":
-            node = inputs(item) if inputs else Node(item.name, "input", meta=meta_of(item))
-        elif item.op == "get_attr":
-            node = Node(item.name, "constant", (to_mlx(_attribute(module, item.target)),), meta=meta_of(item))
-        elif item.op == "call_function":
-            if is_assertion(item.target) or _only_writes_input(item):
+@dataclass
+class Captured:
+    """A module as a graph. `weights` holds every tensor the graph reads, under its dotted name in the module.
+
+    inputs: placeholder names of the tensors among the example inputs, in pytree order.
+    updates: buffer name -> the node with its new value, for modules that change their own state.
+    """
+
+    graph: Graph
+    weights: dict[str, torch.Tensor]
+    program: ExportedProgram
+    inputs: list[str]
+    updates: dict[str, Node] = field(default_factory=dict)
+    how: str = "torch.export"
+
+    @property
+    def in_spec(self) -> Any:
+        return self.program.call_spec.in_spec
+
+    @property
+    def out_spec(self) -> Any:
+        return self.program.call_spec.out_spec
+
+
+def capture(
+    module: nn.Module, args: tuple = (), kwargs: dict[str, Any] | None = None, *, dynamic: bool = True
+) -> Captured:
+    """Export a module on example inputs. Every size of a tensor input that may vary stays dynamic.
+
+    Give examples whose dynamic sizes are at least 2 and differ: torch.export fixes 0, 1 and equal ones.
+    Raises: FormatError with the source line that cannot be exported.
+    """
+    kwargs = kwargs or {}
+    module.eval()
+    attempts = [("torch.export", _plain_export)]
+    if _is_transformers(module):
+        attempts.append(("torch.export with the patches of transformers.exporters", _transformers_export))
+    errors: list[BaseException] = []
+    for how, export in attempts:
+        with quiet():
+            try:
+                program = export(module, args, kwargs, dynamic)
+                program = program.run_decompositions(decompositions())
+            except EXPORT_FAILURES as error:
+                errors.append(error)
                 continue
-            if is_size(item):
-                made[item] = symbol_of(item.meta["val"])
-                continue
-            node = _call(item, made)
-        elif item.op == "output":
-            node = Node("output", "output", (_convert(item.args[0], made),))
+        captured = read_program(program)
+        captured.how = how
+        return captured
+    raise FormatError(
+        f"torch.export cannot capture {type(module).__name__}: {_first_lines(errors[0])}",
+        where=_user_line(errors[0]),
+        fix="change the code so that it does not branch on the values of tensors, or convert its parts one by one",
+    ) from errors[0]
+
+
+def read_program(program: ExportedProgram) -> Captured:
+    """Our graph of an exported program."""
+    signature = program.graph_signature
+    specs = {spec.arg.name: spec for spec in signature.input_specs if hasattr(spec.arg, "name")}
+    weights: dict[str, torch.Tensor] = {}
+    inputs: list[str] = []
+
+    def placeholder(item: FxNode) -> Node:
+        spec = specs[item.name]
+        if spec.kind == InputKind.USER_INPUT:
+            if isinstance(item.meta.get("val"), torch.Tensor):
+                inputs.append(item.name)
+            return Node(item.name, "input", meta=meta_of(item))
+        name = spec.target
+        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
+            weights[name] = program.state_dict[name] if name in program.state_dict else program.constants[name]
         else:
-            raise Unsupported(f"fx node {item.op} {item.target}")
-        made[item] = node
-        nodes.append(node)
-    return Graph(nodes)
+            weights[name] = program.constants[name]
+        return Node(item.name, "weight", (name,), meta=meta_of(item))
+
+    graph = read_graph(program.graph_module, placeholder)
+    outputs, updates = [], {}
+    for spec, value in zip(signature.output_specs, graph.output.args[0], strict=True):
+        if spec.kind == OutputKind.USER_OUTPUT:
+            outputs.append(value)
+        elif spec.kind == OutputKind.BUFFER_MUTATION and isinstance(value, Node):
+            updates[spec.target] = value
+    graph.output.args = (tuple(outputs),)
+    return Captured(graph, weights, program, inputs, updates)
 
 
-def is_assertion(target: Any) -> bool:
-    return isinstance(target, torch._ops.OpOverload) and target._schema.name.partition("::")[2].startswith(ASSERTIONS)
+def dynamic_shapes(tree: Any) -> Any:
+    """Dim.AUTO for every axis of every tensor of a pytree, None for everything else."""
+
+    def one(item: Any) -> Any:
+        return dict.fromkeys(range(item.ndim), Dim.AUTO) if isinstance(item, torch.Tensor) else None
+
+    return pytree.tree_map(one, tree)
 
 
-def _only_writes_input(item: FxNode) -> bool:
-    """A copy back into an input that nobody reads: a side effect that the outputs do not show."""
-    return str(item.target) == "aten.copy_.default" and not item.users
+def _plain_export(module: nn.Module, args: tuple, kwargs: dict[str, Any], dynamic: bool) -> ExportedProgram:
+    shapes = _shapes_by_name(module, args, kwargs) if dynamic else None
+    with torch.no_grad():
+        return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
 
 
-def is_size(item: FxNode) -> bool:
-    """Whether a node only computes with sizes, so that a symbol says it all."""
-    value = item.meta.get("val")
-    return (
-        isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool)
-        and "item" not in str(item.target)
-        and "_local_scalar" not in str(item.target)
-    )
+def _shapes_by_name(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Dynamic shapes in the form torch.export wants: (positional…), then keywords by name."""
+    import inspect
+
+    signature = inspect.signature(module.forward)
+    bound = signature.bind(*args, **kwargs)
+    shapes: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            shapes |= {key: dynamic_shapes(item) for key, item in value.items()}
+        else:
+            shapes[name] = dynamic_shapes(value)
+    return shapes
 
 
-def symbol_of(value: Any) -> Any:
-    """A torch symbolic number as a Sym, or as a plain number where it is one."""
-    if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
-        expr = value.node.expr
-        if expr.is_number:
-            return int(expr) if isinstance(value, torch.SymInt) else float(expr)
-        return Sym(expr, value.node.hint if value.node.has_hint() else None)
-    return value
+def _is_transformers(module: nn.Module) -> bool:
+    return any(base.__module__ == "transformers.modeling_utils" for base in type(module).__mro__)
 
 
-def meta_of(item: FxNode) -> Any:
-    """Shapes and dtypes of the value of an fx node."""
-    value = item.meta.get("val", item.meta.get("tensor_meta"))
-    return _meta(value)
+def _transformers_export(module: nn.Module, args: tuple, kwargs: dict[str, Any], dynamic: bool) -> ExportedProgram:
+    from transformers.exporters.exporter_dynamo import DynamoConfig, DynamoExporter
+
+    if args:
+        raise ValueError("transformers models are exported with keyword inputs")
+    exported = DynamoExporter().export(module, dict(kwargs), config=DynamoConfig(dynamic=dynamic))
+    return exported[0] if isinstance(exported, tuple) else exported
 
 
-def _meta(value: Any) -> Any:
-    if isinstance(value, torch.Tensor) or hasattr(value, "memory_format"):
-        shape = tuple(part.expr if isinstance(part, Sym) else part for part in map(symbol_of, value.shape))
-        return Meta(shape, dtype_name(value.dtype))
-    if isinstance(value, list | tuple):
-        return [_meta(part) for part in value]
-    return None
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """torch.export reports through loggers and warnings what its exception says again."""
+    loggers = [logging.getLogger(name) for name in ("torch", "torch.fx", "torch._dynamo", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
-def _attribute(module: GraphModule, target: str) -> torch.Tensor:
-    for part in target.split("."):
-        module = getattr(module, part)
-    return module  # type: ignore[return-value]
+def _first_lines(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])[:300]}"
 
 
-def _convert(tree: Any, made: dict[FxNode, Any]) -> Any:
-    def change(value: Any) -> Any:
-        if isinstance(value, FxNode):
-            return made[value]
-        if isinstance(value, torch.dtype):
-            return DTYPES.get(dtype_name(value), dtype_name(value))
-        if isinstance(value, torch.Tensor):
-            return to_mlx(value)
-        return symbol_of(value)
-
-    kinds = (FxNode, torch.dtype, torch.SymInt, torch.SymFloat, torch.SymBool, torch.Tensor)
-    return transform(tree, kinds, change)
-
-
-def _call(item: FxNode, made: dict[FxNode, Any]) -> Node:
-    where, module = source_of(item), module_of(item)
-    if item.target is operator.getitem:
-        return Node(
-            item.name, "getitem", _convert(tuple(item.args), made), meta=meta_of(item), module=module, where=where
-        )
-    if not isinstance(item.target, torch._ops.OpOverload):
-        name = getattr(item.target, "__name__", str(item.target))
-        return Node(
-            item.name,
-            f"python.{name}",
-            _convert(tuple(item.args), made),
-            meta=meta_of(item),
-            module=module,
-            where=where,
-        )
-    schema = item.target._schema
-    arguments: dict[str, Any] = {}
-    given = dict(zip([a.name for a in schema.arguments], item.args, strict=False)) | dict(item.kwargs)
-    for argument in schema.arguments:
-        name = argument.name
-        if name not in given or name in STORAGE:
-            continue
-        value = given[name]
-        if (
-            argument.has_default_value()
-            and type(value) is type(argument.default_value)
-            and value == argument.default_value
-        ):
-            continue
-        arguments["x" if name in ("self", "input") else name] = _convert(value, made)
-    op = str(item.target)
-    if "as_strided" in op and not _contiguous(item.args[0]):
-        op = f"{op.rpartition('.')[0]}.noncontiguous"
-    return Node(item.name, op, (), arguments, meta_of(item), module, where)
-
-
-def _contiguous(item: Any) -> bool:
-    value = item.meta.get("val")
-    return (
-        value.is_contiguous()
-        if isinstance(value, torch.Tensor)
-        else item.meta["tensor_meta"].memory_format == torch.contiguous_format
-    )
-
-
-def module_of(item: FxNode) -> str:
-    stack = item.meta.get("nn_module_stack") or {}
-    return list(stack.values())[-1][0] if stack else ""
-
-
-def source_of(item: FxNode) -> str:
-    """ "file:line: text" of the innermost line outside torch."""
-    lines = (item.meta.get("stack_trace") or "").strip().splitlines()
-    for place in range(len(lines) - 1, -1, -1):
-        line = lines[place].strip()
-        if line.startswith("File ") and "/torch/" not in line:
-            file, number = line.split('"')[1], line.split("line ")[1].split(",")[0]
-            text = lines[place + 1].strip() if place + 1 < len(lines) else ""
-            return f"{file}:{number}: {text}"
-    return ""
+def _user_line(error: BaseException) -> str | None:
+    """ "file:line" of the innermost traceback entry outside torch and this package."""
+    found = None
+    trace = error.__traceback__
+    while trace:
+        file = trace.tb_frame.f_code.co_filename
+        if "/torch/" not in file and "/pytorch_to_mlx/" not in file and not file.startswith("<"):
+            found = f"{file}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found

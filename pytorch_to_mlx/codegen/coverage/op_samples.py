@@ -15,9 +15,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ...errors import PortError
-from ..capture import read_graph
 from ..compare import agree
 from ..decompose import decompositions
+from ..fx_graph import read_graph
 from ..interpret import run
 from ..tensors import to_mlx, to_numpy
 

@@ -234,7 +234,7 @@ def upper_pairs(x: mx.array) -> mx.array:
 
 
 def chunk_cat(parts: list[mx.array], axis: int, chunks: int) -> mx.array:
-    """Every part padded to a multiple of `chunks` along an axis, cut into chunks, flattened and joined chunk by chunk."""
+    """Parts padded to a multiple of `chunks` along an axis, cut into chunks, flattened and joined chunk by chunk."""
     rows = []
     for part in parts:
         axis = axis % part.ndim

@@ -18,7 +18,10 @@ def split_transposed_groups(weight: mx.array, groups: int) -> mx.array:
 
 
 def conv_transpose(x, weight, stride, padding, output_padding, dilation, groups: int) -> mx.array:
-    """A transposed convolution with any output padding and groups. Shapes: x [B, *S, I], weight [O, *K, I/g] -> [B, *S', O]."""
+    """A transposed convolution with any output padding and groups.
+
+    Shapes: x [B, *S, I], weight [O, *K, I/g] -> [B, *S', O].
+    """
     kernel = weight.shape[1:-1]
     before = [d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True)]
     after = [b + o for b, o in zip(before, output_padding, strict=True)]

@@ -25,7 +25,10 @@ def cross(x: mx.array, y: mx.array, axis: int) -> mx.array:
 
 
 def grouped_matmul(x: mx.array, weights: mx.array, ends: mx.array) -> mx.array:
-    """Rows of x, sorted by group, times the matrix of their group. Shapes: x [N, D], weights [G, D, O], ends [G] -> [N, O]."""
+    """Rows of x, sorted by group, times the matrix of their group.
+
+    Shapes: x [N, D], weights [G, D, O], ends [G] -> [N, O].
+    """
     group = mx.sum((mx.arange(x.shape[0])[:, None] >= ends[None, :]).astype(mx.int32), axis=1)
     group = mx.minimum(group, weights.shape[0] - 1).astype(mx.uint32)
     rows = mx.gather_mm(x[:, None, :], weights, rhs_indices=group, sorted_indices=True)

@@ -20,7 +20,10 @@ def layer_norm(x: mx.array, axes: int, weight, bias, eps: float) -> mx.array:
 
 
 def group_norm(x: mx.array, groups: int, weight, bias, eps: float) -> list[mx.array]:
-    """Normalise groups of channels; also mean and reciprocal deviation per group. Shapes: x [B, C, ...]. Source: Wu & He 2018."""
+    """Normalise groups of channels; also mean and reciprocal deviation per group.
+
+    Shapes: x [B, C, ...]. Source: Wu & He 2018.
+    """
     rows = x.reshape([x.shape[0], groups, -1])
     mean = mx.mean(rows, axis=-1, keepdims=True)
     centred = rows - mean

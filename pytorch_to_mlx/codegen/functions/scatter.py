@@ -1,5 +1,6 @@
 """Writing into copies of arrays: by slice, index, mask and reduction."""
 
+import itertools
 import math
 
 import mlx.core as mx
@@ -283,7 +284,7 @@ def embedding_bag(
     """Sums (mode 0), means (1) or maxima (2) of rows of weight, one per bag."""
     bounds = offsets.tolist() if include_last else [*offsets.tolist(), indices.shape[0]]
     bags = []
-    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for begin, end in itertools.pairwise(bounds):
         ids = indices[begin:end]
         keep = nonzero(ids != padding)[:, 0] if padding >= 0 else mx.arange(end - begin)
         if not keep.size:

@@ -1,4 +1,4 @@
-"""Chebyshev coefficients of smooth parts of special functions, fitted to SciPy in float64; see special.py for their use."""
+"""Chebyshev coefficients of smooth parts of special functions, fitted to SciPy in float64; special.py uses them."""
 
 I0_SMALL = (
     0.3383976372,

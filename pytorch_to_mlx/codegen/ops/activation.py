@@ -134,7 +134,7 @@ def logit(x, eps=None, *, result):
     return mx.log(x / (1 - x))
 
 
-@lowers("softmax.int", "_softmax.default", "special_softmax.int")
+@lowers("softmax.int", "_softmax.default")
 def softmax(x, dim, half_to_float=False, dtype=None, *, result):
     return mx.softmax(to(x, result.dtype), axis=dim) if x.ndim else mx.ones_like(x)
 
@@ -145,7 +145,7 @@ def safe_softmax(x, dim, dtype=None, *, result):
     return mx.where(mx.all(x == -math.inf, axis=dim, keepdims=True), 0, mx.softmax(x, axis=dim))
 
 
-@lowers("log_softmax.int", "_log_softmax.default", "special_log_softmax.int")
+@lowers("log_softmax.int", "_log_softmax.default")
 def log_softmax(x, dim, half_to_float=False, dtype=None, *, result):
     x = let("x", to(x, result.dtype))
     return x - mx.logsumexp(x, axis=dim, keepdims=True) if x.ndim else mx.zeros_like(x)

@@ -28,7 +28,7 @@ def _fill(size, value, dtype):
     return _filled(size, value, dtype)
 
 
-@lowers("full.default", "full.names")
+@lowers("full.default")
 def full(size, fill_value, dtype=None, *, result: Meta):
     return _fill(size, fill_value, result.dtype)
 

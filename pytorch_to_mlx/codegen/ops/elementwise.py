@@ -34,11 +34,6 @@ for _name in SAME_NAME:
     lowers(f"{_name}.default")(_unary(_name))
 
 
-@lowers("abs.complex")
-def magnitude(x):
-    return mx.abs(x)
-
-
 @lowers("neg.default")
 def neg(x):
     return -x

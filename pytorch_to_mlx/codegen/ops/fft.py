@@ -47,9 +47,16 @@ def fft_c2r(x, dim, normalization, last_dim_size, *, result: Meta):
     return _unscale(y, shape, dim, normalization)
 
 
-@lowers("stft.default", "stft.center")
+@lowers("stft.default")
+def stft_of_frames(
+    x, n_fft, hop_length=None, win_length=None, window=None, normalized=False, onesided=None, return_complex=None
+):
+    return stft(x, n_fft, hop_length, win_length, window, False, "reflect", normalized, onesided, return_complex)
+
+
+@lowers("stft.center")
 def stft(
-    x, n_fft, hop_length=None, win_length=None, window=None, center=False, pad_mode="reflect", normalized=False,
+    x, n_fft, hop_length=None, win_length=None, window=None, center=True, pad_mode="reflect", normalized=False,
     onesided=None, return_complex=None, align_to_window=None,
 ):  # fmt: skip
     onesided = onesided if onesided is not None else True

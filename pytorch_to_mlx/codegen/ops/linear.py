@@ -98,10 +98,16 @@ def kron(x, other):
     return mx.kron(x, other)
 
 
-@lowers("cross.default", "linalg_cross.default")
-def cross(x, other, dim=-1, *, result: Meta):
-    shape = list(result.shape)
-    return fn.cross(mx.broadcast_to(to(x, result.dtype), shape), mx.broadcast_to(to(other, result.dtype), shape), dim)
+@lowers("linalg_cross.default")
+def linalg_cross(x, other, dim=-1, *, result: Meta):
+    return fn.cross(*mx.broadcast_arrays(to(x, result.dtype), to(other, result.dtype)), dim)
+
+
+@lowers("cross.default")
+def cross(x, other, dim=None, *, result: Meta):
+    shape = list(x.shape)
+    dim = shape.index(3) if dim is None else dim
+    return fn.cross(*mx.broadcast_arrays(to(x, result.dtype), to(other, result.dtype)), dim)
 
 
 @lowers("_weight_norm.default", "_weight_norm_interface.default")

@@ -1,4 +1,4 @@
-"""Recurrent layers: torch stores per layer and direction w_ih, w_hh, b_ih, b_hh; dropout between layers is for training."""
+"""Recurrent layers: torch stores w_ih, w_hh, b_ih, b_hh per layer and direction; dropout between layers is refused."""
 
 from ..recorder import fn
 from ..unsupported import Unsupported

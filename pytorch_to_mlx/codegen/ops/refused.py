@@ -6,11 +6,11 @@ _RANDOM = "it draws random numbers inside the model; pass the noise in as an inp
 refuse(
     _RANDOM,
     *(
-        "rand.default rand_like.default randn.default randn_like.default randint.default randint.low randint_like.default "
-        "randint_like.low_dtype randperm.default bernoulli.default bernoulli.p bernoulli.Tensor cauchy.default "
-        "exponential.default geometric.default log_normal.default multinomial.default normal.Tensor_Tensor "
-        "normal.Tensor_float normal.float_Tensor normal.float_float normal_functional.default uniform.default poisson.default "
-        "randn.generator rand.generator random.default random.from random.to"
+        "rand.default rand_like.default randn.default randn_like.default randint.default randint.low "
+        "randint_like.default randint_like.low_dtype randperm.default bernoulli.default bernoulli.p bernoulli.Tensor "
+        "cauchy.default exponential.default geometric.default log_normal.default multinomial.default "
+        "normal.Tensor_Tensor normal.Tensor_float normal.float_Tensor normal.float_float normal_functional.default "
+        "uniform.default poisson.default randn.generator rand.generator random.default random.from random.to"
     ).split(),
 )
 refuse(

@@ -17,7 +17,7 @@ def _same_shape(a, b) -> bool:
     return len(a) == len(b) and all(map(_same_size, a, b))
 
 
-@lowers("view.default", "reshape.default", "_unsafe_view.default", "view_copy.default", "reshape_copy.default")
+@lowers("view.default", "reshape.default", "_unsafe_view.default", "view_copy.default")
 def view(x, size=None, shape=None, *, result: Meta | None = None):
     size = list(size if size is not None else shape)
     old = list(x.shape)
@@ -218,7 +218,12 @@ def rot90(x, k=1, dims=(0, 1)):
     return fn.rot90(x, k, list(dims))
 
 
-@lowers("diagonal.default", "diagonal_copy.default", "linalg_diagonal.default")
+@lowers("linalg_diagonal.default")
+def matrix_diagonal(A, offset=0, dim1=-2, dim2=-1):
+    return mx.diagonal(A, offset, dim1, dim2)
+
+
+@lowers("diagonal.default", "diagonal_copy.default")
 def diagonal(x, offset=0, dim1=0, dim2=1):
     return mx.diagonal(x, offset, dim1, dim2)
 

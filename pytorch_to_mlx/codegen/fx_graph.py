@@ -1,0 +1,169 @@
+"""From torch to our graph: fx nodes become small nodes with named arguments, plain dtypes and symbolic sizes."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.fx import GraphModule
+from torch.fx import Node as FxNode
+
+from .graph import DTYPES, Graph, Meta, Node, Sym, transform
+from .tensors import dtype_name, to_mlx
+from .unsupported import Unsupported
+
+# Arguments that say where and how torch stores a result, never what it is.
+STORAGE = {"device", "layout", "pin_memory", "memory_format", "non_blocking", "generator", "copy", "requires_grad"}
+ASSERTIONS = ("_assert", "sym_constrain", "_assert_tensor_metadata", "_linalg_check_errors")
+
+
+def read_graph(module: GraphModule, inputs: Callable[[FxNode], Node] | None = None) -> Graph:
+    """Our graph of an fx graph of ATen calls. `inputs` makes the node of a placeholder (default: an input)."""
+    made: dict[FxNode, Any] = {}
+    nodes: list[Node] = []
+    for item in module.graph.nodes:
+        if item.op == "placeholder":
+            node = inputs(item) if inputs else Node(item.name, "input", meta=meta_of(item))
+        elif item.op == "get_attr":
+            node = Node(item.name, "constant", (to_mlx(_attribute(module, item.target)),), meta=meta_of(item))
+        elif item.op == "call_function":
+            if is_assertion(item.target) or _only_writes_input(item):
+                continue
+            if is_size(item):
+                made[item] = symbol_of(item.meta["val"])
+                continue
+            node = _call(item, made)
+        elif item.op == "output":
+            node = Node("output", "output", (_convert(item.args[0], made),))
+        else:
+            raise Unsupported(f"fx node {item.op} {item.target}")
+        made[item] = node
+        nodes.append(node)
+    return Graph(nodes)
+
+
+def is_assertion(target: Any) -> bool:
+    return isinstance(target, torch._ops.OpOverload) and target._schema.name.partition("::")[2].startswith(ASSERTIONS)
+
+
+def _only_writes_input(item: FxNode) -> bool:
+    """A copy back into an input that nobody reads: a side effect that the outputs do not show."""
+    return str(item.target) == "aten.copy_.default" and not item.users
+
+
+def is_size(item: FxNode) -> bool:
+    """Whether a node only computes with sizes, so that a symbol says it all."""
+    value = item.meta.get("val")
+    return (
+        isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool)
+        and "item" not in str(item.target)
+        and "_local_scalar" not in str(item.target)
+    )
+
+
+def symbol_of(value: Any) -> Any:
+    """A torch symbolic number as a Sym, or as a plain number where it is one."""
+    if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
+        expr = value.node.expr
+        if expr.is_number:
+            return int(expr) if isinstance(value, torch.SymInt) else float(expr)
+        return Sym(expr, value.node.hint if value.node.has_hint() else None)
+    return value
+
+
+def meta_of(item: FxNode) -> Any:
+    """Shapes and dtypes of the value of an fx node."""
+    value = item.meta.get("val", item.meta.get("tensor_meta"))
+    return _meta(value)
+
+
+def _meta(value: Any) -> Any:
+    if isinstance(value, torch.Tensor) or hasattr(value, "memory_format"):
+        shape = tuple(part.expr if isinstance(part, Sym) else part for part in map(symbol_of, value.shape))
+        return Meta(shape, dtype_name(value.dtype))
+    if isinstance(value, list | tuple):
+        return [_meta(part) for part in value]
+    return None
+
+
+def _attribute(module: GraphModule, target: str) -> torch.Tensor:
+    for part in target.split("."):
+        module = getattr(module, part)
+    return module  # type: ignore[return-value]
+
+
+def _convert(tree: Any, made: dict[FxNode, Any]) -> Any:
+    def change(value: Any) -> Any:
+        if isinstance(value, FxNode):
+            return made[value]
+        if isinstance(value, torch.dtype):
+            return DTYPES.get(dtype_name(value), dtype_name(value))
+        if isinstance(value, torch.Tensor):
+            return to_mlx(value)
+        return symbol_of(value)
+
+    kinds = (FxNode, torch.dtype, torch.SymInt, torch.SymFloat, torch.SymBool, torch.Tensor)
+    return transform(tree, kinds, change)
+
+
+def _call(item: FxNode, made: dict[FxNode, Any]) -> Node:
+    where, module = source_of(item), module_of(item)
+    if item.target is operator.getitem:
+        return Node(
+            item.name, "getitem", _convert(tuple(item.args), made), meta=meta_of(item), module=module, where=where
+        )
+    if not isinstance(item.target, torch._ops.OpOverload):
+        name = getattr(item.target, "__name__", str(item.target))
+        return Node(
+            item.name,
+            f"python.{name}",
+            _convert(tuple(item.args), made),
+            meta=meta_of(item),
+            module=module,
+            where=where,
+        )
+    schema = item.target._schema
+    arguments: dict[str, Any] = {}
+    given = dict(zip([a.name for a in schema.arguments], item.args, strict=False)) | dict(item.kwargs)
+    for argument in schema.arguments:
+        name = argument.name
+        if name not in given or name in STORAGE:
+            continue
+        value = given[name]
+        if (
+            argument.has_default_value()
+            and type(value) is type(argument.default_value)
+            and value == argument.default_value
+        ):
+            continue
+        arguments["x" if name in ("self", "input") else name] = _convert(value, made)
+    op = str(item.target)
+    if "as_strided" in op and not _contiguous(item.args[0]):
+        op = f"{op.rpartition('.')[0]}.noncontiguous"
+    return Node(item.name, op, (), arguments, meta_of(item), module, where)
+
+
+def _contiguous(item: Any) -> bool:
+    value = item.meta.get("val")
+    return (
+        value.is_contiguous()
+        if isinstance(value, torch.Tensor)
+        else item.meta["tensor_meta"].memory_format == torch.contiguous_format
+    )
+
+
+def module_of(item: FxNode) -> str:
+    stack = item.meta.get("nn_module_stack") or {}
+    return list(stack.values())[-1][0] if stack else ""
+
+
+def source_of(item: FxNode) -> str:
+    """ "file:line: text" of the innermost line outside torch."""
+    lines = (item.meta.get("stack_trace") or "").strip().splitlines()
+    for place in range(len(lines) - 1, -1, -1):
+        line = lines[place].strip()
+        if line.startswith("File ") and "/torch/" not in line:
+            file, number = line.split('"')[1], line.split("line ")[1].split(",")[0]
+            text = lines[place + 1].strip() if place + 1 < len(lines) else ""
+            return f"{file}:{number}: {text}"
+    return ""
