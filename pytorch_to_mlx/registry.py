@@ -82,22 +82,12 @@ def _recognise_release(path: Path) -> ModelCard | None:
 def open_source(card: ModelCard, path: Path) -> "Checkpoint":
     """A family's checkpoint, as its `weights.open_source` reads it if it has one; converted folders as they are."""
     from .checkpoint import open_checkpoint
+    from .weights.folder import is_converted
 
     opener = getattr(part(card.name, "weights"), "open_source", None)
     if opener is None or is_converted(path):
         return open_checkpoint(path)
     return opener(path)
-
-
-def is_converted(path: Path) -> bool:
-    """True for a folder that a converter to MLX has written."""
-    from .checkpoint import open_checkpoint
-
-    if not (path.is_dir() and (path / "config.json").is_file()):
-        return False
-    with suppress(FormatError), open_checkpoint(path) as checkpoint:
-        return checkpoint.kind == "mlx"
-    return False
 
 
 def card_for_names(tensors: Iterable[str], *, where: str, config: dict[str, Any] | None = None) -> ModelCard:

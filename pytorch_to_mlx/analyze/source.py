@@ -8,6 +8,7 @@ from pathlib import Path
 from .. import registry
 from ..card import ModelCard, Published
 from ..checkpoint import Checkpoint, resolve
+from ..weights.folder import is_converted
 
 
 @dataclass
@@ -29,7 +30,7 @@ def open_named(source: str | Path, *, family: str | None = None, revision: str |
     card = registry.card(family) if family else registry.recognise(path)
     with registry.open_source(card, path) as checkpoint:
         name = path.name if Path(source).exists() else str(source)
-        yield Opened(name, path, card, checkpoint, registry.is_converted(path), published)
+        yield Opened(name, path, card, checkpoint, is_converted(path), published)
 
 
 def locate(

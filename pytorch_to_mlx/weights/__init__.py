@@ -1,7 +1,7 @@
 """From a checkpoint's tensors to our weights and back: weight maps, strict loading, quantization, folders."""
 
 from .apply import Applied, Report, apply, dead_rules, invert, make_plan
-from .folder import read_folder, write_folder
+from .folder import is_converted, read_folder, write_folder
 from .layouts import (
     CHANNELS,
     CONCAT,
@@ -30,7 +30,7 @@ __all__ = [
     "LINEAR_T", "LSTM_BIAS", "POINTWISE", "WEIGHT_NORM",
     "Applied", "Fold", "Layout", "Pattern", "Report", "Rule", "WeightMap",
     "apply", "check_destination", "concat", "conv_transpose1d",
-    "dead_rules", "dequantize", "drop", "either", "fold", "invert", "load_into",
+    "dead_rules", "dequantize", "drop", "either", "fold", "invert", "is_converted", "load_into",
     "load_model", "make_plan", "new_folder", "permute", "quantize", "read_folder", "rebuild", "rename", "split", "tie",
     "weight_norm", "write_folder",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import mlx.core as mx
 from ..errors import CheckError, FormatError
 from ..progress import track
 from .numbers import cast, dtype_name
-from .rules import Captures, Rule, WeightMap
+from .rules import Captures, Index, Rule, WeightMap
 
 # A dict of arrays, or an open Checkpoint (a Mapping that also knows its `source` and the headers, `infos()`).
 Source = Mapping[str, mx.array]
@@ -75,14 +75,10 @@ def make_plan(weight_map: WeightMap, names: Iterable[str]) -> Plan:
         _tie(rule, there, plan)
     compared = {step.sources[0] for step in plan.steps}
     rules = [rule for rule in weight_map.rules if rule.kind != "tie"]
+    index = Index(((n, place), p) for n, rule in enumerate(rules) for place, p in enumerate(rule.sources))
     folds: dict[tuple[int, Captures], dict[int, str]] = defaultdict(dict)
     for name in sorted((there - set(plan.aliases.values())) | set(plan.aliases)):
-        hits = [
-            (number, place, captures)
-            for number, rule in enumerate(rules)
-            for place, pattern in enumerate(rule.sources)
-            if (captures := pattern.match(name)) is not None
-        ]
+        hits = index.find(name)
         if len(hits) + (name in compared) > 1:
             plan.twice[name] = [rules[n] for n, _, _ in hits] + [
                 t for t in ties if t.sources[0].match(name) is not None
@@ -277,24 +273,25 @@ def invert(weight_map: WeightMap, weights: Mapping[str, mx.array]) -> dict[str, 
     """
     problems: list[str] = []
     found: dict[tuple[int, Captures], dict[int, str]] = defaultdict(dict)
+    rules = weight_map.rules
+    written = ((n, rule) for n, rule in enumerate(rules) if rule.kind != "tie")
+    index = Index(((n, place), p) for n, rule in written for place, p in enumerate(rule.targets))
     for name in sorted(weights):
         hits, groups = [], set()
-        for number, rule in enumerate(weight_map.rules):
-            for place, pattern in enumerate(rule.targets if rule.kind != "tie" else ()):
-                captures = pattern.match(name)
-                if captures is None or (rule.group and rule.group in groups):
-                    continue
-                groups.add(rule.group)
-                hits.append((number, place, captures))
+        for hit in index.find(name):
+            group = rules[hit[0]].group
+            if not group or group not in groups:
+                hits.append(hit)
+            groups.add(group)
         if len(hits) == 1:
             number, place, captures = hits[0]
             found[number, captures][place] = name
         else:
-            writers = " and ".join(str(weight_map.rules[n]) for n, _, _ in hits) or "no rule"
+            writers = " and ".join(str(rules[n]) for n, _, _ in hits) or "no rule"
             problems.append(f"{name} is written by {writers}")
     state: dict[str, mx.array] = {}
     for (number, captures), places in found.items():
-        rule = weight_map.rules[number]
+        rule = rules[number]
         missing = [p.fill(captures) for place, p in enumerate(rule.targets) if place not in places]
         if missing:
             problems.append(f"{rule.targets[min(places)].fill(captures)} is there without {', '.join(missing)}")

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,6 +11,7 @@ import mlx.core as mx
 import numpy as np
 
 from .. import __version__
+from ..checkpoint import open_checkpoint, read_config
 from ..errors import CheckError, FormatError, UsageError
 from .place import disk_errors, new_folder
 
@@ -107,8 +109,6 @@ def verify(
 
     Raises: CheckError naming the file and the tensor that differ.
     """
-    from ..checkpoint import open_checkpoint
-
     for name, text in texts.items():
         if (folder / name).read_bytes() != text:
             raise _differs(folder / name, "its bytes differ")
@@ -124,8 +124,6 @@ def verify(
 
 
 def _compare(path: Path, content: Mapping[str, mx.array]) -> None:
-    from ..checkpoint import open_checkpoint
-
     try:
         with open_checkpoint(path) as written:
             if set(written) != set(content):
@@ -152,11 +150,19 @@ def _differs(path: Path, what: str) -> CheckError:
 
 def read_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, mx.array]]:
     """A converted folder's config.json and all of its weights, evaluated."""
-    from ..checkpoint import open_checkpoint, read_config
-
     config = read_config(path)
     with open_checkpoint(path) as checkpoint:
         return config, {name: checkpoint[name] for name in checkpoint}
+
+
+def is_converted(path: str | Path) -> bool:
+    """True for a folder that a converter to MLX has written."""
+    path = Path(path)
+    if not (path.is_dir() and (path / "config.json").is_file()):
+        return False
+    with suppress(FormatError), open_checkpoint(path) as checkpoint:
+        return checkpoint.kind == "mlx"
+    return False
 
 
 def to_json(content: Mapping[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """Put weights into a module: strict in names, shapes, kinds of number and finite values, every problem at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,8 +8,15 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
-from ..errors import CheckError, FormatError
-from .numbers import dtype_name, is_float, nonfinite
+from ..backend.dtype import compute_dtype, on_cpu
+from ..checkpoint import Checkpoint, open_checkpoint
+from ..errors import FormatError
+from .apply import apply
+from .folder import is_converted, read_folder
+from .numbers import check_finite, dtype_name, is_float
+from .quantize import dequantize as unpack
+from .quantize import rebuild
+from .rules import WeightMap
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -43,18 +50,6 @@ def load_into(
     return module
 
 
-def check_finite(weights: Mapping[str, mx.array], *, where: str | Path | None = None) -> None:
-    """Raises: CheckError naming every weight that holds NaN or Inf, with how many."""
-    bad = [f"{name}: {count} of {weights[name].size}" for name in weights if (count := nonfinite(weights[name]))]
-    if bad:
-        raise CheckError(
-            f"{len(bad)} weights hold NaN or Inf",
-            where=where,
-            fix="pass --allow-nonfinite if you know why",
-            details=bad,
-        )
-
-
 def describe(array: mx.array) -> str:
     return f"{dtype_name(array.dtype)} {list(array.shape)}"
 
@@ -65,14 +60,30 @@ def parameter_bytes(module: nn.Module) -> int:
     return sum(p.nbytes for p in params.values())
 
 
-def load_model(path: str | Path, build: Any, *, allow_nonfinite: bool = False) -> tuple[Any, dict[str, Any]]:
-    """A converted folder as a module with its weights, quantized layers rebuilt, and its config.json.
+def load_model(
+    path: str | Path,
+    build: Callable[[dict[str, Any]], M],
+    *,
+    weight_map: WeightMap | None = None,
+    open_source: Callable[[Path], Checkpoint] | None = None,
+    dequantize: bool | None = None,
+    allow_nonfinite: bool = False,
+) -> tuple[M, dict[str, Any]]:
+    """A module with its weights, ready to compute, and its config: the one way that pipelines load.
 
+    path: a converted folder or, with `weight_map`, a checkpoint of the original, opened by `open_source`.
     build: makes the module from the config, such as `lambda config: Model(Config.from_dict(config))`.
+    On a CPU half precision is computed in float32 and quantized layers are unpacked (`dequantize` None), because MLX's
+    CPU kernels are slow in both.
     """
-    from .folder import read_folder
-    from .quantize import rebuild
-
-    config, weights = read_folder(path)
+    path = Path(path)
+    if weight_map is None or is_converted(path):
+        config, weights = read_folder(path)
+    else:
+        with (open_source or open_checkpoint)(path) as checkpoint:
+            config, weights = checkpoint.config or {}, apply(weight_map, checkpoint).weights
+    if dequantize or (dequantize is None and on_cpu() and "quantization" in config):
+        config, weights = unpack(config, weights, where=path)
     module = rebuild(build(config), config, weights, where=path)
+    weights = {name: array.astype(compute_dtype(array.dtype)) for name, array in weights.items()}
     return load_into(module, weights, allow_nonfinite=allow_nonfinite, where=path), config

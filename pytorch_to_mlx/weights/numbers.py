@@ -1,7 +1,12 @@
 """Values of weights: what is not finite, and what a narrower dtype cannot hold."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import mlx.core as mx
 import numpy as np
+
+from ..errors import CheckError
 
 FLOATS = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 
@@ -52,3 +57,15 @@ def cast(
 def _floats(array: mx.array) -> np.ndarray:
     """The same numbers in numpy, which does not know bfloat16."""
     return np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array, copy=False)
+
+
+def check_finite(weights: Mapping[str, mx.array], *, where: str | Path | None = None) -> None:
+    """Raises: CheckError naming every weight that holds NaN or Inf, with how many."""
+    bad = [f"{name}: {count} of {weights[name].size}" for name in weights if (count := nonfinite(weights[name]))]
+    if bad:
+        raise CheckError(
+            f"{len(bad)} weights hold NaN or Inf",
+            where=where,
+            fix="pass --allow-nonfinite if you know why",
+            details=bad,
+        )

@@ -9,8 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from ..errors import CheckError, FormatError, UsageError
-from .load import check_finite
-from .numbers import nonfinite
+from .numbers import check_finite, nonfinite
 
 M = TypeVar("M", bound=nn.Module)
 Predicate = Callable[[str, nn.Module], bool | dict[str, int]]

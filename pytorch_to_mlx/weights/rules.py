@@ -5,6 +5,8 @@ in a source is put, in order, into the same signs of the target.
 """
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -53,6 +55,28 @@ class Pattern:
 def by_sign(captures) -> Captures:
     """Captures in one canonical order, so that those of patterns with their signs in another order compare equal."""
     return tuple(sorted(captures, key=lambda pair: list(_REGEX).index(pair[0])))
+
+
+class Index:
+    """Patterns by what they match; those without signs are looked up, not tried."""
+
+    def __init__(self, patterns: Iterable[tuple[tuple[int, int], Pattern]]) -> None:
+        self._plain: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._signed: list[tuple[tuple[int, int], Pattern]] = []
+        for place, pattern in patterns:
+            if pattern.signs:
+                self._signed.append((place, pattern))
+            else:
+                self._plain[pattern.text].append(place)
+
+    def find(self, name: str) -> list[tuple[int, int, Captures]]:
+        """(rule, place in it, captures) of every pattern that matches `name`, in the order of the rules."""
+        found: list[tuple[int, int, Captures]] = [(*place, ()) for place in self._plain.get(name, ())]
+        for place, pattern in self._signed:
+            captures = pattern.match(name)
+            if captures is not None:
+                found.append((*place, captures))
+        return sorted(found)
 
 
 @dataclass(frozen=True)

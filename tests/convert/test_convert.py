@@ -329,3 +329,27 @@ def test_parameters_are_all_written(tmp_path, source):
     out = convert(source, tmp_path / "out")
     assert sorted(read_folder(out)[1]) == sorted(name for name, _ in tree_flatten(ours(out).parameters()))
     assert checkpoint_files.available_memory() > 0
+
+
+def build(data):
+    return registry.part("toy-net", "model").Model(registry.part("toy-net", "config").Config.from_dict(data))
+
+
+def test_load_model_reads_originals_and_converted_folders_alike(tmp_path, source, net):
+    weight_map = registry.part("toy-net", "weights").WEIGHTS
+    folders = [source, convert(source, tmp_path / "out"), convert(source, tmp_path / "half", dtype="float16")]
+    for folder, bound in zip(folders, (1e-6, 1e-6, 1e-3), strict=True):
+        module, config = load_model(folder, build, weight_map=weight_map)
+        assert config["hidden_size"] == 32 and error_of(module, net) < bound
+
+
+def test_on_a_cpu_small_weights_are_computed_in_float32(tmp_path, source):
+    half = convert(source, tmp_path / "half", dtype="float16")
+    packed = convert(half, tmp_path / "packed", quantize=True, q_group_size=32)
+    module, config = load_model(packed, build)
+    assert {str(w.dtype) for _, w in tree_flatten(module.parameters())} == {"mlx.core.float32"}
+    assert "quantization" not in config
+    small, config = load_model(packed, build, dequantize=False)
+    assert config["quantization"]["bits"] == 8 and small.layers[0].weight.dtype == mx.uint32
+    difference = small(mx.array(IDS)) - module(mx.array(IDS))
+    assert mx.abs(difference).max().item() < 1e-2
