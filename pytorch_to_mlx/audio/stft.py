@@ -72,7 +72,7 @@ def istft(
     total = samples.shape[-1]
     end = total - start if length is None else min(start + length, total)
     envelope = envelope[:, start:end]
-    if envelope.size == 0 or mx.min(envelope).item() < MIN_ENVELOPE:
+    if envelope.size == 0 or float(mx.min(envelope)) < MIN_ENVELOPE:
         raise ValueError(f"the window cannot be inverted with hop_length = {hop_length} over {count} frames")
     samples = samples[:, start:end] / envelope
     missing = 0 if length is None else length - samples.shape[-1]
@@ -88,8 +88,8 @@ def overlap_add(frames: mx.array, hop_length: int) -> mx.array:
     hops = -(-size // hop_length)  # hops that a frame covers, rounded up
     frames = mx.pad(frames, [(0, 0), (0, 0), (0, hops * hop_length - size)])
     pieces = frames.reshape(batch, count, hops, hop_length)
-    total = sum(mx.pad(pieces[:, :, i], [(0, 0), (i, hops - 1 - i), (0, 0)]) for i in range(hops))
-    return total.reshape(batch, -1)[:, : hop_length * (count - 1) + size]
+    shifted = [mx.pad(pieces[:, :, i], [(0, 0), (i, hops - 1 - i), (0, 0)]) for i in range(hops)]
+    return sum(shifted[1:], shifted[0]).reshape(batch, -1)[:, : hop_length * (count - 1) + size]
 
 
 def _pad(x: mx.array, width: int, mode: str) -> mx.array:

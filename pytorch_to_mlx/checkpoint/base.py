@@ -172,7 +172,7 @@ def to_mlx(data: np.ndarray, dtype: str, shape: tuple[int, ...], *, name: str, w
     if dtype == "bool":
         if typed.size and typed.max() > 1:
             raise FormatError(f"tensor {quote(name)}: a bool byte holds {typed.max()}", where=where)
-        return mx.array(typed.astype(np.bool_))
+        return mx.array(typed.astype(np.bool_))  # pyright: ignore[reportArgumentType]
     if dtype == "float64":
         with np.errstate(over="ignore", under="ignore"):
             single = typed.astype(np.float32)

@@ -63,7 +63,7 @@ class SourceFile:
                 f"ends at byte {self.size}, but {length} bytes at {offset} are asked for", where=self.path
             )
         buffer = np.empty(length, np.uint8)
-        view, done = memoryview(buffer), 0
+        view, done = buffer.data, 0
         while done < length:
             got = os.preadv(self.fd, [view[done : done + _LONGEST_READ]], offset + done)
             if got == 0:

@@ -133,9 +133,10 @@ class _Reader:
         if node.op == "Gather" and len(tensor.shape) < 2:
             return
         if node.op == "Add":
-            node = self.matmul_before(node, index)
-            if node is None or len(tensor.shape) != 1:
+            product = self.matmul_before(node, index)
+            if product is None or len(tensor.shape) != 1:
                 return
+            node = product
         self.used.add(key)
         turned = self.is_turned(node, index, key, tensor.shape)
         shape = tensor.shape[::-1] if turned else tensor.shape

@@ -204,7 +204,7 @@ def _read_node(graph: Graph, fields: dict[str, Any], scopes: list[dict[str, str]
 
 def _tensor(graph: Graph, span: Span, *, name: str | None = None) -> Initializer:
     fields = graph.wire.message(span, _TENSOR)
-    name = name or fields["name"] or ""
+    name = name or str(fields["name"] or "")
     dtype = DTYPES.get(fields["data_type"] or 0)
     if fields["data_type"] == 8:  # strings: kept as a constant nobody reads
         return Initializer(name, "uint8", (0,), (0, 0))

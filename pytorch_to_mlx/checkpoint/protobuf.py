@@ -4,6 +4,7 @@ An own reader of this size instead of the `onnx` package: that one brings protob
 and resolves duplicate fields ("last wins") where two readers could differ; here they are refused.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class Wire:
             if shift > 63:
                 raise self.error("a number of more than ten bytes")
 
-    def fields(self, span: Span):
+    def fields(self, span: Span) -> Iterator[tuple[int, int, Any]]:
         """(field number, wire type, value) in order; the value of a length-delimited field is its span."""
         at, end = span
         while at < end:

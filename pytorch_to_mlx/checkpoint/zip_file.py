@@ -139,11 +139,11 @@ def read_member(file: SourceFile, member: Member) -> np.ndarray:
     if member.deflated:
         inflater = zlib.decompressobj(-15)
         try:
-            plain = inflater.decompress(data, member.size + 1)
+            plain = inflater.decompress(data.data, member.size + 1)
         except zlib.error as error:
             raise FormatError(f"zip member {quote(member.name)}: {error}", where=file.path) from None
         data = np.frombuffer(plain, np.uint8)
-    if len(data) != member.size or zlib.crc32(data) != member.crc:
+    if len(data) != member.size or zlib.crc32(data.data) != member.crc:
         raise FormatError(
             f"zip member {quote(member.name)} is damaged (CRC)", where=file.path, fix="download the file again"
         )

