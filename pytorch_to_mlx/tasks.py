@@ -1,5 +1,6 @@
 """What models can do: one result dataclass for each task."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,24 @@ class Speech:
     def real_time_factor(self) -> float:
         """Seconds of work per second of audio; smaller is faster."""
         return self.processing_s / self.duration_s if len(self.audio) else 0.0
+
+    @classmethod
+    def concatenate(cls, pieces: "Iterable[Speech]") -> "Speech":
+        """The pieces of one utterance as one. Raises ValueError if there are none."""
+        import numpy as np
+
+        parts = list(pieces)
+        if not parts:
+            raise ValueError("no speech to concatenate")
+        return cls(
+            np.concatenate([part.audio for part in parts]),
+            parts[0].sample_rate,
+            " ".join(part.text for part in parts if part.text),
+            " ".join(part.phonemes for part in parts),
+            tuple(word for part in parts for word in part.words),
+            parts[0].start_s,
+            sum(part.processing_s for part in parts),
+        )
 
 
 @dataclass(frozen=True)

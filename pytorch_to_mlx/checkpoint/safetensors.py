@@ -37,7 +37,8 @@ def open_safetensors(path: Path) -> Checkpoint:
     file = SourceFile(path)
     with closing_on_error(file):
         header, start = _header(file)
-        metadata = header.pop("__metadata__", {})
+        metadata = header.pop("__metadata__", None)
+        metadata = {} if metadata is None else metadata  # MLX writes null where it has none
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
             raise FormatError("__metadata__ must map strings to strings", where=path)
         entries, spans = {}, []

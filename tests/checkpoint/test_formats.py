@@ -220,3 +220,10 @@ def test_budget_from_headers(tmp_path):
         open_checkpoint(tmp_path / "x.safetensors", max_bytes=7900)
     with open_checkpoint(tmp_path / "x.safetensors", max_bytes=8000) as ckpt:
         assert ckpt["a"].shape == (1000,)
+
+
+def test_safetensors_as_mlx_writes_it_without_metadata(tmp_path):
+    array = mx.arange(6).reshape(2, 3)
+    mx.save_safetensors(str(tmp_path / "a.safetensors"), {"a": array})  # its header says "__metadata__": null
+    with open_checkpoint(tmp_path / "a.safetensors") as checkpoint:
+        assert mx.array_equal(checkpoint["a"], array)

@@ -20,13 +20,15 @@ VOICED_ABOVE_HZ = 10
 class Generator(nn.Module):
     """Upsample, at each stage add the source's spectrum, and predict the spectrum of the speech.
 
-    Shapes: x [B, 2T, upsample_initial_channel], style [B, S], f0 [B, 2T], noise -> audio [B, 2T · samples_per_pitch].
+    Shapes: x [B, 2T, upsample_initial_channel], spec [B, 2T · frames_per_pitch + 1, n_fft + 2], style [B, S]
+    -> audio [B, 2T · samples_per_pitch].
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         net, style = config.istftnet, config.style_dim
         self.n_fft, self.hop_length = net.gen_istft_n_fft, net.gen_istft_hop_size
+        self.frames_per_pitch = math.prod(net.upsample_rates)
         self.source = HarmonicSource(
             sample_rate=SAMPLE_RATE, upsample=net.samples_per_pitch, voiced_threshold=VOICED_ABOVE_HZ
         )
@@ -47,11 +49,15 @@ class Generator(nn.Module):
         self.head = IstftHead(self.n_fft, self.hop_length)
         self._window = hann_window(self.n_fft)
 
-    def __call__(self, x: mx.array, style: mx.array, f0: mx.array, noise: mx.array) -> mx.array:
+    def excitation(self, f0: mx.array, noise: mx.array) -> mx.array:
+        """Magnitudes and phases of the harmonic source. Shapes: f0 [B, 2T], noise -> spec, as `__call__` takes it."""
         source = tap("source", self.source(f0, noise))
         spec = stft(source, n_fft=self.n_fft, hop_length=self.hop_length, window=self._window)
         angle = mx.arctan2(mx.imag(spec), mx.real(spec))
-        spec = mx.concatenate([mx.abs(spec), angle], axis=-1).astype(x.dtype)  # [B, frames, n_fft + 2]
+        return mx.concatenate([mx.abs(spec), angle], axis=-1)
+
+    def __call__(self, x: mx.array, spec: mx.array, style: mx.array) -> mx.array:
+        spec = spec.astype(x.dtype)
         stages = zip(self.ups, self.noise_convs, self.noise_blocks, strict=True)
         for i, (up, noise_conv, noise_block) in enumerate(stages):
             harmonics = noise_block(noise_conv(spec), style)
@@ -85,10 +91,14 @@ class Decoder(nn.Module):
         self.generator = Generator(config)
 
     def __call__(self, asr: mx.array, f0: mx.array, n: mx.array, style: mx.array, noise: mx.array) -> mx.array:
+        return self.generator(self.features(asr, f0, n, style), self.generator.excitation(f0, noise), style)
+
+    def features(self, asr: mx.array, f0: mx.array, n: mx.array, style: mx.array) -> mx.array:
+        """The generator's input, evaluated. Shapes: -> [B, 2T, upsample_initial_channel]."""
         curves = [self.f0_conv(f0[..., None]), self.n_conv(n[..., None])]  # [B, T, 1] each
         x = self.encode(mx.concatenate([asr, *curves], axis=-1), style)
         residual = self.asr_proj(asr)
         for block in self.decode:
             x = block(mx.concatenate([x, residual, *curves], axis=-1), style)
         mx.eval(x)
-        return self.generator(x, style, f0, noise)
+        return x

@@ -1,0 +1,190 @@
+"""Voices: a style vector for every length of input, 1 to 510 phonemes; from files, named, listed and blended."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...checkpoint import open_checkpoint
+from ...checkpoint.files import SourceFile
+from ...errors import FormatError, UsageError
+from ...text.phonemes import LANGUAGES
+
+if TYPE_CHECKING:
+    import mlx.core as mx
+
+LENGTHS = 510  # a voice has one row for each number of phonemes; no input is longer
+SHIPPED = Path(__file__).parent / "data"  # af_heart and am_michael, see NOTICE there
+_GENDERS = {"f": "female", "m": "male"}
+_FILES = (".safetensors", ".pt", ".bin", ".npy")
+
+# The voices of the release, by language and gender.
+RELEASED = tuple(
+    f"{prefix}_{name}"
+    for prefix, names in {
+        "af": "alloy aoede bella heart jessica kore nicole nova river sarah sky",
+        "am": "adam echo eric fenrir liam michael onyx puck santa",
+        "bf": "alice emma isabella lily",
+        "bm": "daniel fable george lewis",
+        "ef": "dora",
+        "em": "alex santa",
+        "ff": "siwis",
+        "hf": "alpha beta",
+        "hm": "omega psi",
+        "if": "sara",
+        "im": "nicola",
+        "jf": "alpha gongitsune nezumi tebukuro",
+        "jm": "kumo",
+        "pf": "dora",
+        "pm": "alex santa",
+        "zf": "xiaobei xiaoni xiaoxiao xiaoyi",
+        "zm": "yunjian yunxi yunxia yunyang",
+    }.items()
+    for name in names.split()
+)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What a voice's name says: `af_heart` is American English, female. Another name says nothing."""
+
+    name: str
+    lang_code: str = ""
+    language: str = ""
+    gender: str = ""
+
+    @classmethod
+    def of(cls, name: str) -> "Voice":
+        language = LANGUAGES.get(name[:1])
+        gender = _GENDERS.get(name[1:2])
+        if language is None or gender is None or name[2:3] != "_":
+            return cls(name)
+        return cls(name, language.code, language.name, gender)
+
+
+class Voices:
+    """The voices that a model can speak with, read when asked for."""
+
+    def __init__(self, *sources: Path) -> None:
+        """Collect the voices of each source: a folder of voice files, an .npz of many voices, or one voice file."""
+        self._files: dict[str, Path] = {}
+        for source in sources:
+            for name, path in _found(source):
+                self._files.setdefault(name, path)
+        self._load = cache(self._read)
+
+    @classmethod
+    def beside(cls, folder: Path, *more: Path) -> "Voices":
+        """The voices of a model's folder; the ones we ship where it has none, since they belong to the release."""
+        voices = folder / "voices"
+        return cls(*more, *([voices] if voices.is_dir() else sorted(folder.glob("voices*.npz")) or [SHIPPED]))
+
+    def names(self) -> list[str]:
+        return sorted(self._files)
+
+    def described(self) -> list[Voice]:
+        return [Voice.of(name) for name in self.names()]
+
+    def __call__(self, spec: str) -> np.ndarray:
+        """The voice or blend called `spec`: `af_heart`, `af_heart,am_michael` (the mean, as the reference blends),
+        `af_heart:0.6+am_michael:0.4`, or the path of a voice file.
+
+        Shapes: -> [510, 2 * style_dim] float32; row n - 1 is for n phonemes.
+        Raises: UsageError for an unknown voice or a bad blend, FormatError for a malformed file.
+        """
+        parts = parse_blend(spec)
+        if len(parts) == 1:
+            return self._load(parts[0][0])
+        return sum(np.float32(weight) * self._load(name) for name, weight in parts)
+
+    def _read(self, name: str) -> np.ndarray:
+        path = self._files.get(name)
+        if path is None and Path(name).suffix in _FILES and Path(name).exists():
+            path = Path(name)
+        if path is None:
+            near = get_close_matches(name, self._files, n=3, cutoff=0.4)
+            known = f"did you mean {' or '.join(near)}?" if near else f"voices: {', '.join(self.names())}"
+            raise UsageError(f"no voice is called '{name}' here", fix=known)
+        return _checked(_tensors(path, Path(name).stem), path)
+
+
+def parse_blend(spec: str) -> list[tuple[str, float]]:
+    """The voices of a blend with their shares, which add up to 1."""
+    if Path(spec).suffix in _FILES and Path(spec).exists():
+        return [(spec, 1.0)]
+    parts = [part.strip() for part in spec.replace(",", "+").split("+")]
+    names, weights = [], []
+    for part in parts:
+        name, colon, weight = part.partition(":")
+        try:
+            weights.append(float(weight) if colon else None)
+        except ValueError:
+            raise UsageError(f"the weight '{weight}' in voice '{spec}' is no number") from None
+        names.append(name)
+    given = [weight for weight in weights if weight is not None]
+    if not all(names) or len(given) not in (0, len(names)):
+        what = f"the voice '{spec}' is no blend"
+        raise UsageError(what, fix="write NAME, NAME,NAME or NAME:0.6+NAME:0.4 (every voice with a weight, or none)")
+    if not all(math.isfinite(weight) and weight >= 0 for weight in given) or (given and not sum(given) > 0):
+        raise UsageError(f"the weights in voice '{spec}' must be 0 or more, and not all 0")
+    shares = given or [1.0] * len(names)
+    return [(name, share / sum(shares)) for name, share in zip(names, shares, strict=True)]
+
+
+def extra_files(folder: Path) -> "Iterator[tuple[str, dict[str, mx.array]]]":
+    """The voices as a converted folder holds them: voices/NAME.safetensors with one tensor, `voice`, [510, 1, 256]."""
+    import mlx.core as mx
+
+    voices = Voices.beside(folder)
+    for name in voices.names():
+        yield f"voices/{name}.safetensors", {"voice": mx.array(voices(name))[:, None]}
+
+
+def _found(source: Path) -> Iterator[tuple[str, Path]]:
+    """Name and file of every voice in a folder, an .npz, or a single file."""
+    if source.is_dir():
+        for path in sorted(source.iterdir(), key=lambda path: (path.stem, _order(path))):
+            if path.suffix in _FILES and path.is_file():
+                yield path.stem, path
+    elif source.suffix == ".npz":
+        with open_checkpoint(source) as archive:
+            yield from ((name, source) for name in archive.names())
+    elif source.suffix in _FILES:
+        yield source.stem, source
+    else:
+        raise UsageError("holds no voices", where=source, fix=f"give a folder, an .npz, or a file {' '.join(_FILES)}")
+
+
+def _order(path: Path) -> int:
+    return _FILES.index(path.suffix) if path.suffix in _FILES else len(_FILES)
+
+
+def _tensors(path: Path, name: str) -> np.ndarray:
+    """The one tensor of a voice file, or the tensor called `name` of an .npz."""
+    import mlx.core as mx
+
+    if path.suffix == ".bin":
+        with SourceFile(path) as file:
+            raw = file.read_array(0, file.size if file.size <= 1 << 24 else 0)
+        if len(raw) % (4 * LENGTHS) == 0 and raw[:2].tobytes() != b"PK":
+            return raw.view("<f4").reshape(LENGTHS, -1)
+    with open_checkpoint(path, max_bytes=1 << 28) as checkpoint:
+        if path.suffix != ".npz" and len(checkpoint) != 1:
+            raise FormatError(f"a voice is one tensor, this file holds {len(checkpoint)}", where=path)
+        key = name if path.suffix == ".npz" else next(iter(checkpoint))
+        return np.array(checkpoint[key].astype(mx.float32))
+
+
+def _checked(voice: np.ndarray, path: Path) -> np.ndarray:
+    if voice.ndim == 3 and voice.shape[1] == 1:
+        voice = voice[:, 0]
+    if voice.ndim != 2 or voice.shape[0] != LENGTHS or voice.shape[1] == 0:
+        raise FormatError(f"a voice is [{LENGTHS}, 1, 256], this is {list(voice.shape)}", where=path)
+    if not np.isfinite(voice).all():
+        raise FormatError("the voice holds values that are not numbers", where=path)
+    return np.ascontiguousarray(voice, np.float32)
