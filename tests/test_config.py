@@ -1,7 +1,7 @@
 """Numbers of a config.json are checked before a model is built (faults 48 and 49)."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -29,6 +29,8 @@ class Sizes:
     bias: bool = True
     kind: Literal["a", "b"] = "a"
     limit: int | None = None
+    vocab: dict[str, int] = dataclasses.field(default_factory=dict)
+    anything: Any = None
 
     def __post_init__(self):
         if self.hidden_size % self.num_attention_heads:
@@ -48,6 +50,7 @@ def test_reads_what_it_declares():
     )
     assert made == Sizes(8, 2, 1, Part(16), (3, 4), grid=((1,), (2, 3)), rope_theta=5.0, pad_id=-1)
     assert isinstance(made.rope_theta, float)
+    assert build(limit=5, vocab={"a": 1}, anything=[{}]).anything == [{}]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +81,8 @@ def test_reads_what_it_declares():
         ({"rates": [2, 0]}, "rates[1] is 0"),
         ({"rates": [1] * 2000}, "rates must hold at most 1000 values, found 2000"),
         ({"pair": [1]}, "pair must hold 2 values, found 1"),
+        ({"limit": 0}, "limit is 0"),
+        ({"vocab": [1]}, "vocab must be an object, found [1]"),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu'; this port was made for 'silu'"),
     ],
     ids=lambda v: f"C48-{next(iter(v))}" if isinstance(v, dict) else "",

@@ -22,7 +22,8 @@ class Analysis:
     """The answer of `analyze`. `convertible` is False where `problems` says why.
 
     unmatched: tensors that no rule of the family takes, one line for each kind. dead_rules: rules that find no tensor.
-    dropped: tensors left out on purpose, and why. memory: bytes of the weights in each dtype.
+    dropped: tensors left out on purpose, and why. dtypes: by what is stored, with the bytes when read. memory: bytes
+    of all weights in each dtype.
     """
 
     source: str
@@ -101,7 +102,7 @@ def _contents(source: str, checkpoint: Checkpoint) -> Analysis:
     result.quantization = (checkpoint.config or {}).get("quantization")
     for info in result.contents:
         size = math.prod(info.shape)
-        row = result.dtypes.setdefault(info.dtype, {"tensors": 0, "parameters": 0, "bytes": 0})
+        row = result.dtypes.setdefault(info.stored_dtype, {"tensors": 0, "parameters": 0, "bytes": 0})
         row["tensors"] += 1
         row["parameters"] += size
         row["bytes"] += info.nbytes

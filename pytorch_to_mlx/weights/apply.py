@@ -210,6 +210,8 @@ def apply(
     check_plan(plan, source, family=family)
     weights: dict[str, mx.array] = {}
     report = Report(tensors=len(source))
+    # A Checkpoint reads float64 as float32 by itself.
+    stored = {name: info.stored_dtype for name, info in getattr(source, "infos", dict)().items()}
     shapes: list[str] = []
     values: list[str] = []
     for step in track(plan.steps, "converting", len(plan.steps)):
@@ -219,7 +221,7 @@ def apply(
             weights[target] = cast(target, array, wanted, values, allow_nonfinite=allow_nonfinite)
             if wanted is not dtype:
                 report.kept_float32.append(target)
-            if array.dtype == mx.float64:
+            if array.dtype == mx.float64 or any(stored.get(name) == "float64" for name in step.sources):
                 report.narrowed.append(target)
         _note(step, arrays, report, values)
     where = getattr(source, "source", None)

@@ -60,22 +60,21 @@ def fill_folder(
     """Write, flush to disk and verify everything inside an existing empty folder; `where` is its name in errors."""
     _check_names(files or {})
     shards = split_shards(weights, max_shard_bytes)
-    arrays: dict[str, Mapping[str, mx.array]] = {
-        _shard_name(n, len(shards)): shard for n, shard in enumerate(shards, start=1)
-    }
     texts: dict[str, bytes] = {"config.json": to_json(config)}
+    model = {_shard_name(n, len(shards)): shard for n, shard in enumerate(shards, start=1)}
     if len(shards) > 1:
         total = sum(a.nbytes for a in weights.values())
-        shard_of = {name: file for file, shard in arrays.items() for name in shard}
+        shard_of = {name: file for file, shard in model.items() for name in shard}
         index = {"metadata": {"total_size": total}, "weight_map": {name: shard_of[name] for name in sorted(shard_of)}}
         texts["model.safetensors.index.json"] = to_json(index)
+    arrays: dict[str, Mapping[str, mx.array]] = {}
     for name, content in (files or {}).items():
         if isinstance(content, bytes):
             texts[name] = content
         else:
             arrays[name] = content
     with disk_errors(Path(where or folder), folder_bytes(weights, files)):
-        for name, content in arrays.items():
+        for name, content in (model | arrays).items():
             _write_arrays(folder / name, content)
         for name, text in texts.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -105,35 +104,29 @@ def verify(
     arrays: Mapping[str, Mapping[str, mx.array]],
     weights: Mapping[str, mx.array],
 ) -> None:
-    """Read everything back from disk and compare it bit for bit with what it should be.
+    """Read everything back from disk, through the checked reader, and compare it bit for bit with what it should be.
 
+    arrays: the .safetensors files beside the model. weights: the model's, in one file or in shards with their index.
     Raises: CheckError naming the file and the tensor that differ.
     """
     for name, text in texts.items():
         if (folder / name).read_bytes() != text:
             raise _differs(folder / name, "its bytes differ")
-    for name, content in arrays.items():
-        _compare(folder / name, content)
-    try:
-        with open_checkpoint(folder) as whole:
-            names = set(whole)
-    except (FormatError, UsageError) as error:
-        raise _differs(folder, str(error)) from error
-    if names != set(weights):
-        raise _differs(folder, f"{len(names)} weights instead of {len(weights)}")
+    for path, content in ((folder, weights), *((folder / name, content) for name, content in arrays.items())):
+        try:
+            with open_checkpoint(path) as written:
+                _compare(path, written, content)
+        except (FormatError, UsageError) as error:
+            raise _differs(path, str(error)) from error
 
 
-def _compare(path: Path, content: Mapping[str, mx.array]) -> None:
-    try:
-        with open_checkpoint(path) as written:
-            if set(written) != set(content):
-                raise _differs(path, "other tensors are in it")
-            for name, array in content.items():
-                back = written[name]
-                if back.dtype != array.dtype or back.shape != array.shape or not _same_bits(back, array):
-                    raise _differs(path, f"tensor {name!r} reads back differently")
-    except (FormatError, UsageError) as error:
-        raise _differs(path, str(error)) from error
+def _compare(path: Path, written: Mapping[str, mx.array], content: Mapping[str, mx.array]) -> None:
+    if set(written) != set(content):
+        raise _differs(path, "other tensors are in it")
+    for name, array in content.items():
+        back = written[name]
+        if back.dtype != array.dtype or back.shape != array.shape or not _same_bits(back, array):
+            raise _differs(path, f"tensor {name!r} reads back differently")
 
 
 def _same_bits(one: mx.array, other: mx.array) -> bool:

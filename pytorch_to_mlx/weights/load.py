@@ -54,12 +54,6 @@ def describe(array: mx.array) -> str:
     return f"{dtype_name(array.dtype)} {list(array.shape)}"
 
 
-def parameter_bytes(module: nn.Module) -> int:
-    """What a module's parameters take, without evaluating one."""
-    params: dict[str, mx.array] = dict(tree_flatten(module.parameters()))
-    return sum(p.nbytes for p in params.values())
-
-
 def load_model(
     path: str | Path,
     build: Callable[[dict[str, Any]], M],

@@ -78,6 +78,8 @@ def _check_path(dest: Path, source: str | Path | None) -> None:
         status = _status(dest)
     except (OSError, ValueError) as error:
         raise UsageError(f"the destination is no usable path: {error}", where=repr(str(dest))[:80], fix=_FIX) from None
+    if str(dest).startswith("~"):
+        raise UsageError("the shell did not expand '~'", where=dest, fix="write the whole path")
     if not dest.name or dest.name in {".", ".."}:
         raise UsageError("the destination has no name of its own", where=dest, fix=_FIX)
     if len(os.fsencode(dest.name)) > 255 - len(SUFFIX) - 1:
@@ -150,7 +152,7 @@ def _work_path(dest: Path) -> Path:
 
 def _sweep(work: Path) -> None:
     """Clean up after a process that died beside us; leave what is in use or is not ours."""
-    if not (work / "lock").is_file() or work.is_symlink():
+    if not (work / "lock").is_file():
         return
     with suppress(OSError):  # it may be another user's
         lock = _lock(work, create=False)
@@ -165,6 +167,8 @@ def _lock(work: Path, *, create: bool) -> int | None:
         try:
             if create:
                 work.mkdir(exist_ok=True)
+            if work.is_symlink():
+                raise OSError(errno.ELOOP, "the work folder is a symbolic link", str(work))
             fd = os.open(work / "lock", os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT if create else 0), 0o600)
         except FileNotFoundError:  # its owner removed it between the two calls
             if create:
@@ -182,13 +186,13 @@ def _lock(work: Path, *, create: bool) -> int | None:
 
 
 def _recover(work: Path, dest: Path) -> None:
-    """Put `old` back if nothing took its place, and empty the work folder of everything but its lock."""
+    """Put `old` back if nothing took its place, and remove what is left of `new` and `old`."""
     old = work / "old"
     if old.exists() and not os.path.lexists(dest):
         old.rename(dest)
-    for path in work.iterdir():
-        if path.name != "lock":
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for path in (work / "new", old):
+        if os.path.lexists(path):
+            shutil.rmtree(path)
 
 
 def _remove(work: Path, lock: int) -> None:

@@ -39,7 +39,7 @@ def readme(about: dict[str, Any], card: ModelCard, published: Published | None) 
         "",
         f"# {source} for MLX",
         "",
-        f"{card.summary}.",
+        f"{card.summary.rstrip('.')}.",
         "",
         f"Converted by {about['converter']} from `{source}`.",
         "",

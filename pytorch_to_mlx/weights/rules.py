@@ -193,8 +193,3 @@ class WeightMap:
         """The dtype that one weight gets when all are to become `dtype` (None: stay as they are)."""
         keep = dtype is not None and any(pattern.match(name) is not None for pattern in self.keep_float32)
         return mx.float32 if keep else dtype
-
-    def __add__(self, other: "WeightMap") -> "WeightMap":
-        joined = WeightMap(self.rules, other.rules)
-        joined.keep_float32 = self.keep_float32 + other.keep_float32
-        return joined

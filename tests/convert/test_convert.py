@@ -115,6 +115,20 @@ def test_a_converted_folder_converts_again(tmp_path, source):
         convert(source, tmp_path / "twice", dequantize=True)
 
 
+def test_a_published_checkpoint_by_its_hub_id(tmp_path, source, monkeypatch):
+    asked = []
+
+    def snapshot(name, **options):
+        asked.append((name, options))
+        return source
+
+    monkeypatch.setattr("pytorch_to_mlx.analyze.source.resolve", snapshot)
+    out = convert("org/toy-net", tmp_path / "out", revision="abc")
+    assert asked == [("org/toy-net", {"revision": "abc", "patterns": None})]
+    readme = (out / "README.md").read_text()
+    assert "license: mit\nbase_model: org/toy-net" in readme and "--hf-path 'org/toy-net'" in readme
+
+
 def test_a_release_of_several_files(tmp_path, family, net):
     toy_net.forget()
     (family / "weights.py").write_text(toy_net.FILES["weights.py"] + toy_net.OPEN_SOURCE)
@@ -127,6 +141,13 @@ def test_a_release_of_several_files(tmp_path, family, net):
     assert error_of(ours(out), net) < 1e-6
     files = json.loads((out / "conversion.json").read_text())["source_files"]
     assert [f["name"] for f in files] == ["part_a.pt", "part_b.pt"]
+
+
+def test_float64_narrows_and_is_reported(tmp_path, source, net):
+    torch.save(net.double().state_dict(), source / "net.pth")
+    out = convert(source, tmp_path / "out")
+    assert "head.bias" in json.loads((out / "conversion.json").read_text())["narrowed"]
+    assert error_of(ours(out), net) < 1e-6
 
 
 def test_weights_saved_with_the_tied_name_only(tmp_path, family, net):

@@ -199,6 +199,11 @@ def test_law_5_inverse_is_bit_exact_but_for_folds():
         np.testing.assert_allclose(np.array(again[name]), np.array(weight), rtol=1e-6, atol=0)
 
 
+def test_inverse_of_half_a_split():
+    with pytest.raises(FormatError, match=r"q is there without k"):
+        invert(WeightMap(split("qk", ("q", "k"))), {"q": mx.zeros((2,))})
+
+
 def test_inverse_of_what_no_rule_writes():
     with pytest.raises(FormatError, match=r"other is written by no rule"):
         invert(MAP, {"other": mx.zeros((2,))})

@@ -153,7 +153,7 @@ def test_h94_destination_is_a_symbolic_link(tmp_path, weights):
     assert names(tmp_path) == ["dangling", "out", "real"]
 
 
-@pytest.mark.parametrize("dest", ["", ".", "..", "/", "x" * 250, "x" * 5000, "a\0b"])
+@pytest.mark.parametrize("dest", ["", ".", "..", "/", "~/out", "~nobody/out", "x" * 250, "x" * 5000, "a\0b"])
 def test_g80_unusable_destinations(tmp_path, weights, dest, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError):
@@ -340,6 +340,21 @@ def test_h90_a_lost_shard_is_found(tmp_path, weights, monkeypatch):
     assert names(tmp_path) == []
 
 
+def test_h90_another_tensor_is_found(tmp_path, weights, monkeypatch):
+    real = mx.save_safetensors
+    monkeypatch.setattr(
+        mx, "save_safetensors", lambda file, arrays, about: real(file, arrays | {"z": mx.ones(1)}, about)
+    )
+    with pytest.raises(CheckError, match="other tensors are in it"):
+        write_folder(tmp_path / "out", config=CONFIG, weights=weights)
+    assert names(tmp_path) == []
+
+
+def test_arrays_go_into_safetensors_only(tmp_path, weights):
+    with pytest.raises(FormatError, match=r"holds arrays but is no \.safetensors"):
+        write_folder(tmp_path / "out", config=CONFIG, weights=weights, files={"a.npz": {"x": mx.ones(1)}})
+
+
 # Two runs, and runs that died
 
 
@@ -388,6 +403,49 @@ def test_h88_many_threads_one_winner_at_a_time(tmp_path):
         thread.join()
     assert done and max(most) == 1
     assert names(tmp_path) == ["out", "out/config.json"]
+
+
+def test_a_work_folder_that_is_a_link_or_holds_more_is_left_alone(tmp_path, weights):
+    """A shared folder such as /tmp may hold anything under our name."""
+    home, linked = tmp_path / "home", tmp_path / f".out{place.SUFFIX}"
+    (home / "new").mkdir(parents=True)
+    (home / "lock").touch()
+    linked.symlink_to(home)
+    with pytest.raises(MachineError, match="symbolic link"):
+        write_folder(tmp_path / "out", config=CONFIG, weights=weights)
+    write_folder(tmp_path / "other", config=CONFIG, weights=weights)
+    linked.unlink()
+    home.rename(linked)
+    (linked / "letter.txt").write_text("mine")
+    write_folder(tmp_path / "out", config=CONFIG, weights=weights)
+    assert [p.name for p in linked.iterdir()] == ["letter.txt"]
+
+
+def test_a_lock_that_vanishes_and_one_that_was_replaced(tmp_path, monkeypatch):
+    """Between making the work folder, opening the lock and locking it, its last owner may remove either."""
+    work = tmp_path / f".out{place.SUFFIX}"
+    real_open, real_flock, calls = os.open, place.fcntl.flock, []
+
+    def open_(path, *args, **kwargs):
+        calls.append("open")
+        if calls.count("open") == 1:
+            work.rmdir()
+        return real_open(path, *args, **kwargs)
+
+    def flock(fd, how):
+        calls.append("flock")
+        if calls.count("flock") == 1:
+            (work / "lock").unlink()
+        return real_flock(fd, how)
+
+    monkeypatch.setattr(place.os, "open", open_)
+    monkeypatch.setattr(place.fcntl, "flock", flock)
+    lock = place._lock(work, create=True)
+    assert calls == ["open", "open", "flock", "open", "flock"]
+    assert os.path.samestat(os.fstat(lock), os.stat(work / "lock"))
+    os.close(lock)
+    (work / "lock").unlink()
+    assert place._lock(work, create=False) is None
 
 
 def dead(dest: Path, *, old: bool = False) -> Path:
