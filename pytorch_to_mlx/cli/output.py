@@ -33,6 +33,10 @@ def show(result: Any, *, as_json: bool) -> None:
 
 
 def _show_text(result: Any) -> None:
+    if hasattr(result, "lines"):
+        for line in result.lines():
+            _line(line)
+        return
     if hasattr(result, "rows"):
         table(result.rows())
         if hasattr(result, "summary"):

@@ -1,0 +1,1 @@
+"""Loops that call a model many times: sampling, search, solvers, streams."""

@@ -1,0 +1,115 @@
+"""Whisper's own verbs."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+DEFAULT_MODEL = "openai/whisper-base"
+
+
+@dataclass(frozen=True)
+class Transcripts:
+    """What `transcribe` returns: for people the text as asked for, for machines one entry for each recording."""
+
+    entries: tuple[dict[str, Any], ...]
+    printed: tuple[str, ...]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        return list(self.entries)
+
+    def lines(self) -> tuple[str, ...]:
+        return self.printed
+
+
+def transcribe(
+    audio: list[str],
+    *,
+    model: str = DEFAULT_MODEL,
+    output_dir: Path | None = None,
+    output_format: Literal["txt", "vtt", "srt", "tsv", "json", "all"] = "txt",
+    task: Literal["transcribe", "translate"] = "transcribe",
+    language: str | None = None,
+    temperature: list[float] | None = None,
+    beam_size: int | None = None,
+    best_of: int | None = 5,
+    patience: float | None = None,
+    length_penalty: float | None = None,
+    initial_prompt: str | None = None,
+    hotwords: str | None = None,
+    condition_on_previous_text: bool = True,
+    word_timestamps: bool = False,
+    clip_timestamps: list[float] | None = None,
+    compression_ratio_threshold: float = 2.4,
+    logprob_threshold: float = -1.0,
+    no_speech_threshold: float = 0.6,
+    hallucination_silence_threshold: float | None = None,
+    suppress_tokens: list[int] | None = None,
+    seed: int = 0,
+) -> Any:
+    """Transcribe speech, or translate it into English.
+
+    With --output-dir every recording gets files of its name there; without it the text is printed.
+
+    Args:
+        audio: audio files, or - for stdin
+        temperature: tried in turn until the text is plausible; by default 0, 0.2, 0.4, 0.6, 0.8, 1.0
+        best_of: samples to choose from at temperatures over 0
+        patience: how long beam search goes on after its first result
+        length_penalty: 0 to 1; by default the score is the mean log probability of a token
+        hotwords: words to expect, given to the model with every window
+        condition_on_previous_text: give the text so far to the model
+        clip_timestamps: start, end, start, end … in seconds of the parts to transcribe
+        compression_ratio_threshold: text that compresses better is too repetitive
+        logprob_threshold: text with a lower mean log probability is not believed
+        no_speech_threshold: windows over it hold no speech, unless the text is believed
+        hallucination_silence_threshold: seconds of silence around text that is left out if it looks made up
+        suppress_tokens: token ids never to use; -1 stands for symbols that are not spoken
+
+    Example: pytorch-to-mlx whisper transcribe speech.wav --word-timestamps --output-format srt --output-dir out
+    """
+    from ...errors import UsageError
+    from ...progress import note, track
+    from ...text.subtitles import render, to_dict
+    from .pipeline import load
+
+    if output_dir is not None and not output_dir.is_dir():
+        raise UsageError("is not a folder", where=output_dir, fix="make it first, or leave --output-dir out")
+    pipeline = load(model)
+    entries, printed = [], []
+    for name in track(audio, "transcribing", len(audio)):
+        running = pipeline.segments(
+            sys.stdin.buffer.read() if name == "-" else name,
+            task=task,
+            language=language,
+            temperature=tuple(temperature) if temperature else None,
+            beam_size=beam_size,
+            best_of=best_of,
+            patience=patience,
+            length_penalty=length_penalty,
+            initial_prompt=initial_prompt,
+            hotwords=hotwords,
+            condition_on_previous_text=condition_on_previous_text,
+            word_timestamps=word_timestamps,
+            clip_timestamps=tuple(clip_timestamps) if clip_timestamps else None,
+            compression_ratio_threshold=compression_ratio_threshold,
+            logprob_threshold=logprob_threshold,
+            no_speech_threshold=no_speech_threshold,
+            hallucination_silence_threshold=hallucination_silence_threshold,
+            suppress_tokens=tuple(suppress_tokens) if suppress_tokens else None,
+            seed=seed,
+        )
+        note(f"{name}: {running.duration_s:.1f} s of audio in {running.language}")
+        transcript = running.finish()
+        entry: dict[str, Any] = {"audio": name, **to_dict(transcript)}
+        if output_dir is not None:
+            stem = "stdin" if name == "-" else Path(name).stem
+            entry["files"] = []
+            for extension, content in render(transcript, output_format):
+                (output_dir / f"{stem}.{extension}").write_text(content, encoding="utf-8")
+                entry["files"].append(str(output_dir / f"{stem}.{extension}"))
+            printed += entry["files"]
+        else:
+            printed += [content.rstrip("\n") for _, content in render(transcript, output_format)]
+        entries.append(entry)
+    return Transcripts(tuple(entries), tuple(printed))

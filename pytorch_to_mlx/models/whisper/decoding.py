@@ -1,0 +1,237 @@
+"""Decode one 30-second window: greedy, sampled (best of n), or beam search.
+
+Reference: openai-whisper 20250625, whisper/decoding.py. The rules on logits run in NumPy: one row of the vocabulary
+comes back from MLX for every token in any case, because the rules depend on the tokens so far.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+import numpy as np
+
+from ...errors import UsageError
+from ...generate.beam import BeamSearch, Tokens, length_normalised
+from ...generate.logits import TimestampRules, log_softmax, suppress
+from .model import Cache, Model, select
+from .tokenizer import Tokenizer
+
+SECONDS_PER_WINDOW = 30
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How to decode one window; names and defaults are openai-whisper's.
+
+    temperature 0 takes the best token (or beam_size beams); above 0 it samples best_of times.
+    length_penalty: None ranks by log probability per token, else alpha of Google NMT.
+    suppress_tokens: ids, where -1 stands for all symbols that are not spoken. max_initial_timestamp in seconds.
+    """
+
+    task: str = "transcribe"
+    language: str | None = None
+    temperature: float = 0.0
+    sample_len: int | None = None
+    best_of: int | None = None
+    beam_size: int | None = None
+    patience: float | None = None
+    length_penalty: float | None = None
+    prompt: tuple[int, ...] = ()
+    prefix: tuple[int, ...] = ()
+    suppress_tokens: tuple[int, ...] = (-1,)
+    suppress_blank: bool = True
+    without_timestamps: bool = False
+    max_initial_timestamp: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        if self.task not in ("transcribe", "translate"):
+            raise UsageError(f"task is '{self.task}'", fix="use transcribe or translate")
+        if not 0 <= self.temperature < float("inf"):
+            raise UsageError(f"temperature is {self.temperature}", fix="use a number from 0 up")
+        if self.beam_size is not None and self.best_of is not None:
+            raise UsageError("beam_size and best_of exclude each other")
+        if self.best_of is not None and self.temperature == 0:
+            raise UsageError("best_of needs a temperature above 0")
+        if self.patience is not None and (self.beam_size is None or not self.patience > 0):
+            raise UsageError(f"patience is {self.patience}", fix="give a number above 0, together with beam_size")
+        if self.length_penalty is not None and not 0 <= self.length_penalty <= 1:
+            raise UsageError(f"length_penalty is {self.length_penalty}", fix="use a number from 0 to 1")
+        for name in ("beam_size", "best_of", "sample_len"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= 1000:
+                raise UsageError(f"{name} is {value}", fix="use 1 to 1000")
+
+
+@dataclass(frozen=True)
+class DecodingResult:
+    """The transcript of one window. avg_logprob: summed log probability per token, the end token included."""
+
+    tokens: tuple[int, ...]
+    text: str
+    language: str
+    avg_logprob: float
+    no_speech_prob: float
+    temperature: float
+    compression_ratio: float
+
+
+def compression_ratio(text: str) -> float:
+    """Bytes of the text over bytes of its zlib compression; repetitive text is high."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data))
+
+
+def detect_language(model: Model, tokenizer: Tokenizer, audio: mx.array) -> dict[str, float]:
+    """Probabilities of the languages. Shapes: audio [1, S, D], encoded. English-only models know one."""
+    if not tokenizer.multilingual:
+        return {"en": 1.0}
+    logits, _ = model.decoder(mx.array([[tokenizer.sot]]), model.decoder.start(audio))
+    codes = list(tokenizer.languages)
+    row = np.array(logits[0, -1])[[tokenizer.languages[code] for code in codes]]
+    probabilities = np.exp(log_softmax(row[None])[0])
+    return dict(sorted(zip(codes, probabilities.tolist(), strict=True), key=lambda item: -item[1]))
+
+
+def decode(
+    model: Model,
+    tokenizer: Tokenizer,
+    audio: mx.array,
+    options: DecodingOptions,
+    rng: np.random.Generator | None = None,
+) -> DecodingResult:
+    """Decode one encoded window. Shapes: audio [1, S, D]. rng: for temperatures above 0."""
+    language = options.language
+    if language is None:
+        language = next(iter(detect_language(model, tokenizer, audio)))
+    return _Task(model, tokenizer, options, language).run(audio, rng or np.random.default_rng(0))
+
+
+class _Task:
+    def __init__(self, model: Model, tokenizer: Tokenizer, options: DecodingOptions, language: str) -> None:
+        self.model, self.tokenizer, self.options, self.language = model, tokenizer, options, language
+        config = model._config
+        self.n_ctx = config.n_text_ctx
+        self.sample_len = options.sample_len or self.n_ctx // 2
+        self.initial = self._initial_tokens()
+        self.suppressed = self._suppressed()
+        self.rules = None
+        if not options.without_timestamps:
+            steps_per_second = config.n_audio_ctx / SECONDS_PER_WINDOW
+            first = options.max_initial_timestamp
+            self.rules = TimestampRules(
+                tokenizer.timestamp_begin,
+                tokenizer.eot,
+                tokenizer.no_timestamps,
+                round(first * steps_per_second) if first else None,
+            )
+
+    def _initial_tokens(self) -> Tokens:
+        tokens = self.tokenizer.sot_sequence(self.language, self.options.task)
+        if self.options.without_timestamps:
+            tokens += (self.tokenizer.no_timestamps,)
+        if self.options.prefix:
+            room = max(self.n_ctx // 2 - self.sample_len, 0)
+            tokens += self.options.prefix[-room:]
+        if self.options.prompt:
+            tokens = (self.tokenizer.sot_prev, *self.options.prompt[-(self.n_ctx // 2 - 1) :], *tokens)
+        return tokens
+
+    def _suppressed(self) -> list[int]:
+        tokenizer, chosen = self.tokenizer, set(self.options.suppress_tokens)
+        if not chosen:
+            return []
+        if -1 in chosen:
+            chosen |= set(tokenizer.non_speech)
+        chosen |= {tokenizer.special(n) for n in ("transcribe", "translate", "startoflm", "startofprev", "nospeech")}
+        return sorted((chosen | {tokenizer.sot}) - {-1})
+
+    def _filter(self, logits: np.ndarray, sampled: Sequence[Tokens]) -> None:
+        if self.options.suppress_blank and not sampled[0]:
+            suppress(logits, [*self.tokenizer.encode(" "), self.tokenizer.eot])
+        if self.suppressed:
+            suppress(logits, self.suppressed)
+        if self.rules:
+            self.rules.apply(logits, sampled)
+
+    def run(self, audio: mx.array, rng: np.random.Generator) -> DecodingResult:
+        logits, cache = self.model.decoder(mx.array([self.initial]), self.model.decoder.start(audio))
+        mx.eval(logits)
+        at_sot = np.array(logits[0, self.initial.index(self.tokenizer.sot)])
+        no_speech = float(np.exp(log_softmax(at_sot[None]))[0, self.tokenizer.no_speech])
+        first = np.array(logits[:, -1])
+        if self.options.beam_size is not None:
+            pool = self._beams(first, cache)
+        else:
+            pool = self._samples(first, cache, rng)
+        ranked = []
+        for sampled, total in pool:
+            tokens = sampled[: sampled.index(self.tokenizer.eot)]
+            ranked.append((length_normalised(total, len(tokens), self.options.length_penalty), tokens, total))
+        _, tokens, total = max(ranked, key=lambda item: item[0])
+        text = self.tokenizer.decode(tokens).strip()
+        return DecodingResult(
+            tokens,
+            text,
+            self.language,
+            total / (len(tokens) + 1),
+            no_speech,
+            self.options.temperature,
+            compression_ratio(text),
+        )
+
+    def _steps(self) -> range:
+        """sample_len tokens in all, within the positions of the model."""
+        return range(min(self.sample_len, self.n_ctx - len(self.initial) + 1))
+
+    def _samples(self, logits: np.ndarray, cache: Cache, rng: np.random.Generator) -> list[tuple[Tokens, float]]:
+        """Greedy or sampled sequences, each closed by the end token."""
+        count, eot = self.options.best_of or 1, self.tokenizer.eot
+        rows: list[Tokens] = [()] * count
+        sums = [0.0] * count
+        logits = np.repeat(logits, count, axis=0)
+        cache = select(cache, [0] * count) if count > 1 else cache
+        for step in self._steps():
+            if step:
+                logits, cache = self._step(rows, cache)
+            self._filter(logits, rows)
+            log_probs = log_softmax(logits)
+            for index, row in enumerate(rows):
+                if row and row[-1] == eot:
+                    continue
+                token = self._choose(logits[index], log_probs[index], rng)
+                rows[index] = (*row, token)
+                sums[index] += float(log_probs[index, token])
+            if all(row[-1] == eot for row in rows):
+                break
+        return [(row if row[-1] == eot else (*row, eot), total) for row, total in zip(rows, sums, strict=True)]
+
+    def _choose(self, logits: np.ndarray, log_probs: np.ndarray, rng: np.random.Generator) -> int:
+        if self.options.temperature == 0:
+            return int(logits.argmax())
+        noise = rng.gumbel(size=logits.shape)  # the argmax of logits / T plus Gumbel noise is a sample
+        return int((log_probs / self.options.temperature + noise).argmax())
+
+    def _beams(self, logits: np.ndarray, cache: Cache) -> list[tuple[Tokens, float]]:
+        size = self.options.beam_size or 1
+        search = BeamSearch(size, self.tokenizer.eot, self.options.patience or 1.0)
+        beams: list[Tokens] = [()] * size
+        sums = [0.0] * size
+        logits = np.repeat(logits, size, axis=0)
+        cache = select(cache, [0] * size)
+        for step in self._steps():
+            if step:
+                logits, cache = self._step(beams, cache)
+            self._filter(logits, beams)
+            beams, sums, sources = search.update(beams, sums, log_softmax(logits))
+            if search.done:
+                break
+            if sources != list(range(size)):
+                cache = select(cache, sources)
+        return search.candidates(beams, sums)
+
+    def _step(self, rows: Sequence[Tokens], cache: Cache) -> tuple[np.ndarray, Cache]:
+        """Logits after the last token of every row. Rows that have ended go on with the end token, unheard."""
+        logits, cache = self.model.decoder(mx.array([[row[-1]] for row in rows]), cache)
+        mx.eval(logits, [layer.text for layer in cache])
+        return np.array(logits[:, -1]), cache

@@ -1,0 +1,93 @@
+"""From audio to a transcript."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from ...audio import wav
+from ...audio.resample import resample
+from ...backend.dtype import compute_dtype
+from ...checkpoint import resolve
+from ...errors import FormatError, UsageError
+from ...tasks import Transcript
+from ...weights import apply, load_into, rebuild
+from .config import Config
+from .decoding import DecodingOptions, detect_language
+from .model import Model
+from .tokenizer import Tokenizer, language_code
+from .transcribe import SAMPLE_RATE, TranscribeOptions, Transcription
+from .weights import WEIGHTS, open_source
+
+_DECODING = {field.name for field in fields(DecodingOptions)} - {"temperature", "prompt", "best_of"}
+_TRANSCRIBE = {field.name for field in fields(TranscribeOptions)} - {"decoding"}
+
+
+class WhisperPipeline:
+    """A loaded Whisper: `transcribe` for a whole recording, `segments` to get them as they are found."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.tokenizer = Tokenizer.for_vocab(model._config.n_vocab)
+
+    def transcribe(self, audio: str | Path | bytes | np.ndarray, **options: Any) -> Transcript:
+        """Transcribe a file, its bytes, or samples; options are those of TranscribeOptions and DecodingOptions.
+
+        Shapes: audio, if an array, [L] float at 16 kHz.
+        Raises: UsageError for an unknown option or value, FormatError for audio that cannot be read.
+        """
+        return self.segments(audio, **options).finish()
+
+    def segments(self, audio: str | Path | bytes | np.ndarray, **options: Any) -> Transcription:
+        """The transcription as an iterator over segments; its `language` and `duration_s` are known at once."""
+        samples = mx.array(read_audio(audio))
+        return Transcription(self.model, self.tokenizer, samples, transcribe_options(**options))
+
+    def detect_language(self, audio: str | Path | bytes | np.ndarray) -> dict[str, float]:
+        """Probabilities of the languages of the first 30 seconds, the likeliest first."""
+        running = self.segments(audio, language="en")
+        return detect_language(self.model, self.tokenizer, running.encode(running.mel[:3000]))
+
+
+def transcribe_options(**options: Any) -> TranscribeOptions:
+    """One flat set of options, as users write them, in the two dataclasses."""
+    unknown = options.keys() - _DECODING - _TRANSCRIBE
+    if unknown:
+        known = ", ".join(sorted(_DECODING | _TRANSCRIBE))
+        raise UsageError(f"unknown option '{min(unknown)}'", fix=f"options: {known}")
+    given = {name: value for name, value in options.items() if value is not None}
+    if "language" in given:
+        given["language"] = language_code(given["language"])
+    for name in ("temperature", "clip_timestamps"):
+        if isinstance(given.get(name), (int, float)):
+            given[name] = (float(given[name]),)
+    decoding = DecodingOptions(**{name: given[name] for name in _DECODING & given.keys()})
+    return replace(TranscribeOptions(**{name: given[name] for name in _TRANSCRIBE & given.keys()}), decoding=decoding)
+
+
+def read_audio(audio: str | Path | bytes | np.ndarray) -> np.ndarray:
+    """Mono float32 samples at 16 kHz. Raises FormatError for samples of another shape or that are not finite."""
+    if not isinstance(audio, np.ndarray):
+        samples, rate = wav.read(audio)
+        return resample(samples, rate, SAMPLE_RATE)
+    samples = np.asarray(audio, np.float32)
+    if samples.ndim != 1:
+        raise FormatError(f"samples have the shape {list(samples.shape)}, expected [L], mono at {SAMPLE_RATE} Hz")
+    if not np.isfinite(samples).all():
+        raise FormatError("the samples hold values that are not numbers (NaN or infinity)")
+    return samples
+
+
+def load(path: str | Path, *, revision: str | None = None) -> WhisperPipeline:
+    """Load a converted folder, any checkpoint of the family, a hub id, or `packaged:NAME`."""
+    folder = resolve(path, revision=revision)
+    with open_source(folder) as checkpoint:
+        config = checkpoint.config or {}
+        model = Model(Config.from_dict(config))
+        converted = "decoder.blocks.0.mlp1.weight" in checkpoint.entries
+        weights = {name: checkpoint[name] for name in checkpoint} if converted else apply(WEIGHTS, checkpoint).weights
+    model = rebuild(model, config, weights, where=folder)
+    weights = {name: array.astype(compute_dtype(array.dtype)) for name, array in weights.items()}
+    return WhisperPipeline(load_into(model, weights, where=folder))
