@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import CheckError
 
 FLOATS = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
+_ALL_ONES = {"float16": np.uint16(0x7C00), "bfloat16": np.uint16(0x7F80)}
 
 
 def dtype_name(dtype: mx.Dtype) -> str:
@@ -20,9 +21,13 @@ def is_float(array: mx.array) -> bool:
 
 
 def nonfinite(array: mx.array) -> int:
-    """How many values are NaN or Inf. numpy looks at them 30 times faster than MLX's CPU backend."""
+    """How many values are NaN or Inf. In numpy, which looks at them 30 times faster than MLX's CPU backend."""
     if not is_float(array) or array.size == 0:
         return 0
+    exponent = _ALL_ONES.get(dtype_name(array.dtype))
+    if exponent is not None:  # NaN and Inf are what has an exponent of ones
+        bits = np.array(array.view(mx.uint16), copy=False) & exponent
+        return 0 if bits.max() != exponent else int(np.count_nonzero(bits == exponent))
     finite = np.isfinite(_floats(array))
     return 0 if finite.all() else int(finite.size - np.count_nonzero(finite))
 
