@@ -81,11 +81,11 @@ class Checkpoint(Mapping[str, "mx.array"]):
 
     source: str
     kind: str
-    entries: dict[str, Entry]
+    entries: dict[str, Entry] = field(repr=False)
     folder: Path | None = None
-    config: dict[str, Any] | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-    constants: "Mapping[str, mx.array]" = field(default_factory=dict)
+    config: dict[str, Any] | None = field(default=None, repr=False)
+    extra: dict[str, Any] = field(default_factory=dict, repr=False)
+    constants: "Mapping[str, mx.array]" = field(default_factory=dict, repr=False)
     files: list[SourceFile] = field(default_factory=list, repr=False)
     max_bytes: int | None = None
     _budgeted: bool = field(default=False, repr=False)
@@ -172,7 +172,7 @@ def to_mlx(data: np.ndarray, dtype: str, shape: tuple[int, ...], *, name: str, w
     if dtype == "bool":
         if typed.size and typed.max() > 1:
             raise FormatError(f"tensor {quote(name)}: a bool byte holds {typed.max()}", where=where)
-        return mx.array(typed.astype(np.bool_))  # pyright: ignore[reportArgumentType]
+        return mx.array(typed).astype(mx.bool_)
     if dtype == "float64":
         with np.errstate(over="ignore", under="ignore"):
             single = typed.astype(np.float32)

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import FormatError
 from .files import SourceFile, quote
 
-MAX_BYTES = 256 << 20
+MAX_BYTES = 64 << 20
 MAX_DEPTH = 100
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|["\[\]{}]', re.DOTALL)
 

@@ -133,10 +133,10 @@ class _Reader:
         if node.op == "Gather" and len(tensor.shape) < 2:
             return
         if node.op == "Add":
-            product = self.matmul_before(node, index)
-            if product is None or len(tensor.shape) != 1:
+            matmul = self.matmul_before(node, index)
+            if matmul is None or len(tensor.shape) != 1:
                 return
-            node = product
+            node = matmul
         self.used.add(key)
         turned = self.is_turned(node, index, key, tensor.shape)
         shape = tensor.shape[::-1] if turned else tensor.shape
@@ -153,38 +153,38 @@ class _Reader:
     def source(self, node: Node, index: int) -> tuple[str, Quantised | None]:
         """The initializer behind an input, through Identity and DequantizeLinear, and its quantisation."""
         key, quantised = node.inputs[index], None
-        while (producer := self.graph.producers.get(key)) and key not in self.graph.initializers:
+        for _ in range(8):
+            producer = self.graph.producers.get(key)
+            if producer is None or key in self.graph.initializers:
+                break
             if producer.op == "DequantizeLinear" and quantised is None:
-                inputs = [*producer.inputs, ""]
                 axis = producer.attributes.get("axis", 1)
-                if producer.attributes.get("block_size"):
+                if producer.attributes.get("block_size") or type(axis) is not int:
                     raise self.graph.error(f"{producer.where}: blocked quantisation is not supported")
-                quantised = Quantised(inputs[1], inputs[2] or None, axis)
+                quantised = Quantised(producer.input(1), producer.input(2) or None, axis)
             elif producer.op != "Identity":
                 break
-            key = producer.inputs[0]
+            key = producer.input(0)
         tensor = self.graph.initializers.get(key)
         if tensor is None or tensor.dtype not in _QUANTISED or quantised:
             return key, quantised if tensor is not None and tensor.dtype in (*_QUANTISED, "int32") else None
         if node.op in ("MatMulInteger", "ConvInteger"):
-            zero_point = node.inputs[3] if len(node.inputs) > 3 else None
-            return key, Quantised(self.scale_after(node), zero_point, 0 if node.op == "ConvInteger" else -1)
+            return key, Quantised(self.scale_after(node), node.input(3) or None, 0 if node.op == "ConvInteger" else -1)
         if node.op == "Gather":
-            for after, place in self.graph.consumers.get(node.outputs[0], []):
+            for after, place in self.graph.consumers.get(node.output(), []):
                 if after.op == "DequantizeLinear" and place == 0:
-                    inputs = [*after.inputs, ""]
-                    return key, Quantised(inputs[1], inputs[2] or None, None)
+                    return key, Quantised(after.input(1), after.input(2) or None, None)
         return key, None
 
     def scale_after(self, node: Node) -> str:
         """The weight's scale: output -> (Add) -> Cast -> Mul by (input scale * weight scale)."""
-        key = node.outputs[0]
+        key = node.output()
         for _ in range(4):
             consumers = self.graph.consumers.get(key, [])
             if len(consumers) != 1:
                 break
             after, place = consumers[0]
-            if after.op == "Mul":
+            if after.op == "Mul" and len(after.inputs) == 2:
                 factor = after.inputs[1 - place]
                 product = self.graph.producers.get(factor)
                 candidates = [factor, *(product.inputs if product and product.op == "Mul" else [])]
@@ -194,7 +194,7 @@ class _Reader:
                 break
             if after.op not in ("Add", "Cast"):
                 break
-            key = after.outputs[0]
+            key = after.output()
         raise self.graph.error(f"{node.where}: the scale of its weights is not found")
 
     def check_quantised(self, key: str, quantised: Quantised, node: Node) -> None:
@@ -244,7 +244,7 @@ class _Reader:
 
     def matmul_before(self, node: Node, index: int) -> Node | None:
         other = self.graph.producers.get(node.inputs[1 - index]) if len(node.inputs) == 2 else None
-        if other and other.op == "MatMul" and other.inputs[1] in self.graph.initializers:
+        if other and other.op == "MatMul" and other.input(1) in self.graph.initializers:
             return other
         return None
 
@@ -257,61 +257,52 @@ class _Reader:
     # --- recurrent layers ----------------------------------------------------------------------------------
 
     def recurrent(self, node: Node) -> None:
-        inputs = [*node.inputs, *[""] * 12]
-        if inputs[1] not in self.graph.initializers or inputs[1] in self.used:
-            return
+        inputs = [node.input(index) for index in range(12)]
+        known = [key in self.graph.initializers for key in inputs[1:3]]
+        if not any(known) or inputs[1] in self.used:
+            return  # computed inside the graph, or another use of the same layer
         gates = RECURRENT[node.op]
         quantised = node.op == "DynamicQuantizeLSTM"
         path, base = module_path(node.name)
         prefix = path or base
-        layer = self.layers.get(prefix, 0)
-        self.layers[prefix] = layer + 1
+        number = self.layers.get(prefix, 0)
+        self.layers[prefix] = number + 1
         direction = node.attributes.get("direction", "forward")
         suffixes = {"forward": [""], "bidirectional": ["", "_reverse"], "reverse": ["_reverse"]}.get(direction)
         hidden = node.attributes.get("hidden_size")
-        if suffixes is None or type(hidden) is not int or inputs[4] or (gates == 4 and inputs[7]):
+        if suffixes is None or type(hidden) is not int or hidden < 1 or inputs[4] or (gates == 4 and inputs[7]):
             raise self.graph.error(f"{node.where}: sequence lengths, peepholes or an unknown direction")
-        parts = {"weight_ih": inputs[1], "weight_hh": inputs[2]}
-        for part, (role, key) in enumerate(parts.items()):
+        layer = _Recurrent(node, prefix, number, gates, hidden, suffixes)
+        for part, role in enumerate(("weight_ih", "weight_hh")):
             quant = Quantised(inputs[8 + 2 * part], inputs[9 + 2 * part] or None, None) if quantised else None
-            self.recurrent_weight(node, role, key, quant, gates, hidden, suffixes, f"{prefix}.%s_l{layer}%s")
+            self.recurrent_weight(layer, role, inputs[1 + part], quant)
         if inputs[3]:
-            self.recurrent_bias(node, inputs[3], gates, hidden, suffixes, f"{prefix}.%s_l{layer}%s")
+            self.recurrent_bias(layer, inputs[3])
 
-    def recurrent_weight(self, node, role, key, quant, gates, hidden, suffixes, name) -> None:
+    def recurrent_weight(self, layer: "_Recurrent", role: str, key: str, quant: Quantised | None) -> None:
         tensor = self.graph.initializers.get(key)
-        rows = gates * hidden
+        count, rows = len(layer.suffixes), layer.rows
         shape = tensor.shape if tensor else ()
         width = (shape[1] if quant else shape[2]) if len(shape) == 3 else -1
-        expected = (len(suffixes), width, rows) if quant else (len(suffixes), rows, width)
+        expected = (count, width, rows) if quant else (count, rows, width)
         if tensor is None or shape != expected or (tensor.dtype in _QUANTISED) != bool(quant):
-            raise self.graph.error(f"{node.where}: {role} has shape {list(shape)}, {list(expected)} is expected")
+            raise self.graph.error(f"{layer.node.where}: {role} has shape {list(shape)}, {list(expected)} is expected")
         self.used.add(key)
-        if quant:
-            self.recurrent_scales(node, key, quant, len(suffixes), rows)
+        for part in (quant.scale, quant.zero_point) if quant else ():
+            found = self.graph.initializers.get(part or "")
+            if part is not None and (found is None or found.shape not in {(count,), (count, rows)}):
+                raise self.graph.error(f"{layer.node.where}: the scale or zero point of {quote(key)} does not fit")
+            self.used.add(part or "")
 
         def values(direction: int) -> np.ndarray:
             array = self.graph.array(key)[direction]
             if quant:
                 array = self.recurrent_dequantised(array, quant, direction).T  # [4H, in]
-            return array.reshape(gates, hidden, width)[_GATES[gates]].reshape(rows, width)
+            return layer.torch_order(array)
 
         dtype = "float32" if quant else tensor.dtype
-        for direction, suffix in enumerate(suffixes):
-            self.add(
-                name % (role, suffix), dtype, (rows, width), lambda direction=direction: values(direction), tensor.dtype
-            )
-
-    def recurrent_scales(self, node: Node, key: str, quant: Quantised, directions: int, rows: int) -> None:
-        for part in (quant.scale, quant.zero_point):
-            if part is None:
-                continue
-            found = self.graph.initializers.get(part)
-            if found is None or found.shape not in {(directions,), (directions, rows)}:
-                raise self.graph.error(
-                    f"{node.where}: scale or zero point of {quote(key)} is missing or has another shape"
-                )
-            self.used.add(part)
+        for direction, name in enumerate(layer.names(role)):
+            self.add(name, dtype, (rows, width), lambda direction=direction: values(direction), tensor.dtype)
 
     def recurrent_dequantised(self, array: np.ndarray, quant: Quantised, direction: int) -> np.ndarray:
         """Shapes: array [in, 4H] -> [in, 4H] float32"""
@@ -320,20 +311,44 @@ class _Reader:
             values = values - self.graph.array(quant.zero_point)[direction].astype(np.int32)
         return values.astype(np.float32) * self.graph.array(quant.scale)[direction]
 
-    def recurrent_bias(self, node, key, gates, hidden, suffixes, name) -> None:
+    def recurrent_bias(self, layer: "_Recurrent", key: str) -> None:
         tensor = self.graph.initializers.get(key)
-        rows = gates * hidden
-        if tensor is None or tensor.shape != (len(suffixes), 2 * rows):
-            raise self.graph.error(f"{node.where}: the bias is missing or has another shape")
+        rows = layer.rows
+        if tensor is None or tensor.shape != (len(layer.suffixes), 2 * rows):
+            raise self.graph.error(f"{layer.node.where}: the bias is missing or has another shape")
         self.used.add(key)
 
         def values(direction: int, half: int) -> np.ndarray:
-            return self.graph.array(key)[direction].reshape(2, gates, hidden)[half][_GATES[gates]].reshape(rows)
+            return layer.torch_order(self.graph.array(key)[direction].reshape(2, rows)[half])
 
-        for direction, suffix in enumerate(suffixes):
-            for half, role in enumerate(("bias_ih", "bias_hh")):
+        for half, role in enumerate(("bias_ih", "bias_hh")):
+            for direction, name in enumerate(layer.names(role)):
                 read = lambda direction=direction, half=half: values(direction, half)  # noqa: E731
-                self.add(name % (role, suffix), tensor.dtype, (rows,), read)
+                self.add(name, tensor.dtype, (rows,), read)
+
+
+@dataclass(frozen=True)
+class _Recurrent:
+    """One recurrent node: its name and layer number as torch counts them, and its gates."""
+
+    node: Node
+    prefix: str
+    layer: int
+    gates: int
+    hidden: int
+    suffixes: list[str]
+
+    @property
+    def rows(self) -> int:
+        return self.gates * self.hidden
+
+    def names(self, role: str) -> list[str]:
+        return [f"{self.prefix}.{role}_l{self.layer}{suffix}" for suffix in self.suffixes]
+
+    def torch_order(self, array: np.ndarray) -> np.ndarray:
+        """Shapes: array [gates * H, …] -> the same, gates in torch's order"""
+        parts = array.reshape(self.gates, self.hidden, *array.shape[1:])
+        return parts[_GATES[self.gates]].reshape(array.shape)
 
 
 def module_path(node_name: str) -> tuple[str, str]:

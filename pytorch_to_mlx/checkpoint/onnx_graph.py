@@ -13,7 +13,7 @@ from .base import STORAGE, check_shape, itemsize
 from .files import SourceFile, quote, relative_inside
 from .protobuf import Span, Wire
 
-MAX_NODES = 500_000
+MAX_NODES = 300_000
 MAX_DEPTH = 16
 DTYPES = {
     1: "float32",
@@ -41,7 +41,7 @@ _VALUE = {1: ("name", "text")}
 _NODE = {1: ("inputs", "texts"), 2: ("outputs", "texts"), 3: ("name", "text"), 4: ("op", "text")}
 _NODE |= {5: ("attributes", "spans"), 7: ("domain", "text")}
 _ATTRIBUTE = {1: ("name", "text"), 3: ("i", "int"), 4: ("s", "span"), 5: ("t", "span"), 6: ("g", "span")}
-_ATTRIBUTE |= {8: ("ints", "ints"), 11: ("graphs", "spans")}
+_ATTRIBUTE |= {11: ("graphs", "spans")}
 _TENSOR = {1: ("dims", "ints"), 2: ("data_type", "int"), 3: ("segment", "span"), 4: ("float_data", "spans")}
 _TENSOR |= {5: ("int32_data", "spans"), 7: ("int64_data", "spans"), 8: ("name", "text"), 9: ("raw_data", "span")}
 _TENSOR |= {
@@ -74,9 +74,16 @@ class Node:
     outputs: list[str]
     attributes: dict[str, Any]
 
+    def input(self, index: int) -> str:
+        """The key of an input, "" if it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
+    def output(self) -> str:
+        return self.outputs[0] if self.outputs else ""
+
     @property
     def where(self) -> str:
-        return f"node {quote(self.name)} ({self.op})"
+        return f"node {quote(self.name)} ({quote(self.op)[1:-1]})"
 
 
 @dataclass
@@ -90,6 +97,7 @@ class Graph:
     producers: dict[str, Node] = field(default_factory=dict)
     consumers: dict[str, list[tuple[Node, int]]] = field(default_factory=dict)
     files: dict[str, SourceFile] = field(default_factory=dict)
+    copies: dict[str, int] = field(default_factory=dict)
 
     def array(self, key: str) -> np.ndarray:
         """An initializer's values as numpy keeps them (bfloat16 as uint16). Shapes: -> its own shape."""
@@ -167,8 +175,9 @@ def _read_scope(graph: Graph, span: Span, outer: list[dict[str, str]], depth: in
 
 def _define(graph: Graph, names: dict[str, str], name: str) -> str:
     key = name
-    while key in graph.producers or key in graph.initializers or key in graph.consumers:
-        key += "'"  # the same name in another nested graph
+    while key in graph.consumers:  # the same name in another nested graph
+        graph.copies[name] = graph.copies.get(name, 1) + 1
+        key = f"{name}'{graph.copies[name]}"
     names[name] = key
     graph.consumers[key] = []
     return key
@@ -194,17 +203,15 @@ def _read_node(graph: Graph, fields: dict[str, Any], scopes: list[dict[str, str]
         for nested in [attribute["g"], *attribute["graphs"]]:
             if nested is not None:
                 _read_scope(graph, nested, scopes, depth + 1)
-        if attribute["s"] is not None:
+        if attribute["s"] is not None and attribute["name"] == "direction":
             attributes[attribute["name"]] = graph.wire.text(attribute["s"])
         elif attribute["i"] is not None:
             attributes[attribute["name"]] = attribute["i"]
-        elif attribute["ints"]:
-            attributes[attribute["name"]] = attribute["ints"]
 
 
 def _tensor(graph: Graph, span: Span, *, name: str | None = None) -> Initializer:
     fields = graph.wire.message(span, _TENSOR)
-    name = name or str(fields["name"] or "")
+    name = str(name or fields["name"] or "")
     dtype = DTYPES.get(fields["data_type"] or 0)
     if fields["data_type"] == 8:  # strings: kept as a constant nobody reads
         return Initializer(name, "uint8", (0,), (0, 0))

@@ -107,7 +107,7 @@ def _pick(folder: Path) -> Path:
                 f"{len(found)} {suffix} files and no index",
                 where=folder,
                 fix="name one",
-                details=[p.name for p in found],
+                details=[quote(file.name) for file in found],
             )
         if found:
             return found[0]

@@ -65,10 +65,12 @@ def _ordered_dict(*args: Any) -> dict:
         return {}
     if len(args) != 1 or not isinstance(args[0], list):
         raise _Malformed("OrderedDict is built from something else than a list")
-    pairs: list[Any] = [tuple(pair) if isinstance(pair, (list, tuple)) else () for pair in args[0]]
-    if any(len(pair) != 2 or type(pair[0]) not in _KEYS for pair in pairs):
-        raise _Malformed("OrderedDict is built from something else than pairs")
-    return dict(pairs)
+    result: dict = {}
+    for pair in args[0]:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or type(pair[0]) not in _KEYS or pair[0] in result:
+            raise _Malformed("OrderedDict is built from something else than pairs with different keys")
+        result[pair[0]] = pair[1]
+    return result
 
 
 def _integers(value: Any, what: str) -> tuple[int, ...]:

@@ -14,6 +14,8 @@ from .files import SourceFile
 
 Span = tuple[int, int]
 _WINDOW = 1 << 18
+MAX_FIELDS = 10_000_000
+MAX_REPEATED = 300_000
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _WIRE = {"int": _VARINT, "text": _BYTES, "span": _BYTES, "texts": _BYTES, "spans": _BYTES}
 
@@ -24,6 +26,7 @@ class Wire:
     def __init__(self, file: SourceFile) -> None:
         self.file = file
         self.window, self.base = b"", 0
+        self.left = MAX_FIELDS
 
     def error(self, what: str) -> FormatError:
         return FormatError(f"malformed protobuf: {what}", where=self.file.path)
@@ -63,8 +66,9 @@ class Wire:
         while at < end:
             tag, at = self.varint(at, end)
             number, wire = tag >> 3, tag & 7
-            if number == 0:
-                raise self.error("field number 0")
+            self.left -= 1
+            if number == 0 or self.left < 0:
+                raise self.error("field number 0" if number == 0 else f"more than {MAX_FIELDS} fields")
             if wire == _VARINT:
                 value, at = self.varint(at, end)
             elif wire == _BYTES:
@@ -89,10 +93,10 @@ class Wire:
             if number not in spec:
                 continue
             name, kind = spec[number]
-            if kind == "ints":
+            if kind == "ints" and wire in (_VARINT, _BYTES):
                 result[name] += self.ints(value) if wire == _BYTES else [signed(value)]
                 continue
-            if wire != _WIRE[kind]:
+            if wire != _WIRE.get(kind):
                 raise self.error(f"field {name} has wire type {wire}")
             if kind.startswith("text"):
                 value = self.text(value)
@@ -100,6 +104,8 @@ class Wire:
                 value = signed(value)
             if kind.endswith("s"):
                 result[name].append(value)
+                if len(result[name]) > MAX_REPEATED:
+                    raise self.error(f"more than {MAX_REPEATED} of field {name}")
             elif result[name] is not None:
                 raise self.error(f"field {name} occurs twice")
             else:

@@ -57,7 +57,9 @@ def open_shards(index_path: Path, suffix: str, open_one: Callable[[Path], Checkp
 
 def _check_strays(index_path: Path, suffix: str, named: set[str]) -> None:
     stem = index_path.name.removesuffix(f"{suffix}.index.json")
-    strays = [path.name for path in sorted(index_path.parent.glob(f"{stem}-*-of-*{suffix}")) if path.name not in named]
+    strays = [
+        quote(path.name) for path in sorted(index_path.parent.glob(f"{stem}-*-of-*{suffix}")) if path.name not in named
+    ]
     if strays:
         raise FormatError(f"{len(strays)} shards beside it are not in the index", where=index_path, details=strays)
 

@@ -12,7 +12,7 @@ from ..errors import FormatError
 from .files import SourceFile, not_a, quote
 
 MAX_MEMBERS = 200_000
-MAX_DIRECTORY = 64 << 20
+MAX_DIRECTORY = 24 << 20
 MAX_EXPANSION = 100  # a member over 64 MiB may be at most this many times its compressed size
 _LOCAL = struct.Struct("<4s5H3I2H")
 _END = struct.Struct("<4s4H2IH")

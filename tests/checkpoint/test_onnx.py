@@ -249,7 +249,7 @@ def test_constant_nodes_and_nested_graphs(tmp_path):
     np.testing.assert_array_equal(found["in.weight"], w.T)
     np.testing.assert_array_equal(found["in.other"], w * 3)
     with open_checkpoint(path) as ckpt:
-        np.testing.assert_array_equal(np.array(ckpt.constants["k'"]), w * 2)
+        np.testing.assert_array_equal(np.array(ckpt.constants["k'2"]), w * 2)
 
 
 def test_external_data(tmp_path):
