@@ -49,7 +49,7 @@ void pack_panels(const float* b, int64_t row_stride, int64_t col_stride, int64_t
   parallel_ranges(count, grain, [&](int64_t begin, int64_t end) {
     const int64_t column = begin * width;
     gemm_pack(b + column * col_stride, row_stride, col_stride, depth, smaller(end * width, cols) - column, scale,
-              panels + column * depth);
+              panels + column * depth, depth);
   });
 }
 
@@ -111,7 +111,7 @@ void sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const
     const float* panels = all_panels + j * k;
     if (pack_inside) {
       float* mine = scratch(panels_slot, panels_size(k, cols));
-      gemm_pack(b + j * (tb ? ldb : 1), tb ? 1 : ldb, tb ? ldb : 1, k, cols, alpha, mine);
+      gemm_pack(b + j * (tb ? ldb : 1), tb ? 1 : ldb, tb ? ldb : 1, k, cols, alpha, mine, k);
       panels = mine;
     }
     GemmRows work{a + i * lda, lda, 1, 0, k, panels, c + i * ldc + j, ldc, rows, cols, bias ? bias + j : nullptr, accumulate};

@@ -13,5 +13,7 @@ NB_MODULE(_cpu, m) {
 #endif
   m.def("threads", &ptm_threads);
   m.def("set_threads", &ptm_set_threads, "threads"_a);
+  ptm::bind_op(m);
+  ptm::bind_conv1d(m);
   ptm::bind_snake(m);
 }

@@ -1,9 +1,12 @@
 // The base of our MLX primitives, and what they share.
 #pragma once
-#include <functional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
 
-#include "mlx/mlx.h"
 #include "mlx/backend/cpu/encoder.h"
+#include "mlx/mlx.h"
 #include "mlx/primitives.h"
 
 namespace ptm {
@@ -12,13 +15,18 @@ namespace mx = mlx::core;
 using mx::array;
 using mx::Shape;
 using Arrays = std::vector<array>;
-using Fallback = std::function<Arrays(const Arrays&)>;
+using Option = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>>;
+using Options = std::vector<std::pair<std::string, Option>>;
 
-// A primitive on the CPU. Gradients, jvp and vmap come from `fallback`, the same function written with MLX's own ops.
+// A primitive on the CPU. It is the same function as pytorch_to_mlx.backend.plain's of the same name, called with the
+// inputs and, as keywords, the options: gradients, jvp and vmap come from there.
 class Op : public mx::Primitive {
  public:
-  Op(mx::Stream stream, Fallback fallback) : Primitive(stream), fallback_(std::move(fallback)) {}
+  Op(mx::Stream stream, const char* name, Options options = {})
+      : Primitive(stream), name_(name), options_(std::move(options)) {}
 
+  const char* name() const override { return name_; }
+  bool is_equivalent(const Primitive& other) const override;
   void eval_gpu(const Arrays&, Arrays&) override { throw std::runtime_error("pytorch_to_mlx_cpu runs on the CPU only"); }
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays&) override;
   Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) override;
@@ -29,10 +37,15 @@ class Op : public mx::Primitive {
   // MLX keeps inputs and outputs alive until it has run.
   mx::cpu::CommandEncoder& begin(const Arrays& inputs, array& out);
 
-  Fallback fallback_;
+ private:
+  Arrays plain(const Arrays& inputs) const;
+
+  const char* name_;
+  Options options_;
 };
 
-// Row-major float32, as the kernels want it; no copy where it is so already.
-array dense(const array& x, mx::StreamOrDevice s);
+// float32, and row-major as the kernels want it; no copy where it is so already.
+array single(const array& x, mx::Stream s);
+array dense(const array& x, mx::Stream s);
 
 } // namespace ptm

@@ -16,8 +16,8 @@ constexpr int64_t DEPTH = 256; // a panel of 256 rows stays in the first-level c
 int64_t gemm_width() { return WIDTH; }
 
 void gemm_pack(const float* b, int64_t row_stride, int64_t col_stride, int64_t depth, int64_t cols, float scale,
-               float* panels) {
-  for (int64_t begin = 0; begin < cols; begin += WIDTH, panels += depth * WIDTH) {
+               float* panels, int64_t panel_depth) {
+  for (int64_t begin = 0; begin < cols; begin += WIDTH, panels += panel_depth * WIDTH) {
     const int64_t count = cols - begin < WIDTH ? cols - begin : WIDTH;
     const float* from = b + begin * col_stride;
     if (col_stride == 1) {

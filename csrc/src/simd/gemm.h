@@ -20,8 +20,9 @@ struct GemmRows {
 
 PTM_KERNEL(int64_t, gemm_width)
 
-// panels[p][k][j] = scale * b[k * row_stride + (p * width + j) * col_stride], zero beyond cols.
-PTM_KERNEL(void, gemm_pack, const float* b, int64_t row_stride, int64_t col_stride, int64_t depth, int64_t cols, float scale, float* panels)
+// panels[p * panel_depth * width + k * width + j] = scale * b[k * row_stride + (p * width + j) * col_stride], zero beyond
+// cols. panel_depth is `depth`, or more where several calls fill one panel.
+PTM_KERNEL(void, gemm_pack, const float* b, int64_t row_stride, int64_t col_stride, int64_t depth, int64_t cols, float scale, float* panels, int64_t panel_depth)
 
 PTM_KERNEL(void, gemm_rows, const ptm::GemmRows& work)
 

@@ -1,0 +1,253 @@
+// One-dimensional convolutions as matrix products whose left operand is read where it lies: no unfolded copy, dilation
+// for free, and a transposed convolution as one ordinary convolution whose columns are the phases of a step.
+#include <cstring>
+#include <optional>
+
+#include "gemm.h"
+#include "ops/bind.h"
+#include "ops/op.h"
+#include "pool.h"
+#include "simd/depthwise.h"
+
+namespace ptm {
+
+namespace {
+
+int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// An array in memory, by strides in floats. Shapes: [batch, length, channels].
+struct Input {
+  const float* data;
+  int64_t length, channels, batch_stride, row_stride, channel_stride;
+
+  explicit Input(const array& x)
+      : data(x.data<float>()), length(x.shape(1)), channels(x.shape(2)), batch_stride(x.strides(0)),
+        row_stride(x.strides(1)), channel_stride(x.strides(2)) {}
+
+  // Rows [first, last) of one item side by side in memory, zeros outside the input: where they lie, or copied.
+  // Sets `stride` to the floats from row to row.
+  const float* rows(int64_t item, int64_t first, int64_t last, bool packed, int64_t& stride) const {
+    const float* base = data + item * batch_stride;
+    stride = row_stride;
+    const bool good_stride = packed ? row_stride == channels : !aliases(row_stride);
+    if (first >= 0 && last <= length && (channel_stride == 1 || channels == 1) && good_stride) return base + first * row_stride;
+    stride = packed || !aliases(channels) ? channels : channels + 16;
+    float* copy = scratch(rows_slot, (last - first) * stride + 64);
+    for (int64_t i = first; i < last; i++) {
+      float* to = copy + (i - first) * stride;
+      const float* from = base + i * row_stride;
+      if (i < 0 || i >= length)
+        std::memset(to, 0, channels * sizeof(float));
+      else if (channel_stride == 1)
+        std::memcpy(to, from, channels * sizeof(float));
+      else
+        for (int64_t c = 0; c < channels; c++) to[c] = from[c * channel_stride];
+    }
+    return copy;
+  }
+};
+
+struct Geometry {
+  int64_t batch, rows, cols, taps, stride, left, dilation, groups;
+};
+
+// y[b, i, :] = bias + Σ_k W[:, k] · x[b, i·stride - left + k·dilation], into rows of y `y_stride` apart.
+// `panels` holds W packed: taps · channels / groups deep, one block of columns a group.
+// put(item, first, rows, block) is told where a block of rows goes: it returns the place, or a scratch it copies from.
+void convolve(const Input& x, const Geometry& g, const float* panels, const float* bias, float* y, int64_t y_batch,
+              int64_t y_stride) {
+  const int64_t per_group = x.channels / g.groups, group_cols = g.cols / g.groups, depth = g.taps * per_group;
+  const Blocks blocks = cut(g.rows, group_cols, depth);
+  // Without dilation a window is one stretch of memory, if rows follow each other without gaps.
+  const bool packed = g.dilation == 1 && g.groups == 1 && !aliases(x.channels * g.stride);
+  parallel(g.batch * g.groups * blocks.count(), [&](int64_t job) {
+    const int64_t column = job % blocks.across * blocks.cols, group = job / blocks.across % g.groups;
+    const int64_t row = job / blocks.across / g.groups % blocks.down * blocks.rows;
+    const int64_t item = job / blocks.across / g.groups / blocks.down;
+    const int64_t rows = smaller(blocks.rows, g.rows - row), cols = smaller(blocks.cols, group_cols - column);
+    const int64_t first = row * g.stride - g.left, reach = (g.taps - 1) * g.dilation + 1;
+    int64_t stride;
+    const float* a = x.rows(item, first, first + (rows - 1) * g.stride + reach, packed, stride);
+    multiply_rows({a + group * per_group, stride * g.stride, packed ? 1 : g.taps, stride * g.dilation,
+                   packed ? depth : per_group, panels + group * panels_size(depth, group_cols) + column * depth,
+                   y + item * y_batch + row * y_stride + group * group_cols + column, y_stride, rows, cols,
+                   bias ? bias + group * group_cols + column : nullptr, false});
+  });
+}
+
+// Weights [taps, channels] of a depthwise convolution, from w[c * channel_stride + k * tap_stride].
+const float* tap_major(const float* w, int64_t channels, int64_t taps, int64_t channel_stride, int64_t tap_stride) {
+  float* out = scratch(kernel_slot, taps * channels);
+  for (int64_t k = 0; k < taps; k++)
+    for (int64_t c = 0; c < channels; c++) out[k * channels + c] = w[c * channel_stride + k * tap_stride];
+  return out;
+}
+
+void convolve_depthwise(const Input& x, const Geometry& g, const float* w, const float* bias, float* y, int64_t y_batch,
+                        int64_t y_stride) {
+  const int64_t chunk = larger(8, 65536 / (x.channels * g.taps) / 8 * 8), chunks = ceil_div(g.rows, chunk);
+  parallel(g.batch * chunks, [&](int64_t job) {
+    const int64_t item = job / chunks, row = job % chunks * chunk, rows = smaller(chunk, g.rows - row);
+    const int64_t first = row * g.stride - g.left;
+    int64_t stride;
+    const float* a = x.rows(item, first, first + (rows - 1) * g.stride + (g.taps - 1) * g.dilation + 1, true, stride);
+    depthwise(a, stride * g.stride, stride * g.dilation, w, bias, y + item * y_batch + row * y_stride, y_stride, rows,
+              x.channels, g.taps);
+  });
+}
+
+class Conv1d : public Op {
+ public:
+  Conv1d(mx::Stream s, int64_t stride, int64_t left, int64_t right, int64_t dilation, int64_t groups)
+      : Op(s, "conv1d",
+           {{"stride", stride}, {"padding", std::vector<int64_t>{left, right}}, {"dilation", dilation}, {"groups", groups}}),
+        stride_(stride), left_(left), right_(right), dilation_(dilation), groups_(groups) {}
+
+  std::vector<Shape> output_shapes(const Arrays& inputs) override {
+    const int64_t reach = (inputs[1].shape(1) - 1) * dilation_ + 1;
+    const int64_t length = (inputs[0].shape(1) + left_ + right_ - reach) / stride_ + 1;
+    return {{inputs[0].shape(0), (int)length, inputs[1].shape(0)}};
+  }
+
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    auto& y = outputs[0];
+    auto& encoder = begin(inputs, y);
+    const Geometry g{y.shape(0), y.shape(1), y.shape(2), inputs[1].shape(1), stride_, left_, dilation_, groups_};
+    encoder.dispatch([x = Input(inputs[0]), w = inputs[1].data<float>(),
+                      bias = inputs.size() > 2 ? inputs[2].data<float>() : nullptr, out = y.data<float>(), g] {
+      const int64_t per_group = x.channels / g.groups, depth = g.taps * per_group, group_cols = g.cols / g.groups;
+      if (per_group == 1 && g.cols == g.groups && g.groups > 1) {
+        convolve_depthwise(x, g, tap_major(w, g.cols, g.taps, g.taps, 1), bias, out, g.rows * g.cols, g.cols);
+        return;
+      }
+      const int64_t size = panels_size(depth, group_cols);
+      float* panels = scratch(panels_slot, size * g.groups);
+      for (int64_t group = 0; group < g.groups; group++)
+        pack_panels(w + group * group_cols * depth, 1, depth, depth, group_cols, 1, panels + group * size);
+      convolve(x, g, panels, bias, out, g.rows * g.cols, g.cols);
+    });
+  }
+
+ private:
+  int64_t stride_, left_, right_, dilation_, groups_;
+};
+
+class ConvTranspose1d : public Op {
+ public:
+  ConvTranspose1d(mx::Stream s, int64_t stride, int64_t padding, int64_t output_padding, int64_t groups)
+      : Op(s, "conv_transpose1d",
+           {{"stride", stride}, {"padding", padding}, {"output_padding", output_padding}, {"groups", groups}}),
+        stride_(stride), padding_(padding), output_padding_(output_padding), groups_(groups) {}
+
+  std::vector<Shape> output_shapes(const Arrays& inputs) override {
+    const int64_t length = (inputs[0].shape(1) - 1) * stride_ - 2 * padding_ + inputs[1].shape(1) + output_padding_;
+    return {{inputs[0].shape(0), (int)length, inputs[1].shape(0)}};
+  }
+
+  // With q = padding + position = stride·u + r and k = stride·j + r: y[q] = bias + Σ_j W[:, stride·j + r] · x[u - j].
+  // So row u of the result, its `stride` positions side by side, is an ordinary convolution of x with J = ⌈K / stride⌉
+  // taps and stride · D columns; positions beyond the padding are computed aside and the rest of them copied.
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    auto& y = outputs[0];
+    auto& encoder = begin(inputs, y);
+    encoder.dispatch([x = Input(inputs[0]), w = inputs[1].data<float>(), out = y.data<float>(),
+                      bias = inputs.size() > 2 ? inputs[2].data<float>() : nullptr, batch = (int64_t)y.shape(0),
+                      length = (int64_t)y.shape(1), cols = (int64_t)y.shape(2), K = (int64_t)inputs[1].shape(1),
+                      stride = stride_, padding = padding_, depthwise = groups_ > 1] {
+      const int64_t J = ceil_div(K, stride), C = depthwise ? 1 : x.channels, wide = stride * cols;
+      // W' [r, column, tap, channel], the taps backwards because a convolution correlates; absent taps are zero.
+      std::vector<float> kernel(wide * J * C), wide_bias(bias ? wide : 0);
+      parallel(wide, [&](int64_t i) {
+        const int64_t r = i / cols, column = i % cols;
+        for (int64_t j = 0; j < J; j++) {
+          const int64_t k = (J - 1 - j) * stride + r;
+          if (k < K) std::memcpy(&kernel[(i * J + j) * C], w + (column * K + k) * C, C * sizeof(float));
+        }
+        if (bias) wide_bias[i] = bias[column];
+      });
+      const float* start = bias ? wide_bias.data() : nullptr;
+      const int64_t u0 = padding / stride, u1 = (padding + length - 1) / stride + 1;
+      const int64_t whole0 = ceil_div(padding, stride), whole1 = larger(whole0, (padding + length) / stride);
+
+      const float* panels = nullptr;
+      if (!depthwise) {
+        float* packed = scratch(panels_slot, panels_size(J * C, wide));
+        pack_panels(kernel.data(), 1, J * C, J * C, wide, 1, packed);
+        panels = packed;
+      }
+      auto run = [&](int64_t first, int64_t rows, float* to, int64_t to_batch) {
+        if (rows <= 0) return;
+        Geometry g{batch, rows, wide, J, 1, J - 1 - first, 1, 1};
+        if (!depthwise) return convolve(x, g, panels, start, to, to_batch, wide);
+        g.cols = cols;
+        for (int64_t r = 0; r < stride; r++)
+          convolve_depthwise(x, g, tap_major(&kernel[r * cols * J], cols, J, J, 1), bias, to + r * cols, to_batch, wide);
+      };
+      run(whole0, whole1 - whole0, out + (whole0 * stride - padding) * cols, length * cols);
+      // The rows that the padding or the end cuts through.
+      auto edge = [&](int64_t from, int64_t until) {
+        if (until <= from) return;
+        std::vector<float> aside((until - from) * wide * batch);
+        run(from, until - from, aside.data(), (until - from) * wide);
+        for (int64_t b = 0; b < batch; b++)
+          for (int64_t q = larger(from * stride, padding); q < smaller(until * stride, padding + length); q++)
+            std::memcpy(out + (b * length + q - padding) * cols, &aside[(b * (until - from) * stride + q - from * stride) * cols],
+                        cols * sizeof(float));
+      };
+      edge(u0, smaller(whole0, u1));
+      edge(larger(whole1, smaller(whole0, u1)), u1);
+    });
+  }
+
+ private:
+  int64_t stride_, padding_, output_padding_, groups_;
+};
+
+void check(bool fits, const char* name, const array& x, const array& w, const std::optional<array>& bias) {
+  if (x.ndim() != 3 || w.ndim() != 3 || !fits || x.size() == 0 || w.size() == 0 ||
+      (bias && (bias->ndim() != 1 || bias->shape(0) != w.shape(0)))) {
+    std::ostringstream message;
+    message << name << ": x " << x.shape() << " and weight " << w.shape() << " do not fit, or have no result";
+    throw std::invalid_argument(message.str());
+  }
+}
+
+array finish(const std::shared_ptr<Op>& op, const array& x, const array& w, const std::optional<array>& bias, mx::Stream s) {
+  Arrays inputs{single(x, s), dense(w, s)};
+  if (bias) inputs.push_back(dense(*bias, s));
+  const auto shape = op->output_shapes(inputs)[0];
+  if (shape[1] < 1) check(false, op->name(), x, w, bias);
+  return mx::astype(array(shape, mx::float32, op, inputs), x.dtype(), s);
+}
+
+array conv1d(const array& x, const array& w, const std::optional<array>& bias, int64_t stride,
+             std::pair<int64_t, int64_t> padding, int64_t dilation, int64_t groups, mx::StreamOrDevice where) {
+  check(x.ndim() == 3 && w.ndim() == 3 && groups > 0 && stride > 0 && dilation > 0 && padding.first >= 0 &&
+            padding.second >= 0 && w.shape(0) % groups == 0 && x.shape(2) == w.shape(2) * groups &&
+            x.shape(1) + padding.first + padding.second > (w.shape(1) - 1) * dilation,
+        "conv1d", x, w, bias);
+  const auto s = mx::to_stream(where);
+  return finish(std::make_shared<Conv1d>(s, stride, padding.first, padding.second, dilation, groups), x, w, bias, s);
+}
+
+array conv_transpose1d(const array& x, const array& w, const std::optional<array>& bias, int64_t stride, int64_t padding,
+                       int64_t output_padding, int64_t groups, mx::StreamOrDevice where) {
+  check(x.ndim() == 3 && w.ndim() == 3 && groups > 0 && stride > 0 && padding >= 0 && output_padding >= 0 &&
+            (groups == 1 ? x.shape(2) == w.shape(2) : w.shape(2) == 1 && x.shape(2) == groups && w.shape(0) == groups),
+        "conv_transpose1d", x, w, bias);
+  const auto s = mx::to_stream(where);
+  return finish(std::make_shared<ConvTranspose1d>(s, stride, padding, output_padding, groups), x, w, bias, s);
+}
+
+} // namespace
+
+void bind_conv1d(nb::module_& m) {
+  m.def("conv1d", &conv1d, "x"_a, "weight"_a, "bias"_a = nb::none(), nb::kw_only(), "stride"_a = 1,
+        "padding"_a = std::pair<int64_t, int64_t>{0, 0}, "dilation"_a = 1, "groups"_a = 1, "stream"_a = nb::none());
+  m.def("conv_transpose1d", &conv_transpose1d, "x"_a, "weight"_a, "bias"_a = nb::none(), nb::kw_only(), "stride"_a = 1,
+        "padding"_a = 0, "output_padding"_a = 0, "groups"_a = 1, "stream"_a = nb::none());
+}
+
+} // namespace ptm
