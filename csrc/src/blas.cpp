@@ -1,7 +1,7 @@
 // The BLAS symbol that libmlx.so calls for float32. Opened with RTLD_GLOBAL before libmlx.so, this library takes the
 // place of the reference BLAS in MLX's wheel; float64 and complex products stay there.
 
-#include "gemm.h"
+#include "matmul.h"
 
 extern "C" PTM_EXPORT void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float* a, int lda,
                                        const float* b, int ldb, float beta, float* c, int ldc) {

@@ -17,10 +17,14 @@ def load() -> tuple[ModuleType | None, str | None]:
         return None, "the package pytorch-to-mlx-cpu is not installed"
     import pytorch_to_mlx_cpu
 
+    from . import plain
+
     try:
-        return pytorch_to_mlx_cpu.kernels(), None
+        module = pytorch_to_mlx_cpu.kernels()
     except ImportError as error:  # another MLX than it was built for, or a broken build: the message says which
         return None, str(error)
+    module.set_plain({name: function for name, function in vars(plain).items() if callable(function)})
+    return module, None
 
 
 def kernels() -> ModuleType | None:

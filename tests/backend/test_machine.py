@@ -1,5 +1,7 @@
 """What doctor shows, and the dtype policy."""
 
+import importlib.util
+
 import mlx.core as mx
 
 from pytorch_to_mlx import backend
@@ -15,6 +17,11 @@ def test_describe():
     assert {part.name for part in machine.parts} >= {"PyTorch"}
     for part in machine.parts:
         assert part.command.startswith("pip install ")
+
+
+def test_kernels_that_are_installed_load():
+    if importlib.util.find_spec("pytorch_to_mlx_cpu") and on_cpu():
+        assert native.load()[1] is None
 
 
 def test_missing_kernels_are_a_problem_with_a_cure(monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pytorch_to_mlx.backend import native, ops
+from pytorch_to_mlx.backend import native, ops, plain
 
 CPU = native.load()[0]
 
@@ -50,6 +50,37 @@ def test_conv1d(c):
     truth = torch.conv1d(torch64(x).mT, torch64(w).mT, torch64(b), **options).mT
     close(ops.conv1d(mx.array(x), mx.array(w), mx.array(b), **options), truth, scale=c["K"] * c["C"])
     close(ops.conv1d(mx.array(x), mx.array(w), **options), truth - torch64(b), scale=c["K"] * c["C"])
+    turned = mx.array(np.ascontiguousarray(x.swapaxes(1, 2))).swapaxes(1, 2)  # the same numbers, other strides
+    close(ops.conv1d(turned, mx.array(w), mx.array(b), **options), truth, scale=c["K"] * c["C"])
+    sliced = mx.array(np.repeat(x, 2, axis=1))[:, ::2]
+    close(ops.conv1d(sliced, mx.array(w), mx.array(b), **options), truth, scale=c["K"] * c["C"])
+
+
+def test_conv1d_pads_each_side_as_told():
+    x, w = random(1, 20, 4), random(5, 3, 4)
+    truth = torch.conv1d(torch.nn.functional.pad(torch64(x).mT, (4, 1)), torch64(w).mT, dilation=2).mT
+    close(ops.conv1d(mx.array(x), mx.array(w), padding=(4, 1), dilation=2), truth)
+
+
+@pytest.mark.parametrize("channels", [512, 1024])
+def test_conv1d_with_rows_that_alias_in_the_cache(channels):
+    x, w = random(1, 230, channels), random(40, 3, channels)
+    for dilation in (1, 3):
+        truth = torch.conv1d(torch64(x).mT, torch64(w).mT, padding=3, dilation=dilation).mT
+        close(ops.conv1d(mx.array(x), mx.array(w), padding=3, dilation=dilation), truth, scale=3 * channels)
+
+
+def test_half_precision_and_float64_work():
+    x, w = random(1, 20, 8), random(6, 3, 8)
+    truth = torch.conv1d(torch64(x).mT, torch64(w).mT).mT.numpy()
+    for dtype, tolerance in ((mx.float16, 2e-2), (mx.bfloat16, 2e-1), (mx.float64, 1e-12)):
+        if dtype == mx.float64:
+            with mx.stream(mx.cpu):
+                y = ops.conv1d(mx.array(x, dtype), mx.array(w, dtype))
+        else:
+            y = ops.conv1d(mx.array(x, dtype), mx.array(w, dtype))
+        assert y.dtype == dtype
+        np.testing.assert_allclose(np.array(y.astype(mx.float32)), truth, atol=max(tolerance, 1e-4))
 
 
 TRANSPOSED = [
@@ -78,6 +109,25 @@ def test_snake(channels):
     truth = x.astype("f8") + np.sin(alpha.astype("f8") * x.astype("f8")) ** 2 / alpha.astype("f8")
     close(ops.snake(mx.array(x), mx.array(alpha)), truth)
     close(ops.snake(mx.array(x)[:, ::2], mx.array(alpha)), truth[:, ::2])
+
+
+def torch_lstm(gates, weight, reverse=False):
+    """torch.nn.LSTM in float64 whose input projection is the identity."""
+    size = weight.shape[1]
+    layer = torch.nn.LSTM(4 * size, size, batch_first=True, bias=False).double()
+    with torch.no_grad():
+        layer.weight_ih_l0.copy_(torch.eye(4 * size))
+        layer.weight_hh_l0.copy_(torch64(weight))
+        return layer(torch64(gates))[0].numpy()
+
+
+@pytest.mark.parametrize(
+    "directions, batch, length, size", [(1, 1, 1, 1), (2, 1, 9, 16), (1, 5, 7, 5), (2, 3, 4, 37), (1, 2, 3, 64)]
+)
+def test_lstm(directions, batch, length, size):
+    gates, weight = random(directions, batch, length, 4 * size) * 2, random(directions, 4 * size, size) / size**0.5
+    truth = np.stack([torch_lstm(gates[n], weight[n]) for n in range(directions)])
+    close(ops.lstm(mx.array(gates), mx.array(weight)), truth)
 
 
 def gradients(function, *arrays):
@@ -110,6 +160,12 @@ def test_gradients():
         ),
         random(2, 20, 8),
         random(12, 3, 2),
+    )
+    same_gradients(
+        lambda g, w: ops.lstm(g, w),
+        lambda g, w: plain.lstm(g, w),
+        random(2, 1, 5, 16),
+        random(2, 16, 4),
     )
     same_gradients(
         lambda x, w: ops.conv_transpose1d(x, w, stride=3, padding=1),

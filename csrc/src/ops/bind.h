@@ -12,6 +12,7 @@ using namespace nb::literals;
 
 namespace ptm {
 void bind_conv1d(nb::module_& m);
+void bind_lstm(nb::module_& m);
 void bind_op(nb::module_& m);
 void bind_snake(nb::module_& m);
 } // namespace ptm

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <optional>
 
-#include "gemm.h"
+#include "matmul.h"
 #include "ops/bind.h"
 #include "ops/op.h"
 #include "pool.h"
@@ -214,7 +214,7 @@ void check(bool fits, const char* name, const array& x, const array& w, const st
   }
 }
 
-array finish(const std::shared_ptr<Op>& op, const array& x, const array& w, const std::optional<array>& bias, mx::Stream s) {
+std::optional<array> finish(const std::shared_ptr<Op>& op, const array& x, const array& w, const std::optional<array>& bias, mx::Stream s) {
   Arrays inputs{single(x, s), dense(w, s)};
   if (bias) inputs.push_back(dense(*bias, s));
   const auto shape = op->output_shapes(inputs)[0];
@@ -222,8 +222,12 @@ array finish(const std::shared_ptr<Op>& op, const array& x, const array& w, cons
   return mx::astype(array(shape, mx::float32, op, inputs), x.dtype(), s);
 }
 
-array conv1d(const array& x, const array& w, const std::optional<array>& bias, int64_t stride,
-             std::pair<int64_t, int64_t> padding, int64_t dilation, int64_t groups, mx::StreamOrDevice where) {
+using Padding = std::variant<int64_t, std::pair<int64_t, int64_t>>;
+
+std::optional<array> conv1d(const array& x, const array& w, const std::optional<array>& bias, int64_t stride,
+                            const Padding& both, int64_t dilation, int64_t groups, mx::StreamOrDevice where) {
+  if (!for_us({x, w})) return {};
+  const auto padding = both.index() == 1 ? std::get<1>(both) : std::pair{std::get<0>(both), std::get<0>(both)};
   check(x.ndim() == 3 && w.ndim() == 3 && groups > 0 && stride > 0 && dilation > 0 && padding.first >= 0 &&
             padding.second >= 0 && w.shape(0) % groups == 0 && x.shape(2) == w.shape(2) * groups &&
             x.shape(1) + padding.first + padding.second > (w.shape(1) - 1) * dilation,
@@ -232,10 +236,11 @@ array conv1d(const array& x, const array& w, const std::optional<array>& bias, i
   return finish(std::make_shared<Conv1d>(s, stride, padding.first, padding.second, dilation, groups), x, w, bias, s);
 }
 
-array conv_transpose1d(const array& x, const array& w, const std::optional<array>& bias, int64_t stride, int64_t padding,
-                       int64_t output_padding, int64_t groups, mx::StreamOrDevice where) {
+std::optional<array> conv_transpose1d(const array& x, const array& w, const std::optional<array>& bias, int64_t stride,
+                                      int64_t padding, int64_t output_padding, int64_t groups, mx::StreamOrDevice where) {
+  if (!for_us({x, w}) || (groups > 1 && w.ndim() == 3 && (w.shape(2) != 1 || w.shape(0) != groups))) return {};
   check(x.ndim() == 3 && w.ndim() == 3 && groups > 0 && stride > 0 && padding >= 0 && output_padding >= 0 &&
-            (groups == 1 ? x.shape(2) == w.shape(2) : w.shape(2) == 1 && x.shape(2) == groups && w.shape(0) == groups),
+            x.shape(2) == w.shape(2) * groups,
         "conv_transpose1d", x, w, bias);
   const auto s = mx::to_stream(where);
   return finish(std::make_shared<ConvTranspose1d>(s, stride, padding, output_padding, groups), x, w, bias, s);
@@ -245,7 +250,7 @@ array conv_transpose1d(const array& x, const array& w, const std::optional<array
 
 void bind_conv1d(nb::module_& m) {
   m.def("conv1d", &conv1d, "x"_a, "weight"_a, "bias"_a = nb::none(), nb::kw_only(), "stride"_a = 1,
-        "padding"_a = std::pair<int64_t, int64_t>{0, 0}, "dilation"_a = 1, "groups"_a = 1, "stream"_a = nb::none());
+        "padding"_a = 0, "dilation"_a = 1, "groups"_a = 1, "stream"_a = nb::none());
   m.def("conv_transpose1d", &conv_transpose1d, "x"_a, "weight"_a, "bias"_a = nb::none(), nb::kw_only(), "stride"_a = 1,
         "padding"_a = 0, "output_padding"_a = 0, "groups"_a = 1, "stream"_a = nb::none());
 }

@@ -15,5 +15,6 @@ NB_MODULE(_cpu, m) {
   m.def("set_threads", &ptm_set_threads, "threads"_a);
   ptm::bind_op(m);
   ptm::bind_conv1d(m);
+  ptm::bind_lstm(m);
   ptm::bind_snake(m);
 }

@@ -61,6 +61,12 @@ mx::cpu::CommandEncoder& Op::begin(const Arrays& inputs, array& out) {
   return encoder;
 }
 
+bool for_us(const Arrays& arrays) {
+  for (const auto& a : arrays)
+    if ((a.dtype() != mx::float32 && a.dtype() != mx::float16 && a.dtype() != mx::bfloat16) || a.size() == 0) return false;
+  return true;
+}
+
 array single(const array& x, mx::Stream s) { return mx::astype(x, mx::float32, s); }
 array dense(const array& x, mx::Stream s) { return mx::contiguous(single(x, s), false, s); }
 

@@ -1,5 +1,6 @@
 // The base of our MLX primitives, and what they share.
 #pragma once
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -43,6 +44,9 @@ class Op : public mx::Primitive {
   const char* name_;
   Options options_;
 };
+
+// Whether the kernels take these arrays: float32, float16 or bfloat16, and none of them empty.
+bool for_us(const Arrays& arrays);
 
 // float32, and row-major as the kernels want it; no copy where it is so already.
 array single(const array& x, mx::Stream s);

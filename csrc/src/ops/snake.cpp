@@ -23,10 +23,10 @@ class Snake : public Op {
   }
 };
 
-array snake_op(const array& x, const array& alpha, mx::StreamOrDevice where) {
+std::optional<array> snake_op(const array& x, const array& alpha, mx::StreamOrDevice where) {
   if (x.ndim() < 1 || alpha.ndim() != 1 || alpha.shape(0) != x.shape(-1))
     throw std::invalid_argument("snake: alpha must be [D] for x [..., D]");
-  if (x.size() == 0) return x;
+  if (!for_us({x, alpha})) return {};
   const auto s = mx::to_stream(where);
   const array y(x.shape(), mx::float32, std::make_shared<Snake>(s), {dense(x, s), dense(alpha, s)});
   return mx::astype(y, x.dtype(), s);

@@ -1,22 +1,7 @@
-// Matrix products on one thread: the inner kernel, and the packing of its right operand. src/gemm.h cuts up the work.
+// Matrix products on one thread: the inner kernel, and the packing of its right operand. src/matmul.h cuts up the work.
 #pragma once
+#include "matmul.h"
 #include "simd/isa.h"
-
-namespace ptm {
-
-// rows × cols of C = start + A · B, where each row of A is `pieces` stretches of `length` floats: row i, piece p begins
-// at a[i * lda + p * piece_stride]. A plain matrix has one piece, a convolution one piece a tap.
-struct GemmRows {
-  const float* a;
-  int64_t lda, pieces, piece_stride, length;
-  const float* b; // panels of gemm_width() columns, as gemm_pack writes them; pieces * length deep
-  float* c;
-  int64_t ldc, rows, cols;
-  const float* bias; // [cols] to start from, or nullptr
-  bool accumulate; // start from what C holds (bias is then not read)
-};
-
-} // namespace ptm
 
 PTM_KERNEL(int64_t, gemm_width)
 

@@ -1,10 +1,11 @@
-#include "gemm.h"
+#include "matmul.h"
 
 #include <cstdlib>
 #include <cstring>
 #include <new>
 
 #include "pool.h"
+#include "simd/gemm.h"
 
 namespace ptm {
 
@@ -22,7 +23,7 @@ int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 constexpr int64_t few = 16; // rows: up to here B is read as it lies, beyond it is packed
-constexpr int64_t chunk_rows = 196; // a block of A and of C in the second-level cache
+constexpr int64_t chunk_rows = 70; // small enough to share out evenly, large enough to reuse a panel in the first-level cache
 constexpr int64_t block_floats = 131072; // half of a second-level cache
 constexpr double job_work = 1e6; // multiply-adds worth handing to another thread
 

@@ -1,10 +1,22 @@
 // Matrix products on all threads, shared by the BLAS and the convolutions. Jobs depend on shapes only.
 #pragma once
-#include "simd/gemm.h"
+#include <stdint.h>
 
 namespace ptm {
 
 #define PTM_EXPORT __attribute__((visibility("default")))
+
+// rows × cols of C = start + A · B, where each row of A is `pieces` stretches of `length` floats: row i, piece p begins
+// at a[i * lda + p * piece_stride]. A plain matrix has one piece, a convolution one piece a tap.
+struct GemmRows {
+  const float* a;
+  int64_t lda, pieces, piece_stride, length;
+  const float* b; // panels, as pack_panels writes them; pieces * length deep
+  float* c;
+  int64_t ldc, rows, cols;
+  const float* bias; // [cols] to start from, or nullptr
+  bool accumulate; // start from what C holds (bias is then not read)
+};
 
 // A 64-byte aligned buffer of this thread's, kept for the next call; `slot` tells buffers in use together apart.
 PTM_EXPORT float* scratch(int slot, int64_t floats);

@@ -1,0 +1,211 @@
+"""The operations of backend.ops with MLX's own ops: the path on Metal and CUDA, and wherever there are no CPU kernels.
+
+Gradients are taken through these. Features are last; weights are as mlx.nn stores them.
+"""
+
+import math
+
+import mlx.core as mx
+
+from .dtype import on_cpu
+
+
+def snake(x: mx.array, alpha: mx.array) -> mx.array:
+    """x + sin²(alpha x) / alpha.
+
+    Shapes: x [..., D], alpha [D] -> [..., D].
+    Source: Ziyin et al. 2020, "Neural Networks Fail to Learn Periodic Functions", eq. 3.
+    """
+    return x + mx.square(mx.sin(alpha * x)) / alpha
+
+
+def gelu(x: mx.array) -> mx.array:
+    """Exact GELU, x Φ(x). Source: Hendrycks & Gimpel 2016, section 2."""
+    return x * (1 + mx.erf(x * math.sqrt(0.5))) * 0.5
+
+
+def gelu_tanh(x: mx.array) -> mx.array:
+    """The tanh approximation of GELU (`gelu_new`). Source: Hendrycks & Gimpel 2016, section 2."""
+    return 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def silu(x: mx.array) -> mx.array:
+    """x · sigmoid(x)."""
+    return x * mx.sigmoid(x)
+
+
+def leaky_relu(x: mx.array, negative_slope: float = 0.01) -> mx.array:
+    """max(x, negative_slope · x), for 0 <= negative_slope <= 1."""
+    return mx.maximum(x, negative_slope * x)
+
+
+def softmax(x: mx.array, axis: int = -1) -> mx.array:
+    return mx.softmax(x, axis=axis)
+
+
+def attention(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: mx.array | str | None = None) -> mx.array:
+    """Scaled dot-product attention.
+
+    Shapes: q [B, H, L, D], k and v [B, Hkv, S, D] with H a multiple of Hkv -> [B, H, L, D].
+    mask: None, "causal", or an array that broadcasts to [B, H, L, S]: boolean (True attends) or additive.
+    Source: Vaswani et al. 2017, eq. 1.
+    """
+    return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
+
+
+def layer_norm(x: mx.array, weight: mx.array | None, bias: mx.array | None, eps: float) -> mx.array:
+    """Normalise the last axis. Shapes: x [..., D], weight and bias [D]. Source: Ba et al. 2016, eq. 3."""
+    return mx.fast.layer_norm(x, weight, bias, eps)
+
+
+def rms_norm(x: mx.array, weight: mx.array | None, eps: float) -> mx.array:
+    """Shapes: x [..., D], weight [D]. Source: Zhang & Sennrich 2019, eq. 4."""
+    return mx.fast.rms_norm(x, weight, eps)
+
+
+def instance_norm(x: mx.array, eps: float, weight: mx.array | None = None, bias: mx.array | None = None) -> mx.array:
+    """Normalise each channel over the time axis, then scale and shift: y = weight · x̂ + bias.
+
+    Shapes: x [B, L, D], weight and bias [D] or [B, 1, D] (AdaIN) -> [B, L, D].
+    Source: Ulyanov et al. 2016; Huang & Belongie 2017, eq. 8.
+    """
+    mean = mx.mean(x, axis=-2, keepdims=True)
+    centred = x - mean
+    y = centred * mx.rsqrt(mx.mean(mx.square(centred), axis=-2, keepdims=True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def linear(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.array:
+    """Shapes: x [..., D_in], weight [D_out, D_in], bias [D_out] -> [..., D_out]."""
+    return x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
+
+
+def conv1d(
+    x: mx.array,
+    weight: mx.array,
+    bias: mx.array | None = None,
+    *,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+    dilation: int = 1,
+    groups: int = 1,
+) -> mx.array:
+    """y[t] = bias + Σ_k weight[:, k] · x[t · stride + k · dilation - padding]; padding is (left, right) or both.
+
+    Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups], bias [D_out] -> [B, L_out, D_out],
+    with L_out = (L + left + right - dilation · (K - 1) - 1) // stride + 1.
+    """
+    left, right = (padding, padding) if isinstance(padding, int) else padding
+    if on_cpu() and (dilation > 1 or groups > 1 or weight.shape[1] <= 16):
+        y = _shifted_conv1d(x, weight, stride=stride, padding=(left, right), dilation=dilation, groups=groups)
+    else:
+        if left != right:
+            x, left = mx.pad(x, ((0, 0), (left, right), (0, 0))), 0
+        y = mx.conv1d(x, weight, stride=stride, padding=left, dilation=dilation, groups=groups)
+    return y if bias is None else y + bias
+
+
+def _shifted_conv1d(x, weight, *, stride, padding, dilation, groups):
+    """conv1d as one product per tap, of x shifted by the tap: MLX's CPU loop is naive when dilated or grouped."""
+    B, L, D_in = x.shape
+    D_out, K, per_group = weight.shape
+    L_out = (L + sum(padding) - (K - 1) * dilation - 1) // stride + 1
+    if D_in != per_group * groups or D_out % groups or L_out < 1:
+        raise ValueError(
+            f"conv1d of {x.shape} with weight {weight.shape}, groups {groups}, padding {padding} has no result"
+        )
+    x = mx.pad(x, ((0, 0), padding, (0, 0))) if any(padding) else x
+    y = None
+    for k in range(K):
+        shifted = x[:, k * dilation : k * dilation + (L_out - 1) * stride + 1 : stride]  # [B, L_out, D_in]
+        if groups == 1:
+            tap = weight[:, k].T
+            y = mx.addmm(y, shifted, tap) if y is not None else shifted @ tap
+        elif per_group == 1 and D_out == groups:
+            tap = shifted * weight[:, k, 0]
+            y = tap if y is None else y + tap
+        else:
+            tap = weight[:, k].reshape(groups, 1, D_out // groups, per_group).swapaxes(-1, -2)
+            rows = shifted.reshape(B, L_out, groups, per_group).transpose(2, 0, 1, 3)  # [G, B, L_out, D_in / G]
+            y = rows @ tap if y is None else y + rows @ tap
+    return y.transpose(1, 2, 0, 3).reshape(B, L_out, D_out) if y.ndim == 4 else y
+
+
+def conv_transpose1d(
+    x: mx.array,
+    weight: mx.array,
+    bias: mx.array | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    groups: int = 1,
+) -> mx.array:
+    """Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups], bias [D_out] -> [B, L_out, D_out],
+    with L_out = (L - 1) · stride - 2 · padding + K + output_padding.
+    """
+    if on_cpu():
+        y = _phased_conv_transpose1d(
+            x, weight, stride=stride, padding=padding, output_padding=output_padding, groups=groups
+        )
+    else:
+        y = mx.conv_transpose1d(x, weight, stride=stride, padding=padding, output_padding=output_padding, groups=groups)
+    return y if bias is None else y + bias
+
+
+def _phased_conv_transpose1d(x, weight, *, stride, padding, output_padding, groups):
+    """One ordinary convolution whose outputs are the `stride` phases of each step: no multiplication by inserted zeros.
+
+    Output q = stride·i + k, before `padding` is cut off. With q = stride·u + r and k = stride·j + r,
+    y[stride·u + r] = Σ_j x[u - j] · w[stride·j + r].
+    """
+    B, L, _ = x.shape
+    D_out, K, per_group = weight.shape
+    taps = -(-K // stride)
+    L_out = (L - 1) * stride - 2 * padding + K + output_padding
+    if L_out < 1:
+        raise ValueError(f"conv_transpose1d of {x.shape} with weight {weight.shape}, padding {padding} has no result")
+    w = mx.pad(weight, ((0, 0), (0, taps * stride - K), (0, 0)))
+    w = w.reshape(D_out, taps, stride, per_group)[:, ::-1].swapaxes(1, 2)  # taps backwards: a convolution correlates
+    w = w.reshape(D_out * stride, taps, per_group)
+    y = _shifted_conv1d(
+        x, w, stride=1, padding=(taps - 1, taps - 1), dilation=1, groups=groups
+    )  # [B, U, D_out · stride]
+    y = y.reshape(B, -1, D_out, stride).swapaxes(2, 3).reshape(B, -1, D_out)
+    missing = padding + L_out - y.shape[1]
+    y = mx.pad(y, ((0, 0), (0, missing), (0, 0))) if missing > 0 else y
+    return y[:, padding : padding + L_out]
+
+
+def conv2d(
+    x: mx.array,
+    weight: mx.array,
+    bias: mx.array | None = None,
+    *,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] = 0,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+) -> mx.array:
+    """Shapes: x [B, H, W, C_in], weight [C_out, KH, KW, C_in / groups], bias [C_out] -> [B, H_out, W_out, C_out]."""
+    y = mx.conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return y if bias is None else y + bias
+
+
+def lstm(gates: mx.array, weight: mx.array) -> mx.array:
+    """N independent LSTM recurrences from zero state, as the two directions of a bidirectional one.
+
+    Shapes: gates [N, B, L, 4D] (x Wx + bias, in the order i, f, g, o), weight [N, 4D, D] -> h [N, B, L, D].
+    Source: Hochreiter & Schmidhuber 1997; torch.nn.LSTM's equations.
+    """
+    directions, batch, length, _ = gates.shape
+    recurrent = weight.swapaxes(-1, -2)
+    hidden = cell = mx.zeros((directions, batch, weight.shape[-1]), gates.dtype)
+    outputs = []
+    for step in range(length):
+        i, f, g, o = mx.split(gates[:, :, step] + hidden @ recurrent, 4, axis=-1)
+        cell = mx.sigmoid(f) * cell + mx.sigmoid(i) * mx.tanh(g)
+        hidden = mx.sigmoid(o) * mx.tanh(cell)
+        outputs.append(hidden)
+    return mx.stack(outputs, axis=2)
