@@ -11,6 +11,7 @@ from ..checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ..errors import FormatError
 from ..weights import WeightMap, make_plan
 from ..weights.apply import grouped
+from ..weights.quantize import layer_sizes
 from .source import locate, open_named
 
 # Bytes per number: the dtype, or a quantized group of 64 with a 16-bit scale and offset.
@@ -85,6 +86,8 @@ def analyze(source: str | Path, *, family: str | None = None, revision: str | No
             result = _contents(str(source), opened.checkpoint)
             result.family, result.converted = opened.card.name, opened.converted
             _config(result, opened.card.name, opened.checkpoint.config)
+            if result.quantization is not None and opened.converted:
+                _unpacked_size(result)
             if not opened.converted:
                 _plan(result, registry.part(opened.card.name, "weights").WEIGHTS, opened.checkpoint)
     except FormatError as error:
@@ -109,11 +112,19 @@ def _contents(source: str, checkpoint: Checkpoint) -> Analysis:
         result.tensors += 1
         result.parameters += size
         result.bytes += info.nbytes
-    if result.quantization is None:
-        result.memory = {name: int(result.parameters * size) for name, size in BYTES.items()}
-    else:  # packed numbers: their count is not the model's
-        result.memory = {"as stored": result.bytes}
+    result.memory = {name: int(result.parameters * size) for name, size in BYTES.items()}
     return result
+
+
+def _unpacked_size(result: Analysis) -> None:
+    """Count the numbers that quantized layers stand for, not the words that they are packed in."""
+    shapes = {info.name: math.prod(info.shape) for info in result.contents}
+    scaled = {name.removesuffix(".scales") for name in shapes if name.endswith(".scales")}
+    sizes = layer_sizes(result.quantization, scaled, where=result.source)
+    packed = {f"{path}.{part}" for path in scaled for part in ("weight", "scales", "biases")}
+    plain = sum(count for name, count in shapes.items() if name not in packed)
+    result.parameters = plain + sum(shapes[f"{path}.scales"] * size["group_size"] for path, size in sizes.items())
+    result.memory = {name: int(result.parameters * size) for name, size in BYTES.items()} | {"as stored": result.bytes}
 
 
 def _plan(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> None:

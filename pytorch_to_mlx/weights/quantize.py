@@ -60,7 +60,7 @@ def quantize(
     check_finite({f"{path}.weight": layers[path].weight for path in chosen})
     nn.quantize(module, class_predicate=lambda path, layer: chosen.get(path, False))
     _check_scales(module, chosen)
-    done.layers = list(chosen)
+    done.layers = sorted(chosen)
     return done
 
 

@@ -36,7 +36,8 @@ def test_a_converted_folder(tmp_path, source):
     assert found.converted and found.convertible and found.kind == "mlx" and "already converted" in found.summary()
     packed = analyze(convert(source, tmp_path / "packed", quantize=True, q_group_size=32))
     assert packed.quantization == {"bits": 8, "group_size": 32, "mode": "affine"}
-    assert packed.memory == {"as stored": packed.bytes}
+    assert packed.parameters == found.parameters
+    assert packed.memory == {**found.memory, "as stored": packed.bytes}
 
 
 def test_tensors_without_rules_and_rules_without_tensors(source, net):
