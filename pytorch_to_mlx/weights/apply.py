@@ -257,6 +257,8 @@ def _forward(step: Step, arrays: list[mx.array], problems: list[str]) -> dict[st
 def _note(step: Step, arrays: list[mx.array], report: Report, values: list[str]) -> None:
     if step.rule.kind == "drop":
         report.dropped[step.sources[0]] = step.rule.why
+        if (wanted := step.rule.equals) is not None and not mx.all(arrays[0] == wanted).item():
+            values.append(f"{step.sources[0]} is not {wanted:g} everywhere, so it cannot be left out")
     elif step.rule.kind == "fold":
         report.folded[step.targets[0]] = step.sources
     elif step.rule.kind == "tie":

@@ -93,6 +93,7 @@ class Rule:
     layouts: tuple[Layout, ...] = ()
     combine: Fold | None = None
     why: str = ""
+    equals: float | None = None
     optional: bool = False
     group: str = field(default="", compare=False)
 
@@ -140,9 +141,9 @@ def tie(source: str, *, to: str, optional: bool = False) -> Rule:
     return Rule("tie", (Pattern(source),), (Pattern(to),), optional=optional)
 
 
-def drop(source: str, *, why: str, optional: bool = False) -> Rule:
-    """A tensor left out on purpose."""
-    return Rule("drop", (Pattern(source),), why=why, optional=optional)
+def drop(source: str, *, why: str, equals: float | None = None, optional: bool = False) -> Rule:
+    """A tensor left out on purpose; refused if it is not all `equals`, where leaving it out relies on that."""
+    return Rule("drop", (Pattern(source),), why=why, equals=equals, optional=optional)
 
 
 def either(*rules: Rules) -> tuple[Rule, ...]:

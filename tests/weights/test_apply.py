@@ -139,6 +139,13 @@ def test_law_2_over_all_published_checkpoints():
     assert dead_rules(weight_map, one, two, ["v3.c"]) == []
 
 
+def test_a_drop_that_relies_on_a_value_checks_it():
+    rules = WeightMap(drop("norm.weight", why="an identity", equals=1))
+    assert not apply(rules, {"norm.weight": mx.ones(3)}).weights
+    with pytest.raises(CheckError, match="is not 1 everywhere"):
+        apply(rules, {"norm.weight": mx.array([1.0, 1.0, 1.5])})
+
+
 def test_law_3_a_drop_says_why():
     with pytest.raises(ValueError, match="why"):
         drop("x", why=" ")

