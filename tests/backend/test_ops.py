@@ -173,3 +173,15 @@ def test_gradients():
         random(2, 11, 8),
         random(6, 5, 8),
     )
+
+
+def test_instance_norm_sums_are_exact_over_many_steps():
+    """Against float64: an error in the sums would move every step of a channel in the same direction."""
+    x = (np.random.default_rng(0).standard_normal((1, 24000, 8)) * 2 + 1).astype(np.float32)
+    weight = np.linspace(-2, 2, 8, dtype=np.float32)
+    wide = x.astype(np.float64)
+    exact = weight * (wide - wide.mean(1, keepdims=True)) / np.sqrt(wide.var(1, keepdims=True) + 1e-5) + 0.5
+    ours = np.array(ops.instance_norm(mx.array(x), 1e-5, mx.array(weight), mx.full((8,), 0.5))).astype(np.float64)
+    assert np.abs(ours - exact).max() < 2e-6
+    slope = ((ours - 0.5) * (exact - 0.5)).sum(1) / np.square(exact - 0.5).sum(1)
+    assert np.abs(slope - 1).max() < 2e-7 and np.abs((ours - exact).mean(1)).max() < 2e-7
