@@ -125,7 +125,7 @@ class Config:
             n_layer=2,
             max_dur=10,
             plbert=PlBertConfig(24, 3, 32, 64, 3, 12),
-            istftnet=IstftNetConfig((4, 3), (8, 7), 32, (3, 5), ((1, 3, 5), (1, 2, 3)), 8, 2),
+            istftnet=IstftNetConfig((4, 3), (8, 7), 32, (3, 5), ((1, 3, 5), (1, 2, 3))),
             vocab={chr(97 + i): i + 1 for i in range(26)},
             decoder_dim=32,
             decoder_residual_dim=8,

@@ -50,11 +50,14 @@ class Generator(nn.Module):
         self._window = hann_window(self.n_fft)
 
     def excitation(self, f0: mx.array, noise: mx.array) -> mx.array:
-        """Magnitudes and phases of the harmonic source. Shapes: f0 [B, 2T], noise -> spec, as `__call__` takes it."""
+        """Magnitudes and phases of the harmonic source.
+
+        Shapes: f0 [B, 2T] in Hz, noise [B, 2T · samples_per_pitch, 9] -> spec, as `__call__` takes it, float32.
+        """
         source = tap("source", self.source(f0, noise))
         spec = stft(source, n_fft=self.n_fft, hop_length=self.hop_length, window=self._window)
         angle = mx.arctan2(mx.imag(spec), mx.real(spec))
-        return mx.concatenate([mx.abs(spec), angle], axis=-1)
+        return tap("excitation", mx.concatenate([mx.abs(spec), angle], axis=-1))
 
     def __call__(self, x: mx.array, spec: mx.array, style: mx.array) -> mx.array:
         spec = spec.astype(x.dtype)
@@ -74,7 +77,7 @@ class Generator(nn.Module):
 class Decoder(nn.Module):
     """Text features, pitch and energy by frame to audio.
 
-    Shapes: asr [B, T, hidden_dim], f0 and n [B, 2T], style [B, S], noise [B, 2T · samples_per_pitch, 9]
+    Shapes: asr [B, T, hidden_dim], f0 and n [B, 2T], spec as the generator's `excitation` gives it, style [B, S]
     -> [B, T · samples_per_frame].
     """
 
@@ -90,8 +93,8 @@ class Decoder(nn.Module):
         self.decode.append(StyleBlock(inner, config.istftnet.upsample_initial_channel, style, upsample=True))
         self.generator = Generator(config)
 
-    def __call__(self, asr: mx.array, f0: mx.array, n: mx.array, style: mx.array, noise: mx.array) -> mx.array:
-        return self.generator(self.features(asr, f0, n, style), self.generator.excitation(f0, noise), style)
+    def __call__(self, asr: mx.array, f0: mx.array, n: mx.array, spec: mx.array, style: mx.array) -> mx.array:
+        return self.generator(self.features(asr, f0, n, style), spec, style)
 
     def features(self, asr: mx.array, f0: mx.array, n: mx.array, style: mx.array) -> mx.array:
         """The generator's input, evaluated. Shapes: -> [B, 2T, upsample_initial_channel]."""

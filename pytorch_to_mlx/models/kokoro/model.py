@@ -35,7 +35,7 @@ class Synthesis(NamedTuple):
 
 
 class Model(nn.Module):
-    """The whole model: `model(ids, style, speed)`, or its two stages `prosody` and `decode`.
+    """The whole model: `model(ids, style, speed)`, or its three stages `prosody`, `excite` and `decode`.
 
     ids: one input of 1 … max_position_embeddings phoneme ids with id 0 at both ends. style: one row of a voice,
     [1, 2 · style_dim]: the decoder's half, then the prosody's. Batches are not taken: every input has its own number
@@ -65,7 +65,8 @@ class Model(nn.Module):
         """Synthesize one input. The source's noise is `noise`, or drawn from `key`, or from MLX's own generator."""
         prosody = self.prosody(ids, style, speed)
         noise = self.draw_noise(prosody, key) if noise is None else noise
-        return Synthesis(self.decode(prosody, style, noise), prosody.durations)
+        audio = self.decode(prosody, style, self.excite(prosody, noise))
+        return Synthesis(tap("speech", audio), prosody.durations)
 
     def prosody(self, ids: Sequence[int], style: mx.array, speed: float = 1.0) -> Prosody:
         """Durations, pitch, energy and text features by frame; evaluated.
@@ -87,17 +88,23 @@ class Model(nn.Module):
         return prosody
 
     def noise_shape(self, prosody: Prosody) -> tuple[int, int, int]:
-        """The shape of `decode`'s noise: one value for each sample and harmonic."""
+        """The shape of `excite`'s noise: one value for each sample and harmonic."""
         return self.decoder.generator.source.noise_shape(prosody.f0)
 
     def draw_noise(self, prosody: Prosody, key: mx.array | None = None) -> mx.array:
-        """Standard normal noise for `decode`; the same key gives the same noise."""
+        """Standard normal noise for `excite`; the same key gives the same noise."""
         return mx.random.normal(self.noise_shape(prosody), key=key)
 
-    def decode(self, prosody: Prosody, style: mx.array, noise: mx.array) -> mx.array:
+    def excite(self, prosody: Prosody, noise: mx.array) -> mx.array:
+        """The spectrum of the voice's harmonics and noise, evaluated. Shapes: -> [1, frames, n_fft + 2] float32."""
+        excitation = self.decoder.generator.excitation(prosody.f0, noise)
+        mx.eval(excitation)
+        return excitation
+
+    def decode(self, prosody: Prosody, style: mx.array, excitation: mx.array) -> mx.array:
         """Audio of a prosody, evaluated. Shapes: -> [T · samples_per_frame] float32."""
         style = style[:, : self.config.style_dim].astype(self._dtype)
-        audio = self.decoder(prosody.asr, prosody.f0, prosody.n, style, noise)[0]
+        audio = self.decoder(prosody.asr, prosody.f0, prosody.n, excitation, style)[0]
         mx.eval(tap("audio", audio))
         return audio
 
