@@ -41,8 +41,7 @@ def decode_in_windows(model: Model, prosody: Prosody, style: mx.array, noise: mx
     decoder, generator = model.decoder, model.decoder.generator
     style = style[:, : model.config.style_dim].astype(prosody.asr.dtype)
     x = decoder.features(prosody.asr, prosody.f0, prosody.n, style)
-    spec = generator.excitation(prosody.f0, noise)
-    mx.eval(spec)
+    spec = model.excite(prosody, noise)
     steps, frames, samples = x.shape[1], generator.frames_per_pitch, model.config.istftnet.samples_per_pitch
     tail = None
     for start, end in windows(steps):
