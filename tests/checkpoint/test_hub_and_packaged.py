@@ -3,6 +3,8 @@
 import hashlib
 import io
 import os
+import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 
@@ -84,6 +86,19 @@ def test_a_damaged_cache_is_put_right(cache):
     assert (packaged.find("kokoro-vocab") / "vocab.json").stat().st_ino == before
     file.unlink()
     assert (packaged.find("kokoro-vocab") / "vocab.json").read_bytes() == good
+
+
+def test_fault_88_four_processes_at_once(cache):
+    script = "from pytorch_to_mlx.checkpoint import packaged\n"
+    script += "print((packaged.find('kokoro-vocab') / 'vocab.json').stat().st_ino)"
+    left = cache / "packaged" / ".kokoro-vocab-killed"
+    left.mkdir(parents=True)
+    environment = os.environ | {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", script]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(4)]
+    answers = [run.communicate(timeout=60)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0] * 4 and len(set(answers)) == 1
+    assert not left.exists()
 
 
 def with_spec(monkeypatch, name, **changes):
