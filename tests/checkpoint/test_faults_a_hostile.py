@@ -556,6 +556,12 @@ def test_fault_22_odd_initializers(tmp_path):
     refused_file(onnx_with(tmp_path, one, one), FormatError, "a.w", "twice")
 
 
+def test_fault_22_over_2_gb(tmp_path):
+    path = onnx_with(tmp_path)
+    os.truncate(path, 2**31 + 1)  # sparse: takes no room on the disk
+    refused_file(path, FormatError, "at most 2 GB", limit_s=1.0)
+
+
 def test_fault_22_no_model(tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"\x08\x08")
     refused_file(tmp_path / "x.onnx", FormatError, "no ONNX model")
