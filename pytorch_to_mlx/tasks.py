@@ -48,7 +48,7 @@ class Speech:
             np.concatenate([part.audio for part in parts]),
             parts[0].sample_rate,
             " ".join(part.text for part in parts if part.text),
-            " ".join(part.phonemes for part in parts),
+            " ".join(part.phonemes for part in parts if part.phonemes),
             tuple(word for part in parts for word in part.words),
             parts[0].start_s,
             sum(part.processing_s for part in parts),

@@ -34,7 +34,7 @@ def resolve(
         return packaged.find(text.removeprefix("packaged:"))
     path = Path(text).expanduser()
     try:
-        if path.exists():
+        if text and path.exists():
             return path
     except (OSError, ValueError):
         raise UsageError(f"{quote(text)} is no usable path") from None

@@ -89,6 +89,11 @@ def phonemize(text: str, lang_code: str) -> Iterator[list[Token]]:
                 yield _speak(speak, part, code)
 
 
+def prepare(lang_code: str) -> None:
+    """Load what `phonemize` needs for a language, so that the first text is not kept waiting."""
+    _g2p(language(lang_code).code)
+
+
 def _checked(text: str) -> str:
     """The text with control characters as spaces. Raises UsageError, FormatError."""
     if len(text) > MAX_CHARACTERS:
@@ -120,13 +125,13 @@ def _g2p(code: str) -> Callable[[str], list[Token]]:
         return _english(british=code == "b")
     if code == "j":
         japanese = _japanese(code)
-        return lambda text: tokens_of(japanese(text)[0])
+        return lambda text: tokens_of(japanese(text)[0], text)
     if code == "z":
         mandarin = _mandarin(code)
-        return lambda text: tokens_of(mandarin(text)[0])
+        return lambda text: tokens_of(mandarin(text)[0], text)
     espeak = _need("misaki.espeak", code).EspeakG2P(language=LANGUAGES[code].tag)
     _hush_phonemizer()
-    return lambda text: tokens_of(espeak(text)[0])
+    return lambda text: tokens_of(espeak(text)[0], text)
 
 
 def _english(british: bool) -> Callable[[str], list[Token]]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Where to cut, best first: after a sentence, after a clause, after a word. Full-width stops need no space after them.
 _BREAKS = (
@@ -30,14 +30,17 @@ def join(tokens: list[Token]) -> str:
     return "".join(token.phonemes + " " * token.space for token in tokens).strip()
 
 
-def tokens_of(phonemes: str) -> list[Token]:
-    """Phonemes as tokens, so that `join` gives them back (every white space becomes one space)."""
-    tokens: list[Token] = []
+def tokens_of(phonemes: str, text: str = "") -> list[Token]:
+    """Phonemes as tokens, so that `join` gives them back (every white space becomes one space).
+
+    Which word is which token is not known, so a silent token before them has the whole text.
+    """
+    tokens = [Token(text.strip(), "")] if text else []
     for part in re.findall(r"\S+|\s", phonemes):
         if not part.isspace():
             tokens += [Token("", mark or word) for mark, word in _WORD_OR_MARK.findall(part)]
         elif tokens and not tokens[-1].space:
-            tokens[-1] = Token("", tokens[-1].phonemes, space=True)
+            tokens[-1] = replace(tokens[-1], space=True)
         else:
             tokens.append(Token("", "", space=True))
     return tokens

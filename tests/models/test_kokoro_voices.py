@@ -114,7 +114,7 @@ def test_a_models_own_voices_hide_the_shipped_ones(folder):
 
 
 def test_converted_folders_get_every_voice(folder):
-    written = dict(extra_files(folder))
+    written = extra_files(folder)
     assert sorted(written) == [f"voices/{name}.safetensors" for name in Voices.beside(folder).names()]
     tensor = written["voices/af_torch.safetensors"]["voice"]
     assert tensor.shape == (510, 1, 256)

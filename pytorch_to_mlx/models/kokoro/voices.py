@@ -136,13 +136,12 @@ def parse_blend(spec: str) -> list[tuple[str, float]]:
     return [(name, share / sum(shares)) for name, share in zip(names, shares, strict=True)]
 
 
-def extra_files(folder: Path) -> "Iterator[tuple[str, dict[str, mx.array]]]":
+def extra_files(folder: Path) -> "dict[str, dict[str, mx.array]]":
     """The voices as a converted folder holds them: voices/NAME.safetensors with one tensor, `voice`, [510, 1, 256]."""
     import mlx.core as mx
 
     voices = Voices.beside(folder)
-    for name in voices.names():
-        yield f"voices/{name}.safetensors", {"voice": mx.array(voices(name))[:, None]}
+    return {f"voices/{name}.safetensors": {"voice": mx.array(voices(name))[:, None]} for name in voices.names()}
 
 
 def _found(source: Path) -> Iterator[tuple[str, Path]]:

@@ -1,0 +1,188 @@
+"""What Kokoro adds to the command line: `synthesize` and `voices`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ...errors import FormatError, MissingExtraError, UsageError
+from ...progress import note, track
+from ...tasks import Word
+
+_COUNTED = 20_000  # characters: a text up to this is cut into its pieces first, so that progress has an end
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What `synthesize` did. first_audio_ms: from the text to the first samples, the model being loaded."""
+
+    path: Path | None
+    duration_s: float
+    real_time_factor: float
+    first_audio_ms: float
+    load_s: float
+    model: str
+    voice: str
+    sample_rate: int
+    phonemes: str
+    words: tuple[Word, ...] = ()
+
+
+def synthesize(
+    *,
+    text: str | None = None,
+    text_file: Path | None = None,
+    phonemes: str | None = None,
+    voice: str = "af_heart",
+    voices: str | None = None,
+    speed: float = 1.0,
+    lang_code: str | None = None,
+    output: Path | None = None,
+    format: str | None = None,
+    play: bool = False,
+    stream: bool = False,
+    seed: int = 0,
+    word_timestamps: bool = False,
+    model: str | None = None,
+    revision: str | None = None,
+) -> Synthesis:
+    """Speak a text: to a WAV, FLAC, OGG or MP3 file (by its ending; speech.wav by default), to the speakers, or both.
+
+    Args:
+        text_file: file with the text (UTF-8), or - for stdin
+        phonemes: what to say in Kokoro's phonemes, instead of a text
+        voices: more voices: a folder, an .npz, a voice file, or 'packaged:kokoro-voices' for all 54 (by npm)
+        lang_code: a en-us, b en-gb, e es, f fr-fr, h hi, i it, j ja, p pt-br, z zh; by default the voice's
+        model: converted folder, original files, hub id or 'packaged:NAME'; by default installed weights, else the hub
+        stream: first sound sooner: long sentences are decoded in windows, which changes their sound a little
+        word_timestamps: also give the time of every word (English)
+
+    Example: pytorch-to-mlx kokoro synthesize --text "Hello, world!" --voice af_heart --output hello.wav
+    """
+    from ...audio.wav import format_of
+    from ...text.phonemes import language, prepare
+    from .pipeline import load
+    from .voices import Voice
+
+    if [text, text_file, phonemes].count(None) != 2:
+        raise UsageError("give one of --text, --text-file and --phonemes")
+    text = _read_text(text, text_file)
+    code = language(lang_code or Voice.of(voice).lang_code or "a").code
+    if word_timestamps and (phonemes is not None or code not in "ab"):
+        raise UsageError("word timestamps are for English text", fix="leave out --word-timestamps")
+    if output is None and not play:
+        output = Path("speech.wav")
+    if output is not None:
+        format = format_of(output, format)
+    began = perf_counter()
+    source = model or default_model()
+    pipeline = load(source, voices=voices, revision=revision)
+    if text is not None:
+        prepare(code)
+    loaded = perf_counter()
+    pieces: Any = pipeline.pieces(text, phonemes=phonemes, lang_code=code, stream=stream)
+    total = None
+    if not (stream or play) and len(text or "") <= _COUNTED:
+        pieces = list(pieces)
+        total = len(pieces)
+    spoken = pipeline.speak(pieces, voice=voice, speed=speed, seed=seed, stream=stream)
+    done = _deliver(track(spoken, "speaking", total), output, format, play, pipeline.sample_rate)
+    return Synthesis(
+        path=output,
+        duration_s=done.samples / pipeline.sample_rate,
+        real_time_factor=done.processing_s * pipeline.sample_rate / done.samples,
+        first_audio_ms=1000 * (done.first_at - loaded),
+        load_s=loaded - began,
+        model=source,
+        voice=voice,
+        sample_rate=pipeline.sample_rate,
+        phonemes=" ".join(done.phonemes),
+        words=tuple(done.words) if word_timestamps else (),
+    )
+
+
+def voices(*, model: str | None = None, lang_code: str | None = None) -> list[Any]:
+    """List the voices with language and gender: the 54 of the release, or those that --model has.
+
+    Example: pytorch-to-mlx kokoro voices --lang-code en-gb
+    """
+    from ...text.phonemes import language
+    from .voices import RELEASED, Voice, Voices
+
+    if model is None:
+        listed = [Voice.of(name) for name in RELEASED]
+    else:
+        from ...checkpoint import resolve
+        from .card import CARD
+
+        path = resolve(model, patterns=list(CARD.files))
+        listed = Voices.beside(path if path.is_dir() else path.parent).described()
+    code = language(lang_code).code if lang_code else None
+    return [voice for voice in listed if code in (None, voice.lang_code)]
+
+
+def default_model() -> str:
+    """The packaged weights where they are installed, else the release on the hub."""
+    from ...checkpoint import packaged
+    from .card import CARD
+
+    published = next(p for p in CARD.checkpoints if p.packaged)
+    try:
+        packaged.find(str(published.packaged))
+    except MissingExtraError:
+        source = CARD.checkpoints[0].hub_id
+    else:
+        source = f"packaged:{published.packaged}"
+    note(f"model: {source}")
+    return source
+
+
+def _read_text(text: str | None, text_file: Path | None) -> str | None:
+    from ...text.phonemes import MAX_CHARACTERS
+
+    if text == "-" or (text_file is not None and str(text_file) == "-"):
+        if sys.stdin is None:
+            raise UsageError("stdin is closed")
+        return sys.stdin.read(MAX_CHARACTERS + 1)
+    if text_file is None:
+        return text
+    try:
+        with open(text_file, encoding="utf-8-sig") as file:
+            return file.read(MAX_CHARACTERS + 1)
+    except UnicodeDecodeError as error:
+        raise FormatError(f"not UTF-8 text (byte {error.start})", where=text_file) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot be read: {error}", where=text_file) from error
+
+
+class _Delivered:
+    """What has been heard so far."""
+
+    def __init__(self) -> None:
+        self.samples, self.processing_s, self.first_at = 0, 0.0, 0.0
+        self.phonemes: list[str] = []
+        self.words: list[Word] = []
+
+
+def _deliver(pieces: Iterator[Any], output: Path | None, format: str | None, play: bool, rate: int) -> _Delivered:
+    """Write and play the pieces as they come."""
+    from ...audio.playback import player
+    from ...audio.wav import writer
+
+    done = _Delivered()
+    with ExitStack() as stack:
+        write = stack.enter_context(writer(output, rate, format=format)).write if output is not None else None
+        heard = stack.enter_context(player(rate)) if play else None
+        for piece in pieces:
+            done.first_at = done.first_at or perf_counter()
+            done.samples += len(piece.audio)
+            done.processing_s += piece.processing_s
+            done.words += piece.words
+            done.phonemes += [piece.phonemes] if piece.phonemes else []
+            for deliver in (write, heard):
+                if deliver is not None:
+                    deliver(piece.audio)
+    return done

