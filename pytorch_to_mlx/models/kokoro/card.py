@@ -40,6 +40,7 @@ CARD = ModelCard(
         Tap("speech"),
     ),
     model_types=("kokoro",),
+    verbs={"synthesize": "commands:synthesize", "voices": "commands:voices"},
     extra="kokoro",
     files=("config.json", "*.pth", "voices/*.pt", "*.safetensors", "voices/*.safetensors"),
 )

@@ -7,6 +7,7 @@ predictor's frame-wise half without `predictor.`. Which tensors are weight-norme
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ...checkpoint import Checkpoint, open_checkpoint, read_json
 from ...weights import (
@@ -26,6 +27,7 @@ from ...weights import (
     rename,
     weight_norm,
 )
+from . import voices
 
 
 def spellings(name: str) -> tuple[str, ...]:
@@ -196,3 +198,8 @@ def open_source(path: Path) -> Checkpoint:
         beside = path / "config.json" if path.is_dir() else path.with_name("config.json")
         checkpoint.config = read_json(beside if beside.exists() else PUBLISHED_CONFIG)
     return checkpoint
+
+
+def extra_files(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """What a converted folder holds beside the weights: the voices."""
+    return voices.extra_files(path if path.is_dir() else path.parent)
