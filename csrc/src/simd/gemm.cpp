@@ -53,7 +53,8 @@ void gemm_pack(const float* b, int64_t row_stride, int64_t col_stride, int64_t d
   }
 }
 
-// The kernel: R rows of A times `depth` rows of a panel, accumulated in registers.
+// The kernel: R rows of A times `depth` rows of a panel, accumulated in registers. What C holds is added last: a chain of
+// sums over the whole depth would be 3 to 6 times less accurate than PyTorch's at a depth of 768 to 3,072.
 template <int R, int V>
 static void tile(const float* a, int64_t lda, const float* b, int64_t depth, float* c, int64_t ldc, const float* bias,
                  bool accumulate) {
@@ -61,7 +62,7 @@ static void tile(const float* a, int64_t lda, const float* b, int64_t depth, flo
 #pragma GCC unroll 14
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 2
-    for (int v = 0; v < V; v++) sum[i][v] = accumulate ? load(c + i * ldc + v * W) : bias ? load(bias + v * W) : F{};
+    for (int v = 0; v < V; v++) sum[i][v] = F{};
   // 14 rows from two pointers and three strides: few enough registers, with the processor's scaled addressing. The
   // empty asm hides from the compiler how they are related, or it would keep 14 pointers in memory.
   const char *low = (const char*)a, *high = low + 7 * lda * 4;
@@ -96,7 +97,10 @@ static void tile(const float* a, int64_t lda, const float* b, int64_t depth, flo
 #pragma GCC unroll 14
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 2
-    for (int v = 0; v < V; v++) store(c + i * ldc + v * W, sum[i][v]);
+    for (int v = 0; v < V; v++) {
+      float* to = c + i * ldc + v * W;
+      store(to, accumulate ? load(to) + sum[i][v] : bias ? load(bias + v * W) + sum[i][v] : sum[i][v]);
+    }
 }
 
 using Tile = void (*)(const float*, int64_t, const float*, int64_t, float*, int64_t, const float*, bool);
