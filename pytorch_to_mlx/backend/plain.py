@@ -10,6 +10,30 @@ import mlx.core as mx
 from .dtype import on_cpu
 
 
+def exp(x: mx.array) -> mx.array:
+    return mx.exp(x)
+
+
+def sin(x: mx.array) -> mx.array:
+    return mx.sin(x)
+
+
+def cos(x: mx.array) -> mx.array:
+    return mx.cos(x)
+
+
+def tanh(x: mx.array) -> mx.array:
+    return mx.tanh(x)
+
+
+def sigmoid(x: mx.array) -> mx.array:
+    return mx.sigmoid(x)
+
+
+def erf(x: mx.array) -> mx.array:
+    return mx.erf(x)
+
+
 def snake(x: mx.array, alpha: mx.array) -> mx.array:
     """x + sin²(alpha x) / alpha.
 
@@ -34,13 +58,25 @@ def silu(x: mx.array) -> mx.array:
     return x * mx.sigmoid(x)
 
 
+def mish(x: mx.array) -> mx.array:
+    """x · tanh(log(1 + e^x)). Source: Misra 2019, eq. 1."""
+    return x * mx.tanh(mx.logaddexp(x, 0))
+
+
+def elu(x: mx.array, alpha: float = 1.0) -> mx.array:
+    """x where positive, else alpha (e^x - 1). Source: Clevert et al. 2016, eq. 16."""
+    return mx.where(x > 0, x, alpha * mx.expm1(mx.minimum(x, 0)))
+
+
 def leaky_relu(x: mx.array, negative_slope: float = 0.01) -> mx.array:
-    """max(x, negative_slope · x), for 0 <= negative_slope <= 1."""
-    return mx.maximum(x, negative_slope * x)
+    """x where positive, else negative_slope · x."""
+    return mx.where(x > 0, x, negative_slope * x)
 
 
-def softmax(x: mx.array, axis: int = -1) -> mx.array:
-    return mx.softmax(x, axis=axis)
+def softmax(x: mx.array, axis: int = -1, *, scale: float = 1.0, mask: mx.array | None = None) -> mx.array:
+    """softmax(scale · x + mask) along one axis. mask: additive, broadcasts to x."""
+    x = x if scale == 1.0 else scale * x
+    return mx.softmax(x if mask is None else x + mask, axis=axis)
 
 
 def attention(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: mx.array | str | None = None) -> mx.array:
@@ -53,14 +89,37 @@ def attention(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: mx.a
     return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
 
 
-def layer_norm(x: mx.array, weight: mx.array | None, bias: mx.array | None, eps: float) -> mx.array:
-    """Normalise the last axis. Shapes: x [..., D], weight and bias [D]. Source: Ba et al. 2016, eq. 3."""
-    return mx.fast.layer_norm(x, weight, bias, eps)
+def layer_norm(
+    x: mx.array, weight: mx.array | None = None, bias: mx.array | None = None, eps: float = 1e-5
+) -> mx.array:
+    """Normalise the last axis: y = weight · (x - mean) / sqrt(var + eps) + bias.
+
+    Shapes: x [B, ..., D], weight and bias [D], or [B, 1, ..., D] (AdaLN) -> [B, ..., D]. Source: Ba et al. 2016, eq. 3.
+    """
+    if all(p is None or p.ndim == 1 for p in (weight, bias)):
+        return mx.fast.layer_norm(x, weight, bias, eps)
+    y = mx.fast.layer_norm(x, None, None, eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
 
 
-def rms_norm(x: mx.array, weight: mx.array | None, eps: float) -> mx.array:
+def rms_norm(x: mx.array, weight: mx.array | None = None, eps: float = 1e-5) -> mx.array:
     """Shapes: x [..., D], weight [D]. Source: Zhang & Sennrich 2019, eq. 4."""
     return mx.fast.rms_norm(x, weight, eps)
+
+
+def group_norm(
+    x: mx.array, groups: int, weight: mx.array | None = None, bias: mx.array | None = None, eps: float = 1e-5
+) -> mx.array:
+    """Normalise each group of D / groups neighbouring channels over all steps.
+
+    Shapes: x [B, L, D], weight and bias [D] -> [B, L, D]. Source: Wu & He 2018, eq. 7; torch.nn.GroupNorm's order.
+    """
+    y = x.reshape(*x.shape[:2], groups, -1)
+    y = y - mx.mean(y, axis=(1, 3), keepdims=True)
+    y = (y * mx.rsqrt(mx.mean(mx.square(y), axis=(1, 3), keepdims=True) + eps)).reshape(x.shape)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
 
 
 def instance_norm(x: mx.array, eps: float, weight: mx.array | None = None, bias: mx.array | None = None) -> mx.array:
@@ -75,6 +134,18 @@ def instance_norm(x: mx.array, eps: float, weight: mx.array | None = None, bias:
     scale = mx.rsqrt(mx.mean(mx.square(wide - mean), axis=-2, keepdims=True) + eps).astype(x.dtype)
     y = (x - mean.astype(x.dtype)) * (scale if weight is None else weight * scale)
     return y if bias is None else y + bias
+
+
+def instance_norm_snake(x: mx.array, eps: float, weight: mx.array, bias: mx.array, alpha: mx.array) -> mx.array:
+    """snake(instance_norm(x), alpha), by the kernel in one pass. Shapes: as in both."""
+    return snake(instance_norm(x, eps, weight, bias), alpha)
+
+
+def instance_norm_leaky_relu(
+    x: mx.array, eps: float, weight: mx.array, bias: mx.array, negative_slope: float
+) -> mx.array:
+    """leaky_relu(instance_norm(x)), by the kernel in one pass. Shapes: as in both."""
+    return leaky_relu(instance_norm(x, eps, weight, bias), negative_slope)
 
 
 def linear(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.array:

@@ -11,8 +11,12 @@ namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace ptm {
+void bind_attention(nb::module_& m);
+void bind_channels(nb::module_& m);
 void bind_conv1d(nb::module_& m);
 void bind_lstm(nb::module_& m);
 void bind_op(nb::module_& m);
+void bind_rows(nb::module_& m);
 void bind_snake(nb::module_& m);
+void bind_unary(nb::module_& m);
 } // namespace ptm

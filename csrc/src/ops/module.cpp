@@ -14,7 +14,11 @@ NB_MODULE(_cpu, m) {
   m.def("threads", &ptm_threads);
   m.def("set_threads", &ptm_set_threads, "threads"_a);
   ptm::bind_op(m);
+  ptm::bind_attention(m);
+  ptm::bind_channels(m);
   ptm::bind_conv1d(m);
   ptm::bind_lstm(m);
+  ptm::bind_rows(m);
   ptm::bind_snake(m);
+  ptm::bind_unary(m);
 }

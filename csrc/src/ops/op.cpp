@@ -1,5 +1,6 @@
 #include "ops/op.h"
 
+#include "mlx/backend/common/unary.h"
 #include "mlx/transforms.h"
 #include "ops/bind.h"
 
@@ -15,21 +16,26 @@ nb::object to_python(const Option& option) {
 
 } // namespace
 
-Arrays Op::plain(const Arrays& inputs) const {
+Arrays Op::plain(const Arrays& inputs) {
   const nb::gil_scoped_acquire lock;
   if (!plain_functions.is_valid()) throw std::runtime_error("pytorch_to_mlx_cpu: set_plain() was not called");
   nb::list positional;
-  for (const auto& input : inputs) positional.append(nb::cast(input));
   nb::dict keywords;
+  for (size_t i = 0; i < inputs.size(); i++)
+    if (names_.empty())
+      positional.append(nb::cast(inputs[i]));
+    else
+      keywords[names_[i].c_str()] = nb::cast(inputs[i]);
   for (const auto& [key, value] : options_) keywords[key.c_str()] = to_python(value);
   const nb::object result = plain_functions[name_](*positional, **keywords);
-  if (nb::isinstance<array>(result)) return {nb::cast<array>(result)};
+  // MLX's own ops may answer in a wider dtype than a kernel, which keeps that of its first input.
+  if (nb::isinstance<array>(result)) return {mx::astype(nb::cast<array>(result), inputs[0].dtype(), stream())};
   return nb::cast<Arrays>(result);
 }
 
 bool Op::is_equivalent(const Primitive& other) const {
   const auto* op = dynamic_cast<const Op*>(&other);
-  return op && std::string(op->name_) == name_ && op->options_ == options_;
+  return op && std::string(op->name_) == name_ && op->options_ == options_ && op->names_ == names_;
 }
 
 Arrays Op::vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays&) {
@@ -59,6 +65,24 @@ mx::cpu::CommandEncoder& Op::begin(const Arrays& inputs, array& out) {
   for (const auto& input : inputs) encoder.set_input_array(input);
   encoder.set_output_array(out);
   return encoder;
+}
+
+mx::cpu::CommandEncoder& Op::begin_in_place(const Arrays& inputs, array& out) {
+  auto& encoder = mx::cpu::get_command_encoder(stream());
+  for (const auto& input : inputs) encoder.set_input_array(input);
+  mx::set_unary_output_data(inputs[0], out);
+  encoder.set_output_array(out);
+  return encoder;
+}
+
+const array* Op::named(const Arrays& inputs, const char* name) const {
+  for (size_t i = 0; i < names_.size(); i++)
+    if (names_[i] == name) return &inputs[i];
+  return nullptr;
+}
+
+Dtype storage(const array& x) {
+  return x.dtype() == mx::float32 ? Dtype::float32 : x.dtype() == mx::float16 ? Dtype::float16 : Dtype::bfloat16;
 }
 
 bool for_us(const Arrays& arrays) {

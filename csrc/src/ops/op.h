@@ -9,6 +9,7 @@
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/mlx.h"
 #include "mlx/primitives.h"
+#include "simd/dtype.h"
 
 namespace ptm {
 
@@ -18,13 +19,14 @@ using mx::Shape;
 using Arrays = std::vector<array>;
 using Option = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>>;
 using Options = std::vector<std::pair<std::string, Option>>;
+using Names = std::vector<std::string>;
 
 // A primitive on the CPU. It is the same function as pytorch_to_mlx.backend.plain's of the same name, called with the
-// inputs and, as keywords, the options: gradients, jvp and vmap come from there.
+// inputs (by position, or by their names) and, as keywords, the options: gradients, jvp and vmap come from there.
 class Op : public mx::Primitive {
  public:
-  Op(mx::Stream stream, const char* name, Options options = {})
-      : Primitive(stream), name_(name), options_(std::move(options)) {}
+  Op(mx::Stream stream, const char* name, Options options = {}, Names names = {})
+      : Primitive(stream), name_(name), options_(std::move(options)), names_(std::move(names)) {}
 
   const char* name() const override { return name_; }
   bool is_equivalent(const Primitive& other) const override;
@@ -38,15 +40,25 @@ class Op : public mx::Primitive {
   // MLX keeps inputs and outputs alive until it has run.
   mx::cpu::CommandEncoder& begin(const Arrays& inputs, array& out);
 
+  // The same for an `out` of the layout of inputs[0], in the memory of inputs[0] where nobody else needs it.
+  mx::cpu::CommandEncoder& begin_in_place(const Arrays& inputs, array& out);
+
+  // Which input has this name; nullptr if none.
+  const array* named(const Arrays& inputs, const char* name) const;
+
  private:
-  Arrays plain(const Arrays& inputs) const;
+  Arrays plain(const Arrays& inputs);
 
   const char* name_;
   Options options_;
+  Names names_;
 };
 
 // Whether the kernels take these arrays: float32, float16 or bfloat16, and none of them empty.
 bool for_us(const Arrays& arrays);
+
+// How x, which is one of them, is stored.
+Dtype storage(const array& x);
 
 // float32, and row-major as the kernels want it; no copy where it is so already.
 array single(const array& x, mx::Stream s);

@@ -1,6 +1,6 @@
 #include "simd/lstm.h"
 
-#include "simd/exp.h"
+#include "simd/math.h"
 
 namespace ptm::PTM_ISA {
 

@@ -23,7 +23,7 @@ constexpr int W = 4;
 
 typedef float F __attribute__((vector_size(4 * W)));
 typedef int32_t I __attribute__((vector_size(4 * W)));
-typedef float Floats __attribute__((vector_size(4 * W), aligned(4))); // the same anywhere in memory
+typedef float Floats __attribute__((vector_size(4 * W), aligned(4), may_alias)); // the same anywhere in memory
 
 INLINE F load(const float* p) { return *(const Floats*)p; }
 INLINE void store(float* p, F x) { *(Floats*)p = x; }
@@ -48,8 +48,10 @@ INLINE void store(float* p, F x, int64_t n) {
 #endif
 }
 
-INLINE F select(I mask, F yes, F no) { return (F)((mask & (I)yes) | (~mask & (I)no)); }
+INLINE F select(I mask, F yes, F no) { return mask ? yes : no; }
 INLINE F abs(F x) { return (F)((I)x & 0x7fffffff); }
+INLINE F min(F a, F b) { return a < b ? a : b; } // b where either is NaN
+INLINE F max(F a, F b) { return a > b ? a : b; }
 INLINE F fma(F a, F b, F c) { return a * b + c; } // contracted to one instruction where there is one
 INLINE bool any(I mask) {
 #if defined(__AVX512F__)
@@ -108,6 +110,13 @@ INLINE void transpose(F (&rows)[W]) {
 
 // To the nearest integer, for |x| < 2^22: adding and taking away 1.5 · 2^23 rounds as the processor does.
 constexpr float round_magic = 12582912.0f;
+
+// The greatest lane; a NaN may be passed over.
+INLINE float greatest(F x) {
+  for (int half = W / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) x[i] = x[i] > x[i + half] ? x[i] : x[i + half];
+  return x[0];
+}
 
 // Calls body(offset, count) over [begin, end) in steps of W; count is W except perhaps for the last.
 template <class Full, class Part>

@@ -1,0 +1,127 @@
+#include "simd/attention.h"
+#include "simd/math.h"
+#include "simd/storage.h"
+
+namespace ptm::PTM_ISA {
+
+void to_single(Dtype dtype, const void* from, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t cols, float scale,
+               float* to, int64_t ld) {
+  with_type(dtype, [&](auto* type) {
+    auto* x = (decltype(type))from;
+    for (int64_t i = 0; i < rows; i++, x += row_stride, to += ld) {
+      if (col_stride == 1) {
+        auto one = [&](int64_t j, int64_t n) { store_some(to + j, load_some(x + j, n) * scale, n); };
+        each(cols, [&](int64_t j) { one(j, W); }, one);
+      } else {
+        for (int64_t j = 0; j < cols; j++) to[j] = load(x + j * col_stride, 1)[0] * scale;
+      }
+    }
+  });
+}
+
+// Adds the mask to a row, or puts the least number where it is False, as MLX does.
+INLINE void add_mask(const ScoreMask& mask, int64_t row, float* scores, int64_t count) {
+  if (mask.boolean) {
+    const uint8_t* m = (const uint8_t*)mask.data + row * mask.row_stride;
+    for (int64_t j = 0; j < count; j++) scores[j] = m[j * mask.col_stride] ? scores[j] : -3.4028234663852886e38f;
+  } else {
+    const float* m = (const float*)mask.data + row * mask.row_stride;
+    if (mask.col_stride == 1)
+      for (int64_t j = 0; j < count; j++) scores[j] += m[j];
+    else
+      for (int64_t j = 0; j < count; j++) scores[j] += m[j * mask.col_stride];
+  }
+}
+
+void softmax_step(const SoftmaxStep& s) {
+  for (int64_t row = 0; row < s.rows; row++) {
+    float *scores = s.scores + row * s.ld, *out = s.out + row * s.out_ld;
+    int64_t count = s.limit + row * s.limit_step;
+    count = count < s.cols ? count : s.cols;
+    for (int64_t j = count > 0 ? count : 0; j < s.cols; j++) scores[j] = 0;
+    if (count <= 0) continue;
+    if (s.mask.data) add_mask(s.mask, row, scores, count);
+    F tops[2] = {splat(s.top[row]), splat(s.top[row])};
+    each(
+        count, [&](int64_t j) { tops[j / W & 1] = max(load(scores + j), tops[j / W & 1]); },
+        [&](int64_t j, int64_t n) {
+          for (; n > 0; n--, j++) tops[0][0] = scores[j] > tops[0][0] ? scores[j] : tops[0][0];
+        });
+    const float top = greatest(max(tops[0], tops[1]));
+    const float from = top == -INFINITY ? 0.0f : top; // nothing but -Inf so far: e^(-Inf) is 0, not NaN
+    F sums[2] = {};
+    each(
+        count,
+        [&](int64_t j) {
+          const F e = exp(load(scores + j) - from);
+          store(scores + j, e);
+          sums[j / W & 1] += e;
+        },
+        [&](int64_t j, int64_t n) {
+          const F e = exp(load(scores + j, n) - from);
+          store(scores + j, e, n);
+          sums[0] += load(scores + j, n);
+        });
+    if (top != s.top[row]) {
+      const float factor = exp(splat(s.top[row] - from))[0];
+      s.sum[row] *= factor;
+      for (int64_t j = 0; j < s.size; j++) out[j] *= factor;
+      s.top[row] = top;
+    }
+    s.sum[row] += total(sums[0] + sums[1]);
+  }
+}
+
+void divide_rows(Dtype dtype, const float* from, int64_t from_ld, const float* sum, void* to, int64_t ld, int64_t rows,
+                 int64_t cols) {
+  with_type(dtype, [&](auto* type) {
+    auto* y = (decltype(type))to;
+    for (int64_t i = 0; i < rows; i++, from += from_ld, y += ld) {
+      const float factor = 1.0f / sum[i];
+      auto one = [&](int64_t j, int64_t n) { store_some(y + j, load_some(from + j, n) * factor, n); };
+      each(cols, [&](int64_t j) { one(j, W); }, one);
+    }
+  });
+}
+
+void few_scores(Dtype dtype, const float* q, int64_t rows, const void* k, int64_t k_stride, int64_t keys, int64_t size,
+                float* scores, int64_t ld) {
+  with_type(dtype, [&](auto* type) {
+    auto* key = (decltype(type))k;
+    for (int64_t s = 0; s < keys; s++, key += k_stride)
+      for (int64_t r = 0; r < rows; r++) {
+        F sums[2] = {};
+        auto one = [&](int64_t i, int64_t n) { sums[i / W & 1] += load_some(q + r * size + i, n) * load_some(key + i, n); };
+        each(size, [&](int64_t i) { one(i, W); }, one);
+        scores[r * ld + s] = total(sums[0] + sums[1]);
+      }
+  });
+}
+
+void few_values(Dtype dtype, const float* scores, int64_t ld, int64_t rows, const void* v, int64_t v_stride, int64_t keys,
+                int64_t size, float* out, int64_t out_ld) {
+  with_type(dtype, [&](auto* type) {
+    auto* values = (decltype(type))v;
+    constexpr int N = 4;
+    for (int64_t r = 0; r < rows; r++) {
+      const float* weight = scores + r * ld;
+      float* y = out + r * out_ld;
+      int64_t i = 0;
+      for (; i + N * W <= size; i += N * W) {
+        F sums[N];
+        for (int n = 0; n < N; n++) sums[n] = load(y + i + n * W);
+        for (int64_t s = 0; s < keys; s++)
+          for (int n = 0; n < N; n++) sums[n] += weight[s] * load(values + s * v_stride + i + n * W);
+        for (int n = 0; n < N; n++) store(y + i + n * W, sums[n]);
+      }
+      for (; i < size; i += W) {
+        const int64_t n = size - i < W ? size - i : W;
+        F sum = load_some(y + i, n);
+        for (int64_t s = 0; s < keys; s++) sum += weight[s] * load_some(values + s * v_stride + i, n);
+        store_some(y + i, sum, n);
+      }
+    }
+  });
+}
+
+} // namespace ptm::PTM_ISA

@@ -1,0 +1,94 @@
+#include "simd/rows.h"
+#include "simd/math.h"
+#include "simd/storage.h"
+
+namespace ptm::PTM_ISA {
+
+// The sum of term(i, count) over [0, n) in steps of W: four running sums, for speed and for accuracy.
+template <class Term>
+INLINE float total(int64_t n, const Term& term) {
+  F sums[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * W <= n; i += 4 * W)
+    for (int k = 0; k < 4; k++) sums[k] += term(i + k * W, (int64_t)W);
+  for (; i < n; i += W) sums[0] += term(i, n - i < W ? n - i : W);
+  return total((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+// Lanes from `count` on are zero.
+INLINE F first(F x, int64_t count) {
+  if (count < W)
+    for (int64_t i = count; i < W; i++) x[i] = 0;
+  return x;
+}
+
+template <class T>
+INLINE void norm_row(const T* x, const float* weight, const float* bias, T* y, int64_t size, float eps, bool center) {
+  // Summed as distances from the first value, and the mean kept in two floats: a large mean costs no digits.
+  float high = 0, low = 0;
+  if (center) {
+    const float start = load(x, 1)[0];
+    const float away = total(size, [&](int64_t i, int64_t n) {
+      const F d = load_some(x + i, n) - start;
+      return n == W ? d : first(d, n);
+    }) / size;
+    high = start + away;
+    low = (start - high) + away;
+  }
+  const float square = total(size, [&](int64_t i, int64_t n) {
+    const F d = load_some(x + i, n) - high - low;
+    return n == W ? d * d : first(d * d, n);
+  });
+  const float factor = 1.0f / sqrtf(square / size + eps);
+  auto one = [&](int64_t i, int64_t n) {
+    F v = (load_some(x + i, n) - high - low) * factor;
+    if (weight) v *= load_some(weight + i, n);
+    if (bias) v += load_some(bias + i, n);
+    store_some(y + i, v, n);
+  };
+  each(size, [&](int64_t i) { one(i, W); }, one);
+}
+
+void norm_rows(Dtype dtype, const void* x, const float* weight, const float* bias, void* y, int64_t rows, int64_t size,
+               float eps, bool center) {
+  with_type(dtype, [&](auto* type) {
+    auto* in = (decltype(type))x;
+    auto* out = (decltype(type))y;
+    for (int64_t row = 0; row < rows; row++) norm_row(in + row * size, weight, bias, out + row * size, size, eps, center);
+  });
+}
+
+template <class T>
+INLINE void softmax_row(const T* x, float scale, const float* mask, T* y, int64_t size) {
+  constexpr bool keeps = sizeof(T) == sizeof(float); // y can hold the exponentials until their sum is known
+  auto score = [&](int64_t i, int64_t n) {
+    const F v = load_some(x + i, n) * scale;
+    return mask ? v + load_some(mask + i, n) : v;
+  };
+  F tops[2] = {splat(-INFINITY), splat(-INFINITY)};
+  each(
+      size, [&](int64_t i) { tops[i / W & 1] = max(score(i, W), tops[i / W & 1]); },
+      [&](int64_t i, int64_t n) {
+        const F v = score(i, n);
+        for (int64_t k = 0; k < n; k++) tops[0][k] = v[k] > tops[0][k] ? v[k] : tops[0][k];
+      });
+  const float top = greatest(max(tops[0], tops[1]));
+  auto power = [&](int64_t i, int64_t n) { return exp(score(i, n) - top); };
+  const float factor = 1.0f / total(size, [&](int64_t i, int64_t n) {
+    const F e = power(i, n);
+    if constexpr (keeps) store_some(y + i, e, n);
+    return n == W ? e : first(e, n);
+  });
+  auto one = [&](int64_t i, int64_t n) { store_some(y + i, (keeps ? load_some(y + i, n) : power(i, n)) * factor, n); };
+  each(size, [&](int64_t i) { one(i, W); }, one);
+}
+
+void softmax_rows(Dtype dtype, const void* x, float scale, const float* mask, void* y, int64_t rows, int64_t size) {
+  with_type(dtype, [&](auto* type) {
+    auto* in = (decltype(type))x;
+    auto* out = (decltype(type))y;
+    for (int64_t row = 0; row < rows; row++) softmax_row(in + row * size, scale, mask, out + row * size, size);
+  });
+}
+
+} // namespace ptm::PTM_ISA

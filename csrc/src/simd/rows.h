@@ -1,0 +1,12 @@
+#pragma once
+#include "simd/dtype.h"
+#include "simd/isa.h"
+
+// Row by row over x and y [rows, size], both row-major.
+
+// Layer norm where `center`, else RMS norm; weight and bias [size] (float32) may be null.
+PTM_KERNEL(void, norm_rows, Dtype dtype, const void* x, const float* weight, const float* bias, void* y, int64_t rows,
+           int64_t size, float eps, bool center)
+
+// softmax(scale x + mask); mask [size] (float32) may be null.
+PTM_KERNEL(void, softmax_rows, Dtype dtype, const void* x, float scale, const float* mask, void* y, int64_t rows, int64_t size)

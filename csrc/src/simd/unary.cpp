@@ -1,0 +1,29 @@
+#include "simd/unary.h"
+#include "simd/math.h"
+#include "simd/storage.h"
+
+namespace ptm::PTM_ISA {
+
+template <class Function>
+static void run(Dtype dtype, const void* x, void* y, int64_t n, const Function& f) {
+  with_type(dtype, [&](auto* type) { map((decltype(type))x, (decltype(type))y, n, f); });
+}
+
+void unary(Unary function, float parameter, Dtype dtype, const void* x, void* y, int64_t n) {
+  switch (function) {
+    case Unary::exp: return run(dtype, x, y, n, [](F v) { return exp(v); });
+    case Unary::sin: return run(dtype, x, y, n, [](F v) { return sin(v); });
+    case Unary::cos: return run(dtype, x, y, n, [](F v) { return cos(v); });
+    case Unary::tanh: return run(dtype, x, y, n, [](F v) { return tanh(v); });
+    case Unary::sigmoid: return run(dtype, x, y, n, [](F v) { return sigmoid(v); });
+    case Unary::erf: return run(dtype, x, y, n, [](F v) { return erf(v); });
+    case Unary::gelu: return run(dtype, x, y, n, [](F v) { return gelu(v); });
+    case Unary::gelu_tanh: return run(dtype, x, y, n, [](F v) { return gelu_tanh(v); });
+    case Unary::silu: return run(dtype, x, y, n, [](F v) { return silu(v); });
+    case Unary::mish: return run(dtype, x, y, n, [](F v) { return mish(v); });
+    case Unary::elu: return run(dtype, x, y, n, [=](F v) { return elu(v, parameter); });
+    case Unary::leaky_relu: return run(dtype, x, y, n, [=](F v) { return leaky_relu(v, parameter); });
+  }
+}
+
+} // namespace ptm::PTM_ISA

@@ -1,0 +1,49 @@
+"""What the tests of the kernels share: random arrays, PyTorch in float64, and errors measured against it."""
+
+import mlx.core as mx
+import numpy as np
+import torch
+
+from pytorch_to_mlx.backend import native
+
+CPU = native.load()[0]
+
+
+def random(*shape: int, shift: float = 0.0) -> np.ndarray:
+    return (np.random.standard_normal(shape) + shift).astype(np.float32)
+
+
+def to_mlx(value, dtype: mx.Dtype = mx.float32):
+    return (
+        mx.array(value).astype(dtype) if isinstance(value, np.ndarray) and value.dtype != np.bool_ else mx.array(value)
+    )
+
+
+def to_numpy(y: mx.array) -> np.ndarray:
+    return np.array(y.astype(mx.float32))
+
+
+def no_worse_than_torch(ours: mx.array, reference, *arrays, factor: float = 2.0) -> None:
+    """Our error against PyTorch in float64 is at most twice that of PyTorch in float32 (or 2 rounding errors)."""
+    tensors = [torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arrays]
+    truth = reference(*(t.double() if isinstance(t, torch.Tensor) and t.is_floating_point() else t for t in tensors))
+    theirs, truth = reference(*tensors).double().numpy(), truth.numpy()
+    assert ours.shape == truth.shape
+    size = np.abs(truth).max() if truth.size else 0.0
+    error = np.abs(to_numpy(ours) - truth).max(initial=0.0)
+    allowed = max(factor * np.abs(theirs - truth).max(initial=0.0), 2.4e-7 * size)
+    assert error <= allowed, f"error {error:.2e}, allowed {allowed:.2e}"
+
+
+def views(x: np.ndarray) -> list[mx.array]:
+    """The same numbers with other strides: sliced, turned, shifted, broadcast back."""
+    turned = mx.array(np.ascontiguousarray(np.moveaxis(x, -1, 0)))
+    found = [
+        mx.array(np.repeat(x, 2, axis=-1))[..., ::2],
+        mx.moveaxis(turned, 0, -1),
+        mx.array(np.concatenate([x[:1], x]))[1:],
+        mx.array(x[..., ::-1].copy())[..., ::-1],
+    ]
+    if x.ndim > 1:
+        found.append(mx.array(np.repeat(x, 3, axis=-2))[..., 1::3, :])
+    return found
