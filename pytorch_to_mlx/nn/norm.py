@@ -36,7 +36,7 @@ class AdaLayerNorm(Module):
 
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:
         gamma, beta = mx.split(self.fc(style)[:, None], 2, axis=-1)  # [B, 1, D] each
-        return (1 + gamma) * ops.layer_norm(x, None, None, self.eps) + beta
+        return ops.layer_norm(x, 1 + gamma, beta, self.eps)
 
 
 class AdaIN(Module):
@@ -51,6 +51,17 @@ class AdaIN(Module):
         self.fc = Linear(style_size, 2 * size)
         self.eps = eps
 
-    def __call__(self, x: mx.array, style: mx.array) -> mx.array:
+    def terms(self, style: mx.array) -> tuple[mx.array, mx.array]:
         gamma, beta = mx.split(self.fc(style)[:, None], 2, axis=-1)  # [B, 1, D] each
-        return ops.instance_norm(x, self.eps, 1 + gamma, beta)
+        return 1 + gamma, beta
+
+    def __call__(self, x: mx.array, style: mx.array) -> mx.array:
+        return ops.instance_norm(x, self.eps, *self.terms(style))
+
+    def snake(self, x: mx.array, style: mx.array, alpha: mx.array) -> mx.array:
+        """The norm and then snake, in one pass."""
+        return ops.instance_norm_snake(x, self.eps, *self.terms(style), alpha)
+
+    def leaky_relu(self, x: mx.array, style: mx.array, negative_slope: float) -> mx.array:
+        """The norm and then leaky ReLU, in one pass."""
+        return ops.instance_norm_leaky_relu(x, self.eps, *self.terms(style), negative_slope)

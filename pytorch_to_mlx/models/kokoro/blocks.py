@@ -5,7 +5,6 @@ import math
 import mlx.core as mx
 import mlx.nn as nn
 
-from ...backend import ops
 from ...nn.conv import Conv1d, ConvTranspose1d
 from ...nn.norm import AdaIN
 
@@ -29,9 +28,9 @@ class StyleBlock(nn.Module):
             self.shortcut = Conv1d(dim_in, dim_out, 1, bias=False)
 
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:
-        y = ops.leaky_relu(self.norm1(x, style), 0.2)
+        y = self.norm1.leaky_relu(x, style, 0.2)
         y = self.conv1(self.pool(y) if self.upsample else y)
-        y = self.conv2(ops.leaky_relu(self.norm2(y, style), 0.2))
+        y = self.conv2(self.norm2.leaky_relu(y, style, 0.2))
         x = self.shortcut(x) if "shortcut" in self else x
         x = mx.repeat(x, 2, axis=1) if self.upsample else x
         return (y + x) * math.sqrt(0.5)
@@ -57,7 +56,7 @@ class SnakeBlock(nn.Module):
         first = zip(self.norms1, self.alphas1, self.convs1, strict=True)
         second = zip(self.norms2, self.alphas2, self.convs2, strict=True)
         for (norm1, alpha1, conv1), (norm2, alpha2, conv2) in zip(first, second, strict=True):
-            y = conv1(ops.snake(norm1(x, style), alpha1))
-            y = conv2(ops.snake(norm2(y, style), alpha2))
+            y = conv1(norm1.snake(x, style, alpha1))
+            y = conv2(norm2.snake(y, style, alpha2))
             x = y + x
         return x
