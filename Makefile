@@ -15,7 +15,7 @@ PIP_OPTIONS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS)
+PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check $(PIP_OPTIONS)
 
 SYSTEM := $(shell uname -s)
 COMMA := ,
@@ -31,7 +31,7 @@ CSRC := $(call sum,$(sort $(shell find csrc -type f -not -path '*/build/*' -not 
 .DELETE_ON_ERROR:
 
 hello: $(STAMPS)/hello-$(ASKED) kernels
-	@echo "== speaking (the first time the weights are unpacked, about 20 s)"
+	@echo "== speaking"
 	@$(PY) -m pytorch_to_mlx kokoro synthesize --model packaged:kokoro-82m-int8 \
 	  --text "Hello, world! This is PyTorch to MLX." --output hello.wav
 	@echo "== done: hello.wav"

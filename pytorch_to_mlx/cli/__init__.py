@@ -50,7 +50,8 @@ def _run(arguments: list[str]) -> int:
     except typer.TyperException as wrong:
         context = getattr(wrong, "ctx", None)
         command = context.command_path if context else "pytorch-to-mlx"
-        return error(f"{' '.join(wrong.format_message().split())}; see: {command} --help", wrong.exit_code)
+        what = " ".join(wrong.format_message().split()).removesuffix(".")
+        return error(f"{what}; see: {command} --help", wrong.exit_code)
     except typer.Abort:
         return INTERRUPTED
     except PortError as problem:
