@@ -7,7 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from mlx.utils import tree_flatten
+import mlx.core as mx
+import numpy as np
 
 from pytorch_to_mlx import registry
 from pytorch_to_mlx.cli import main
@@ -32,7 +33,6 @@ def test_every_step_runs(tone, monkeypatch, capsys):
 
 
 def test_verb_of_the_family(tone, capsys):
-    import numpy as np
     import soundfile
 
     assert main(["tone", "convert", "--hf-path", "tonenet", "--output", "m"]) == 0
@@ -44,8 +44,6 @@ def test_verb_of_the_family(tone, capsys):
 
 def test_wrong_weights_are_found_at_the_first_tap(tone, capsys):
     """validate can fail: another norm diverges at `frames`, with exit code 5."""
-    import mlx.core as mx
-
     assert main(["convert", "tonenet", "--mlx-path", "m"]) == 0
     weights = mx.load("m/model.safetensors")
     weights["norm.weight"] = weights["norm.weight"] * 1.001
@@ -55,18 +53,19 @@ def test_wrong_weights_are_found_at_the_first_tap(tone, capsys):
     assert "differs from PyTorch first at tap 'frames'" in capsys.readouterr().err
 
 
-def test_it_is_a_family_like_every_other(tone):
+def test_it_is_a_family_like_every_other(tone, tmp_path):
     """The free tests of tests/test_every_model.py on the page's family."""
     import test_every_model as free
 
-    card = registry.card("tone")
     spec = importlib.util.spec_from_file_location("test_tone", tone / "tests" / "models" / "test_tone.py")
     tests = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tests)
-    config = registry.part("tone", "config").Config.tiny()
-    model = registry.part("tone", "model").Model(config)
-    assert sum(p.size for _, p in tree_flatten(model.parameters())) < 5_000_000
-    assert model(**tests.tiny_inputs(config, batch=3)).shape == (3, 5)
+    config, model = registry.part("tone", "config").Config.tiny(), free.build("tone")
+    single, both = model(**tests.tiny_inputs(config)), model(**tests.tiny_inputs(config, batch=2))
+    np.testing.assert_allclose(np.array(both[1:]), np.array(single), rtol=1e-5, atol=1e-6)
     free.test_config_is_read_back("tone")
-    free.test_weight_map_and_its_inverse("tone")
-    assert card.taps[0].name == "frames"
+    free.test_card_says_enough("tone")
+    weights = {name: mx.random.normal(p.shape) for name, p in free.flat(model).items()}
+    free.test_laws_of_the_weight_map("tone", weights)
+    free.test_write_and_load("tone", weights, tmp_path)
+    free.test_quantize_and_rebuild("tone", weights)

@@ -1,13 +1,26 @@
-"""What every model folder must keep, for each card, without knowing the model: its tiny() size does it all."""
+"""What every family gets tested for free, once its folder has a card.
+
+A family's tests/models/test_<name>.py brings `tiny_inputs(config, batch=1)`: keyword arguments for one call of
+`Model(Config.tiny())`. A family that takes no batches says why in `NO_BATCH`.
+"""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 import pytest
+from command import assert_quick_help
 from mlx.utils import tree_flatten
 
 from pytorch_to_mlx import registry
+from pytorch_to_mlx.cli import app, verbs
 from pytorch_to_mlx.errors import CheckError
+from pytorch_to_mlx.taps import record_taps
 from pytorch_to_mlx.weights import Rule, apply, invert, load_into, load_model, quantize, rebuild, write_folder
+
+VERBS = [(name, verb) for name in registry.names() for verb in app.family_verbs(registry.card(name))]
 
 
 @pytest.fixture(params=registry.names())
@@ -85,3 +98,103 @@ def test_cards_name_different_tensors(family):
     assert card.model_types and card.checkpoints and card.fingerprint
     others = [c for c in registry.cards() if c.name != card.name]
     assert not {t for c in others for t in c.model_types} & set(card.model_types)
+
+
+def module_of_tests(family):
+    path = Path(__file__).parent / "models" / f"test_{family.replace('-', '_')}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def tiny(family):
+    """(config, model) with the random weights of its own constructor."""
+    mx.random.seed(0)
+    model = build(family)
+    mx.eval(model.parameters())
+    return registry.part(family, "config").Config.tiny(), model
+
+
+def run(family, config, model, **options) -> dict[str, np.ndarray]:
+    """The outputs of one call by name, as float32."""
+    mx.random.seed(1)
+    result = model(**module_of_tests(family).tiny_inputs(config, **options))
+    return {name or "output": np.array(value.astype(mx.float32)) for name, value in tree_flatten(result)}
+
+
+def assert_finite(outputs: dict[str, np.ndarray]) -> None:
+    for name, value in outputs.items():
+        assert value.size and np.isfinite(value).all(), name
+
+
+def test_tiny_is_tiny_and_runs(family, tiny):
+    assert sum(p.size for p in flat(tiny[1]).values()) < 5_000_000
+    assert_finite(run(family, *tiny))
+
+
+def test_taps_of_the_model_are_on_the_card(family, tiny):
+    with record_taps() as record:
+        run(family, *tiny)
+    declared = {tap.name for tap in registry.card(family).taps}
+    assert record, "the model has no tap"
+    assert record.keys() <= declared, f"not on the card: {sorted(record.keys() - declared)}"
+
+
+def test_config_is_read_back(family):
+    config = registry.part(family, "config").Config.tiny()
+    assert type(config).from_dict(dataclasses.asdict(config)) == config
+
+
+def test_saved_and_loaded_gives_the_same_bits(family, tiny, tmp_path):
+    config, model = tiny
+    path = write_folder(tmp_path / "m", config={"model_type": family}, weights=flat(model))
+    loaded, _ = load_model(path, lambda _: build(family))
+    ours, theirs = run(family, config, model), run(family, config, loaded)
+    assert ours.keys() == theirs.keys() and all(np.array_equal(ours[k], theirs[k]) for k in ours)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_runs(family, tiny, dtype):
+    config, model = tiny
+    ranks = {name: value.ndim for name, value in run(family, config, model).items()}
+    model.set_dtype(getattr(mx, dtype))
+    outputs = run(family, config, model)
+    assert_finite(outputs)
+    assert {name: value.ndim for name, value in outputs.items()} == ranks
+
+
+def test_quantized_runs(family, tiny):
+    config, model = tiny
+    try:
+        quantize(model, bits=8, group_size=32)
+    except CheckError as error:
+        assert error.what == "no layer can be quantized", error
+    assert_finite(run(family, config, model))
+
+
+def test_batch_equals_single(family, tiny):
+    tests = module_of_tests(family)
+    if hasattr(tests, "NO_BATCH"):
+        assert len(tests.NO_BATCH) > 20, "say why"
+        return
+    single, both = run(family, *tiny), run(family, *tiny, batch=2)
+    for name, value in both.items():
+        np.testing.assert_allclose(value[:1], single[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_card_says_enough(family):
+    card = registry.card(family)
+    assert card.checkpoints and card.fingerprint and card.taps and card.summary
+    assert all(published.licence for published in card.checkpoints)
+
+
+@pytest.mark.parametrize(("family", "verb"), VERBS, ids=[f"{f} {v}" for f, v in VERBS])
+def test_verbs_explain_themselves(family, verb):
+    """A description, an example of this command, help for every option, and the page in half a second of CPU time."""
+    read = verbs.read(verb, app.family_verbs(registry.card(family))[verb])
+    assert read.description
+    assert any(line.startswith(f"pytorch-to-mlx {family} {verb}") for line in read.examples), read.examples
+    assert not (silent := [p.name for p in read.parameters if not p.help]), f"no help for {silent}"
+    assert_quick_help(family, verb, "--help")

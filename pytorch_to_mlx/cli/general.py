@@ -16,7 +16,7 @@ def list_() -> list[dict[str, Any]]:
             "family": card.name,
             "task": card.task,
             "what": card.summary,
-            "checkpoints": [published.hub_id for published in card.checkpoints],
+            "checkpoints": [f"packaged:{p.packaged}" if p.packaged else p.hub_id for p in card.checkpoints],
         }
         for card in registry.cards()
     ]

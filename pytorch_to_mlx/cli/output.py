@@ -1,6 +1,7 @@
 """What the user sees: results on stdout, progress and errors on stderr."""
 
 import dataclasses
+import io
 import json
 import math
 import sys
@@ -87,8 +88,12 @@ def table(rows: Iterable[Mapping[str, Any]]) -> None:
         made.add_column(Text(printable(column)), justify="right" if numbers else "left")
     for row in rows:
         made.add_row(*(Text(_cell(row.get(column))) for column in columns))
-    terminal = sys.stdout.isatty()
-    Console(file=sys.stdout, width=None if terminal else 10_000, highlight=False).print(made)
+    if sys.stdout.isatty():
+        Console(highlight=False).print(made)
+        return
+    console = Console(file=io.StringIO(), width=10_000, highlight=False)
+    console.print(made)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines() if line.strip()))  # type: ignore[attr-defined]
 
 
 def _cell(value: Any) -> str:

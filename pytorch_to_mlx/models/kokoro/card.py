@@ -26,9 +26,9 @@ CARD = ModelCard(
         Tap("bert_encoder"),
         Tap("duration_logits"),
         Tap("durations", "exact"),
+        Tap("text_encoder"),
         Tap("f0"),
         Tap("n"),
-        Tap("text_encoder"),
         Tap("source", max_abs=1e-6, why="compared with float32 PyTorch on its own pitch, see `speech`"),
         Tap("excitation", max_abs=1e-5, why="compared with float32 PyTorch on its own pitch, see `speech`"),
         Tap(
