@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import registry
+from .. import __version__, registry
 from ..card import Tap
 from ..errors import FormatError, MissingExtraError, UsageError
 from ..progress import note
@@ -90,8 +90,8 @@ def compare_taps(
 
 def versions() -> dict[str, str]:
     """The versions that a comparison depends on."""
-    found = {"python": platform.python_version()}
-    for package in ("pytorch-to-mlx", "pytorch-to-mlx-cpu", "mlx", "torch", "numpy"):
+    found = {"python": platform.python_version(), "pytorch-to-mlx": __version__}
+    for package in ("pytorch-to-mlx-cpu", "mlx", "torch", "numpy"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
