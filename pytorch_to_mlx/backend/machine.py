@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from . import blas as _blas
@@ -61,7 +62,7 @@ def describe(*, measure: bool = True) -> Machine:
     return Machine(
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         device=f"{device.type.name}{f' ({name})' if name else ''}",
-        mlx_version=mx.__version__,
+        mlx_version=version("mlx"),
         blas=blas.name,
         gflops=_gflops() if measure else None,
         threads=kernels.threads()

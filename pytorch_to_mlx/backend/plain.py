@@ -4,6 +4,7 @@ Gradients are taken through these. Features are last; weights are as mlx.nn stor
 """
 
 import math
+from typing import Any
 
 import mlx.core as mx
 
@@ -173,7 +174,7 @@ def conv1d(
         y = _shifted_conv1d(x, weight, stride=stride, padding=(left, right), dilation=dilation, groups=groups)
     else:
         if left != right:
-            x, left = mx.pad(x, ((0, 0), (left, right), (0, 0))), 0
+            x, left = mx.pad(x, [(0, 0), (left, right), (0, 0)]), 0
         y = mx.conv1d(x, weight, stride=stride, padding=left, dilation=dilation, groups=groups)
     return y if bias is None else y + bias
 
@@ -187,8 +188,8 @@ def _shifted_conv1d(x, weight, *, stride, padding, dilation, groups):
         raise ValueError(
             f"conv1d of {x.shape} with weight {weight.shape}, groups {groups}, padding {padding} has no result"
         )
-    x = mx.pad(x, ((0, 0), padding, (0, 0))) if any(padding) else x
-    y = None
+    x = mx.pad(x, [(0, 0), padding, (0, 0)]) if any(padding) else x
+    y: Any = None  # an array after the first tap
     for k in range(K):
         shifted = x[:, k * dilation : k * dilation + (L_out - 1) * stride + 1 : stride]  # [B, L_out, D_in]
         if groups == 1:
@@ -238,7 +239,7 @@ def _phased_conv_transpose1d(x, weight, *, stride, padding, output_padding, grou
     L_out = (L - 1) * stride - 2 * padding + K + output_padding
     if L_out < 1:
         raise ValueError(f"conv_transpose1d of {x.shape} with weight {weight.shape}, padding {padding} has no result")
-    w = mx.pad(weight, ((0, 0), (0, taps * stride - K), (0, 0)))
+    w = mx.pad(weight, [(0, 0), (0, taps * stride - K), (0, 0)])
     w = w.reshape(D_out, taps, stride, per_group)[:, ::-1].swapaxes(1, 2)  # taps backwards: a convolution correlates
     w = w.reshape(D_out * stride, taps, per_group)
     y = _shifted_conv1d(
@@ -246,7 +247,7 @@ def _phased_conv_transpose1d(x, weight, *, stride, padding, output_padding, grou
     )  # [B, U, D_out · stride]
     y = y.reshape(B, -1, D_out, stride).swapaxes(2, 3).reshape(B, -1, D_out)
     missing = padding + L_out - y.shape[1]
-    y = mx.pad(y, ((0, 0), (0, missing), (0, 0))) if missing > 0 else y
+    y = mx.pad(y, [(0, 0), (0, missing), (0, 0)]) if missing > 0 else y
     return y[:, padding : padding + L_out]
 
 

@@ -1,6 +1,8 @@
 """The decoder: frames to samples with a harmonic source. Kaneko et al. 2022, "iSTFTNet"; Wang et al. 2019 (NSF)."""
 
 import math
+from functools import reduce
+from operator import add
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -33,7 +35,7 @@ class Generator(nn.Module):
             sample_rate=SAMPLE_RATE, upsample=net.samples_per_pitch, voiced_threshold=VOICED_ABOVE_HZ
         )
         self.ups, self.noise_convs, self.noise_blocks, self.blocks = [], [], [], []
-        stages = len(net.upsample_rates)
+        stages, size = len(net.upsample_rates), net.upsample_initial_channel
         for i, (rate, kernel) in enumerate(zip(net.upsample_rates, net.upsample_kernel_sizes, strict=True)):
             wide, size = (net.upsample_initial_channel // 2 ** (i + j) for j in (0, 1))
             self.ups.append(ConvTranspose1d(wide, size, kernel, stride=rate, padding=(kernel - rate) // 2))
@@ -69,7 +71,7 @@ class Generator(nn.Module):
                 x = mx.concatenate([x[:, 1:2], x], axis=1)  # reflect one step: istft needs one frame more than hops
             x = x + harmonics
             blocks = self.blocks[i * self.blocks_per_stage : (i + 1) * self.blocks_per_stage]
-            x = sum(block(x, style) for block in blocks) / len(blocks)
+            x = reduce(add, (block(x, style) for block in blocks)) / len(blocks)
             mx.eval(x)
         return self.head(self.conv_post(ops.leaky_relu(x, 0.01)))
 

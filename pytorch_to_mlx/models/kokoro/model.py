@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 from ...errors import UsageError
 from ...taps import tap
@@ -80,7 +81,7 @@ class Model(nn.Module):
         logits = tap("duration_logits", logits).astype(mx.float32)
         durations = mx.maximum(mx.round(mx.sigmoid(logits).sum(axis=-1) / speed), 1).astype(mx.int32)[0]
         tap("durations", durations)
-        index = mx.array([i for i, count in enumerate(durations.tolist()) for _ in range(count)])  # [T]
+        index = mx.array([i for i, count in enumerate(np.array(durations)) for _ in range(count)])  # [T]
         f0, n = self.predictor.curves(mx.take(features, index, axis=1), style)
         text = tap("text_encoder", self.text_encoder(tokens))
         prosody = Prosody(durations, mx.take(text, index, axis=1), tap("f0", f0), tap("n", n))

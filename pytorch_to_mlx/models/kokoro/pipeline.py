@@ -139,7 +139,7 @@ class KokoroPipeline:
                 prosody.asr.shape[1] * self.model.config.samples_per_frame * _BYTES_PER_SAMPLE, where="speech"
             )
             key, own = mx.random.split(key)
-            words = word_times(tokens, prosody.durations.tolist(), self.vocab)
+            words = word_times(tokens, np.array(prosody.durations).tolist(), self.vocab)
             words = tuple(Word(w.text, w.start_s + start_s, w.end_s + start_s) for w in words if w.text)
             text = "".join(token.text + " " * token.space for token in tokens).strip()
             decoded = self._decode(prosody, style, self.model.draw_noise(prosody, own), stream)

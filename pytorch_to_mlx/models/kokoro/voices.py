@@ -100,7 +100,7 @@ class Voices:
         parts = parse_blend(spec)
         if len(parts) == 1:
             return self._load(parts[0][0])
-        return sum(np.float32(weight) * self._load(name) for name, weight in parts)
+        return np.stack([np.float32(weight) * self._load(name) for name, weight in parts]).sum(axis=0)
 
     def _read(self, name: str) -> np.ndarray:
         path = self._files.get(name)
