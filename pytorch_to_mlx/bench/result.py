@@ -50,6 +50,10 @@ class Result:
         return found
 
     def rows(self) -> list[dict[str, Any]]:
+        if self.what == "ops":
+            from .ops import table
+
+            return table(self.measurements)
         return [
             {
                 "workload": m.workload,
@@ -65,7 +69,7 @@ class Result:
         lines = [
             f"{self.machine['processor']}, {self.machine['cores']} cores, {self.machine['system']}; "
             + ", ".join(f"{name} {version}" for name, version in self.versions.items()),
-            f"weights: {self.weights}; medians of {self.runs} runs; ratio = torch / ours",
+            f"weights: {self.weights}; medians{f' of {self.runs} runs' if self.runs else ''}; ratio = torch / ours",
         ]
         for name, spent in self.profile.items():
             total = sum(spent.values()) or 1.0

@@ -1,0 +1,171 @@
+"""`benchmark ops`: every op of backend.ops at the shapes the families use: kernel, MLX, PyTorch, floor.
+
+The floor is what the machine allows: moving the row's bytes once at the rate of a copy of that size, or doing its
+arithmetic at the rate of a large matrix product, whichever takes longer. Both rates are measured in the same run.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..backend import native, plain
+from ..backend import ops as picked
+from ..errors import MissingExtraError
+from ..progress import track
+from .result import Measurement, Result
+
+Arrays = list[np.ndarray]
+KERNEL, MLX, FLOOR = "kernel", "MLX's own op", "floor"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One op at one shape. `ours` takes a module of ops and MLX arrays; `torch` takes torch and its tensors.
+
+    to_torch: the same arrays as PyTorch lays them out. flops and bytes: what the op must at least do and move.
+    """
+
+    name: str
+    arrays: Callable[[], Arrays]
+    ours: Callable[..., Any]
+    torch: Callable[..., Any]
+    flops: float = 0
+    bytes: float = 0
+    to_torch: Callable[[Arrays], Arrays] = lambda arrays: arrays
+
+
+def run(*, seconds: float = 0.4, against_torch: bool = True, names: str = "") -> Result:
+    """Measure all rows whose name holds `names`, each side for about `seconds`."""
+    from .table import ROWS
+
+    chosen = [row for row in ROWS if names in row.name]
+    floor = _Floor()
+    measurements: list[Measurement] = []
+    for row in track(chosen, "ops", len(chosen)):
+        took = _measure(_sides(row, against_torch), seconds)
+        torch_s = took.get("torch")
+        for side in (KERNEL, MLX):
+            if side in took:
+                measurements.append(Measurement(row.name, side, "ms", 1e3 * took[side], torch_s and 1e3 * torch_s))
+        measurements.append(Measurement(row.name, FLOOR, "ms", 1e3 * floor(row)))
+    threads = {"ours": backend.describe(measure=False).threads}
+    if against_torch:
+        from ..validate import torch_side
+
+        threads["torch"] = torch_side.threads()
+    command = " ".join(["pytorch-to-mlx", *sys.argv[1:]])
+    return Result("ops", "none", command, tuple(measurements), runs=0, threads=threads)
+
+
+def _sides(row: Row, against_torch: bool) -> dict[str, Callable[[], Any]]:
+    import mlx.core as mx
+
+    np.random.seed(0)
+    arrays = row.arrays()
+    ours = [mx.array(a) for a in arrays]
+    mx.eval(ours)
+    sides: dict[str, Callable[[], Any]] = {MLX: lambda: mx.eval(row.ours(plain, *ours))}
+    if native.kernels():
+        sides[KERNEL] = lambda: mx.eval(row.ours(picked, *ours))
+    if against_torch:
+        try:
+            import_torch = __import__("torch")
+        except ImportError as error:
+            raise MissingExtraError("torch", "validate", needed_for="measuring beside PyTorch") from error
+        tensors = [import_torch.from_numpy(np.ascontiguousarray(a)) for a in row.to_torch(arrays)]
+
+        def theirs() -> Any:
+            with import_torch.inference_mode():
+                return row.torch(import_torch, *tensors)
+
+        sides["torch"] = theirs
+    return sides
+
+
+def _measure(sides: dict[str, Callable[[], Any]], seconds: float, turns: int = 3) -> dict[str, float]:
+    """The median seconds of a call of each side, measured in turns.
+
+    A pause before each turn lets the other side's threads, which wait busily for more work, fall asleep.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(turns):
+        for name, call in sides.items():
+            time.sleep(0.02)
+            call()
+            end = time.perf_counter() + seconds / turns
+            while not samples[name] or time.perf_counter() < end:
+                start = time.perf_counter()
+                call()
+                samples[name].append(time.perf_counter() - start)
+    return {name: median(taken) for name, taken in samples.items()}
+
+
+class _Floor:
+    """The least seconds for a row on this machine, from rates measured once."""
+
+    def __init__(self) -> None:
+        import mlx.core as mx
+
+        a = mx.random.normal((1024, 1024))
+        mx.eval(a)
+        self._copies: dict[int, float] = {}
+        self._flops_per_s = 2 * 1024**3 / _best(lambda: mx.eval(a @ a))
+
+    def __call__(self, row: Row) -> float:
+        return max(row.flops / self._flops_per_s, self._copy_s(row.bytes))
+
+    def _copy_s(self, size: float) -> float:
+        """To move `size` bytes, half of them read and half written: a power of two near it is measured."""
+        import mlx.core as mx
+
+        if size < 1024:
+            return 0.0
+        near = 2 ** round(math.log2(size))
+        if near not in self._copies:
+            x = mx.zeros((near // 8,))
+            mx.eval(x)
+            self._copies[near] = _best(lambda: mx.eval(picked.leaky_relu(x, 1.0)))
+        return self._copies[near] * size / near
+
+
+def _best(call: Callable[[], Any], seconds: float = 0.2) -> float:
+    best, end = math.inf, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def table(measurements: tuple[Measurement, ...]) -> list[dict[str, str]]:
+    """One line an op: milliseconds, and how many times faster the kernel is and how far above the floor."""
+    by_op: dict[str, dict[str, Measurement]] = {}
+    for m in measurements:
+        by_op.setdefault(m.workload, {})[m.measure] = m
+    lines = []
+    for name, found in by_op.items():
+        kernel, floor = found.get(KERNEL), found[FLOOR].ours
+        ours, torch = (kernel.ours, kernel.torch) if kernel else (None, None)
+        lines.append(
+            {
+                "op": name,
+                "kernel ms": _ms(ours),
+                "MLX ms": _ms(found[MLX].ours),
+                "PyTorch ms": _ms(torch if kernel else found[MLX].torch),
+                "PyTorch / kernel": f"{torch / ours:.2f}" if ours and torch else "",
+                "floor ms": _ms(floor),
+                "kernel / floor": f"{ours / floor:.2f}" if ours and floor else "",
+            }
+        )
+    return lines
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
