@@ -17,7 +17,6 @@ import numpy as np
 from .. import backend
 from ..backend import native, plain
 from ..backend import ops as picked
-from ..errors import MissingExtraError
 from ..progress import track
 from .result import Measurement, Result
 
@@ -75,17 +74,9 @@ def _sides(row: Row, against_torch: bool) -> dict[str, Callable[[], Any]]:
     if native.kernels():
         sides[KERNEL] = lambda: mx.eval(row.ours(picked, *ours))
     if against_torch:
-        try:
-            import_torch = __import__("torch")
-        except ImportError as error:
-            raise MissingExtraError("torch", "validate", needed_for="measuring beside PyTorch") from error
-        tensors = [import_torch.from_numpy(np.ascontiguousarray(a)) for a in row.to_torch(arrays)]
+        from ..validate import torch_side
 
-        def theirs() -> Any:
-            with import_torch.inference_mode():
-                return row.torch(import_torch, *tensors)
-
-        sides["torch"] = theirs
+        sides["torch"] = torch_side.op(row.torch, row.to_torch(arrays))
     return sides
 
 

@@ -1,13 +1,32 @@
 """What `benchmark` asks of torch itself: its threads, and where its time goes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
+
+from ..errors import MissingExtraError
 
 
 def threads() -> int:
     import torch
 
     return torch.get_num_threads()
+
+
+def op(call: Callable[..., Any], arrays: Sequence[np.ndarray]) -> Callable[[], Any]:
+    """`call(torch, *tensors)` on these arrays, without gradients, as a function of nothing."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("torch", "validate", needed_for="measuring beside PyTorch") from error
+    tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return call(torch, *tensors)
+
+    return run
 
 
 def seconds_by_op(call: Callable[[], Any]) -> dict[str, float]:
