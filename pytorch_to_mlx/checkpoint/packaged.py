@@ -278,8 +278,9 @@ def _from_npm(name: str, spec: Npm, made: Path) -> dict[str, str]:
     with tarfile.open(archives[0], "r:gz") as archive:
         for member in archive:
             folder, _, file = member.name.rpartition("/")
-            if folder == spec.folder and file.endswith(spec.suffix) and member.isfile():
-                member.name = file
-                archive.extract(member, made, filter="data")
+            content = archive.extractfile(member) if member.isfile() else None
+            if folder == spec.folder and file.endswith(spec.suffix) and content is not None:
+                with content, open(made / file, "xb") as destination:
+                    shutil.copyfileobj(content, destination, _CHUNK)
                 hashes[file] = _sha256(made / file)
     return hashes

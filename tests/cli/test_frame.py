@@ -79,7 +79,8 @@ def test_reader_that_leaves(arguments):
 def test_signals_end_with_their_code(tmp_path, number, code):
     """The command waits for ever on a FIFO that it was told to read as its text."""
     program = (
-        "import sys, time, pytorch_to_mlx.cli as c, pytorch_to_mlx.cli.general as g\n"
+        "import signal, sys, time, pytorch_to_mlx.cli as c, pytorch_to_mlx.cli.general as g\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job inherits it ignored
         "def wait():\n"
         "    '''Wait.\n\n    Example: wait'''\n"
         "    sys.stdout.write('ready\\n'); sys.stdout.flush()\n"

@@ -530,6 +530,7 @@ TERMINATED = """
 import signal, sys, time
 from pytorch_to_mlx.weights import new_folder
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
 with new_folder(sys.argv[1]) as folder:
     (folder / "half").write_text("x")
     print("inside", flush=True)
