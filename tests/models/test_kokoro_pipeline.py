@@ -428,7 +428,7 @@ def test_real_stream_is_close_to_the_whole(real):
     expected = Speech.concatenate(real.generate(SENTENCE)).audio
     pieces = list(real.generate(SENTENCE, stream=True))
     streamed = Speech.concatenate(pieces).audio
-    assert len(pieces) == 2 and pieces[0].duration_s == 1.25
+    assert len(pieces) == 2 and pieces[0].duration_s == 1.75
     assert len(streamed) == len(expected)
     snr = 10 * np.log10(np.square(expected).sum() / np.square(expected - streamed).sum())
     assert snr > 9 and log_mel_distance(expected, streamed) < 2

