@@ -125,7 +125,7 @@ def benchmark(
     if what == "ops":
         from ..bench import ops
 
-        return family.written(ops.run(), output)
+        return family.written(ops.run(against_torch=against == "torch"), output)
     return family.benchmark(
         what,
         against=against,

@@ -498,6 +498,11 @@ def test_h84_kill_at_random_points(tmp_path):
 
     random.seed(0)
     dest, span, seen = tmp_path / "out", 0.0, set()
+
+    def until_half_done():
+        while not list(tmp_path.glob(f".*{place.SUFFIX}/new/*")):
+            time.sleep(0.0005)
+
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for number in range(12):
         run = subprocess.Popen(
@@ -509,7 +514,10 @@ def test_h84_kill_at_random_points(tmp_path):
             assert run.wait(30) == 0
             span = time.monotonic() - started
         else:
-            time.sleep(random.uniform(0, span * 0.8))
+            if number % 3:
+                time.sleep(random.uniform(0, span * 0.8))
+            else:
+                until_half_done()
             run.send_signal(signal.SIGKILL)
             run.wait(30)
         run.stdout.close()
