@@ -499,8 +499,8 @@ def test_h84_kill_at_random_points(tmp_path):
     random.seed(0)
     dest, span, seen = tmp_path / "out", 0.0, set()
 
-    def until_half_done():
-        while not list(tmp_path.glob(f".*{place.SUFFIX}/new/*")):
+    def until_half_done(run):
+        while run.poll() is None and not list(tmp_path.glob(f".*{place.SUFFIX}/new/*")):
             time.sleep(0.0005)
 
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -517,7 +517,7 @@ def test_h84_kill_at_random_points(tmp_path):
             if number % 3:
                 time.sleep(random.uniform(0, span * 0.8))
             else:
-                until_half_done()
+                until_half_done(run)
             run.send_signal(signal.SIGKILL)
             run.wait(30)
         run.stdout.close()
