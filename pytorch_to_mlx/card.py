@@ -11,17 +11,18 @@ class Tap:
     """A named intermediate value that `validate` compares, with its tolerance.
 
     `exact` is for ids, codes and durations. `max_abs` and `min_snr_db` replace the row of the tolerance table
-    for this tap; `why` is then required.
+    for this tap; `measure` "rms" compares root mean squares instead of largest values. `why` is then required.
     """
 
     name: str
     tolerance: Tolerance = "float32"
     max_abs: float | None = None
     min_snr_db: float | None = None
+    measure: Literal["max", "rms"] = "max"
     why: str = ""
 
     def __post_init__(self) -> None:
-        if (self.max_abs is not None or self.min_snr_db is not None) and not self.why:
+        if (self.max_abs is not None or self.min_snr_db is not None or self.measure != "max") and not self.why:
             raise ValueError(f"tap {self.name!r} loosens its tolerance without a reason")
 
 

@@ -6,6 +6,7 @@ import mlx.core as mx
 from mlx.nn import Linear, Module
 
 from ..backend import ops
+from .linear import linear
 
 
 class SelfAttention(Module):
@@ -32,6 +33,6 @@ class SelfAttention(Module):
         def split(y: mx.array) -> mx.array:
             return y.reshape(batch, length, heads, -1).transpose(0, 2, 1, 3)  # [B, H, L, D]
 
-        q, k, v = split(self.q_proj(x)), split(self.k_proj(x)), split(self.v_proj(x))
+        q, k, v = (split(linear(layer, x)) for layer in (self.q_proj, self.k_proj, self.v_proj))
         y = ops.attention(q, k, v, scale=1 / math.sqrt(size // heads), mask=mask)
-        return self.o_proj(y.transpose(0, 2, 1, 3).reshape(batch, length, size))
+        return linear(self.o_proj, y.transpose(0, 2, 1, 3).reshape(batch, length, size))

@@ -4,6 +4,7 @@ import mlx.core as mx
 from mlx.nn import Module
 
 from ..audio.stft import hann_window, istft
+from ..backend import ops
 
 
 class IstftHead(Module):
@@ -20,6 +21,6 @@ class IstftHead(Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         log_magnitude, phase = mx.split(x.astype(mx.float32), 2, axis=-1)  # [B, T, n_fft//2 + 1] each
-        magnitude, phase = mx.exp(log_magnitude), mx.sin(phase)
-        spec = magnitude * mx.cos(phase) + 1j * (magnitude * mx.sin(phase))
+        magnitude, phase = ops.exp(log_magnitude), ops.sin(phase)
+        spec = magnitude * ops.cos(phase) + 1j * (magnitude * ops.sin(phase))
         return istft(spec, n_fft=self.n_fft, hop_length=self.hop_length, window=self._window)

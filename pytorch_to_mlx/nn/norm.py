@@ -4,6 +4,7 @@ import mlx.core as mx
 from mlx.nn import Linear, Module
 
 from ..backend import ops
+from .linear import linear
 
 
 class LayerNorm(Module):
@@ -35,7 +36,7 @@ class AdaLayerNorm(Module):
         self.eps = eps
 
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:
-        gamma, beta = mx.split(self.fc(style)[:, None], 2, axis=-1)  # [B, 1, D] each
+        gamma, beta = mx.split(linear(self.fc, style)[:, None], 2, axis=-1)  # [B, 1, D] each
         return ops.layer_norm(x, 1 + gamma, beta, self.eps)
 
 
@@ -52,7 +53,7 @@ class AdaIN(Module):
         self.eps = eps
 
     def terms(self, style: mx.array) -> tuple[mx.array, mx.array]:
-        gamma, beta = mx.split(self.fc(style)[:, None], 2, axis=-1)  # [B, 1, D] each
+        gamma, beta = mx.split(linear(self.fc, style)[:, None], 2, axis=-1)  # [B, 1, D] each
         return 1 + gamma, beta
 
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:

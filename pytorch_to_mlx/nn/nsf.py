@@ -6,6 +6,9 @@ import mlx.core as mx
 import numpy as np
 from mlx.nn import Linear, Module
 
+from ..backend import ops
+from .linear import linear
+
 
 class HarmonicSource(Module):
     """Sines at f0 and its harmonics where voiced, noise elsewhere, merged into one excitation.
@@ -47,8 +50,8 @@ class HarmonicSource(Module):
         voiced = (f0 > self.voiced_threshold).astype(mx.float32)[..., None]  # [B, T, 1]
         level = voiced * self.noise_std + (1 - voiced) * self.amplitude / 3
         voiced, level = (mx.repeat(x, self.upsample, axis=1) for x in (voiced, level))  # [B, T·upsample, 1]
-        sines = mx.sin(phase) * self.amplitude * voiced + level * noise.astype(mx.float32)
-        return mx.tanh(self.linear(sines)).squeeze(-1)
+        sines = ops.sin(phase) * self.amplitude * voiced + level * noise.astype(mx.float32)
+        return ops.tanh(linear(self.linear, sines)).squeeze(-1)
 
 
 def harmonic_phase(f0: mx.array, *, sample_rate: int, upsample: int, harmonics: int) -> mx.array:

@@ -13,9 +13,10 @@ from .tolerances import FLOOR_FACTOR, RELATIVE
 class TapResult:
     """How one tap compares.
 
-    max_abs, relative (max |error| / max |reference|) and snr_db are measured against `against`: float64 PyTorch,
-    or float32 PyTorch where no float64 value is given or the tap sets its own limits. torch_relative is the same
-    measure of float32 PyTorch against float64. `limit` is what was allowed, `problem` why it failed.
+    max_abs, relative (max |error| / max |reference|, or both as root mean squares where the tap's measure is that)
+    and snr_db are measured against `against`: float64 PyTorch, or float32 PyTorch where no float64 value is given
+    or the tap sets its own limits. torch_relative is the same measure of float32 PyTorch against float64.
+    `limit` is what was allowed, `problem` why it failed.
     """
 
     name: str
@@ -71,11 +72,12 @@ def compare(
     error = np.abs(ours.astype(exact.dtype) - exact)
     index = np.unravel_index(int(error.argmax()), error.shape)
     max_abs, scale = float(error.max()), float(np.abs(exact).max())
-    relative = _relative(max_abs, scale)
+    size = _rms if tap.measure == "rms" else _largest
+    relative = _relative(size(error), size(exact))
     snr_db = _snr_db(exact, error)
     torch_relative = None
     if against == "float64":
-        torch_relative = _relative(float(np.abs(torch32.astype(exact.dtype) - exact).max()), scale)
+        torch_relative = _relative(size(torch32.astype(exact.dtype) - exact), size(exact))
 
     problem = ""
     if tap.tolerance == "exact":
@@ -88,7 +90,7 @@ def compare(
         limit, problem = _own_limits(tap, max_abs, snr_db)
     else:
         allowed = max(RELATIVE[tap.tolerance], FLOOR_FACTOR * (torch_relative or 0.0))
-        limit = f"relative <= {allowed:.1e}"
+        limit = f"relative{' (RMS)' if tap.measure == 'rms' else ''} <= {allowed:.1e}"
         if relative > allowed:
             problem = f"relative error {relative:.2e} > {allowed:.2e}"
     return TapResult(
@@ -123,8 +125,16 @@ def _own_limits(tap: Tap, max_abs: float, snr_db: float) -> tuple[str, str]:
     return ", ".join(limits), ", ".join(problems)
 
 
-def _relative(max_abs: float, scale: float) -> float:
-    return 0.0 if max_abs == 0 else (max_abs / scale if scale else float("inf"))
+def _largest(values: np.ndarray) -> float:
+    return float(np.abs(values).max())
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.square(np.abs(values)).mean()))
+
+
+def _relative(error: float, scale: float) -> float:
+    return 0.0 if error == 0 else (error / scale if scale else float("inf"))
 
 
 def _snr_db(exact: np.ndarray, error: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from pytorch_to_mlx.models.kokoro import reference
 from pytorch_to_mlx.models.kokoro.card import CARD
 from pytorch_to_mlx.models.kokoro.config import Config
 from pytorch_to_mlx.models.kokoro.model import Model
-from pytorch_to_mlx.models.kokoro.weights import PUBLISHED_CONFIG, WEIGHTS
+from pytorch_to_mlx.models.kokoro.weights import PUBLISHED_CONFIG, WEIGHTS, open_source
 from pytorch_to_mlx.validate.contract import Case
 from pytorch_to_mlx.weights import apply, load_into
 
@@ -106,6 +106,15 @@ def test_the_original_reads_a_release_itself(twin, tmp_path, monkeypatch):
     reference.original(path)
     reference.original(tmp_path)
     assert given == [(TINY, path), (TINY, path)]
+
+
+def test_a_release_needs_its_config(twin, tmp_path):
+    path = save_as_released(twin, tmp_path / "mine.pth")
+    with pytest.raises(FormatError, match=r"no config\.json beside it"):
+        open_source(path)
+    known = path.rename(tmp_path / "kokoro-v1_0.pth")
+    with open_source(known) as checkpoint:
+        assert checkpoint.config == read_json(PUBLISHED_CONFIG)
 
 
 def test_our_weights_go_back_into_the_original(tiny):

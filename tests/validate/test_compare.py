@@ -65,5 +65,18 @@ def test_own_limits_compare_with_float32_torch():
     assert "SNR" in compare(tap, REFERENCE + 9e-4, REFERENCE).problem
 
 
+def test_root_mean_square_where_the_card_says_so():
+    """One far sample among 101 weighs a tenth of what it does as the largest error."""
+    tap = Tap("speech", measure="rms", why="chaotic")
+    everywhere = REFERENCE + np.where(np.arange(101) % 2, 1e-3, -1e-3)
+    result = compare(tap, off_by(9e-3), everywhere, REFERENCE)
+    scale = np.sqrt(np.square(REFERENCE).mean())
+    assert result.passed and result.relative == pytest.approx(9e-3 / np.sqrt(101) / scale)
+    assert result.torch_relative == pytest.approx(1e-3 / scale) and "RMS" in result.limit
+    assert not compare(tap, off_by(21e-3), everywhere, REFERENCE).passed
+    with pytest.raises(ValueError, match="without a reason"):
+        Tap("speech", measure="rms")
+
+
 def test_other_shape_in_float64_leaves_float32_as_the_arbiter():
     assert compare(Tap("x"), REFERENCE, REFERENCE, REFERENCE[:-1]).against == "float32"

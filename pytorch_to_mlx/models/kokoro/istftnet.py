@@ -11,6 +11,7 @@ from ...audio.stft import hann_window, stft
 from ...backend import ops
 from ...nn.conv import Conv1d, ConvTranspose1d
 from ...nn.istft_head import IstftHead
+from ...nn.linear import linear
 from ...nn.nsf import HarmonicSource
 from ...taps import tap
 from .blocks import SnakeBlock, StyleBlock
@@ -102,7 +103,7 @@ class Decoder(nn.Module):
         """The generator's input, evaluated. Shapes: -> [B, 2T, upsample_initial_channel]."""
         curves = [self.f0_conv(f0[..., None]), self.n_conv(n[..., None])]  # [B, T, 1] each
         x = self.encode(mx.concatenate([asr, *curves], axis=-1), style)
-        residual = self.asr_proj(asr)
+        residual = linear(self.asr_proj, asr)
         for block in self.decode:
             x = block(mx.concatenate([x, residual, *curves], axis=-1), style)
         mx.eval(x)

@@ -8,6 +8,7 @@ import mlx.nn as nn
 import numpy as np
 
 from ...errors import UsageError
+from ...nn.linear import linear
 from ...taps import tap
 from .config import Config
 from .istftnet import Decoder
@@ -76,7 +77,7 @@ class Model(nn.Module):
         """
         tokens = self._checked(ids, style, speed)
         style = style[:, self.config.style_dim :].astype(self._dtype)
-        x = tap("bert_encoder", self.bert_encoder(tap("bert", self.bert(tokens))))
+        x = tap("bert_encoder", linear(self.bert_encoder, tap("bert", self.bert(tokens))))
         features, logits = self.predictor.durations(x, style)
         logits = tap("duration_logits", logits).astype(mx.float32)
         durations = mx.maximum(mx.round(mx.sigmoid(logits).sum(axis=-1) / speed), 1).astype(mx.int32)[0]

@@ -5,6 +5,7 @@ import mlx.nn as nn
 
 from ...backend import ops
 from ...nn.attention import SelfAttention
+from ...nn.linear import linear
 from ...nn.norm import LayerNorm
 from .config import PlBertConfig
 
@@ -42,7 +43,7 @@ class Layer(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         x = self.attention_norm(self.attention(x) + x)
-        return self.norm(self.down_proj(ops.gelu_tanh(self.up_proj(x))) + x)
+        return self.norm(linear(self.down_proj, ops.gelu_tanh(linear(self.up_proj, x))) + x)
 
 
 class PlBert(nn.Module):
@@ -56,7 +57,7 @@ class PlBert(nn.Module):
         self.num_hidden_layers = config.num_hidden_layers
 
     def __call__(self, ids: mx.array) -> mx.array:
-        x = self.mapping_in(self.embeddings(ids))
+        x = linear(self.mapping_in, self.embeddings(ids))
         for _ in range(self.num_hidden_layers):
             x = self.layer(x)
         return x

@@ -5,6 +5,7 @@ import mlx.nn as nn
 
 from ...backend import ops
 from ...nn.conv import Conv1d
+from ...nn.linear import linear
 from ...nn.lstm import BiLSTM
 from ...nn.norm import AdaLayerNorm, LayerNorm
 from .blocks import StyleBlock
@@ -66,7 +67,7 @@ class Curve(nn.Module):
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:
         for block in self.blocks:
             x = block(x, style)
-        return self.proj(x).squeeze(-1)
+        return linear(self.proj, x).squeeze(-1)
 
 
 class ProsodyPredictor(nn.Module):
@@ -85,7 +86,7 @@ class ProsodyPredictor(nn.Module):
     def durations(self, x: mx.array, style: mx.array) -> tuple[mx.array, mx.array]:
         """Shapes: x [B, L, D], style [B, S] -> features [B, L, D + S], logits [B, L, max_dur]."""
         features = self.text_encoder(x, style)
-        return features, self.duration_proj(self.lstm(features))
+        return features, linear(self.duration_proj, self.lstm(features))
 
     def curves(self, features: mx.array, style: mx.array) -> tuple[mx.array, mx.array]:
         """Shapes: features by frame [B, T, D + S], style [B, S] -> pitch in Hz [B, 2T], energy [B, 2T]."""

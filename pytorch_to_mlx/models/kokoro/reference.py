@@ -15,12 +15,13 @@ from unittest.mock import patch
 
 import mlx.core as mx
 import numpy as np
+from mlx.utils import tree_flatten
 
 from ...checkpoint import open_checkpoint, read_json
 from ...errors import MissingExtraError
 from ...taps import record_taps
 from ...validate.contract import Case, Workload
-from ...weights import apply, invert, load_into, load_model
+from ...weights import invert, load_model
 from .config import SAMPLE_RATE, Config
 from .model import Model, Prosody
 from .weights import WEIGHTS, open_source
@@ -45,7 +46,8 @@ class Reference:
 
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
-        return cls(ours(mlx_path or source_path), original(source_path))
+        model = ours(mlx_path or source_path)
+        return cls(model, original(source_path, model if mlx_path is None else None))
 
     @classmethod
     def alone(
@@ -125,23 +127,21 @@ def read_config(source_path: Path) -> Config:
 
 def ours(path: Path) -> Model:
     """Our model from a converted folder, or from the original's weights."""
-    if path.is_dir() and (path / "model.safetensors").exists():
-        return load_model(path, lambda config: Model(Config.from_dict(config)))[0]
-    with open_source(path) as checkpoint:
-        model = Model(Config.from_dict(checkpoint.config or {}))
-        return load_into(model, apply(WEIGHTS, checkpoint, family="kokoro").weights, where=path)
+    return load_model(
+        path, lambda config: Model(Config.from_dict(config)), weight_map=WEIGHTS, open_source=open_source
+    )[0]
 
 
-def original(source_path: Path) -> "KModel":
-    """The original on the weights of any source: a .pth is read by KModel itself, all else through our names."""
+def original(source_path: Path, model: Model | None = None) -> "KModel":
+    """The original on the weights of any source: a .pth is read by KModel itself, all else comes from our `model`."""
     with open_source(source_path) as checkpoint:
         config = Config.from_dict(checkpoint.config or {})
         if checkpoint.kind == "torch":
             path = Path(checkpoint.files[0].path)
             return build(config, path)
-    model = build(config)
-    put_weights(model, dict(_parameters(ours(source_path))))
-    return model
+    made = build(config)
+    put_weights(made, dict(tree_flatten((model or ours(source_path)).parameters())))
+    return made
 
 
 def build(config: Config, weights: Path | None = None) -> "KModel":
@@ -273,12 +273,6 @@ def _torch_speaks(model: "KModel", case: Case) -> Callable[[], Any]:
 
     ids, style = torch.tensor([case.inputs["ids"]]), torch.from_numpy(case.inputs["style"])
     return lambda: model.forward_with_tokens(ids, style, case.inputs["speed"])[0].numpy()
-
-
-def _parameters(model: Model) -> list[tuple[str, mx.array]]:
-    from mlx.utils import tree_flatten
-
-    return tree_flatten(model.parameters())
 
 
 def _numpy(value: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...checkpoint import Checkpoint, open_checkpoint, read_json
+from ...errors import FormatError
 from ...weights import (
     CHANNELS,
     CONV1D,
@@ -192,10 +193,17 @@ WEIGHTS = WeightMap(
 
 
 def open_source(path: Path) -> Checkpoint:
-    """Open the release's folder, or a file of it; one without a config.json beside it is taken for Kokoro-82M."""
+    """Open the release's folder or a file of it, with the config.json beside it.
+
+    The ONNX export and kokoro-v1_0.pth, of which there is one each, need none.
+    """
     checkpoint = open_checkpoint(path)
     if checkpoint.config is None:
-        beside = path / "config.json" if path.is_dir() else path.with_name("config.json")
+        beside = path.with_name("config.json")
+        known = checkpoint.kind == "onnx" or path.name == "kokoro-v1_0.pth"
+        if not beside.exists() and not known:
+            checkpoint.close()
+            raise FormatError("there is no config.json beside it", where=path, fix="put the release's there")
         checkpoint.config = read_json(beside if beside.exists() else PUBLISHED_CONFIG)
     return checkpoint
 
