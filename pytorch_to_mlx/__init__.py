@@ -3,9 +3,15 @@
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import backend as _backend  # noqa: F401  a fast BLAS must be in place before MLX is imported
+
+if TYPE_CHECKING:
+    from .convert import convert
+    from .registry import load
+    from .registry import names as models
+    from .validate import validate
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "convert", "load", "models", "validate"]

@@ -123,12 +123,20 @@ def _matches(pattern: str, tensors: list[str]) -> bool:
     return any(re.fullmatch(expression, name) for name in tensors)
 
 
-def load(path: str | Path, **options: Any) -> Any:
-    """Load a converted folder, a checkpoint, or a hub id as the pipeline of its family."""
-    from .checkpoint import read_config
+def load(
+    source: str | Path,
+    *,
+    family: str | None = None,
+    revision: str | None = None,
+    offline: bool | None = None,
+    **options: Any,
+) -> Any:
+    """Load a converted folder, a checkpoint, a hub id or `packaged:NAME` as the pipeline of its family."""
+    from .checkpoint import resolve
 
-    found = card_for_config(read_config(path, **options), where=str(path))
-    return part(found.name, "pipeline").load(path, **options)
+    path = resolve(source, revision=revision, offline=offline)
+    name = card(family).name if family else recognise(path).name
+    return part(name, "pipeline").load(path, **options)
 
 
 def _folder(name: str) -> str:

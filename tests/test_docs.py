@@ -29,6 +29,15 @@ def commands(name: str) -> list[str]:
     return [line for line in lines if line.startswith("pytorch-to-mlx ")]
 
 
+def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    """On the packaged weights: the hub is not asked in tests."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("hexgrad/Kokoro-82M", "packaged:kokoro-82m-int8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines()[-1] == "True None"
+
+
 @pytest.mark.parametrize("name", PROSE)
 def test_commands_exist_with_their_options(name):
     for line in commands(name):
