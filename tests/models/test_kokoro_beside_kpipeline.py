@@ -17,7 +17,7 @@ TEXTS = [
     ("a", "Hello, world! This is PyTorch to MLX."),
     ("a", "It cost $12.50 on 3/4/2021; doesn't he know?\nA second paragraph, then: “quoted” (really)."),
     ("b", "The colour of water."),
-    ("a", "The keeper walked along the shore every evening; he watched the waves, and waited. " * 12),
+    ("a", "The keeper walked along the shore every evening; he watched the waves, and waited. " * 8),
     ("e", "¿Hola, cómo estás? Tengo muchos libros en mi casa."),
     ("j", "こんにちは、世界。"),
     ("z", "你好，世界。"),
@@ -31,9 +31,10 @@ def both(tmp_path_factory):
     published = json.loads(PUBLISHED_CONFIG.read_text())
     tiny = Config.tiny()
     positions = replace(tiny.plbert, max_position_embeddings=512)
+    vocoder = replace(tiny.istftnet, upsample_initial_channel=512)
     config = replace(
-        tiny, plbert=positions, n_token=published["n_token"], vocab=published["vocab"],
-        decoder_dim=1024, decoder_residual_dim=64,
+        tiny, hidden_dim=512, plbert=positions, istftnet=vocoder, n_token=published["n_token"],
+        vocab=published["vocab"], decoder_dim=1024, decoder_residual_dim=64,
     )  # fmt: skip
     torch.manual_seed(0)
     model = reference.build(config)
