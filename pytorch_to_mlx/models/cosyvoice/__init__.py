@@ -1,0 +1,1 @@
+"""CosyVoice: version 2 (0.5B)."""
