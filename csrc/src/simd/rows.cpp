@@ -22,26 +22,42 @@ INLINE F first(F x, int64_t count) {
   return x;
 }
 
+// The same in float64, of a term that is exact enough in float32.
+template <class Term>
+INLINE double wide_total(int64_t n, const Term& term) {
+  D sums[4] = {};
+  int64_t i = 0;
+  for (; i + 2 * W <= n; i += 2 * W)
+    for (int k = 0; k < 2; k++) term(i + k * W, (int64_t)W, sums[2 * k], sums[2 * k + 1]);
+  for (; i < n; i += W) term(i, n - i < W ? n - i : W, sums[0], sums[1]);
+  return total((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
 template <class T>
 INLINE void norm_row(const T* x, const float* weight, const float* bias, T* y, int64_t size, float eps, bool center) {
-  // Summed as distances from the first value, and the mean kept in two floats: a large mean costs no digits.
+  // Sums in float64, mean and factor in two floats: an error in them would move every number of the row alike.
   float high = 0, low = 0;
   if (center) {
-    const float start = load(x, 1)[0];
-    const float away = total(size, [&](int64_t i, int64_t n) {
-      const F d = load_some(x + i, n) - start;
-      return n == W ? d : first(d, n);
+    const double mean = wide_total(size, [&](int64_t i, int64_t n, D& a, D& b) {
+      const F v = load_some(x + i, n); // zero from n on
+      a += low_wide(v);
+      b += high_wide(v);
     }) / size;
-    high = start + away;
-    low = (start - high) + away;
+    high = (float)mean;
+    low = (float)(mean - high);
   }
-  const float square = total(size, [&](int64_t i, int64_t n) {
-    const F d = load_some(x + i, n) - high - low;
-    return n == W ? d * d : first(d * d, n);
+  auto away = [&](int64_t i, int64_t n) { return load_some(x + i, n) - high - low; };
+  const double square = wide_total(size, [&](int64_t i, int64_t n, D& a, D& b) {
+    const F d = n == W ? away(i, n) : first(away(i, n), n);
+    const D one = low_wide(d), two = high_wide(d);
+    a += one * one;
+    b += two * two;
   });
-  const float factor = 1.0f / sqrtf(square / size + eps);
+  const double factor = 1.0 / __builtin_sqrt(square / size + eps);
+  const float most = (float)factor, rest = (float)(factor - most);
   auto one = [&](int64_t i, int64_t n) {
-    F v = (load_some(x + i, n) - high - low) * factor;
+    const F d = away(i, n);
+    F v = fma(d, splat(most), d * rest);
     if (weight) v *= load_some(weight + i, n);
     if (bias) v += load_some(bias + i, n);
     store_some(y + i, v, n);

@@ -23,6 +23,7 @@ constexpr int W = 4;
 
 typedef float F __attribute__((vector_size(4 * W)));
 typedef int32_t I __attribute__((vector_size(4 * W)));
+typedef double D __attribute__((vector_size(4 * W))); // W / 2 lanes
 typedef float Floats __attribute__((vector_size(4 * W), aligned(4), may_alias)); // the same anywhere in memory
 
 INLINE F load(const float* p) { return *(const Floats*)p; }
@@ -63,6 +64,31 @@ INLINE bool any(I mask) {
 #elif defined(__aarch64__)
   return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
 #endif
+}
+
+// The lower and the upper half of the lanes, as float64.
+INLINE D low_wide(F x) {
+#if defined(__AVX512F__)
+  return (D)_mm512_maskz_cvtps_pd((__mmask8)-1, _mm512_castps512_ps256((__m512)x));
+#elif defined(__AVX2__)
+  return __builtin_convertvector(__builtin_shufflevector(x, x, 0, 1, 2, 3), D);
+#else
+  return __builtin_convertvector(__builtin_shufflevector(x, x, 0, 1), D);
+#endif
+}
+INLINE D high_wide(F x) {
+#if defined(__AVX512F__)
+  return (D)_mm512_maskz_cvtps_pd((__mmask8)-1, _mm512_extractf32x8_ps((__m512)x, 1));
+#elif defined(__AVX2__)
+  return __builtin_convertvector(__builtin_shufflevector(x, x, 4, 5, 6, 7), D);
+#else
+  return __builtin_convertvector(__builtin_shufflevector(x, x, 2, 3), D);
+#endif
+}
+INLINE double total(D x) {
+  double sum = 0;
+  for (int i = 0; i < W / 2; i++) sum += x[i];
+  return sum;
 }
 
 // The sum of the lanes, halves added to halves.
