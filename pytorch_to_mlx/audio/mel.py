@@ -66,3 +66,31 @@ def whisper_log_mel(samples: mx.array, n_mels: int = 80, *, padding: int = 0) ->
     power = mx.square(mx.abs(spec))
     log_mel = mx.log10(mx.maximum(power @ mel_filters(16000, 400, n_mels), LOWEST_POWER))
     return (mx.maximum(log_mel, log_mel.max() - 8.0) + 4.0) / 4.0
+
+
+def hifigan_log_mel(
+    samples: np.ndarray | mx.array,
+    *,
+    sample_rate: int,
+    n_fft: int,
+    hop_length: int,
+    n_mels: int = 80,
+    f_min: float = 0.0,
+    f_max: float | None = None,
+) -> mx.array:
+    """HiFi-GAN's features: the natural logarithm of mel magnitudes, at least 1e-5, one frame per whole hop.
+
+    Computed in float64 and rounded once, because the logarithm magnifies the error of quiet bands.
+    Shapes: samples [L] -> [L // hop_length, n_mels] float32, if n_fft - hop_length is even.
+    Raises: ValueError if there are too few samples to reflect at the ends.
+    Source: Kong et al. 2020; meldataset.py `mel_spectrogram` of jik876/hifi-gan, as Matcha-TTS and CosyVoice have it.
+    """
+    x = np.asarray(samples, np.float64)
+    width = (n_fft - hop_length) // 2
+    if len(x) <= width:
+        raise ValueError(f"{len(x)} samples are too few to reflect {width} at each end")
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(x, width, mode="reflect"), n_fft)[::hop_length]
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+    magnitude = np.sqrt(np.square(np.abs(np.fft.rfft(frames * window))) + 1e-9)  # [T, n_fft//2 + 1]
+    filters = np.array(mel_filters(sample_rate, n_fft, n_mels, f_min=f_min, f_max=f_max), np.float64)
+    return mx.array(np.log(np.maximum(magnitude @ filters, 1e-5)).astype(np.float32))

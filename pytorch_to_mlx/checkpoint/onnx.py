@@ -4,7 +4,7 @@ An initializer that kept its parameter name ("encoder.fc.bias") keeps it. One th
 ("onnx::MatMul_6547") is named after the module path of the first node that consumes it: "/encoder/fc/MatMul" gives
 "encoder.fc.weight". Linear weights come out as [out, in], recurrent ones as weight_ih_l0, weight_hh_l0, bias_ih_l0,
 bias_hh_l0 (`_reverse`) with torch's gate order. What no module parameter is (shape constants, folded reciprocals,
-initial states) is in `constants`, under the initializer's own name.
+initial states) is in `constants`, under the initializer's own name. `extra` has each norm's epsilon.
 """
 
 import re
@@ -64,7 +64,8 @@ def open_onnx(path: Path) -> Checkpoint:
             graph.close()
             raise
     constants = Entries(reader.constants)
-    return Checkpoint(str(path), "onnx", reader.entries, constants=constants, files=[file, *graph.files.values()])
+    files = [file, *graph.files.values()]
+    return Checkpoint(str(path), "onnx", reader.entries, extra=reader.epsilons, constants=constants, files=files)
 
 
 class _Reader:
@@ -72,6 +73,7 @@ class _Reader:
         self.graph = graph
         self.entries: dict[str, Entry] = {}
         self.constants: dict[str, Entry] = {}
+        self.epsilons: dict[str, float] = {}
         self.used: set[str] = set()
         self.layers: dict[str, int] = {}
         self.own = {key for key in graph.initializers if _OWN_NAME.fullmatch(key.removesuffix("_quantized"))}
@@ -80,6 +82,8 @@ class _Reader:
         for node in self.graph.nodes:
             if node.op in RECURRENT:
                 self.recurrent(node)
+            if node.op.endswith("Normalization"):
+                self.epsilons[f"{module_path(node.name)[0]}.epsilon"] = node.attributes.get("epsilon", 1e-5)
             for index, role in SLOTS.get(node.op, {}).items():
                 if index < len(node.inputs):
                     self.parameter(node, index, role)

@@ -40,7 +40,14 @@ _GRAPH = {1: ("nodes", "spans"), 5: ("initializers", "spans"), 11: ("inputs", "s
 _VALUE = {1: ("name", "text")}
 _NODE = {1: ("inputs", "texts"), 2: ("outputs", "texts"), 3: ("name", "text"), 4: ("op", "text")}
 _NODE |= {5: ("attributes", "spans"), 7: ("domain", "text")}
-_ATTRIBUTE = {1: ("name", "text"), 3: ("i", "int"), 4: ("s", "span"), 5: ("t", "span"), 6: ("g", "span")}
+_ATTRIBUTE = {
+    1: ("name", "text"),
+    2: ("f", "float"),
+    3: ("i", "int"),
+    4: ("s", "span"),
+    5: ("t", "span"),
+    6: ("g", "span"),
+}
 _ATTRIBUTE |= {11: ("graphs", "spans")}
 _TENSOR = {1: ("dims", "ints"), 2: ("data_type", "int"), 3: ("segment", "span"), 4: ("float_data", "spans")}
 _TENSOR |= {5: ("int32_data", "spans"), 7: ("int64_data", "spans"), 8: ("name", "text"), 9: ("raw_data", "span")}
@@ -207,6 +214,8 @@ def _read_node(graph: Graph, fields: dict[str, Any], scopes: list[dict[str, str]
             attributes[attribute["name"]] = graph.wire.text(attribute["s"])
         elif attribute["i"] is not None:
             attributes[attribute["name"]] = attribute["i"]
+        elif attribute["f"] is not None:
+            attributes[attribute["name"]] = attribute["f"]
 
 
 def _tensor(graph: Graph, span: Span, *, name: str | None = None) -> Initializer:

@@ -4,6 +4,7 @@ An own reader of this size instead of the `onnx` package: that one brings protob
 and resolves duplicate fields ("last wins") where two readers could differ; here they are refused.
 """
 
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ _WINDOW = 1 << 18
 MAX_FIELDS = 10_000_000
 MAX_REPEATED = 300_000
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_WIRE = {"int": _VARINT, "text": _BYTES, "span": _BYTES, "texts": _BYTES, "spans": _BYTES}
+_WIRE = {"int": _VARINT, "float": _FIXED32, "text": _BYTES, "span": _BYTES, "texts": _BYTES, "spans": _BYTES}
 
 
 class Wire:
@@ -86,7 +87,7 @@ class Wire:
     def message(self, span: Span, spec: dict[int, tuple[str, str]]) -> dict[str, Any]:
         """The fields named in `spec` (number -> (name, kind)); other fields are skipped, as protobuf does.
 
-        kinds: int, text, span (once); texts, spans, ints (any number; ints packed or not).
+        kinds: int, float, text, span (once); texts, spans, ints (any number; ints packed or not).
         """
         result: dict[str, Any] = {name: [] if kind.endswith("s") else None for name, kind in spec.values()}
         for number, wire, value in self.fields(span):
@@ -102,6 +103,8 @@ class Wire:
                 value = self.text(value)
             elif kind == "int":
                 value = signed(value)
+            elif kind == "float":
+                (value,) = struct.unpack("<f", self.bytes(value))
             if kind.endswith("s"):
                 result[name].append(value)
                 if len(result[name]) > MAX_REPEATED:
