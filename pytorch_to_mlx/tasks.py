@@ -77,3 +77,21 @@ class Transcript:
     text: str
     language: str
     segments: tuple[Segment, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of audio; times in seconds."""
+
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class VoiceActivity:
+    """Where there is speech in a recording. probabilities: float32 [N], of speech in each chunk of chunk_s seconds."""
+
+    segments: tuple[Span, ...]
+    duration_s: float
+    probabilities: Any
+    chunk_s: float

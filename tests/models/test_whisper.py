@@ -11,6 +11,7 @@ from whisper.timing import WordTiming, dtw_cpu, merge_punctuations
 from whisper.timing import median_filter as torch_median_filter
 from whisper.tokenizer import get_tokenizer
 
+from pytorch_to_mlx.audio.load import load_audio
 from pytorch_to_mlx.errors import FormatError, UsageError
 from pytorch_to_mlx.models.whisper import timing
 from pytorch_to_mlx.models.whisper.alignment import HEADS, released_heads
@@ -18,7 +19,7 @@ from pytorch_to_mlx.models.whisper.card import CARD
 from pytorch_to_mlx.models.whisper.config import Config
 from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, compression_ratio, decode, detect_language
 from pytorch_to_mlx.models.whisper.model import Model
-from pytorch_to_mlx.models.whisper.pipeline import load, read_audio, transcribe_options
+from pytorch_to_mlx.models.whisper.pipeline import load, transcribe_options
 from pytorch_to_mlx.models.whisper.reference import original, speech, widened
 from pytorch_to_mlx.models.whisper.tokenizer import Tokenizer, language_code
 from pytorch_to_mlx.models.whisper.weights import WEIGHTS, open_source
@@ -310,7 +311,7 @@ def test_wrong_options_are_refused(options):
 @pytest.mark.parametrize("samples", [np.zeros((2, 100)), np.array([0.0, np.nan], np.float32)], ids=["2-D", "NaN"])
 def test_wrong_samples_are_refused(samples):
     with pytest.raises(FormatError):
-        read_audio(samples)
+        load_audio(samples, 16000)
 
 
 def test_compression_ratio_is_openai_s():

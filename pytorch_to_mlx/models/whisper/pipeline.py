@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import numpy as np
 
-from ...audio import wav
-from ...audio.resample import resample
+from ...audio.load import Audio, load_audio
 from ...backend.dtype import compute_dtype
 from ...checkpoint import resolve
-from ...errors import FormatError, UsageError
+from ...errors import UsageError
 from ...tasks import Transcript
 from ...weights import apply, load_into, rebuild
 from .config import Config
@@ -32,7 +30,7 @@ class WhisperPipeline:
         self.model = model
         self.tokenizer = Tokenizer.for_vocab(model._config.n_vocab)
 
-    def transcribe(self, audio: str | Path | bytes | np.ndarray, **options: Any) -> Transcript:
+    def transcribe(self, audio: Audio, **options: Any) -> Transcript:
         """Transcribe a file, its bytes, or samples; options are those of TranscribeOptions and DecodingOptions.
 
         Shapes: audio, if an array, [L] float at 16 kHz.
@@ -40,12 +38,12 @@ class WhisperPipeline:
         """
         return self.segments(audio, **options).finish()
 
-    def segments(self, audio: str | Path | bytes | np.ndarray, **options: Any) -> Transcription:
+    def segments(self, audio: Audio, **options: Any) -> Transcription:
         """The transcription as an iterator over segments; its `language` and `duration_s` are known at once."""
-        samples = mx.array(read_audio(audio))
+        samples = mx.array(load_audio(audio, SAMPLE_RATE))
         return Transcription(self.model, self.tokenizer, samples, transcribe_options(**options))
 
-    def detect_language(self, audio: str | Path | bytes | np.ndarray) -> dict[str, float]:
+    def detect_language(self, audio: Audio) -> dict[str, float]:
         """Probabilities of the languages of the first 30 seconds, the likeliest first."""
         running = self.segments(audio, language="en")
         return detect_language(self.model, self.tokenizer, running.encode(running.mel[:3000]))
@@ -65,19 +63,6 @@ def transcribe_options(**options: Any) -> TranscribeOptions:
             given[name] = (float(given[name]),)
     decoding = DecodingOptions(**{name: given[name] for name in _DECODING & given.keys()})
     return replace(TranscribeOptions(**{name: given[name] for name in _TRANSCRIBE & given.keys()}), decoding=decoding)
-
-
-def read_audio(audio: str | Path | bytes | np.ndarray) -> np.ndarray:
-    """Mono float32 samples at 16 kHz. Raises FormatError for samples of another shape or that are not finite."""
-    if not isinstance(audio, np.ndarray):
-        samples, rate = wav.read(audio)
-        return resample(samples, rate, SAMPLE_RATE)
-    samples = np.asarray(audio, np.float32)
-    if samples.ndim != 1:
-        raise FormatError(f"samples have the shape {list(samples.shape)}, expected [L], mono at {SAMPLE_RATE} Hz")
-    if not np.isfinite(samples).all():
-        raise FormatError("the samples hold values that are not numbers (NaN or infinity)")
-    return samples
 
 
 def load(path: str | Path, *, revision: str | None = None) -> WhisperPipeline:

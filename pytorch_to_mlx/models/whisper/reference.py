@@ -13,11 +13,11 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
 
-from ...audio import wav
 from ...audio.mel import mel_filters, whisper_log_mel
 from ...errors import MissingExtraError
 from ...taps import record_taps
 from ...validate.contract import Case, Workload
+from ...validate.signals import speech
 from ...weights import invert
 from .decoding import DecodingOptions, decode
 from .model import Model
@@ -27,13 +27,12 @@ from .weights import WEIGHTS
 if TYPE_CHECKING:
     from whisper.model import Whisper
 
-DATA = Path(__file__).parent / "data"
 STEPS = 24  # decoder steps of the decoding workload
 Taps = dict[str, np.ndarray]
 
 
 class Reference:
-    """Both sides, open. The cases are a real sentence (data/goforward.flac), a chirp with noise, and a short click."""
+    """Both sides, open. The cases are a real sentence , a chirp with noise, and a short click."""
 
     def __init__(self, ours: Model, original: "Whisper") -> None:
         self.pipeline = WhisperPipeline(ours)
@@ -150,11 +149,6 @@ def signals() -> dict[str, np.ndarray]:
     click = np.zeros(1601, np.float32)
     click[800] = 0.5
     return {"speech": speech(), "chirp": chirp.astype(np.float32), "click": click}
-
-
-def speech() -> np.ndarray:
-    """ "Go forward ten meters", from the test data of CMU PocketSphinx."""
-    return wav.read(DATA / "goforward.flac")[0]
 
 
 def forced(tokenizer: Any, tokens: Any) -> list[int]:

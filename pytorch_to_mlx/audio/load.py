@@ -1,0 +1,28 @@
+"""Audio from wherever it is, as a model takes it: mono, float32, at the model's sample rate."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FormatError
+from . import wav
+from .resample import resample
+
+Audio = str | Path | bytes | np.ndarray
+
+
+def load_audio(audio: Audio, sample_rate: int) -> np.ndarray:
+    """A file, the bytes of one, or samples that have the rate already, as mono float32.
+
+    Shapes: audio, if an array, [L] -> [L'] at sample_rate.
+    Raises: FormatError for audio that cannot be read, samples of another shape, and values that are not finite.
+    """
+    if not isinstance(audio, np.ndarray):
+        samples, rate = wav.read(audio)
+        return resample(samples, rate, sample_rate)
+    samples = np.asarray(audio, np.float32)
+    if samples.ndim != 1:
+        raise FormatError(f"samples have the shape {list(samples.shape)}, expected [L], mono at {sample_rate} Hz")
+    if not np.isfinite(samples).all():
+        raise FormatError("the samples hold values that are not numbers (NaN or infinity)")
+    return samples

@@ -1,0 +1,5 @@
+"""Silero VAD."""
+
+from .card import CARD
+
+__all__ = ["CARD"]

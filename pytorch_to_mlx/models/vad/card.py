@@ -1,0 +1,25 @@
+"""Silero VAD's card."""
+
+from ...card import ModelCard, Published, Tap
+
+_NOTE = "snakers4/silero-vad, version 6.2; in the PyPI package silero-vad"
+
+CARD = ModelCard(
+    name="vad",
+    task="voice-activity-detection",
+    summary="Silero VAD: where there is speech in a recording or a stream",
+    checkpoints=(
+        Published("packaged:silero-vad", "MIT", packaged="silero-vad", note=f"{_NOTE}; 16 kHz, safetensors"),
+        Published(
+            "packaged:silero-vad-onnx", "MIT", packaged="silero-vad-onnx", note=f"{_NOTE}; 16 kHz and 8 kHz, ONNX"
+        ),
+    ),
+    fingerprint=(
+        ("stft_conv.weight", "conv{}.weight", "lstm_cell.weight_ih", "final_conv.weight"),
+        ("If_0_then_branch__Inline_0__stft.forward_basis_buffer", "If_0_then_branch__Inline_0__decoder.rnn.weight_ih"),
+    ),
+    taps=(Tap("magnitude"), Tap("features"), Tap("hidden"), Tap("probability")),
+    model_types=("silero-vad",),
+    verbs={"detect": "commands:detect"},
+    files=("*.safetensors", "*.onnx", "config.json"),
+)

@@ -1,0 +1,33 @@
+"""What differs between the releases of Silero VAD: the sample rates that they have a network for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...config import from_dict
+
+CHUNK_S = 0.032  # a decision is made for every chunk of 32 ms: 512 samples at 16 kHz, 256 at 8 kHz
+KNOWN_RATES = (16000, 8000)
+
+
+@dataclass(frozen=True)
+class Config:
+    """sample_rates: in Hz; there is one network for each."""
+
+    sample_rates: tuple[int, ...] = (16000,)
+
+    def __post_init__(self) -> None:
+        if not self.sample_rates or len(set(self.sample_rates)) != len(self.sample_rates):
+            raise ValueError(f"sample_rates are {list(self.sample_rates)}; give each once, and one at least")
+        if unknown := set(self.sample_rates) - set(KNOWN_RATES):
+            raise ValueError(f"there is no network for {min(unknown)} Hz, only for 16000 and 8000")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Config":
+        """Read config.json. Raises FormatError that lists every problem."""
+        return from_dict(cls, data)
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """The whole model, with both networks: it is tiny."""
+        return cls((16000, 8000))

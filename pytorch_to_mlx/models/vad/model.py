@@ -1,0 +1,122 @@
+"""Silero VAD: the magnitudes of a short-time Fourier transform, four convolutions, an LSTM and one number.
+
+Each chunk of 32 ms is heard together with the end of the chunk before it and judged on its own; only the LSTM carries
+on from chunk to chunk. Reference: silero-vad 6.2.3 (silero_vad.jit).
+"""
+
+from typing import NamedTuple
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from ...backend import ops
+from ...errors import UsageError
+from ...nn.conv import Conv1d
+from ...nn.linear import linear
+from ...nn.lstm import LSTM, LSTMState
+from ...taps import tap
+from .config import CHUNK_S, Config
+
+HIDDEN = 128
+BLOCK = 1024  # chunks whose features are computed at once, so that memory does not grow with the recording
+
+
+class State(NamedTuple):
+    """What one chunk leaves for the next. Shapes: context [B, K] samples, lstm (h, c) of [B, D] each."""
+
+    context: mx.array
+    lstm: LSTMState
+
+
+class Network(nn.Module):
+    """The network of one sample rate; rates differ in the window of the transform, 16 ms."""
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        self.chunk = round(CHUNK_S * sample_rate)
+        self.context = self.chunk // 8
+        window = self.chunk // 2
+        self.stft = Conv1d(1, window + 2, window, stride=window // 2, bias=False)
+        self.encoder = [
+            Conv1d(window // 2 + 1, 128, 3, padding=1),
+            Conv1d(128, 64, 3, stride=2, padding=1),
+            Conv1d(64, 64, 3, stride=2, padding=1),
+            Conv1d(64, HIDDEN, 3, padding=1),
+        ]
+        self.lstm = LSTM(HIDDEN, HIDDEN)
+        self.output = nn.Linear(HIDDEN, 1)
+
+    def start(self, batch: int = 1) -> State:
+        """The state before the first sample."""
+        zeros = mx.zeros((batch, HIDDEN))
+        return State(mx.zeros((batch, self.context)), (zeros, zeros))
+
+    def features(self, frames: mx.array) -> mx.array:
+        """Shapes: frames [N, context + chunk] in samples -> [N, D]."""
+        edge = frames.shape[1] - 2 - mx.arange(self.context)
+        x = mx.concatenate([frames, frames[:, edge]], axis=1)[..., None]  # the end is mirrored
+        real, imaginary = mx.split(self.stft(x), 2, axis=-1)  # [N, 4, F]
+        x = tap("magnitude", mx.sqrt(real * real + imaginary * imaginary))
+        for layer in self.encoder:
+            x = mx.maximum(layer(x), 0)  # [N, 4, D], [N, 2, D], [N, 1, D], [N, 1, D]
+        return tap("features", x[:, 0])
+
+    def frames(self, audio: mx.array, context: mx.array) -> mx.array:
+        """The chunks, each after the end of the one before. Shapes: audio [B, L] -> [B, N, context + chunk]."""
+        chunks = audio.reshape(audio.shape[0], -1, self.chunk)
+        before = mx.concatenate([context[:, None], chunks[:, :-1, -self.context :]], axis=1)
+        return mx.concatenate([before, chunks], axis=2)
+
+    def encode(self, audio: mx.array, context: mx.array) -> mx.array:
+        """The features of all chunks, block by block. Shapes: audio [B, L] -> [B, N, D]."""
+        frames = self.frames(audio.astype(self.stft.weight.dtype), context.astype(self.stft.weight.dtype))
+        batch, count, width = frames.shape
+        frames = frames.reshape(batch * count, width)
+        parts = [self.features(frames[start : start + BLOCK]) for start in range(0, batch * count, BLOCK)]
+        if len(parts) > 1:
+            for part in parts:
+                mx.eval(part)
+            return mx.concatenate(parts).reshape(batch, count, HIDDEN)
+        return parts[0].reshape(batch, count, HIDDEN)
+
+    def judge(self, hidden: mx.array) -> mx.array:
+        """Shapes: hidden [B, N, D] -> probabilities [B, N]."""
+        logits = linear(self.output, mx.maximum(tap("hidden", hidden), 0))[..., 0]
+        return tap("probability", ops.sigmoid(logits))
+
+
+class Model(nn.Module):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self._config = config
+        for rate in config.sample_rates:
+            setattr(self, name_of(rate), Network(rate))
+
+    def network(self, sample_rate: int) -> Network:
+        """The network of a sample rate. Raises UsageError if this checkpoint has none for it."""
+        if sample_rate not in self._config.sample_rates:
+            known = " and ".join(map(str, self._config.sample_rates))
+            raise UsageError(f"the model has no network for {sample_rate} Hz", fix=f"it has one for {known} Hz")
+        return getattr(self, name_of(sample_rate))
+
+    def __call__(self, audio: mx.array, sample_rate: int = 16000) -> mx.array:
+        """The probability of speech in each chunk of a whole recording.
+
+        Shapes: audio [B, L] in samples, L a multiple of the chunk -> [B, L / chunk].
+        """
+        network = self.network(sample_rate)
+        return network.judge(network.lstm(network.encode(audio, network.start(audio.shape[0]).context)))
+
+    def step(self, audio: mx.array, state: State, sample_rate: int = 16000) -> tuple[mx.array, State]:
+        """The same for the next chunks of a stream: `network(rate).start()` is the state before the first.
+
+        Shapes: audio [B, L] in samples, L a multiple of the chunk -> [B, L / chunk], and the state for what follows.
+        """
+        network = self.network(sample_rate)
+        hidden, lstm = network.lstm.steps(network.encode(audio, state.context), state.lstm)
+        return network.judge(hidden), State(audio[:, -network.context :], lstm)
+
+
+def name_of(sample_rate: int) -> str:
+    """The name of a rate's network in the model: net16k or net8k."""
+    return f"net{sample_rate // 1000}k"

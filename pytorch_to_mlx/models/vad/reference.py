@@ -1,0 +1,177 @@
+"""The original beside ours: silero-vad's TorchScript model with our weights, on the same audio.
+
+torch is imported inside the functions of its side: our side is measured without it.
+"""
+
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_flatten
+
+from ...audio.resample import resample
+from ...errors import MissingExtraError
+from ...taps import record_taps
+from ...validate.contract import Case, Workload
+from ...validate.signals import speech as sentence
+from ...weights import invert
+from .model import Model
+from .pipeline import VADPipeline, load
+from .weights import ONNX, WEIGHTS
+
+PREFIXES = {16000: "_model.", 8000: "_model_8k."}
+Taps = dict[str, np.ndarray]
+
+
+class Reference:
+    """Both sides, open. The cases are real speech and a chirp with noise, at every sample rate of the model."""
+
+    def __init__(self, ours: Model, theirs: Model) -> None:
+        self.pipeline = VADPipeline(ours)
+        self.original, self.wide = original(theirs), original(theirs).double()
+
+    @classmethod
+    def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
+        return cls(load(mlx_path or source_path).model, load(source_path).model)
+
+    @classmethod
+    def alone(
+        cls, side: Literal["ours", "torch"], source_path: Path, mlx_path: Path | None = None
+    ) -> Callable[[], Any]:
+        samples = minute(16000)
+        if side == "ours":
+            pipeline = load(mlx_path or source_path)
+            return lambda: pipeline.detect(samples)
+        model = original(load(source_path).model)
+        return lambda: torch_probabilities(model, samples, 16000)
+
+    def cases(self) -> list[Case]:
+        rates = self.pipeline.model._config.sample_rates
+        return [
+            Case(f"{name} {rate} Hz", {"samples": samples, "rate": rate})
+            for rate in rates
+            for name, samples in (("speech", speech(rate)), ("chirp", chirp(rate)))
+        ]
+
+    def mlx(self, case: Case) -> Taps:
+        with record_taps() as taps:
+            probabilities = self.pipeline.model(mx.array(whole(case))[None], case.inputs["rate"])
+        mx.eval(probabilities)
+        taken = {name: np.array(value) for name, value in taps.items()}
+        return {name: value[0] if name in ("hidden", "probability") else value for name, value in taken.items()}
+
+    def torch(self, case: Case, dtype: str = "float32") -> Taps:
+        import torch
+
+        rate, samples = case.inputs["rate"], torch.from_numpy(whole(case))
+        model = self.original if dtype == "float32" else self.wide
+        network = model._model if rate == 16000 else model._model_8k
+        taps = torch_taps(network, samples.to(getattr(torch, dtype)), rate)
+        if dtype == "float32":  # the same steps, as the released program runs them
+            taps["probability"] = torch_probabilities(self.original, samples.numpy(), rate)
+        return taps
+
+    def workloads(self) -> dict[str, Workload]:
+        samples = minute(16000)
+        chunk = samples[:512]
+        stream = self.pipeline.stream()
+        self.original.reset_states()
+        return {
+            "detect": Workload(
+                lambda: self.pipeline.detect(samples),
+                lambda: torch_segments(self.original, samples),
+                len(samples) / 16000,
+            ),
+            "stream-chunk": Workload(lambda: stream.feed(chunk), lambda: torch_chunk(self.original, chunk), 0.032),
+        }
+
+
+def torch_taps(network: Any, samples: Any, rate: int) -> Taps:
+    """The steps of one network, chunk by chunk, in the dtype of its weights."""
+    import torch
+
+    chunk = rate * 32 // 1000
+    context = chunk // 8
+    padded = torch.nn.functional.pad(samples, (context, 0))
+    state, taps = None, {name: [] for name in ("magnitude", "features", "hidden", "probability")}
+    with torch.no_grad():
+        for start in range(0, len(samples), chunk):
+            x = padded[None, None, start : start + context + chunk]
+            x = torch.nn.functional.pad(x, (0, context), "reflect")
+            x = torch.nn.functional.conv1d(x, network.stft.forward_basis_buffer, stride=chunk // 4)
+            real, imaginary = x.chunk(2, dim=1)
+            x = torch.sqrt(real**2 + imaginary**2)
+            taps["magnitude"].append(x[0].T)
+            x = network.encoder(x)[..., 0]
+            taps["features"].append(x[0])
+            state = network.decoder.rnn(x, state)
+            taps["hidden"].append(state[0][0])
+            last = getattr(network.decoder.decoder, "2")
+            x = torch.nn.functional.conv1d(torch.relu(state[0][..., None]), last.weight, last.bias)
+            taps["probability"].append(torch.sigmoid(x)[0, 0, 0])
+    return {name: torch.stack(values).numpy() for name, values in taps.items()}
+
+
+def torch_probabilities(model: Any, samples: np.ndarray, rate: int) -> np.ndarray:
+    import torch
+
+    with torch.no_grad():
+        return model.audio_forward(torch.from_numpy(samples), rate)[0].numpy()
+
+
+def torch_segments(model: Any, samples: np.ndarray, **options: Any) -> list[dict[str, int]]:
+    import silero_vad
+    import torch
+
+    return silero_vad.get_speech_timestamps(torch.from_numpy(samples), model, **options)
+
+
+def torch_chunk(model: Any, chunk: np.ndarray) -> float:
+    import torch
+
+    with torch.no_grad():
+        return model(torch.from_numpy(chunk), 16000).item()
+
+
+def original(model: Model) -> Any:
+    """The released TorchScript model with our weights; a network that we have not keeps the released ones."""
+    try:
+        import torch
+
+        path = resources.files("silero_vad") / "data" / "silero_vad.jit"
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "validate", needed_for="comparing with PyTorch") from None
+    released = torch.jit.load(str(path), map_location="cpu").eval()
+    state = dict(released.state_dict())
+    weights = dict(tree_flatten(model.parameters()))
+    for name, value in invert(WEIGHTS, weights).items():
+        rate = next(rate for rate, prefix in ONNX.items() if name.startswith(prefix))
+        state[PREFIXES[rate] + name.removeprefix(ONNX[rate])] = torch.from_numpy(np.array(value.astype(mx.float32)))
+    released.load_state_dict(state)
+    return released
+
+
+def whole(case: Case) -> np.ndarray:
+    """The samples of a case, filled up to whole chunks."""
+    samples = case.inputs["samples"]
+    return np.pad(samples, (0, -len(samples) % (case.inputs["rate"] * 32 // 1000)))
+
+
+def speech(rate: int) -> np.ndarray:
+    """Real speech with silence around it."""
+    return np.pad(resample(sentence(), 16000, rate), rate // 4)
+
+
+def chirp(rate: int) -> np.ndarray:
+    time = np.arange(4 * rate, dtype=np.float32) / rate
+    noise = np.random.default_rng(0).standard_normal(len(time), dtype=np.float32)
+    return (0.3 * np.sin(2 * np.pi * (100 + 300 * time) * time) + 0.02 * noise).astype(np.float32)
+
+
+def minute(rate: int) -> np.ndarray:
+    """60 seconds of speech and pauses."""
+    once = np.pad(speech(rate), (0, rate))
+    return np.tile(once, 60 * rate // len(once) + 1)[: 60 * rate]

@@ -1,0 +1,61 @@
+"""The complete story of every tensor of Silero VAD: the ONNX file with both networks, and the safetensors with one."""
+
+from pathlib import Path
+
+from ...checkpoint import Checkpoint, open_checkpoint
+from ...weights import CONV1D, LSTM_BIAS, POINTWISE, Rule, WeightMap, drop, either, fold, rename
+from ...weights.rules import flatten
+
+ONNX = {16000: "If_0_then_branch__Inline_0__", 8000: "If_0_else_branch__Inline_0__"}
+
+
+def network(rate: int, ours: str, *, optional: bool = False) -> tuple[Rule, ...]:
+    """Rules of one network as the ONNX file spells it."""
+    theirs = ONNX[rate]
+    biases = (f"{theirs}decoder.rnn.bias_ih", f"{theirs}decoder.rnn.bias_hh")
+    return (
+        rename(f"{theirs}stft.forward_basis_buffer", f"{ours}.stft.weight", CONV1D, optional=optional),
+        rename(f"{theirs}encoder.{{}}.reparam_conv.*", f"{ours}.encoder.{{}}.*", CONV1D, optional=optional),
+        rename(f"{theirs}decoder.rnn.weight_ih", f"{ours}.lstm.Wx", optional=optional),
+        rename(f"{theirs}decoder.rnn.weight_hh", f"{ours}.lstm.Wh", optional=optional),
+        fold(biases, f"{ours}.lstm.bias", LSTM_BIAS, optional=optional),
+        rename(f"{theirs}decoder.decoder.2.*", f"{ours}.output.*", POINTWISE, optional=optional),
+    )
+
+
+def safetensors(ours: str) -> tuple[Rule, ...]:
+    """The same network as the safetensors file spells it, in the same order."""
+    return (
+        rename("stft_conv.weight", f"{ours}.stft.weight", CONV1D),
+        rename("conv1.*", f"{ours}.encoder.0.*", CONV1D),
+        rename("conv2.*", f"{ours}.encoder.1.*", CONV1D),
+        rename("conv3.*", f"{ours}.encoder.2.*", CONV1D),
+        rename("conv4.*", f"{ours}.encoder.3.*", CONV1D),
+        rename("lstm_cell.weight_ih", f"{ours}.lstm.Wx"),
+        rename("lstm_cell.weight_hh", f"{ours}.lstm.Wh"),
+        fold(("lstm_cell.bias_ih", "lstm_cell.bias_hh"), f"{ours}.lstm.bias", LSTM_BIAS),
+        rename("final_conv.*", f"{ours}.output.*", POINTWISE),
+    )
+
+
+def paired() -> tuple[Rule, ...]:
+    """Either spelling of the 16 kHz network, part by part."""
+    onnx, plain = network(16000, "net16k"), safetensors("net16k")
+    parts = ((0, slice(0, 1)), (1, slice(1, 5)), (2, slice(5, 6)), (3, slice(6, 7)), (4, slice(7, 8)), (5, slice(8, 9)))
+    return flatten(either(onnx[one], *plain[others]) for one, others in parts)
+
+
+WEIGHTS = WeightMap(
+    paired(),
+    network(8000, "net8k", optional=True),
+    drop(f"{ONNX[16000]}self.stft.hop_length", why="a number of the graph", optional=True),
+    drop(f"{ONNX[8000]}self.stft.filter_length", why="a number of the graph", optional=True),
+)
+
+
+def open_source(path: Path) -> Checkpoint:
+    """Open a release; `config` then says which sample rates it has."""
+    checkpoint = open_checkpoint(path)
+    rates = [rate for rate, prefix in ONNX.items() if any(name.startswith(prefix) for name in checkpoint.names())]
+    checkpoint.config = {"model_type": "silero-vad", "sample_rates": rates or [16000], **(checkpoint.config or {})}
+    return checkpoint
