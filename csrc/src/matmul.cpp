@@ -18,10 +18,6 @@ struct Buffer {
 };
 thread_local Buffer buffers[3];
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
 constexpr int64_t few = 16; // rows: up to here B is read as it lies, beyond it is packed
 constexpr int64_t chunk_rows = 70; // small enough to share out evenly, large enough to reuse a panel in the first-level cache
 constexpr int64_t block_floats = 131072; // half of a second-level cache
@@ -41,6 +37,7 @@ float* scratch(int slot, int64_t floats) {
   return buffer.data;
 }
 
+int64_t panel_columns(int64_t wanted) { return larger(1, ceil_div(wanted, gemm_width())) * gemm_width(); }
 int64_t panels_size(int64_t depth, int64_t cols) { return ceil_div(cols, gemm_width()) * gemm_width() * depth; }
 
 void pack_panels(const float* b, int64_t row_stride, int64_t col_stride, int64_t depth, int64_t cols, float scale,
@@ -52,6 +49,13 @@ void pack_panels(const float* b, int64_t row_stride, int64_t col_stride, int64_t
     gemm_pack(b + column * col_stride, row_stride, col_stride, depth, smaller(end * width, cols) - column, scale,
               panels + column * depth, depth);
   });
+}
+
+const float* tap_major(const float* w, int64_t channels, int64_t taps) {
+  float* out = scratch(kernel_slot, taps * channels);
+  for (int64_t k = 0; k < taps; k++)
+    for (int64_t c = 0; c < channels; c++) out[k * channels + c] = w[c * taps + k];
+  return out;
 }
 
 void multiply_rows(const GemmRows& work) { gemm_rows(work); }
@@ -115,7 +119,7 @@ void sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const
       gemm_pack(b + j * (tb ? ldb : 1), tb ? 1 : ldb, tb ? ldb : 1, k, cols, alpha, mine, k);
       panels = mine;
     }
-    GemmRows work{a + i * lda, lda, 1, 0, k, panels, c + i * ldc + j, ldc, rows, cols, bias ? bias + j : nullptr, accumulate};
+    GemmRows work{a + i * lda, lda, &no_offset, 1, k, panels, c + i * ldc + j, ldc, rows, cols, bias ? bias + j : nullptr, accumulate};
     if (ta || aliases(lda)) {
       const int64_t stride = k + 16 - (aliases(k + 16) ? 8 : 0);
       float* copy = scratch(rows_slot, rows * stride);

@@ -7,10 +7,12 @@ namespace ptm {
 #define PTM_EXPORT __attribute__((visibility("default")))
 
 // rows × cols of C = start + A · B, where each row of A is `pieces` stretches of `length` floats: row i, piece p begins
-// at a[i * lda + p * piece_stride]. A plain matrix has one piece, a convolution one piece a tap.
+// at a[i * lda + offsets[p]]. A plain matrix has one piece, a convolution one piece a tap.
 struct GemmRows {
   const float* a;
-  int64_t lda, pieces, piece_stride, length;
+  int64_t lda;
+  const int64_t* offsets;
+  int64_t pieces, length;
   const float* b; // panels, as pack_panels writes them; pieces * length deep
   float* c;
   int64_t ldc, rows, cols;
@@ -18,9 +20,14 @@ struct GemmRows {
   bool accumulate; // start from what C holds (bias is then not read)
 };
 
+inline constexpr int64_t no_offset = 0; // the offsets of a plain matrix
+
 // A 64-byte aligned buffer of this thread's, kept for the next call; `slot` tells buffers in use together apart.
 PTM_EXPORT float* scratch(int slot, int64_t floats);
 enum Slot { panels_slot, rows_slot, kernel_slot };
+
+// How many columns a job should take to have about `wanted`: whole panels.
+PTM_EXPORT int64_t panel_columns(int64_t wanted);
 
 // B [depth, cols] as panels. Shapes: b[k * row_stride + j * col_stride].
 PTM_EXPORT int64_t panels_size(int64_t depth, int64_t cols);
@@ -34,6 +41,13 @@ struct Blocks {
   int64_t count() const { return down * across; }
 };
 PTM_EXPORT Blocks cut(int64_t rows, int64_t cols, int64_t depth);
+
+inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// The weights [channels, taps] of a depthwise convolution as [taps, channels], in this thread's kernel_slot.
+PTM_EXPORT const float* tap_major(const float* w, int64_t channels, int64_t taps);
 
 // A row stride at which a tile's rows would compete for the same few cache lines.
 inline bool aliases(int64_t stride) { return stride % 512 == 0 && stride != 0; }

@@ -154,6 +154,24 @@ def linear(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.ar
     return x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
 
 
+def quantized_matmul(
+    x: mx.array,
+    w: mx.array,
+    scales: mx.array,
+    biases: mx.array | None = None,
+    transpose: bool = True,
+    group_size: int | None = None,
+    bits: int | None = None,
+    mode: str = "affine",
+) -> mx.array:
+    """x Wᵀ with W in MLX's groups, as mx.quantize made them: W = scales · w + biases by group of `group_size`.
+
+    Shapes: x [..., D_in], w [D_out, D_in · bits / 32] uint32, scales and biases [D_out, D_in / group_size]
+    -> [..., D_out].
+    """
+    return mx.quantized_matmul(x, w, scales, biases, transpose, group_size, bits, mode)
+
+
 def conv1d(
     x: mx.array,
     weight: mx.array,

@@ -111,6 +111,45 @@ def test_snake(channels):
     close(ops.snake(mx.array(x)[:, ::2], mx.array(alpha)), truth[:, ::2])
 
 
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16])
+@pytest.mark.parametrize(
+    "rows, depth, size", [(1, 7, 3), (2, 64, 33), (3, 100, 5), (5, 96, 40), (8, 33, 9), (9, 65, 70), (70, 128, 130)]
+)
+def test_linear(rows, depth, size, dtype):
+    x, w, b = random(2, rows, depth)[0], mx.array(random(size, depth)).astype(dtype), random(size)
+    truth = torch64(x) @ torch64(w.astype(mx.float32)).T + torch64(b)
+    close(ops.linear(mx.array(x), w, mx.array(b)), truth, scale=depth)
+    close(ops.linear(mx.array(x)[None], w)[0], truth - torch64(b), scale=depth)
+    wide = mx.array(np.repeat(x, 2, axis=1))[:, ::2]
+    close(ops.linear(wide, mx.concatenate([w, w], axis=1)[:, :depth], mx.array(b)), truth, scale=depth)
+
+
+def test_float16_weights_of_every_value():
+    """Every float16 there is: denormals, infinities and NaN included."""
+    every = np.arange(65536, dtype=np.uint16).view(np.float16).reshape(-1, 1)
+    weight = mx.concatenate([mx.array(every), mx.zeros_like(mx.array(every))], axis=1)
+    for rows in (1, 9):
+        x = mx.array(np.tile(np.float32([[1, 0]]), (rows, 1)))
+        np.testing.assert_array_equal(np.array(ops.linear(x, weight))[-1], every[:, 0].astype(np.float32))
+
+
+@pytest.mark.parametrize("bits, group", [(8, 64), (4, 64), (8, 32), (4, 128), (4, 32)])
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 11, 70])
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16])
+def test_quantized_matmul(bits, group, rows, dtype):
+    x, weight = random(rows, 256), mx.array(random(37, 256)).astype(dtype)
+    packed, scales, biases = mx.quantize(weight, group_size=group, bits=bits)
+    q = np.array(packed).view(np.uint8).astype(np.float64)
+    if bits == 4:
+        q = np.stack([q % 16, q // 16], axis=-1).reshape(37, 256)
+    by_group = q.reshape(37, -1, group)
+    scale, bias = (np.array(a.astype(mx.float32)).astype(np.float64)[..., None] for a in (scales, biases))
+    truth = x.astype(np.float64) @ (by_group * scale + bias).reshape(37, 256).T
+    close(ops.quantized_matmul(mx.array(x), packed, scales, biases, True, group, bits), truth, scale=16)
+    y = ops.quantized_matmul(mx.array(x).astype(dtype), packed, scales, biases, group_size=group, bits=bits)
+    assert y.dtype == dtype
+
+
 def torch_lstm(gates, weight, reverse=False):
     """torch.nn.LSTM in float64 whose input projection is the identity."""
     size = weight.shape[1]
@@ -160,6 +199,19 @@ def test_gradients():
         ),
         random(2, 20, 8),
         random(12, 3, 2),
+    )
+    same_gradients(
+        lambda x, w, b: ops.linear(x, w, b),
+        lambda x, w, b: x @ w.T + b,
+        random(2, 9, 8),
+        random(6, 8),
+        random(6),
+    )
+    packed = mx.quantize(mx.array(random(6, 64)), bits=8)
+    same_gradients(
+        lambda x: ops.quantized_matmul(x, *packed, bits=8),
+        lambda x: x @ mx.dequantize(*packed, bits=8).T,
+        random(3, 64),
     )
     same_gradients(
         lambda g, w: ops.lstm(g, w),

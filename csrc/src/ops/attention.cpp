@@ -60,7 +60,6 @@ struct Problem {
   char* out_at(int64_t b, int64_t h, int64_t row) const { return out + ((b * length + row) * heads + h) * value_size * out_bytes; }
 };
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // One job a block of queries: keys and values as panels (simd/gemm.h), made once for each head of them.
 void many_rows(const Problem& p) {
@@ -104,9 +103,9 @@ void many_rows(const Problem& p) {
       if (limit + rows <= 1) break; // causal: nothing here, and nothing later
       const int64_t count = std::min(block_keys, p.keys - key), seen = p.causal ? std::min(count, limit + rows - 1) : count;
       const float* panel = panels(b, h / p.group(), block);
-      multiply_rows({q, q_ld, 1, 0, p.size, panel, scores, score_ld, rows, seen, nullptr, false});
+      multiply_rows({q, q_ld, &no_offset, 1, p.size, panel, scores, score_ld, rows, seen, nullptr, false});
       softmax_step({scores, score_ld, rows, count, p.mask_at(b, h, first, key), limit, p.causal, top, sum, out, out_ld, p.value_size});
-      multiply_rows({scores, score_ld, 1, 0, count, panel + k_panel, out, out_ld, rows, p.value_size, nullptr, true});
+      multiply_rows({scores, score_ld, &no_offset, 1, count, panel + k_panel, out, out_ld, rows, p.value_size, nullptr, true});
     }
     divide_rows(p.q.dtype, out, out_ld, sum, p.out_at(b, h, first), p.heads * p.value_size, rows, p.value_size);
   });

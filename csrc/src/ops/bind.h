@@ -14,6 +14,8 @@ namespace ptm {
 void bind_attention(nb::module_& m);
 void bind_channels(nb::module_& m);
 void bind_conv1d(nb::module_& m);
+void bind_conv2d(nb::module_& m);
+void bind_linear(nb::module_& m);
 void bind_lstm(nb::module_& m);
 void bind_op(nb::module_& m);
 void bind_rows(nb::module_& m);

@@ -13,10 +13,6 @@ namespace ptm {
 
 namespace {
 
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // An array in memory, by strides in floats. Shapes: [batch, length, channels].
 struct Input {
   const float* data;
@@ -53,9 +49,14 @@ struct Geometry {
   int64_t batch, rows, cols, taps, stride, left, dilation, groups;
 };
 
+std::vector<int64_t> tap_offsets(int64_t taps, int64_t step) {
+  std::vector<int64_t> offsets(taps);
+  for (int64_t k = 0; k < taps; k++) offsets[k] = k * step;
+  return offsets;
+}
+
 // y[b, i, :] = bias + Σ_k W[:, k] · x[b, i·stride - left + k·dilation], into rows of y `y_stride` apart.
 // `panels` holds W packed: taps · channels / groups deep, one block of columns a group.
-// put(item, first, rows, block) is told where a block of rows goes: it returns the place, or a scratch it copies from.
 void convolve(const Input& x, const Geometry& g, const float* panels, const float* bias, float* y, int64_t y_batch,
               int64_t y_stride) {
   const int64_t per_group = x.channels / g.groups, group_cols = g.cols / g.groups, depth = g.taps * per_group;
@@ -70,19 +71,12 @@ void convolve(const Input& x, const Geometry& g, const float* panels, const floa
     const int64_t first = row * g.stride - g.left, reach = (g.taps - 1) * g.dilation + 1;
     int64_t stride;
     const float* a = x.rows(item, first, first + (rows - 1) * g.stride + reach, packed, stride);
-    multiply_rows({a + group * per_group, stride * g.stride, packed ? 1 : g.taps, stride * g.dilation,
+    const auto offsets = tap_offsets(packed ? 1 : g.taps, stride * g.dilation);
+    multiply_rows({a + group * per_group, stride * g.stride, offsets.data(), (int64_t)offsets.size(),
                    packed ? depth : per_group, panels + group * panels_size(depth, group_cols) + column * depth,
                    y + item * y_batch + row * y_stride + group * group_cols + column, y_stride, rows, cols,
                    bias ? bias + group * group_cols + column : nullptr, false});
   });
-}
-
-// Weights [taps, channels] of a depthwise convolution, from w[c * channel_stride + k * tap_stride].
-const float* tap_major(const float* w, int64_t channels, int64_t taps, int64_t channel_stride, int64_t tap_stride) {
-  float* out = scratch(kernel_slot, taps * channels);
-  for (int64_t k = 0; k < taps; k++)
-    for (int64_t c = 0; c < channels; c++) out[k * channels + c] = w[c * channel_stride + k * tap_stride];
-  return out;
 }
 
 void convolve_depthwise(const Input& x, const Geometry& g, const float* w, const float* bias, float* y, int64_t y_batch,
@@ -93,7 +87,7 @@ void convolve_depthwise(const Input& x, const Geometry& g, const float* w, const
     const int64_t first = row * g.stride - g.left;
     int64_t stride;
     const float* a = x.rows(item, first, first + (rows - 1) * g.stride + (g.taps - 1) * g.dilation + 1, true, stride);
-    depthwise(a, stride * g.stride, stride * g.dilation, w, bias, y + item * y_batch + row * y_stride, y_stride, rows,
+    depthwise(a, stride * g.stride, tap_offsets(g.taps, stride * g.dilation).data(), w, bias, y + item * y_batch + row * y_stride, y_stride, rows,
               x.channels, g.taps);
   });
 }
@@ -113,13 +107,14 @@ class Conv1d : public Op {
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     auto& y = outputs[0];
+    const auto w = row_major(inputs[1]), b = inputs.size() > 2 ? row_major(inputs[2]) : w;
     auto& encoder = begin(inputs, y);
     const Geometry g{y.shape(0), y.shape(1), y.shape(2), inputs[1].shape(1), stride_, left_, dilation_, groups_};
-    encoder.dispatch([x = Input(inputs[0]), w = inputs[1].data<float>(),
-                      bias = inputs.size() > 2 ? inputs[2].data<float>() : nullptr, out = y.data<float>(), g] {
+    encoder.dispatch([x = Input(inputs[0]), w = w.data<float>(), out = y.data<float>(), g,
+                      bias = inputs.size() > 2 ? b.data<float>() : nullptr] {
       const int64_t per_group = x.channels / g.groups, depth = g.taps * per_group, group_cols = g.cols / g.groups;
       if (per_group == 1 && g.cols == g.groups && g.groups > 1) {
-        convolve_depthwise(x, g, tap_major(w, g.cols, g.taps, g.taps, 1), bias, out, g.rows * g.cols, g.cols);
+        convolve_depthwise(x, g, tap_major(w, g.cols, g.taps), bias, out, g.rows * g.cols, g.cols);
         return;
       }
       const int64_t size = panels_size(depth, group_cols);
@@ -151,9 +146,10 @@ class ConvTranspose1d : public Op {
   // taps and stride · D columns; positions beyond the padding are computed aside and the rest of them copied.
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     auto& y = outputs[0];
+    const auto w = row_major(inputs[1]), b = inputs.size() > 2 ? row_major(inputs[2]) : w;
     auto& encoder = begin(inputs, y);
-    encoder.dispatch([x = Input(inputs[0]), w = inputs[1].data<float>(), out = y.data<float>(),
-                      bias = inputs.size() > 2 ? inputs[2].data<float>() : nullptr, batch = (int64_t)y.shape(0),
+    encoder.dispatch([x = Input(inputs[0]), w = w.data<float>(), out = y.data<float>(),
+                      bias = inputs.size() > 2 ? b.data<float>() : nullptr, batch = (int64_t)y.shape(0),
                       length = (int64_t)y.shape(1), cols = (int64_t)y.shape(2), K = (int64_t)inputs[1].shape(1),
                       stride = stride_, padding = padding_, depthwise = groups_ > 1] {
       const int64_t J = ceil_div(K, stride), C = depthwise ? 1 : x.channels, wide = stride * cols;
@@ -183,7 +179,7 @@ class ConvTranspose1d : public Op {
         if (!depthwise) return convolve(x, g, panels, start, to, to_batch, wide);
         g.cols = cols;
         for (int64_t r = 0; r < stride; r++)
-          convolve_depthwise(x, g, tap_major(&kernel[r * cols * J], cols, J, J, 1), bias, to + r * cols, to_batch, wide);
+          convolve_depthwise(x, g, tap_major(&kernel[r * cols * J], cols, J), bias, to + r * cols, to_batch, wide);
       };
       run(whole0, whole1 - whole0, out + (whole0 * stride - padding) * cols, length * cols);
       // The rows that the padding or the end cuts through.
@@ -215,8 +211,8 @@ void check(bool fits, const char* name, const array& x, const array& w, const st
 }
 
 std::optional<array> finish(const std::shared_ptr<Op>& op, const array& x, const array& w, const std::optional<array>& bias, mx::Stream s) {
-  Arrays inputs{single(x, s), dense(w, s)};
-  if (bias) inputs.push_back(dense(*bias, s));
+  Arrays inputs{single(x, s), single(w, s)};
+  if (bias) inputs.push_back(single(*bias, s));
   const auto shape = op->output_shapes(inputs)[0];
   if (shape[1] < 1) check(false, op->name(), x, w, bias);
   return mx::astype(array(shape, mx::float32, op, inputs), x.dtype(), s);

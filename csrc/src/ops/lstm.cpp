@@ -22,7 +22,8 @@ class Lstm : public Op {
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     auto& y = outputs[0];
     auto& encoder = begin(inputs, y);
-    encoder.dispatch([gates = inputs[0].data<float>(), weight = inputs[1].data<float>(), out = y.data<float>(),
+    const auto x = row_major(inputs[0]), w = row_major(inputs[1]);
+    encoder.dispatch([gates = x.data<float>(), weight = w.data<float>(), out = y.data<float>(),
                       directions = (int64_t)y.shape(0), batch = (int64_t)y.shape(1), length = (int64_t)y.shape(2),
                       units = (int64_t)y.shape(3)] {
       const int64_t size = lstm_packed_size(units), blocks = (batch + lstm_rows - 1) / lstm_rows;
@@ -45,7 +46,7 @@ std::optional<array> lstm(const array& gates, const array& weight, mx::StreamOrD
   if (!for_us({gates, weight})) return {};
   const auto s = mx::to_stream(where);
   const auto op = std::make_shared<Lstm>(s);
-  const Arrays inputs{dense(gates, s), dense(weight, s)};
+  const Arrays inputs{single(gates, s), single(weight, s)};
   return mx::astype(array(op->output_shapes(inputs)[0], mx::float32, op, inputs), gates.dtype(), s);
 }
 

@@ -17,6 +17,8 @@ NB_MODULE(_cpu, m) {
   ptm::bind_attention(m);
   ptm::bind_channels(m);
   ptm::bind_conv1d(m);
+  ptm::bind_conv2d(m);
+  ptm::bind_linear(m);
   ptm::bind_lstm(m);
   ptm::bind_rows(m);
   ptm::bind_snake(m);

@@ -1,8 +1,11 @@
 #include "ops/op.h"
 
+#include <cstring>
+
 #include "mlx/backend/common/unary.h"
 #include "mlx/transforms.h"
 #include "ops/bind.h"
+#include "pool.h"
 
 namespace ptm {
 
@@ -39,10 +42,14 @@ bool Op::is_equivalent(const Primitive& other) const {
 }
 
 Arrays Op::vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays&) {
-  const auto grads = mx::vjp([this](const Arrays& in) { return plain(in); }, primals, cotangents).second;
   Arrays asked;
-  for (int i : argnums) asked.push_back(grads[i]);
-  return asked;
+  for (int i : argnums) asked.push_back(primals[i]);
+  const auto function = [&](const Arrays& some) { // of those asked for only: there is none of quantized weights
+    Arrays all = primals;
+    for (size_t i = 0; i < some.size(); i++) all[argnums[i]] = some[i];
+    return plain(all);
+  };
+  return mx::vjp(function, asked, cotangents).second;
 }
 
 Arrays Op::jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) {
@@ -93,6 +100,52 @@ bool for_us(const Arrays& arrays) {
 
 array single(const array& x, mx::Stream s) { return mx::astype(x, mx::float32, s); }
 array dense(const array& x, mx::Stream s) { return mx::contiguous(single(x, s), false, s); }
+
+namespace {
+
+// Copies to row-major order; `item` is the size of an element in bytes.
+struct Copy {
+  const char* from;
+  char* to;
+  std::vector<int64_t> shape, strides;
+  int64_t item;
+
+  // Rows are the last axis. In parallel, because turning a large array touches each of its cache lines many times.
+  void operator()() const {
+    const int64_t n = shape.back(), step = strides.back() * item;
+    int64_t rows = 1;
+    for (size_t d = 0; d + 1 < shape.size(); d++) rows *= shape[d];
+    parallel_ranges(rows, 1 + 16384 / n, [&](int64_t first, int64_t end) {
+      for (int64_t row = first; row < end; row++) {
+        const char* p = from;
+        int64_t index = row;
+        for (size_t d = shape.size() - 1; d-- > 0; index /= shape[d]) p += index % shape[d] * strides[d] * item;
+        char* q = to + row * n * item;
+        if (step == item)
+          std::memcpy(q, p, n * item);
+        else if (item == 4)
+          for (int64_t i = 0; i < n; i++) std::memcpy(q + i * 4, p + i * step, 4);
+        else
+          for (int64_t i = 0; i < n; i++) std::memcpy(q + i * item, p + i * step, item);
+      }
+    });
+  }
+};
+
+} // namespace
+
+array Op::row_major(const array& x) {
+  if (x.flags().row_contiguous) return x;
+  array copy(x.shape(), x.dtype(), nullptr, {});
+  copy.set_data(mx::allocator::malloc(copy.nbytes()));
+  auto& encoder = mx::cpu::get_command_encoder(stream());
+  encoder.set_input_array(x);
+  encoder.set_output_array(copy);
+  encoder.dispatch(Copy{x.data<char>(), copy.data<char>(), {x.shape().begin(), x.shape().end()},
+                        {x.strides().begin(), x.strides().end()}, (int64_t)x.itemsize()});
+  encoder.add_temporary(copy);
+  return copy;
+}
 
 void bind_op(nb::module_& m) {
   m.def("set_plain", [](nb::dict functions) { plain_functions = functions.release(); }, "functions"_a,

@@ -46,6 +46,9 @@ class Op : public mx::Primitive {
   // Which input has this name; nullptr if none.
   const array* named(const Arrays& inputs, const char* name) const;
 
+  // For eval_cpu: x itself where it is row-major, else a row-major copy that this op's work will find made.
+  array row_major(const array& x);
+
  private:
   Arrays plain(const Arrays& inputs);
 

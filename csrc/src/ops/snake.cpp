@@ -12,10 +12,10 @@ class Snake : public Op {
   DEFINE_INPUT_OUTPUT_SHAPE()
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    const auto& x = inputs[0];
+    const auto x = row_major(inputs[0]), factors = row_major(inputs[1]);
     const int64_t channels = x.shape(-1), rows = x.size() / channels;
     auto& encoder = begin(inputs, outputs[0]);
-    encoder.dispatch([in = x.data<float>(), alpha = inputs[1].data<float>(), out = outputs[0].data<float>(), rows, channels] {
+    encoder.dispatch([in = x.data<float>(), alpha = factors.data<float>(), out = outputs[0].data<float>(), rows, channels] {
       parallel_ranges(rows, 1 + 16384 / channels, [&](int64_t begin, int64_t end) {
         snake(in + begin * channels, alpha, out + begin * channels, end - begin, channels);
       });
@@ -28,7 +28,7 @@ std::optional<array> snake_op(const array& x, const array& alpha, mx::StreamOrDe
     throw std::invalid_argument("snake: alpha must be [D] for x [..., D]");
   if (!for_us({x, alpha})) return {};
   const auto s = mx::to_stream(where);
-  const array y(x.shape(), mx::float32, std::make_shared<Snake>(s), {dense(x, s), dense(alpha, s)});
+  const array y(x.shape(), mx::float32, std::make_shared<Snake>(s), {single(x, s), single(alpha, s)});
   return mx::astype(y, x.dtype(), s);
 }
 

@@ -153,7 +153,7 @@ void gemm_rows(const GemmRows& w) {
     for (int64_t k = 0; k < w.length || (k == 0 && piece == 0); k += block > 0 ? block : 1) {
       const int64_t deep = w.length - k < block ? w.length - k : block;
       for (int64_t column = 0; column < w.cols; column += WIDTH)
-        panel(w, w.a + piece * w.piece_stride + k, w.b + column * depth + (piece * w.length + k) * WIDTH, deep, column,
+        panel(w, w.a + w.offsets[piece] + k, w.b + column * depth + (piece * w.length + k) * WIDTH, deep, column,
               accumulate);
       accumulate = true;
     }

@@ -1,0 +1,140 @@
+// x Wᵀ + bias with a weight stored as float32, float16, bfloat16, or 8 or 4 bits in MLX's affine groups.
+#include <optional>
+
+#include "matmul.h"
+#include "ops/bind.h"
+#include "ops/op.h"
+#include "pool.h"
+#include "simd/products.h"
+
+namespace ptm {
+
+namespace {
+
+constexpr int64_t few = 8; // rows: up to here the weight is widened in registers, beyond it into panels
+
+void multiply(const float* x, const RowWeights& w, float* y, int64_t rows, int64_t columns, int64_t depth, const float* bias) {
+  if (!w.bits && w.dtype == Dtype::float32)
+    return sgemm(false, true, rows, columns, depth, 1, x, depth, static_cast<const float*>(w.data), w.row_bytes / 4, 0, y,
+                 columns, bias);
+  if (rows <= few) {
+    const float *sums = x, *sorted = x;
+    if (w.group) {
+      const int64_t groups = depth / w.group;
+      float* space = scratch(kernel_slot, rows * (groups + depth));
+      for (int64_t i = 0; i < rows * groups; i++) {
+        double sum = 0;
+        for (int64_t k = 0; k < w.group; k++) sum += x[i * w.group + k];
+        space[i] = (float)sum;
+      }
+      sums = space;
+      if (w.bits == 4) {
+        float* to = space + rows * groups;
+        for (int64_t i = 0; i < rows * depth; i += 32)
+          for (int64_t k = 0; k < 32; k++) to[i + k % 2 * 16 + k / 2] = x[i + k];
+        sorted = to;
+      }
+    }
+    const int64_t grain = ceil_div(ceil_div(131072, w.row_bytes), 4) * 4; // 128 KiB of weights
+    parallel_ranges(columns, grain, [&](int64_t first, int64_t end) {
+      row_products(sorted, sums, w, first, end - first, y + first, columns, rows, depth, bias ? bias + first : nullptr);
+    });
+    return;
+  }
+  // Blocks of columns are widened, packed and multiplied on one core.
+  const int64_t grain = panel_columns(131072 / depth);
+  parallel_ranges(columns, grain, [&](int64_t first, int64_t end) {
+    const int64_t n = end - first;
+    float* wide = scratch(rows_slot, n * depth);
+    widen_rows(w, first, n, depth, wide);
+    float* panels = scratch(panels_slot, panels_size(depth, n));
+    pack_panels(wide, 1, depth, depth, n, 1, panels);
+    multiply_rows({x, depth, &no_offset, 1, depth, panels, y + first, columns, rows, n, bias ? bias + first : nullptr, false});
+  });
+}
+
+class Linear : public Op {
+ public:
+  explicit Linear(mx::Stream s) : Op(s, "linear") {}
+
+  std::vector<Shape> output_shapes(const Arrays& inputs) override {
+    auto shape = inputs[0].shape();
+    shape.back() = inputs[1].shape(0);
+    return {shape};
+  }
+
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    const auto x = row_major(inputs[0]), w = row_major(inputs[1]), b = inputs.size() > 2 ? row_major(inputs[2]) : x;
+    auto& encoder = begin(inputs, outputs[0]);
+    const int64_t depth = w.shape(1), columns = w.shape(0), rows = x.size() / depth;
+    const RowWeights weights{storage(w), w.data<void>(), depth * (int64_t)w.itemsize()};
+    encoder.dispatch([x = x.data<float>(), weights, y = outputs[0].data<float>(), rows, columns, depth,
+                      bias = inputs.size() > 2 ? b.data<float>() : nullptr] {
+      multiply(x, weights, y, rows, columns, depth, bias);
+    });
+  }
+};
+
+class QuantizedMatmul : public Op {
+ public:
+  QuantizedMatmul(mx::Stream s, int64_t group_size, int64_t bits)
+      : Op(s, "quantized_matmul", {{"transpose", true}, {"group_size", group_size}, {"bits", bits}}), group_(group_size), bits_(bits) {}
+
+  std::vector<Shape> output_shapes(const Arrays& inputs) override {
+    auto shape = inputs[0].shape();
+    shape.back() = inputs[1].shape(0);
+    return {shape};
+  }
+
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    const auto x = row_major(inputs[0]), w = row_major(inputs[1]);
+    const auto scales = row_major(inputs[2]), biases = row_major(inputs[3]);
+    auto& encoder = begin(inputs, outputs[0]);
+    const int64_t depth = x.shape(-1), columns = w.shape(0), rows = x.size() / depth;
+    const RowWeights weights{storage(scales), w.data<void>(), depth * bits_ / 8, (int)bits_,
+                             scales.data<void>(), biases.data<void>(), group_};
+    encoder.dispatch([x = x.data<float>(), weights, y = outputs[0].data<float>(), rows, columns, depth] {
+      multiply(x, weights, y, rows, columns, depth, nullptr);
+    });
+  }
+
+ private:
+  int64_t group_, bits_;
+};
+
+std::optional<array> linear(const array& x, const array& weight, const std::optional<array>& bias, mx::StreamOrDevice where) {
+  if (x.ndim() < 1 || weight.ndim() != 2 || x.shape(-1) != weight.shape(1) ||
+      (bias && (bias->ndim() != 1 || bias->shape(0) != weight.shape(0))))
+    throw std::invalid_argument("linear: weight must be [D_out, D_in] and bias [D_out] for x [..., D_in]");
+  if (!for_us({x, weight})) return {};
+  const auto s = mx::to_stream(where);
+  Arrays inputs{single(x, s), weight};
+  if (bias) inputs.push_back(single(*bias, s));
+  const auto op = std::make_shared<Linear>(s);
+  return mx::astype(array(op->output_shapes(inputs)[0], mx::float32, op, inputs), mx::result_type(x, weight), s);
+}
+
+std::optional<array> quantized_matmul(const array& x, const array& w, const array& scales, const std::optional<array>& biases,
+                                      bool transpose, std::optional<int64_t> group_size, std::optional<int64_t> bits,
+                                      const std::string& mode, mx::StreamOrDevice where) {
+  const int64_t group = group_size.value_or(64), width = bits.value_or(4);
+  if (mode != "affine" || !transpose || !biases || (width != 4 && width != 8) || group % 32 || w.ndim() != 2 ||
+      scales.ndim() != 2 || biases->ndim() != 2 || w.dtype() != mx::uint32 || !for_us({x, scales, *biases}) || x.ndim() < 1 ||
+      biases->dtype() != scales.dtype() || biases->shape() != scales.shape() || scales.shape(0) != w.shape(0) ||
+      x.shape(-1) * width != 32 * (int64_t)w.shape(1) || x.shape(-1) != scales.shape(1) * group)
+    return {};
+  const auto s = mx::to_stream(where);
+  const Arrays inputs{single(x, s), w, scales, *biases};
+  const auto op = std::make_shared<QuantizedMatmul>(s, group, width);
+  return mx::astype(array(op->output_shapes(inputs)[0], mx::float32, op, inputs), mx::result_type(x, scales), s);
+}
+
+} // namespace
+
+void bind_linear(nb::module_& m) {
+  m.def("linear", &linear, "x"_a, "weight"_a, "bias"_a = nb::none(), "stream"_a = nb::none());
+  m.def("quantized_matmul", &quantized_matmul, "x"_a, "w"_a, "scales"_a, "biases"_a = nb::none(), "transpose"_a = true,
+        "group_size"_a = nb::none(), "bits"_a = nb::none(), "mode"_a = "affine", "stream"_a = nb::none());
+}
+
+} // namespace ptm

@@ -1,0 +1,201 @@
+#include "simd/products.h"
+
+#include "simd/storage.h"
+
+namespace ptm::PTM_ISA {
+
+typedef uint8_t Bytes __attribute__((vector_size(W), aligned(1), may_alias));
+
+INLINE F widen(Bytes q) {
+#if defined(__AVX512F__)
+  return (F)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32((__m128i)q));
+#elif defined(__AVX2__)
+  return (F)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)&q)));
+#else
+  return __builtin_convertvector(__builtin_convertvector(q, I), F);
+#endif
+}
+
+// W values of 4 bits from W / 2 bytes, the lower half of a byte first.
+INLINE Bytes nibbles(const uint8_t* p) {
+  typedef uint8_t Sixteen __attribute__((vector_size(16)));
+  Sixteen pairs{};
+  __builtin_memcpy(&pairs, p, W / 2);
+  const Sixteen low = pairs & 15, high = pairs >> 4;
+  const Sixteen q = __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  Bytes out;
+  __builtin_memcpy(&out, &q, W);
+  return out;
+}
+
+// R rows of x with C rows of w.
+template <class T, int R, int C>
+static void products(const float* x, const T* w, int64_t depth, float (&out)[R][C]) {
+  F sum[R][C] = {};
+  int64_t k = 0;
+  for (; k + W <= depth; k += W)
+#pragma GCC unroll 4
+    for (int j = 0; j < C; j++) {
+      const F y = load(w + j * depth + k);
+#pragma GCC unroll 4
+      for (int i = 0; i < R; i++) sum[i][j] += load(x + i * depth + k) * y;
+    }
+  if (k < depth)
+    for (int j = 0; j < C; j++) {
+      const F y = load(w + j * depth + k, depth - k);
+      for (int i = 0; i < R; i++) sum[i][j] += load(x + i * depth + k, depth - k) * y;
+    }
+  for (int i = 0; i < R; i++)
+    for (int j = 0; j < C; j++) out[i][j] = total(sum[i][j]);
+}
+
+constexpr int64_t max_groups = 512; // widened at a time
+
+// Scales and biases of C rows, as float32.
+template <int C>
+static void sides(const RowWeights& w, int64_t column, int64_t groups, int64_t from, int64_t count,
+                  float (&scales)[C][max_groups], float (&biases)[C][max_groups]) {
+  with_type(w.dtype, [&](auto* type) {
+    using T = decltype(type);
+    for (int j = 0; j < C; j++) {
+      const int64_t at = (column + j) * groups + from;
+      for (int64_t g = 0; g < count; g += W) {
+        const int64_t n = count - g < W ? count - g : W;
+        store_some(scales[j] + g, load_some((const T)w.scales + at + g, n), n);
+        store_some(biases[j] + g, load_some((const T)w.biases + at + g, n), n);
+      }
+    }
+  });
+}
+
+// Σ q · x by group; then scale times that, and bias times Σ x.
+template <int BITS, int R, int C>
+static void quantized(const float* x, const float* sums, const RowWeights& w, int64_t column, int64_t depth,
+                      float (&out)[R][C]) {
+  const uint8_t* rows = (const uint8_t*)w.data + column * w.row_bytes;
+  const int64_t groups = depth / w.group;
+  constexpr int64_t ahead = 8192; // bytes: rows are too short for the processor to see that reading goes on
+  F sum[R][C] = {}, offset[R][C] = {};
+  float scales[C][max_groups], biases[C][max_groups];
+  for (int64_t from = 0; from < groups; from += max_groups) {
+    const int64_t count = groups - from < max_groups ? groups - from : max_groups;
+    sides<C>(w, column, groups, from, count, scales, biases);
+    for (int i = 0; i < R; i++)
+      for (int j = 0; j < C; j++)
+        for (int64_t g = 0; g < count; g += W) {
+          const int64_t n = count - g < W ? count - g : W;
+          offset[i][j] += load_some(sums + i * groups + from + g, n) * load_some(biases[j] + g, n);
+        }
+    for (int64_t g = 0; g < count; g++) {
+      F part[R][C] = {};
+      const int64_t begin = (from + g) * w.group;
+      for (int j = 0; j < C; j++) __builtin_prefetch(rows + j * w.row_bytes + begin * BITS / 8 + ahead);
+      if constexpr (BITS == 8) {
+        for (int64_t k = begin; k < begin + w.group; k += W)
+#pragma GCC unroll 4
+          for (int j = 0; j < C; j++) {
+            const F q = widen(*(const Bytes*)(rows + j * w.row_bytes + k));
+#pragma GCC unroll 4
+            for (int i = 0; i < R; i++) part[i][j] += load(x + i * depth + k) * q;
+          }
+      } else {
+        for (int64_t k = begin; k < begin + w.group; k += 32)
+#pragma GCC unroll 4
+          for (int b = 0; b < 16; b += W)
+#pragma GCC unroll 4
+            for (int j = 0; j < C; j++) {
+              const Bytes q = *(const Bytes*)(rows + j * w.row_bytes + k / 2 + b);
+              const F even = widen(q & 15), odd = widen(q >> 4);
+#pragma GCC unroll 4
+              for (int i = 0; i < R; i++) {
+                part[i][j] += load(x + i * depth + k + b) * even;
+                part[i][j] += load(x + i * depth + k + 16 + b) * odd;
+              }
+            }
+      }
+#pragma GCC unroll 4
+      for (int j = 0; j < C; j++)
+#pragma GCC unroll 4
+        for (int i = 0; i < R; i++) sum[i][j] += splat(scales[j][g]) * part[i][j];
+    }
+  }
+  for (int i = 0; i < R; i++)
+    for (int j = 0; j < C; j++) out[i][j] = total(sum[i][j] + offset[i][j]);
+}
+
+template <int R, int C>
+static void tile(const float* x, const float* sums, const RowWeights& w, int64_t column, float* y, int64_t y_stride,
+                 int64_t depth, const float* bias) {
+  float out[R][C];
+  if (w.bits == 8)
+    quantized<8, R, C>(x, sums, w, column, depth, out);
+  else if (w.bits == 4)
+    quantized<4, R, C>(x, sums, w, column, depth, out);
+  else
+    with_type(w.dtype, [&](auto* type) { products<>(x, (decltype(type))w.data + column * depth, depth, out); });
+  for (int i = 0; i < R; i++)
+    for (int j = 0; j < C; j++) y[i * y_stride + j] = out[i][j] + (bias ? bias[j] : 0.0f);
+}
+
+template <int R>
+static void columns_of(const float* x, const float* sums, const RowWeights& w, int64_t first, int64_t columns, float* y,
+                       int64_t y_stride, int64_t depth, const float* bias) {
+  constexpr int C = R == 1 ? 4 : 2;
+  int64_t j = 0;
+  for (; j + C <= columns; j += C)
+    tile<R, C>(x, sums, w, first + j, y + j, y_stride, depth, bias ? bias + j : nullptr);
+  for (; j < columns; j++) tile<R, 1>(x, sums, w, first + j, y + j, y_stride, depth, bias ? bias + j : nullptr);
+}
+
+void row_products(const float* x, const float* sums, const RowWeights& w, int64_t first, int64_t columns, float* y,
+                  int64_t y_stride, int64_t rows, int64_t depth, const float* bias) {
+  const int64_t groups = w.group ? depth / w.group : 0;
+  constexpr int64_t block = 8; // columns whose weights stay in the first-level cache while all rows of x pass
+  for (int64_t j = 0; j < columns; j += rows > 4 ? block : columns) {
+    const int64_t n = rows > 4 && columns - j > block ? block : columns - j;
+    const float* start = bias ? bias + j : nullptr;
+    for (int64_t i = 0; i < rows; i += 4) {
+      const float *from = x + i * depth, *from_sums = sums + i * groups;
+      float* to = y + i * y_stride + j;
+      switch (rows - i) {
+        case 1: columns_of<1>(from, from_sums, w, first + j, n, to, y_stride, depth, start); break;
+        case 2: columns_of<2>(from, from_sums, w, first + j, n, to, y_stride, depth, start); break;
+        case 3: columns_of<3>(from, from_sums, w, first + j, n, to, y_stride, depth, start); break;
+        default: columns_of<4>(from, from_sums, w, first + j, n, to, y_stride, depth, start);
+      }
+    }
+  }
+}
+
+void widen_rows(const RowWeights& w, int64_t first, int64_t columns, int64_t depth, float* out) {
+  const int64_t groups = w.group ? depth / w.group : 0;
+  for (int64_t j = 0; j < columns; j++, out += depth) {
+    if (!w.bits) {
+      with_type(w.dtype, [&](auto* type) {
+        const auto* row = (decltype(type))w.data + (first + j) * depth;
+        for (int64_t k = 0; k < depth; k += W) {
+          const int64_t n = depth - k < W ? depth - k : W;
+          store_some(out + k, load_some(row + k, n), n);
+        }
+      });
+      continue;
+    }
+    const uint8_t* row = (const uint8_t*)w.data + (first + j) * w.row_bytes;
+    float scales[1][max_groups], biases[1][max_groups];
+    for (int64_t g = 0; g < groups; g++) {
+      if (g % max_groups == 0)
+        sides<1>(w, first + j, groups, g, groups - g < max_groups ? groups - g : max_groups, scales, biases);
+      const F scale = splat(scales[0][g % max_groups]), bias = splat(biases[0][g % max_groups]);
+      for (int64_t k = g * w.group; k < (g + 1) * w.group; k += W) {
+        Bytes q;
+        if (w.bits == 8)
+          q = *(const Bytes*)(row + k);
+        else
+          q = nibbles(row + k / 2);
+        store(out + k, fma(widen(q), scale, bias));
+      }
+    }
+  }
+}
+
+} // namespace ptm::PTM_ISA
