@@ -45,6 +45,21 @@ def read(source: str | Path | bytes, *, max_seconds: float = MAX_SECONDS) -> tup
             return audio, sound.samplerate
 
 
+@contextmanager
+def reader(source: str | Path | bytes, *, block_s: float = 1.0) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
+    """Read audio of any length piece by piece, as mono: the sample rate, and blocks of at most `block_s` seconds.
+
+    Shapes: blocks float32 [L]. Raises: what `read` raises, when the block with the fault is reached.
+    """
+    where = "audio" if isinstance(source, bytes) else str(source)
+    with _opened(source, where) as raw:
+        _check_riff_length(raw, where)
+        with _sound_file(raw, where) as sound:
+            _check_header(sound, where, float("inf"))
+            size = max(1, round(block_s * sound.samplerate))
+            yield sound.samplerate, _blocks(sound, where, 1e9, size)
+
+
 def format_of(path: str | Path, name: str | None = None) -> str:
     """The format to write: `name` if given, else from the extension. Raises UsageError listing the formats."""
     wanted = (name or Path(path).suffix.removeprefix(".")).lower()
@@ -180,24 +195,28 @@ def _too_long(where: str, max_seconds: float) -> None:
 
 
 def _samples(sound: Any, where: str, max_seconds: float) -> np.ndarray:
+    blocks = list(_blocks(sound, where, max_seconds, _BLOCK))
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def _blocks(sound: Any, where: str, max_seconds: float, size: int) -> Iterator[np.ndarray]:
     """Decode block by block, so that a small file cannot become a large array unseen."""
     import soundfile
 
-    blocks: list[np.ndarray] = []
     left = int(max_seconds * sound.samplerate)
     while True:
         try:
-            block = sound.read(_BLOCK, dtype="float32", always_2d=True)
+            block = sound.read(size, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise FormatError(f"the audio is damaged ({error.error_string})", where=where) from error
         if not len(block):
-            return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+            return
         left -= len(block)
         if left < 0:
             _too_long(where, max_seconds)
         if not np.isfinite(block).all():
             raise FormatError("the audio holds values that are not numbers (NaN or infinity)", where=where)
-        blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
+        yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
 
 
 def _check_riff_length(raw: Any, where: str) -> None:
