@@ -37,7 +37,9 @@ _TYPED |= {"uint32": "uint64_data", "uint64": "uint64_data"}
 
 _MODEL = {1: ("ir_version", "int"), 7: ("graph", "span"), 8: ("opsets", "spans"), 25: ("functions", "spans")}
 _GRAPH = {1: ("nodes", "spans"), 5: ("initializers", "spans"), 11: ("inputs", "spans"), 15: ("sparse", "spans")}
-_VALUE = {1: ("name", "text")}
+_VALUE = {1: ("name", "text"), 2: ("type", "span")}
+_SHAPE = ({1: ("tensor", "span")}, {2: ("shape", "span")}, {1: ("dims", "spans")})  # each inside the one before
+_DIM = {1: ("value", "int")}
 _NODE = {1: ("inputs", "texts"), 2: ("outputs", "texts"), 3: ("name", "text"), 4: ("op", "text")}
 _NODE |= {5: ("attributes", "spans"), 7: ("domain", "text")}
 _ATTRIBUTE = {
@@ -104,6 +106,7 @@ class Graph:
     producers: dict[str, Node] = field(default_factory=dict)
     consumers: dict[str, list[tuple[Node, int]]] = field(default_factory=dict)
     files: dict[str, SourceFile] = field(default_factory=dict)
+    inputs: dict[str, list[int | None]] = field(default_factory=dict)  # of the outermost graph; None: any size
     copies: dict[str, int] = field(default_factory=dict)
 
     def array(self, key: str) -> np.ndarray:
@@ -166,9 +169,12 @@ def _read_scope(graph: Graph, span: Span, outer: list[dict[str, str]], depth: in
         key = _define(graph, names, tensor.name)
         graph.initializers[key] = tensor
     for part in fields["inputs"]:
-        name = wire.message(part, _VALUE)["name"]
+        value = wire.message(part, _VALUE)
+        name = value["name"]
         if name and name not in names:
-            _define(graph, names, name)
+            key = _define(graph, names, name)
+            if not outer:
+                graph.inputs[key] = _shape(wire, value["type"])
     nodes = [wire.message(part, _NODE) for part in fields["nodes"]]
     for node in nodes:
         for name in node["outputs"]:
@@ -178,6 +184,17 @@ def _read_scope(graph: Graph, span: Span, outer: list[dict[str, str]], depth: in
                 _define(graph, names, name)
     for node in nodes:
         _read_node(graph, node, scopes, depth)
+
+
+def _shape(wire: Wire, span: Span | None) -> list[int | None]:
+    """The dimensions of a tensor's type; none where it says nothing."""
+    dims: list[Span] = []
+    for spec in _SHAPE:
+        if span is None:
+            return []
+        fields = wire.message(span, spec)
+        span, dims = fields.get("tensor") or fields.get("shape"), fields.get("dims", dims)
+    return [wire.message(dim, _DIM)["value"] for dim in dims]
 
 
 def _define(graph: Graph, names: dict[str, str], name: str) -> str:
