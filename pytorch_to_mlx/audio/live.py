@@ -31,14 +31,13 @@ def from_stdin(
     raw_rate: by default `sample_rate`. stream: another pipe than stdin.
     Shapes: float32 [L]. Raises: UsageError if stdin is closed or a rate is unlikely.
     """
-    if stream is None:
-        if sys.stdin is None:
-            raise UsageError("stdin is closed")
-        stream = sys.stdin.buffer
+    if stream is None and sys.stdin is None:
+        raise UsageError("stdin is closed")
+    pipe = stream or sys.stdin.buffer
     rate = sample_rate if raw_rate is None else raw_rate
     if not wav.MIN_RATE <= rate <= wav.MAX_RATE:
         raise UsageError(f"the sample rate is {rate} Hz", fix=f"between {wav.MIN_RATE} and {wav.MAX_RATE} Hz are read")
-    return resampled(_pcm(stream), rate, sample_rate)
+    return resampled(_pcm(pipe), rate, sample_rate)
 
 
 def _pcm(stream: BinaryIO) -> Iterator[np.ndarray]:
