@@ -11,7 +11,8 @@ from ..backend import ops
 class Conv1d(Module):
     """y[t] = bias + sum_k weight[:, k] x[t·stride + k·dilation - padding].
 
-    Shapes: x [B, L, D_in] -> [B, (L + 2·padding - dilation·(K-1) - 1) // stride + 1, D_out].
+    Shapes: x [B, L, D_in] -> [B, (L + 2·padding - dilation·(K-1) - 1) // stride + 1, D_out]; padding: one number, or
+    (left, right).
     """
 
     def __init__(
@@ -21,7 +22,7 @@ class Conv1d(Module):
         kernel_size: int,
         *,
         stride: int = 1,
-        padding: int = 0,
+        padding: int | tuple[int, int] = 0,
         dilation: int = 1,
         groups: int = 1,
         bias: bool = True,

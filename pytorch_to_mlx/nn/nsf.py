@@ -15,7 +15,8 @@ class HarmonicSource(Module):
 
     s = amplitude · sin(phase) · voiced + n · noise;  n = noise_std where voiced, else amplitude / 3;
     excitation = tanh(linear(s)).
-    Shapes: f0 [B, T] in Hz, noise [B, T·upsample, harmonics + 1] standard normal -> [B, T·upsample] in samples.
+    Shapes: f0 [B, T] in Hz, noise [B, L, harmonics + 1] standard normal -> [B, L], the samples from `start` on; the
+    whole is L = T·upsample.
     Source: Wang et al. 2019, "Neural source-filter waveform models", eq. 3-5; SineGen and SourceModuleHnNSF of
     kokoro 0.9.4. Their random initial phases are left out: they are added to the first sample of every f0 frame
     only, which the interpolation to the frame rate does not look at when upsample > 2, so they change no bit.
@@ -44,43 +45,46 @@ class HarmonicSource(Module):
         batch, frames = f0.shape
         return batch, frames * self.upsample, self.harmonics + 1
 
-    def __call__(self, f0: mx.array, noise: mx.array) -> mx.array:
+    def __call__(self, f0: mx.array, noise: mx.array, start: int = 0) -> mx.array:
         f0 = f0.astype(mx.float32)
-        phase = harmonic_phase(f0, sample_rate=self.sample_rate, upsample=self.upsample, harmonics=self.harmonics)
+        samples = np.arange(start, start + noise.shape[1])
+        phase = harmonic_phase(
+            f0, samples, sample_rate=self.sample_rate, upsample=self.upsample, harmonics=self.harmonics
+        )
         voiced = (f0 > self.voiced_threshold).astype(mx.float32)[..., None]  # [B, T, 1]
         level = voiced * self.noise_std + (1 - voiced) * self.amplitude / 3
-        voiced, level = (mx.repeat(x, self.upsample, axis=1) for x in (voiced, level))  # [B, T·upsample, 1]
+        frames = mx.array(samples // self.upsample)
+        voiced, level = voiced[:, frames], level[:, frames]  # [B, L, 1]
         sines = ops.sin(phase) * self.amplitude * voiced + level * noise.astype(mx.float32)
         return ops.tanh(linear(self.linear, sines)).squeeze(-1)
 
 
-def harmonic_phase(f0: mx.array, *, sample_rate: int, upsample: int, harmonics: int) -> mx.array:
+def harmonic_phase(f0: mx.array, samples: np.ndarray, *, sample_rate: int, upsample: int, harmonics: int) -> mx.array:
     """The phase of each harmonic in radians: the running sum of frequency by frame, then linear between frames.
 
-    Shapes: f0 [B, T] in Hz -> [B, T·upsample, harmonics + 1].
+    Shapes: f0 [B, T] in Hz, samples [L], numbers of samples -> [B, L, harmonics + 1].
     The numbers reach 1e6 rad, where float32 has steps of 0.06, so every rounding is heard. This rounds as PyTorch does
     on a CPU with fused multiply-add: sums in float64 (at::acc_type), the rest float32, and a fused product and sum
     as float64 arithmetic rounded once. Hence the CPU stream: GPUs have no float64.
     Source: SineGen._f02sine of kokoro 0.9.4; aten/src/ATen/native/cpu/UpSampleKernel.cpp.
     """
-    frames = f0.shape[1]
     orders = mx.arange(1, harmonics + 2, dtype=mx.float32)
     with mx.stream(mx.cpu):
         turns = mx.remainder(f0[..., None] * orders / sample_rate, 1.0)  # [B, T, H]
         turns = mx.cumsum(turns.astype(mx.float64), axis=1).astype(mx.float32)
         phase = turns * 2 * math.pi * upsample
-        left, right, weight = (mx.array(a) for a in _between_frames(frames, upsample))
+        left, right, weight = (mx.array(a) for a in _between_frames(f0.shape[1], samples, upsample))
         fused = phase[:, left].astype(mx.float64) * (1 - weight)[:, None].astype(mx.float64)
         return (fused + phase[:, right] * weight[:, None]).astype(mx.float32)
 
 
-def _between_frames(frames: int, upsample: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _between_frames(frames: int, samples: np.ndarray, upsample: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each sample: the frame on its left, on its right, and how far it is to the right one.
 
     The centre of frame t is at sample upsample · (t + 0.5) - 0.5 (torch's align_corners=False).
     """
     ratio = np.float64(np.float32(1 / upsample))
-    position = (ratio * (np.arange(frames * upsample, dtype=np.float32) + np.float32(0.5)) - 0.5).astype(np.float32)
+    position = (ratio * (samples.astype(np.float32) + np.float32(0.5)) - 0.5).astype(np.float32)
     position = np.maximum(position, 0)
     left = np.minimum(position.astype(np.int64), frames - 1)
     weight = np.clip(position - left.astype(np.float32), 0, 1)

@@ -1,0 +1,125 @@
+"""Convolutional networks over a signal that arrives in pieces."""
+
+from typing import Any, Self
+
+import mlx.core as mx
+
+from ..audio.stft import istft, stft
+from ..backend import ops
+from .conv import Conv1d, ConvTranspose1d
+
+
+class Stream:
+    """What the layers of one network remember between the pieces of one signal, so that nothing is computed twice.
+
+    A network is written once, with its layers called through a Stream, and run piece by piece as
+    `with stream.piece(final): y = network(x, stream)`. The outputs of all pieces, joined, are those of one call with
+    the whole signal: a layer gives each output as soon as all its inputs are there. A fresh Stream is at its first and
+    last piece, and calls the layers as they are. Each piece must be long enough for every layer to have something to
+    give, the first above all. A layer finds its memory again by the order of the calls, the same in each piece.
+    """
+
+    def __init__(self) -> None:
+        self._memory: list[Any] = []
+        self._at, self.first, self.final = 0, True, True
+
+    def copy(self) -> "Stream":
+        """Both go on from here, independently."""
+        made = Stream()
+        made._memory, made.first = list(self._memory), self.first
+        return made
+
+    def piece(self, final: bool) -> Self:
+        self._at, self.final = 0, final
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.first = False
+
+    @property
+    def whole(self) -> bool:
+        """This piece is the whole signal."""
+        return self.first and self.final
+
+    @property
+    def memory(self) -> list[Any]:
+        """All that is remembered, for mx.eval."""
+        return self._memory
+
+    def recall(self) -> tuple[int, Any]:
+        """The place in the memory of the layer that is called now, and what is there; None in the first piece."""
+        if self.first:
+            self._memory.append(None)
+        self._at += 1
+        return self._at - 1, self._memory[self._at - 1]
+
+    def conv1d(self, layer: Conv1d, x: mx.array) -> mx.array:
+        """Shapes: x [B, L, D_in] -> [B, L', D_out]."""
+        if self.whole:
+            return layer(x)
+        place, kept = self.recall()
+        left, right = (layer.padding,) * 2 if isinstance(layer.padding, int) else layer.padding
+        x = mx.pad(x, [(0, 0), (left, 0), (0, 0)]) if kept is None else mx.concatenate([kept, x], axis=1)
+        x = mx.pad(x, [(0, 0), (0, right), (0, 0)]) if self.final else x
+        span = layer.dilation * (layer.weight.shape[1] - 1) + 1
+        count = (x.shape[1] - span) // layer.stride + 1
+        self._memory[place] = x[:, count * layer.stride :]
+        options = {"stride": layer.stride, "dilation": layer.dilation, "groups": layer.groups}
+        return ops.conv1d(x[:, : (count - 1) * layer.stride + span], layer.weight, layer.get("bias"), **options)
+
+    def conv_transpose1d(self, layer: ConvTranspose1d, x: mx.array) -> mx.array:
+        """Shapes: x [B, L, D_in] -> [B, L', D_out]."""
+        if self.whole:
+            return layer(x)
+        place, kept = self.recall()
+        start = layer.padding  # of what is new in y
+        if kept is not None:
+            x, start = mx.concatenate([kept[0], x], axis=1), kept[1]
+        size, stride = layer.weight.shape[1], layer.stride
+        y = ops.conv_transpose1d(
+            x, layer.weight, layer.get("bias"), stride=stride, groups=layer.groups, output_padding=layer.output_padding
+        )
+        end = y.shape[1] - layer.padding if self.final else x.shape[1] * stride
+        used = max(0, -(-(end - size + 1) // stride))  # the first input that counts in outputs after `end`
+        self._memory[place] = (x[:, used:], end - used * stride)
+        return y[:, start:end]
+
+    def add(self, x: mx.array, y: mx.array) -> mx.array:
+        """x + y; what is ahead in one waits for the other. Shapes: [B, L, D], [B, L', D] -> [B, L'', D]."""
+        if self.whole:
+            return x + y
+        place, kept = self.recall()
+        if kept is not None:
+            x, y = (mx.concatenate([old, new], axis=1) for old, new in zip(kept, (x, y), strict=True))
+        count = min(x.shape[1], y.shape[1])
+        self._memory[place] = (x[:, count:], y[:, count:])
+        return x[:, :count] + y[:, :count]
+
+    def stft(self, x: mx.array, *, n_fft: int, hop_length: int, window: mx.array) -> mx.array:
+        """Centred, with reflected edges. Shapes: x [B, L] -> [B, T, n_fft//2 + 1] complex."""
+        if self.whole:
+            return stft(x, n_fft=n_fft, hop_length=hop_length, window=window)
+        place, kept = self.recall()
+        half = n_fft // 2
+        x = mx.concatenate([x[:, half:0:-1] if kept is None else kept, x], axis=1)
+        x = mx.concatenate([x, x[:, -2 : -half - 2 : -1]], axis=1) if self.final else x
+        spec = stft(x, n_fft=n_fft, hop_length=hop_length, window=window, center=False)
+        self._memory[place] = x[:, spec.shape[1] * hop_length :]
+        return spec
+
+    def istft(self, spec: mx.array, *, n_fft: int, hop_length: int, window: mx.array) -> mx.array:
+        """Shapes: spec [B, T, n_fft//2 + 1] complex -> [B, L]."""
+        if self.whole:
+            return istft(spec, n_fft=n_fft, hop_length=hop_length, window=window)
+        place, kept = self.recall()
+        overlap = (n_fft - 1) // hop_length  # earlier frames that reach into a frame's first hop
+        start, end = 0, None
+        if kept is not None:
+            spec, start = mx.concatenate([kept, spec], axis=1), overlap * hop_length - n_fft // 2
+        if not self.final:
+            end = spec.shape[1] * hop_length - n_fft // 2
+        self._memory[place] = spec[:, -overlap:]
+        return istft(spec, n_fft=n_fft, hop_length=hop_length, window=window)[:, start:end]
