@@ -151,7 +151,7 @@ class Hift(nn.Module):
             self.source_blocks.append(ResBlock(size, config.source_resblock_kernel_sizes[i], dilations))
             shapes = zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
             self.blocks += [ResBlock(size, kernel, dilations) for kernel, dilations in shapes]
-        self.conv_post = Conv1d(size, spectrum, 7, padding=3)
+        self.conv_post = Conv1d(config.base_channels >> len(self.ups), spectrum, 7, padding=3)
         self.head = IstftHead(config.n_fft, config.hop_length, MAX_MAGNITUDE)
         self._window = hann_window(config.n_fft)
 
