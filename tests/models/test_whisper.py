@@ -133,7 +133,7 @@ def test_text_longer_than_the_model_is_refused(ours):
 def test_decoding_is_openai_s_token_for_token(ours, twin, options):
     mel = tiny_inputs(TINY)["mel"]
     audio = ours.encoder(mel)
-    result = decode(ours, Tokenizer(True), audio, DecodingOptions(language="de", **options))
+    [result] = decode(ours, Tokenizer(True), audio, DecodingOptions(language="de", **options))
     theirs = dict(options)
     if "suppress_tokens" in theirs:
         theirs["suppress_tokens"] = list(theirs["suppress_tokens"])
@@ -157,7 +157,7 @@ def test_language_is_detected_as_openai_does(ours, twin):
 def test_sampling_is_seeded(ours):
     audio = ours.encoder(tiny_inputs(TINY)["mel"])
     options = DecodingOptions(language="en", temperature=8.0, best_of=3)
-    runs = [decode(ours, Tokenizer(True), audio, options, np.random.default_rng(s)).tokens for s in (1, 1, 2)]
+    runs = [decode(ours, Tokenizer(True), audio, options, np.random.default_rng(s))[0].tokens for s in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]
 
 

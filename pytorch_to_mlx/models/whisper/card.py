@@ -30,6 +30,7 @@ CARD = ModelCard(
     taps=(Tap("mel"), Tap("encoder.conv"), Tap("encoder"), Tap("logits"), Tap("tokens", "exact")),
     model_types=("whisper",),
     verbs={"transcribe": "commands:transcribe"},
+    uses=("vad",),
     extra="whisper",
     files=("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", "model.bin"),
 )

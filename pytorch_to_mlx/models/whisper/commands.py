@@ -45,6 +45,8 @@ def transcribe(
     no_speech_threshold: float = 0.6,
     hallucination_silence_threshold: float | None = None,
     suppress_tokens: list[int] | None = None,
+    vad_filter: bool = False,
+    batch_size: int = 1,
     seed: int = 0,
 ) -> Any:
     """Transcribe speech, or translate it into English.
@@ -65,6 +67,7 @@ def transcribe(
         no_speech_threshold: windows over it hold no speech, unless the text is believed
         hallucination_silence_threshold: seconds of silence around text that is left out if it looks made up
         suppress_tokens: token ids never to use; -1 stands for symbols that are not spoken
+        batch_size: decode so many windows of speech at once; over 1, no text is carried from window to window
 
     Example: pytorch-to-mlx whisper transcribe speech.wav --word-timestamps --output-format srt --output-dir out
     """
@@ -97,6 +100,8 @@ def transcribe(
             no_speech_threshold=no_speech_threshold,
             hallucination_silence_threshold=hallucination_silence_threshold,
             suppress_tokens=tuple(suppress_tokens) if suppress_tokens else None,
+            vad_filter=vad_filter,
+            batch_size=batch_size,
             seed=seed,
         )
         note(f"{name}: {running.duration_s:.1f} s of audio in {running.language}")

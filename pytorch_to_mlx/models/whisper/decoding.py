@@ -1,4 +1,4 @@
-"""Decode one 30-second window: greedy, sampled (best of n), or beam search.
+"""Decode 30-second windows: greedy, sampled (best of n), or beam search.
 
 Reference: openai-whisper 20250625, whisper/decoding.py. The rules on logits run in NumPy: one row of the vocabulary
 comes back from MLX for every token in any case, because the rules depend on the tokens so far.
@@ -99,12 +99,15 @@ def decode(
     audio: mx.array,
     options: DecodingOptions,
     rng: np.random.Generator | None = None,
-) -> DecodingResult:
-    """Decode one encoded window. Shapes: audio [1, S, D]. rng: for temperatures above 0."""
+) -> list[DecodingResult]:
+    """Decode encoded windows, all at once. Shapes: audio [B, S, D] -> B results. rng: for temperatures above 0."""
     language = options.language
     if language is None:
-        language = next(iter(detect_language(model, tokenizer, audio)))
+        language = next(iter(detect_language(model, tokenizer, audio[:1])))
     return _Task(model, tokenizer, options, language).run(audio, rng or np.random.default_rng(0))
+
+
+Pool = list[tuple[Tokens, float]]
 
 
 class _Task:
@@ -154,16 +157,20 @@ class _Task:
         if self.rules:
             self.rules.apply(logits, sampled)
 
-    def run(self, audio: mx.array, rng: np.random.Generator) -> DecodingResult:
-        logits, cache = self.model.decoder(mx.array([self.initial]), self.model.decoder.start(audio))
+    def run(self, audio: mx.array, rng: np.random.Generator) -> list[DecodingResult]:
+        windows = audio.shape[0]
+        logits, cache = self.model.decoder(mx.array([self.initial] * windows), self.model.decoder.start(audio))
         mx.eval(logits)
-        at_sot = np.array(logits[0, self.initial.index(self.tokenizer.sot)])
-        no_speech = float(np.exp(log_softmax(at_sot[None]))[0, self.tokenizer.no_speech])
+        at_sot = np.array(logits[:, self.initial.index(self.tokenizer.sot)])
+        no_speech = np.exp(log_softmax(at_sot))[:, self.tokenizer.no_speech]
         first = np.array(logits[:, -1])
         if self.options.beam_size is not None:
-            pool = self._beams(first, cache)
+            pools = self._beams(first, cache)
         else:
-            pool = self._samples(first, cache, rng)
+            pools = self._samples(first, cache, rng)
+        return [self._best(pool, float(silence)) for pool, silence in zip(pools, no_speech, strict=True)]
+
+    def _best(self, pool: Pool, no_speech: float) -> DecodingResult:
         ranked = []
         for sampled, total in pool:
             tokens = sampled[: sampled.index(self.tokenizer.eot)]
@@ -184,27 +191,33 @@ class _Task:
         """sample_len tokens in all, within the positions of the model."""
         return range(min(self.sample_len, self.n_ctx - len(self.initial) + 1))
 
-    def _samples(self, logits: np.ndarray, cache: Cache, rng: np.random.Generator) -> list[tuple[Tokens, float]]:
-        """Greedy or sampled sequences, each closed by the end token."""
+    def _samples(self, logits: np.ndarray, cache: Cache, rng: np.random.Generator) -> list[Pool]:
+        """Greedy or sampled sequences of every window, each closed by the end token."""
         count, eot = self.options.best_of or 1, self.tokenizer.eot
-        rows: list[Tokens] = [()] * count
-        sums = [0.0] * count
-        logits = np.repeat(logits, count, axis=0)
-        cache = select(cache, [0] * count) if count > 1 else cache
+        groups = [_Samples(count) for _ in logits]
+        alive = groups
+        logits, cache = np.repeat(logits, count, axis=0), select(cache, np.repeat(np.arange(len(groups)), count))
         for step in self._steps():
             if step:
-                logits, cache = self._step(rows, cache)
-            self._filter(logits, rows)
+                logits, cache = self._step([row for group in alive for row in group.rows], cache)
+            self._filter(logits, [row for group in alive for row in group.rows])
             log_probs = log_softmax(logits)
-            for index, row in enumerate(rows):
-                if row and row[-1] == eot:
-                    continue
-                token = self._choose(logits[index], log_probs[index], rng)
-                rows[index] = (*row, token)
-                sums[index] += float(log_probs[index, token])
-            if all(row[-1] == eot for row in rows):
+            for place, group in enumerate(alive):
+                for index, row in enumerate(group.rows):
+                    if row and row[-1] == eot:
+                        continue
+                    at = place * count + index
+                    token = self._choose(logits[at], log_probs[at], rng)
+                    group.rows[index] = (*row, token)
+                    group.sums[index] += float(log_probs[at, token])
+            going = [place for place, group in enumerate(alive) if any(row[-1] != eot for row in group.rows)]
+            alive, cache = [alive[place] for place in going], _kept(cache, going, len(alive), count)
+            if not alive:
                 break
-        return [(row if row[-1] == eot else (*row, eot), total) for row, total in zip(rows, sums, strict=True)]
+        return [
+            [(row if row[-1] == eot else (*row, eot), total) for row, total in zip(g.rows, g.sums, strict=True)]
+            for g in groups
+        ]
 
     def _choose(self, logits: np.ndarray, log_probs: np.ndarray, rng: np.random.Generator) -> int:
         if self.options.temperature == 0:
@@ -212,26 +225,53 @@ class _Task:
         noise = rng.gumbel(size=logits.shape)  # the argmax of logits / T plus Gumbel noise is a sample
         return int((log_probs / self.options.temperature + noise).argmax())
 
-    def _beams(self, logits: np.ndarray, cache: Cache) -> list[tuple[Tokens, float]]:
+    def _beams(self, logits: np.ndarray, cache: Cache) -> list[Pool]:
         size = self.options.beam_size or 1
-        search = BeamSearch(size, self.tokenizer.eot, self.options.patience or 1.0)
-        beams: list[Tokens] = [()] * size
-        sums = [0.0] * size
-        logits = np.repeat(logits, size, axis=0)
-        cache = select(cache, [0] * size)
+        groups = [_Beams(BeamSearch(size, self.tokenizer.eot, self.options.patience or 1.0), size) for _ in logits]
+        alive = groups
+        logits, cache = np.repeat(logits, size, axis=0), select(cache, np.repeat(np.arange(len(groups)), size))
         for step in self._steps():
             if step:
-                logits, cache = self._step(beams, cache)
-            self._filter(logits, beams)
-            beams, sums, sources = search.update(beams, sums, log_softmax(logits))
-            if search.done:
-                break
-            if sources != list(range(size)):
+                logits, cache = self._step([row for group in alive for row in group.rows], cache)
+            self._filter(logits, [row for group in alive for row in group.rows])
+            log_probs, sources = log_softmax(logits), []
+            for place, group in enumerate(alive):
+                own = slice(place * size, (place + 1) * size)
+                group.rows, group.sums, found = group.search.update(group.rows, group.sums, log_probs[own])
+                sources += [place * size + source for source in found]
+            if sources != list(range(len(sources))):
                 cache = select(cache, sources)
-        return search.candidates(beams, sums)
+            going = [place for place, group in enumerate(alive) if not group.search.done]
+            alive, cache = [alive[place] for place in going], _kept(cache, going, len(alive), size)
+            if not alive:
+                break
+        return [group.search.candidates(group.rows, group.sums) for group in groups]
 
     def _step(self, rows: Sequence[Tokens], cache: Cache) -> tuple[np.ndarray, Cache]:
         """Logits after the last token of every row. Rows that have ended go on with the end token, unheard."""
         logits, cache = self.model.decoder(mx.array([[row[-1]] for row in rows]), cache)
         mx.eval(logits, [layer.text for layer in cache])
         return np.array(logits[:, -1]), cache
+
+
+class _Samples:
+    """The sequences of one window and their summed log probabilities."""
+
+    def __init__(self, count: int) -> None:
+        self.rows: list[Tokens] = [()] * count
+        self.sums = [0.0] * count
+
+
+class _Beams(_Samples):
+    def __init__(self, search: BeamSearch, size: int) -> None:
+        super().__init__(size)
+        self.search = search
+
+
+def _kept(cache: Cache, windows: list[int], all_windows: int, rows: int) -> Cache:
+    """The cache of the windows that go on; each has `rows` neighbouring rows of text and one of audio."""
+    if len(windows) in (0, all_windows):
+        return cache
+    index = mx.array(windows)
+    kept = select(cache, [window * rows + row for window in windows for row in range(rows)])
+    return [layer._replace(cross_k=layer.cross_k[index], cross_v=layer.cross_v[index]) for layer in kept]

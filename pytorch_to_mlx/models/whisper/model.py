@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 from ...backend import ops
 from ...errors import UsageError
@@ -177,10 +178,12 @@ class Model(nn.Module):
         return tap("logits", self.decoder(tap("tokens", tokens), self.decoder.start(self.encoder(mel)))[0])
 
 
-def select(cache: Cache, rows: Sequence[int]) -> Cache:
+def select(cache: Cache, rows: Sequence[int] | np.ndarray) -> Cache:
     """The cache of other beams: row i of the text becomes row rows[i]; the audio's rows stay."""
-    index = mx.array(list(rows))
+    text = cache[0].text
+    if text is None or list(rows) == list(range(text[0].shape[0])):
+        return cache
+    index = mx.array(np.asarray(rows))
     return [
-        layer if layer.text is None else layer._replace(text=(layer.text[0][index], layer.text[1][index]))
-        for layer in cache
+        layer._replace(text=(layer.text[0][index], layer.text[1][index])) for layer in cache if layer.text is not None
     ]

@@ -12,11 +12,14 @@ from ...checkpoint import resolve
 from ...errors import UsageError
 from ...tasks import Transcript
 from ...weights import apply, load_into, rebuild
+from ..vad.pipeline import load as load_vad
+from .batched import BatchedTranscription
 from .config import Config
 from .decoding import DecodingOptions, detect_language
 from .model import Model
+from .speech_only import FILTER, WINDOWS, FilteredTranscription, SpeechOnly, speech_windows
 from .tokenizer import Tokenizer, language_code
-from .transcribe import SAMPLE_RATE, TranscribeOptions, Transcription
+from .transcribe import FRAMES_PER_SECOND, SAMPLE_RATE, WINDOW_FRAMES, TranscribeOptions, Transcription
 from .weights import WEIGHTS, open_source
 
 _DECODING = {field.name for field in fields(DecodingOptions)} - {"temperature", "prompt", "best_of"}
@@ -33,15 +36,36 @@ class WhisperPipeline:
     def transcribe(self, audio: Audio, **options: Any) -> Transcript:
         """Transcribe a file, its bytes, or samples; options are those of TranscribeOptions and DecodingOptions.
 
+        vad_filter: leave out what vad_model does not take for speech. batch_size: windows of speech to decode together.
         Shapes: audio, if an array, [L] float at 16 kHz.
         Raises: UsageError for an unknown option or value, FormatError for audio that cannot be read.
         """
         return self.segments(audio, **options).finish()
 
-    def segments(self, audio: Audio, **options: Any) -> Transcription:
+    def segments(
+        self,
+        audio: Audio,
+        *,
+        vad_filter: bool = False,
+        batch_size: int = 1,
+        vad_model: str = "packaged:silero-vad",
+        **options: Any,
+    ) -> Transcription:
         """The transcription as an iterator over segments; its `language` and `duration_s` are known at once."""
-        samples = mx.array(load_audio(audio, SAMPLE_RATE))
-        return Transcription(self.model, self.tokenizer, samples, transcribe_options(**options))
+        chosen = transcribe_options(**options)
+        samples = load_audio(audio, SAMPLE_RATE)
+        if not vad_filter and batch_size == 1:
+            return Transcription(self.model, self.tokenizer, mx.array(samples), chosen)
+        if chosen.clip_timestamps != TranscribeOptions.clip_timestamps:
+            raise UsageError(
+                "clip_timestamps and vad_filter or batch_size both say what to hear", fix="use one of them"
+            )
+        found = load_vad(vad_model).detect(samples, **(FILTER if batch_size == 1 else WINDOWS)).segments
+        if batch_size == 1:
+            speech = SpeechOnly(samples, found, SAMPLE_RATE)
+            return FilteredTranscription(self.model, self.tokenizer, speech, chosen)
+        windows = speech_windows(found, WINDOW_FRAMES / FRAMES_PER_SECOND)
+        return BatchedTranscription(self.model, self.tokenizer, mx.array(samples), chosen, windows, batch_size)
 
     def detect_language(self, audio: Audio) -> dict[str, float]:
         """Probabilities of the languages of the first 30 seconds, the likeliest first."""

@@ -62,7 +62,7 @@ class Reference:
         mel = whisper_log_mel(mx.array(case.inputs["samples"]), model._config.n_mels, padding=480000)[:window]
         with record_taps() as taps:
             audio = model.encoder(mel[None])
-            result = decode(model, tokenizer, audio, DecodingOptions(language="en"))
+            [result] = decode(model, tokenizer, audio, DecodingOptions(language="en"))
             model(mel[None], mx.array([forced(tokenizer, result.tokens)]))
         named = {name: np.array(value) for name, value in taps.items()}
         return {"mel": np.array(mel), **named, "tokens": np.array(result.tokens)}

@@ -63,22 +63,30 @@ class TranscribeOptions:
 
 def decode_with_fallback(
     model: Model, tokenizer: Tokenizer, audio: mx.array, options: TranscribeOptions, rng: np.random.Generator
-) -> DecodingResult:
-    """Decode at rising temperatures until the result is plausible. Shapes: audio [1, S, D]."""
-    result = None
+) -> list[DecodingResult]:
+    """Decode windows at rising temperatures until each result is plausible. Shapes: audio [B, S, D] -> B results."""
+    results: dict[int, DecodingResult] = {}
+    waiting = list(range(audio.shape[0]))
     for temperature in options.temperature:
         changes = {"temperature": temperature}
         if temperature > 0:
             changes |= {"beam_size": None, "patience": None, "best_of": options.best_of}
-        result = decode(model, tokenizer, audio, replace(options.decoding, **changes), rng)
-        ratio, floor = options.compression_ratio_threshold, options.logprob_threshold
-        repetitive = ratio is not None and result.compression_ratio > ratio
-        improbable = floor is not None and result.avg_logprob < floor
-        silent = options.no_speech_threshold is not None and result.no_speech_prob > options.no_speech_threshold
-        if (improbable and silent) or not (repetitive or improbable):
+        chosen = audio if len(waiting) == audio.shape[0] else audio[mx.array(waiting)]
+        results |= zip(
+            waiting, decode(model, tokenizer, chosen, replace(options.decoding, **changes), rng), strict=True
+        )
+        waiting = [window for window in waiting if _is_implausible(results[window], options)]
+        if not waiting:
             break
-    assert result is not None
-    return result
+    return [results[window] for window in range(audio.shape[0])]
+
+
+def _is_implausible(result: DecodingResult, options: TranscribeOptions) -> bool:
+    ratio, floor = options.compression_ratio_threshold, options.logprob_threshold
+    repetitive = ratio is not None and result.compression_ratio > ratio
+    improbable = floor is not None and result.avg_logprob < floor
+    silent = options.no_speech_threshold is not None and result.no_speech_prob > options.no_speech_threshold
+    return (repetitive or improbable) and not (improbable and silent)
 
 
 class Transcription:
@@ -106,14 +114,14 @@ class Transcription:
         return self.content_frames / FRAMES_PER_SECOND
 
     def __iter__(self) -> Iterator[Segment]:
-        prompt = _Prompt(self.tokenizer, self.options, self.model._config.n_text_ctx)
+        prompt = Prompt(self.tokenizer, self.options, self.model._config.n_text_ctx)
         for start, end in self._clips():
             seek = start
             while seek < min(end, self.content_frames):
                 size = min(WINDOW_FRAMES, self.content_frames - seek, end - seek)
                 audio = self.encode(self.mel[seek : seek + size])
                 decoding = replace(self.options.decoding, prompt=prompt.tokens())
-                result = decode_with_fallback(
+                [result] = decode_with_fallback(
                     self.model, self.tokenizer, audio, replace(self.options, decoding=decoding), self.rng
                 )
                 if self._is_silent(result):
@@ -129,7 +137,11 @@ class Transcription:
                 prompt.add(segments, result)
                 seek = moved if moved > seek else seek + size  # always forward, whatever the timestamps say
                 self.position_s = min(seek, self.content_frames) / FRAMES_PER_SECOND
-                yield from segments
+                yield from map(self.restore, segments)
+
+    def restore(self, segment: Segment) -> Segment:
+        """A segment as it is given out: here as it was found."""
+        return segment
 
     def finish(self) -> Transcript:
         """The whole transcript."""
@@ -156,8 +168,13 @@ class Transcription:
             return False
         return floor is None or result.avg_logprob <= floor
 
-    def _segments(self, result: DecodingResult, seek: int, size: int) -> tuple[list[Segment], int]:
-        """Cut the tokens of a window at its timestamps; also where the next window starts, in frames."""
+    def _segments(
+        self, result: DecodingResult, seek: int, size: int, *, rest: bool = False
+    ) -> tuple[list[Segment], int]:
+        """Cut the tokens of a window at its timestamps; also where the next window starts, in frames.
+
+        rest: text after the last pair of timestamps is a segment up to the window's end, and not heard again.
+        """
         begin, tokens = self.tokenizer.timestamp_begin, result.tokens
         stamped = [token >= begin for token in tokens]
         frames_per_step = WINDOW_FRAMES // self.model._config.n_audio_ctx
@@ -180,6 +197,12 @@ class Transcription:
             segments.append(self._segment(piece, offset_s + first, offset_s + last, result))
             start = cut
         if ends_single:  # no speech after the last timestamp
+            return segments, seek + size
+        if rest:
+            first = (tokens[start] - begin) * step_s
+            segments.append(
+                self._segment(tokens[start:], offset_s + first, offset_s + size / FRAMES_PER_SECOND, result)
+            )
             return segments, seek + size
         return segments, seek + (tokens[start - 1] - begin) * frames_per_step
 
@@ -247,7 +270,7 @@ class Transcription:
         return segments, moved, False
 
 
-class _Prompt:
+class Prompt:
     """The text before a window, as far as it is given to the decoder."""
 
     def __init__(self, tokenizer: Tokenizer, options: TranscribeOptions, n_text_ctx: int) -> None:
