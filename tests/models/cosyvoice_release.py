@@ -1,9 +1,9 @@
 """Write a CosyVoice 2 release folder with seeded random weights, in the layout and with the names of the original.
 
-    python tests/models/cosyvoice_release.py FOLDER [--tiny]
+    PYTHONPATH=tests python -m models.cosyvoice_release FOLDER [--tiny]
 
 No package carries CosyVoice's weights, so this stands for them: at full size every file has the tensors of the
-published one (2.6 GB), and the tiny one has the same parts in a few megabytes. The scales are chosen so that nothing
+published one (3.1 GB), and the tiny one has the same parts in a few megabytes. The scales are chosen so that nothing
 saturates: F0 near 180 Hz, audio inside its limits, logits far enough apart for greedy decoding.
 """
 
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from . import cosyvoice_onnx
 
 PARTS = ("llm", "flow", "hift")
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -245,7 +247,17 @@ def write_release(folder: Path, sizes: Sizes = FULL) -> Path:
     write_blank(folder / "CosyVoice-BlankEN", sizes)
     for part, state in states(sizes):
         save(folder / f"{part}.pt", part, state)
+    write_onnx(folder, sizes)
     return folder
+
+
+def write_onnx(folder: Path, s: Sizes) -> None:
+    cosyvoice_onnx.campplus(
+        folder / "campplus.onnx", channels=s.campplus_channels, growth=s.campplus_growth, layers=s.campplus_layers
+    )
+    cosyvoice_onnx.speech_tokenizer(
+        folder / "speech_tokenizer_v2.onnx", state=s.tokenizer_state, heads=s.tokenizer_heads, layers=s.tokenizer_layers
+    )
 
 
 def save(path: Path, part: str, state: dict[str, np.ndarray]) -> None:
