@@ -145,7 +145,9 @@ class DenseBlock(nn.Module):
     The layers are attributes with the original's names, tdnnd1 and so on, because those count from 1.
     """
 
-    def __init__(self, in_channels: int, layers: int, config: CamPPlusConfig, dilation: int, *, bias: bool) -> None:
+    def __init__(
+        self, in_channels: int, layers: int, config: CamPPlusConfig, *, dilation: int, bias: bool = False
+    ) -> None:
         super().__init__()
         self._layers = [f"tdnnd{i + 1}" for i in range(layers)]
         for i, name in enumerate(self._layers):
@@ -166,10 +168,13 @@ class CamPPlus(nn.Module):
         channels = config.init_channels
         self.head = Head(config.head_channels)
         self.tdnn = Conv1d(config.head_channels * config.n_mels // 8, channels, 5, stride=2, padding=2)
-        for number, (layers, dilation) in enumerate(zip(config.block_layers, (1, 2, 2), strict=True), 1):
-            # the last bias comes from the norm after it
-            self[f"block{number}"] = DenseBlock(channels, layers, config, dilation, bias=number == 3)
-            channels = (channels + layers * config.growth_rate) // 2
+        first, second, third = config.block_layers
+        self.block1 = DenseBlock(channels, first, config, dilation=1)
+        channels = (channels + first * config.growth_rate) // 2
+        self.block2 = DenseBlock(channels, second, config, dilation=2)
+        channels = (channels + second * config.growth_rate) // 2
+        self.block3 = DenseBlock(channels, third, config, dilation=2, bias=True)  # of the norm after it
+        channels = (channels + third * config.growth_rate) // 2
         self.dense = nn.Linear(2 * channels, config.embedding_size, bias=False)
         self.running_mean, self.running_var = mx.zeros(config.embedding_size), mx.ones(config.embedding_size)
 
