@@ -1,0 +1,114 @@
+"""The decoder block of Llama-like language models: grouped-query attention with rotary positions, SwiGLU, RMSNorm.
+
+Parameter names are mlx-lm's and Hugging Face's. mlx-lm's own Qwen2 is not used: its SwiGLU is compiled when it runs,
+which on a CPU needs a C++ compiler on the user's machine, and importing it imports transformers.
+"""
+
+import math
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from ..backend import ops
+from .cache import KVCache
+from .linear import linear
+
+
+def rotary(positions: mx.array, head_dim: int, theta: float) -> tuple[mx.array, mx.array]:
+    """Cosines and sines of every position's angles, each frequency twice: for the first half and for the second.
+
+    Shapes: positions [L] -> two of [L, D]. Source: Su et al. 2021, eq. 34, in the layout of Hugging Face's Llama.
+    """
+    powers = np.float32(theta) ** (np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim))
+    angles = positions.astype(mx.float32)[:, None] * mx.array(np.float32(1) / powers)
+    angles = mx.concatenate([angles, angles], axis=-1)
+    return ops.cos(angles), ops.sin(angles)
+
+
+def rotate(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+    """x cos + (-x2, x1) sin, with x = (x1, x2) cut in the middle. Shapes: x [B, H, L, D], cos and sin [L, D]."""
+    half = x.shape[-1] // 2
+    turned = mx.concatenate([-x[..., half:], x[..., :half]], axis=-1)
+    return x * cos.astype(x.dtype) + turned * sin.astype(x.dtype)
+
+
+class GroupedQueryAttention(nn.Module):
+    """Causal self-attention whose key and value heads serve several query heads each.
+
+    Shapes: x [B, L, M] -> [B, L, M]. Source: Ainslie et al. 2023; Qwen2's biases on q, k and v.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_attention_heads: int,
+        num_key_value_heads: int,
+        head_dim: int,
+        *,
+        qkv_bias: bool,
+    ) -> None:
+        super().__init__()
+        self.num_attention_heads, self.num_key_value_heads = num_attention_heads, num_key_value_heads
+        self.head_dim = head_dim
+        self.q_proj = nn.Linear(hidden_size, num_attention_heads * head_dim, bias=qkv_bias)
+        self.k_proj = nn.Linear(hidden_size, num_key_value_heads * head_dim, bias=qkv_bias)
+        self.v_proj = nn.Linear(hidden_size, num_key_value_heads * head_dim, bias=qkv_bias)
+        self.o_proj = nn.Linear(num_attention_heads * head_dim, hidden_size, bias=False)
+
+    def __call__(self, x: mx.array, positions: tuple[mx.array, mx.array], cache: KVCache | None) -> mx.array:
+        batch, length, _ = x.shape
+        rows = mx.concatenate([linear(layer, x) for layer in (self.q_proj, self.k_proj, self.v_proj)], axis=-1)
+        heads = rows.reshape(batch, length, -1, self.head_dim).transpose(0, 2, 1, 3)  # [B, H + 2 Hkv, L, D]
+        kv, keys = self.num_key_value_heads, self.num_attention_heads + self.num_key_value_heads
+        turned = rotate(heads[:, :keys], *positions)
+        q, k, v = turned[:, :-kv], turned[:, -kv:], heads[:, keys:]
+        if cache is not None:
+            k, v = cache.update(k, v)
+        mask = "causal" if length > 1 else None
+        y = ops.attention(q, k, v, scale=1 / math.sqrt(self.head_dim), mask=mask)
+        return linear(self.o_proj, y.transpose(0, 2, 1, 3).reshape(batch, length, -1))
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) · up(x)). Shapes: x [B, L, M] -> [B, L, M]. Source: Shazeer 2020, eq. 6."""
+
+    def __init__(self, hidden_size: int, intermediate_size: int) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
+        self.up_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
+        self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=False)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return linear(self.down_proj, ops.silu(linear(self.gate_proj, x)) * linear(self.up_proj, x))
+
+
+class DecoderLayer(nn.Module):
+    """x + attention(norm(x)), then x + feed-forward(norm(x)). Shapes: x [B, L, M] -> [B, L, M]."""
+
+    def __init__(
+        self,
+        hidden_size: int,
+        intermediate_size: int,
+        num_attention_heads: int,
+        num_key_value_heads: int,
+        head_dim: int,
+        *,
+        qkv_bias: bool = True,
+        rms_norm_eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        self.self_attn = GroupedQueryAttention(
+            hidden_size, num_attention_heads, num_key_value_heads, head_dim, qkv_bias=qkv_bias
+        )
+        self.mlp = SwiGLU(hidden_size, intermediate_size)
+        self.input_layernorm = nn.RMSNorm(hidden_size, eps=rms_norm_eps)
+        self.post_attention_layernorm = nn.RMSNorm(hidden_size, eps=rms_norm_eps)
+
+    def __call__(self, x: mx.array, positions: tuple[mx.array, mx.array], cache: KVCache | None = None) -> mx.array:
+        x = x + self.self_attn(_normed(self.input_layernorm, x), positions, cache)
+        return x + self.mlp(_normed(self.post_attention_layernorm, x))
+
+
+def _normed(norm: nn.RMSNorm, x: mx.array) -> mx.array:
+    return ops.rms_norm(x, norm.weight, norm.eps)
