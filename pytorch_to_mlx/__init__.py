@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from .validate import validate
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "convert", "load", "models", "validate"]
+__all__ = ["__version__", "analyze", "convert", "load", "models", "validate"]
 
 _PUBLIC = {
+    "analyze": ("analyze", "analyze"),
     "load": ("registry", "load"),
     "models": ("registry", "names"),
     "convert": ("convert", "convert"),

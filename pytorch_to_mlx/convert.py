@@ -8,9 +8,9 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from . import __version__, registry
+from . import __version__, codegen, registry
 from .analyze.checkpoint import config_unread
-from .analyze.source import Opened, open_named
+from .analyze.source import Opened, is_module, open_named
 from .checkpoint.files import SourceFile, relative_inside
 from .errors import CheckError, UsageError
 from .progress import note, track
@@ -26,9 +26,10 @@ _OURS = {"config.json", "README.md", REPORT, "model.safetensors.index.json"}
 
 
 def convert(
-    source: str | Path,
+    source: Any,
     mlx_path: str | Path,
     *,
+    example_inputs: Any = (),
     family: str | None = None,
     dtype: str | None = None,
     quantize: bool = False,
@@ -38,8 +39,11 @@ def convert(
     revision: str | None = None,
     force: bool = False,
     allow_nonfinite: bool = False,
-) -> Path:
+) -> Any:
     """Convert `source` (path, hub id, `packaged:NAME`, or a converted folder) into the folder `mlx_path`.
+
+    A torch module with example_inputs, a Python factory (`file.py:function`; it is run), a `.pt2` file or a Hugging
+    Face model that is no family here becomes MLX source, and the result is the proof of it; else it is the path.
 
     dtype: float32, float16 or bfloat16; None keeps what the checkpoint has. quantize: Linear and Embedding layers to
     q_bits in groups of q_group_size; dequantize undoes it. The folder is verified and then appears whole, with the
@@ -50,6 +54,11 @@ def convert(
         raise UsageError("a conversion cannot quantize and dequantize", fix="give one of the two")
     if dtype not in (None, *FLOATS):
         raise UsageError(f"dtype {dtype!r} is not supported", fix=f"use {', '.join(FLOATS)}")
+    if is_module(source, family=family, revision=revision):
+        if dtype or dequantize or allow_nonfinite:
+            raise UsageError("dtype, dequantize and allow_nonfinite are for the checkpoints of a family")
+        options = {"quantize": quantize, "q_bits": q_bits, "q_group_size": q_group_size, "force": force}
+        return codegen.convert(source, mlx_path, example_inputs, **options)
     check_destination(Path(mlx_path), force=force)
     with open_named(source, family=family, revision=revision) as opened:
         packed = opened.converted and "quantization" in (opened.checkpoint.config or {})

@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import codegen, registry
 from .. import config as config_module
-from .. import registry
 from ..checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ..errors import FormatError
 from ..weights import WeightMap, make_plan
 from ..weights.apply import grouped
 from ..weights.quantize import layer_sizes
-from .source import locate, open_named
+from .source import is_module, locate, open_named
 
 # Bytes per number: the dtype, or a quantized group of 64 with a 16-bit scale and offset.
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "8-bit": 1 + 4 / 64, "4-bit": 0.5 + 4 / 64}
@@ -79,8 +79,18 @@ class Analysis:
         return "\n".join(lines)
 
 
-def analyze(source: str | Path, *, family: str | None = None, revision: str | None = None) -> Analysis:
-    """Tell what a checkpoint holds and what would not convert, and why; nothing is converted or written."""
+def analyze(source: Any, example_inputs: Any = (), *, family: str | None = None, revision: str | None = None) -> Any:
+    """Tell what a checkpoint or a PyTorch module holds and what would not convert, and why; nothing is written.
+
+    source: a checkpoint (path, hub id, `packaged:NAME`), or a torch module with example_inputs, a Python factory
+    `file.py:function` (it is run), a `.pt2` file, a Hugging Face model that is no family here.
+    """
+    if is_module(source, family=family, revision=revision):
+        return codegen.analyze(source, example_inputs)
+    return _analyze(source, family=family, revision=revision)
+
+
+def _analyze(source: str | Path, *, family: str | None, revision: str | None) -> Analysis:
     try:
         with open_named(source, family=family, revision=revision) as opened:
             result = _contents(str(source), opened.checkpoint)

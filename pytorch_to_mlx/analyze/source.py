@@ -7,7 +7,9 @@ from pathlib import Path
 
 from .. import registry
 from ..card import ModelCard, Published
-from ..checkpoint import Checkpoint, resolve
+from ..checkpoint import Checkpoint, read_config, resolve
+from ..codegen import is_module_source
+from ..errors import FormatError
 from ..weights.folder import is_converted
 
 
@@ -44,3 +46,26 @@ def locate(
                 wanted = revision or published.revision
                 return resolve(source, revision=wanted, patterns=list(card.files) or None), published
     return resolve(source, revision=revision), None
+
+
+def is_module(source: object, *, family: str | None = None, revision: str | None = None) -> bool:
+    """Whether the generator takes a source: a torch module, a factory, a `.pt2` file, or what no family takes.
+
+    The last is a Hugging Face folder or id whose config.json names an architecture that is no family here.
+    """
+    if not isinstance(source, str | Path):
+        return True
+    if family is not None or str(source).startswith("packaged:"):
+        return False
+    if is_module_source(str(source)):
+        return True
+    path, published = locate(source, revision=revision)
+    if published is not None or not (path / "config.json").is_file() or is_converted(path):
+        return False
+    if not read_config(path / "config.json").get("architectures"):
+        return False
+    try:
+        registry.recognise(path)
+    except FormatError:
+        return True
+    return False

@@ -32,16 +32,27 @@ def doctor() -> Any:
     return backend.describe()
 
 
-def analyze(source: str, *, family: str | None = None, revision: str | None = None) -> Any:
-    """Tell what a checkpoint holds: tensors, sizes, dtypes, its family, and what would not convert and why.
+def analyze(source: str, *, family: str | None = None, revision: str | None = None, html: Path | None = None) -> Any:
+    """Tell what a checkpoint or a PyTorch module holds, and what would not convert and why.
 
-    Nothing is converted and nothing is written.
+    A checkpoint: tensors, sizes, dtypes, its family. A module: its ops, source lines, dynamic sizes and memory;
+    SOURCE is then a Python factory (`file.py:function` or `package.module:function`, your own code, which is run), a
+    `.pt2` file, or a Hugging Face model that is no family here. Nothing is converted.
+
+    Args:
+        html: also write the analysis of a module as one page
 
     Example: pytorch-to-mlx analyze kokoro-v1_0.pth
     """
     from ..analyze import analyze
+    from ..errors import UsageError
 
-    return analyze(source, family=family, revision=revision)
+    result = analyze(source, family=family, revision=revision)
+    if html is not None:
+        if not hasattr(result, "html"):
+            raise UsageError("--html is for PyTorch modules, and this is a checkpoint")
+        html.write_text(result.html(), encoding="utf-8")
+    return result
 
 
 def convert(
@@ -59,9 +70,12 @@ def convert(
     force: bool = False,
     allow_nonfinite: bool = False,
 ) -> Any:
-    """Convert a PyTorch checkpoint into a folder of MLX weights.
+    """Convert a PyTorch checkpoint into a folder of MLX weights, or a PyTorch module into MLX source.
 
-    The folder appears whole or not at all. SOURCE and --hf-path mean the same.
+    The folder appears whole or not at all. SOURCE and --hf-path mean the same. A module is a Python factory
+    (`file.py:function` or `package.module:function`, your own code, which is run, and which returns the module and
+    example inputs), a `.pt2` file, or a Hugging Face model that is no family here; if a submodule of the source
+    differs from PyTorch, the exit code is 5.
 
     Example: pytorch-to-mlx convert hexgrad/Kokoro-82M --mlx-path kokoro-mlx
     """
@@ -91,7 +105,8 @@ def validate(
 ) -> Any:
     """Prove a port: run PyTorch and MLX on the same weights and input and compare them tap by tap.
 
-    A tap that diverges ends with exit code 5. With --mlx-path the converted folder is validated.
+    A tap that diverges ends with exit code 5. With --mlx-path the converted folder is validated. A folder of
+    generated source is compared submodule by submodule with the module it was made from; this runs both.
 
     Example: pytorch-to-mlx validate hexgrad/Kokoro-82M --mlx-path kokoro-mlx
     """

@@ -18,7 +18,10 @@ from ..errors import FormatError
 from .decompose import decompositions
 from .fx_graph import meta_of, read_graph
 from .graph import Graph, Node
+from .observe import tracing_arguments
+from .tensors import to_mlx
 
+LARGEST_CONSTANT = 16  # numbers that are written into the source
 # What torch.export raises when a model cannot be exported.
 EXPORT_FAILURES = (
     ArithmeticError,
@@ -39,6 +42,7 @@ class Captured:
 
     inputs: placeholder names of the tensors among the example inputs, in pytree order.
     updates: buffer name -> the node with its new value, for modules that change their own state.
+    given: names, dtypes and example shapes of what each call of each submodule was given while it was traced.
     """
 
     graph: Graph
@@ -46,6 +50,7 @@ class Captured:
     program: ExportedProgram
     inputs: list[str]
     updates: dict[str, Node] = field(default_factory=dict)
+    given: dict[tuple[str, int], list[tuple[str, torch.dtype, tuple]]] = field(default_factory=dict)
     how: str = "torch.export"
 
     @property
@@ -72,7 +77,7 @@ def capture(
         attempts.append(("torch.export with the patches of transformers.exporters", _transformers_export))
     errors: list[BaseException] = []
     for how, export in attempts:
-        with quiet():
+        with quiet(), tracing_arguments(module) as given:
             try:
                 program = export(module, args, kwargs, dynamic)
                 program = program.run_decompositions(decompositions())
@@ -80,7 +85,7 @@ def capture(
                 errors.append(error)
                 continue
         captured = read_program(program)
-        captured.how = how
+        captured.how, captured.given = how, given
         return captured
     raise FormatError(
         f"torch.export cannot capture {type(module).__name__}: {_first_lines(errors[0])}",
@@ -110,6 +115,9 @@ def read_program(program: ExportedProgram) -> Captured:
         return Node(item.name, "weight", (name,), meta=meta_of(item))
 
     graph = read_graph(program.graph_module, placeholder)
+    graph.nodes = [node for node in graph.nodes if node.op != "input" or node.name in inputs]
+    name_tied(graph, weights, program)
+    inline_constants(graph, weights)
     outputs, updates = [], {}
     for spec, value in zip(signature.output_specs, graph.output.args[0], strict=True):
         if spec.kind == OutputKind.USER_OUTPUT:
@@ -118,6 +126,47 @@ def read_program(program: ExportedProgram) -> Captured:
             updates[spec.target] = value
     graph.output.args = (tuple(outputs),)
     return Captured(graph, weights, program, inputs, updates)
+
+
+def tied_names(program: ExportedProgram) -> dict[str, list[str]]:
+    """Every name of every tensor of a program that has several, by each of them."""
+    groups: dict[tuple, list[str]] = {}
+    for name, tensor in program.state_dict.items():
+        if tensor.layout == torch.strided and tensor.numel():
+            place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride())
+            groups.setdefault(place, []).append(name)
+    return {name: group for group in groups.values() if len(group) > 1 for name in group}
+
+
+def name_tied(graph: Graph, weights: dict[str, torch.Tensor], program: ExportedProgram) -> None:
+    """Give a tied tensor the name it has in its embedding, if it is one: a projection can read it there."""
+    tied = tied_names(program)
+    users = graph.users()
+    for node in graph.nodes:
+        if node.op != "weight" or node.args[0] not in tied:
+            continue
+        homes = [f"{user.module}.weight" for user in users[node] if user.op == "aten.embedding.default"]
+        home = next((name for name in homes if name in tied[node.args[0]]), None)
+        if home is not None and home != node.args[0]:
+            weights[home] = weights.pop(node.args[0])
+            node.args = (home,)
+
+
+def inline_constants(graph: Graph, weights: dict[str, torch.Tensor]) -> None:
+    """Turn small tensors that the code made from numbers into constants; larger ones go below their module."""
+    users = graph.users()
+    for node in graph.nodes:
+        if node.op != "weight" or "lifted_tensor" not in node.args[0].rpartition(".")[2]:
+            continue
+        name = node.args[0]
+        if weights[name].numel() <= LARGEST_CONSTANT:
+            node.op, node.args = "constant", (to_mlx(weights.pop(name)),)
+            continue
+        owners = {user.module for user in users[node]}
+        if len(owners) == 1 and (owner := owners.pop()):
+            moved = f"{owner}.{name.rpartition('.')[2]}"
+            weights[moved] = weights.pop(name)
+            node.args = (moved,)
 
 
 def dynamic_shapes(tree: Any) -> Any:

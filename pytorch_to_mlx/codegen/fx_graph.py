@@ -1,6 +1,7 @@
 """From torch to our graph: fx nodes become small nodes with named arguments, plain dtypes and symbolic sizes."""
 
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch.fx import GraphModule
 from torch.fx import Node as FxNode
 
-from .graph import DTYPES, Graph, Meta, Node, Sym, transform
+from .graph import DTYPES, Frame, Graph, Line, Meta, Node, Sym, transform
 from .tensors import dtype_name, to_mlx
 from .unsupported import Unsupported
 
@@ -33,6 +34,10 @@ def read_graph(module: GraphModule, inputs: Callable[[FxNode], Node] | None = No
                 made[item] = symbol_of(item.meta["val"])
                 continue
             node = _call(item, made)
+            if isinstance(item.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool):
+                made[item] = node.meta = symbol_of(item.meta["val"])  # a number read from an array
+                nodes.append(node)
+                continue
         elif item.op == "output":
             node = Node("output", "output", (_convert(item.args[0], made),))
         else:
@@ -107,21 +112,12 @@ def _convert(tree: Any, made: dict[FxNode, Any]) -> Any:
 
 
 def _call(item: FxNode, made: dict[FxNode, Any]) -> Node:
-    where, module = source_of(item), module_of(item)
+    place = {"stack": stack_of(item), "trace": trace_of(item)}
     if item.target is operator.getitem:
-        return Node(
-            item.name, "getitem", _convert(tuple(item.args), made), meta=meta_of(item), module=module, where=where
-        )
+        return Node(item.name, "getitem", _convert(tuple(item.args), made), meta=meta_of(item), **place)
     if not isinstance(item.target, torch._ops.OpOverload):
         name = getattr(item.target, "__name__", str(item.target))
-        return Node(
-            item.name,
-            f"python.{name}",
-            _convert(tuple(item.args), made),
-            meta=meta_of(item),
-            module=module,
-            where=where,
-        )
+        return Node(item.name, f"python.{name}", _convert(tuple(item.args), made), meta=meta_of(item), **place)
     schema = item.target._schema
     arguments: dict[str, Any] = {}
     given = dict(zip([a.name for a in schema.arguments], item.args, strict=False)) | dict(item.kwargs)
@@ -140,7 +136,7 @@ def _call(item: FxNode, made: dict[FxNode, Any]) -> Node:
     op = str(item.target)
     if "as_strided" in op and not _contiguous(item.args[0]):
         op = f"{op.rpartition('.')[0]}.noncontiguous"
-    return Node(item.name, op, (), arguments, meta_of(item), module, where)
+    return Node(item.name, op, (), arguments, meta_of(item), **place)
 
 
 def _contiguous(item: Any) -> bool:
@@ -152,18 +148,21 @@ def _contiguous(item: Any) -> bool:
     )
 
 
-def module_of(item: FxNode) -> str:
-    stack = item.meta.get("nn_module_stack") or {}
-    return list(stack.values())[-1][0] if stack else ""
+def stack_of(item: FxNode) -> tuple[Frame, ...]:
+    """The modules that were running when this node was traced, without the root."""
+    frames = []
+    for key, (path, kind) in (item.meta.get("nn_module_stack") or {}).items():
+        if path and not key.startswith("_empty"):
+            name = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+            frames.append(Frame(path, int(key.rpartition("@")[2]) if "@" in key else 0, name))
+    return tuple(frames)
 
 
-def source_of(item: FxNode) -> str:
-    """ "file:line: text" of the innermost line outside torch."""
-    lines = (item.meta.get("stack_trace") or "").strip().splitlines()
-    for place in range(len(lines) - 1, -1, -1):
-        line = lines[place].strip()
-        if line.startswith("File ") and "/torch/" not in line:
-            file, number = line.split('"')[1], line.split("line ")[1].split(",")[0]
-            text = lines[place + 1].strip() if place + 1 < len(lines) else ""
-            return f"{file}:{number}: {text}"
-    return ""
+def trace_of(item: FxNode) -> tuple[Line, ...]:
+    """The lines outside torch that led to this node, outermost first."""
+    lines = []
+    for line in (item.meta.get("stack_trace") or "").splitlines():
+        found = re.match(r'\s*File "(.+)", line (\d+), in ', line)
+        if found and "/torch/" not in found[1] and not found[1].startswith("<"):
+            lines.append(Line(found[1], int(found[2])))
+    return tuple(lines)

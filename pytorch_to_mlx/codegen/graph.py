@@ -58,13 +58,30 @@ class Sym:
         return str(self.expr)
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One call of a torch module: its dotted path, which call of it, and its class."""
+
+    path: str
+    call: int
+    class_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A place in source code."""
+
+    file: str
+    number: int
+
+
 @dataclass(eq=False, slots=True)
 class Node:
     """One operation: `name = op(*args, **kwargs)`.
 
     op: an ATen overload ("aten.add.Tensor"; every argument by name, "self" and "input" as x), or one of
     "input", "weight" (its dotted name), "constant" (an array), "getitem", "call", "output".
-    module: dotted path of the torch module that ran it. where: "file:line: source text".
+    stack: the torch modules that were running, outermost (but the root) first. trace: the user's source lines.
     """
 
     name: str
@@ -72,8 +89,18 @@ class Node:
     args: tuple = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     meta: Any = None
-    module: str = ""
-    where: str = ""
+    stack: tuple["Frame", ...] = ()
+    trace: tuple["Line", ...] = ()
+
+    @property
+    def module(self) -> str:
+        """Dotted path of the torch module that ran it."""
+        return self.stack[-1].path if self.stack else ""
+
+    @property
+    def where(self) -> str:
+        """ "file:line" of the innermost line of the user's source."""
+        return f"{self.trace[-1].file}:{self.trace[-1].number}" if self.trace else ""
 
     def inputs(self) -> Iterator["Node"]:
         yield from leaves((self.args, self.kwargs), Node)

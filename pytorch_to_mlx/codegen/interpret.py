@@ -10,15 +10,28 @@ from .ops import lower
 from .unsupported import Unsupported
 
 
-def bind_sizes(graph: Graph, inputs: Sequence[mx.array]) -> dict[Any, int]:
-    """The value of every dynamic size that is a dimension of an input."""
-    sizes: dict[Any, int] = {}
-    for node, value in zip(graph.inputs(), inputs, strict=True):
-        if isinstance(node.meta, Meta):
-            for size, actual in zip(node.meta.shape, value.shape, strict=True):
-                if not isinstance(size, int) and size.is_Symbol:
-                    sizes[size] = actual
-    return sizes
+def learn_sizes(meta: Any, value: Any, sizes: dict[Any, Any]) -> None:
+    """Note every dynamic size that a value shows: a dimension of an array, or a number read from one."""
+    if isinstance(meta, Meta) and isinstance(value, mx.array):
+        for size, actual in zip(meta.shape, value.shape, strict=True):
+            if not isinstance(size, int) and size not in sizes and size.is_Symbol:
+                sizes[size] = actual
+    elif isinstance(meta, Sym) and meta.expr.is_Symbol:
+        sizes[meta.expr] = value
+    elif isinstance(meta, list | tuple) and isinstance(value, list | tuple):
+        for part, item in zip(meta, value, strict=True):
+            learn_sizes(part, item, sizes)
+
+
+def resolve(meta: Any, sizes: Mapping[Any, Any]) -> Any:
+    """An announced shape with numbers for its dynamic sizes, as far as they are known."""
+    if isinstance(meta, Meta):
+        shape = []
+        for size in meta.shape:
+            value = size if isinstance(size, int) else size.subs(sizes)
+            shape.append(int(value) if isinstance(size, int) or value.is_number else value)
+        return Meta(tuple(shape), meta.dtype_name)
+    return [resolve(part, sizes) for part in meta] if isinstance(meta, list | tuple) else meta
 
 
 def evaluate(symbol: Sym, sizes: Mapping[Any, Any]) -> int | float:
@@ -37,7 +50,7 @@ def run(
 ) -> Any:
     """The graph's outputs on these inputs. `watch` sees every node's value."""
     weights = weights or {}
-    sizes = bind_sizes(graph, inputs)
+    sizes: dict[Any, Any] = {}
     values: dict[Node, Any] = {}
     waiting = list(inputs)
     left = {node: len(users) for node, users in graph.users().items()}
@@ -55,8 +68,9 @@ def run(
         elif node.op == "output":
             return take(node.args[0])
         else:
-            value = step(node, take(node.args), take(node.kwargs))
+            value = step(node, take(node.args), take(node.kwargs), sizes)
         values[node] = value
+        learn_sizes(node.meta, value, sizes)
         if watch:
             watch(node, value)
         for used in dict.fromkeys(node.inputs()):
@@ -66,17 +80,11 @@ def run(
     raise Unsupported("a graph without an output")
 
 
-def step(node: Node, args: tuple, arguments: dict[str, Any]) -> Any:
+def step(node: Node, args: tuple, arguments: dict[str, Any], sizes: Mapping[Any, Any]) -> Any:
     """The value of one node. An Unsupported error is raised again with the node's place in the original model."""
     if node.op == "getitem":
         return args[0][args[1]]
     try:
-        return lower(node.op, arguments, node.meta)
+        return lower(node.op, arguments, resolve(node.meta, sizes))
     except Unsupported as error:
-        raise place(error, node) from error
-
-
-def place(error: Unsupported, node: Node) -> Unsupported:
-    """The same error with op, module and source line."""
-    where = " ".join(part for part in (node.where, f"(in module {node.module})" if node.module else "") if part)
-    return Unsupported(error.what, where=where or node.name, fix=error.fix)
+        raise error.at(node) from error

@@ -15,6 +15,7 @@ from types import EllipsisType, ModuleType
 from typing import Any
 
 import mlx.core
+import mlx.nn
 
 from .functions import find
 from .unsupported import Unsupported
@@ -75,6 +76,7 @@ class Recorded:
         self.tree = tree
         self.value = value
         self._shape = shape
+        self.last: Recorded | None = None  # the same array with channels last, where it was made that way
 
     @property
     def shape(self) -> tuple:
@@ -97,6 +99,9 @@ class Recorded:
         if callable(attribute):
             return _Function(tree, attribute)
         return Recorded(tree, attribute)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> "Recorded":
+        return _Function(self.tree, self.value)(*args, **kwargs)
 
     def __getitem__(self, index: Any) -> "Recorded":
         return Recorded(ast.Subscript(self.tree, to_tree(index)), self.value[to_value(index)])
@@ -283,6 +288,7 @@ class _Helpers:
 
 
 mx: Any = _Namespace(ast.Name("mx"), mlx.core)
+nn: Any = _Namespace(ast.Name("nn"), mlx.nn)
 fn: Any = _Helpers()
 
 

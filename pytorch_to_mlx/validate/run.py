@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .. import __version__, registry
+from .. import __version__, codegen, registry
 from ..card import Tap
 from ..errors import FormatError, MissingExtraError, UsageError
 from ..progress import note
@@ -19,16 +20,22 @@ from .report import CaseResult, Report
 
 def validate(
     source: str | Path,
+    module: Any = None,
+    example_inputs: Any = (),
     *,
     family: str | None = None,
     mlx_path: str | Path | None = None,
     cases: Sequence[str] | None = None,
-) -> Report:
+) -> Any:
     """Compare our model with the PyTorch original on the same weights and the same inputs.
 
     source: checkpoint of the original (file, folder, hub id, `packaged:NAME`). mlx_path: a converted folder to
     validate instead of converting `source` in memory. cases: names of the cases to run; all by default.
+    A folder of generated source is compared with the PyTorch module that it was made from: its factory and its
+    model.py are run. module and example_inputs: the original, if there is no factory.
     """
+    if codegen.is_generated(source):
+        return codegen.validate(source, module, example_inputs)
     from ..checkpoint import resolve
 
     if find_spec("torch") is None:

@@ -190,7 +190,9 @@ def _check_names(files: Files) -> None:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or str(path) != name or "\\" in name or "\0" in name:
             raise FormatError(f"{name!r} is not a relative path inside the folder")
-        if name.casefold() in seen or (path.parent == PurePosixPath(".") and name.startswith("model")):
+        if name.casefold() in seen or (
+            path.parent == PurePosixPath(".") and name.startswith("model") and ".safetensors" in name
+        ):
             raise FormatError(f"two files of the folder would be called {name!r}")
         if not isinstance(content, bytes) and path.suffix != ".safetensors":
             raise FormatError(f"{name!r} holds arrays but is no .safetensors")

@@ -223,13 +223,21 @@ def pinv(a: mx.array, atol, rtol, hermitian: bool) -> mx.array:
     return swap(v) @ (inverse_s[..., :, None] * swap(u))
 
 
-def lstsq(a: mx.array, b: mx.array) -> mx.array:
-    """The least-squares (least-norm) solution of a X = b."""
+def lstsq(a: mx.array, b: mx.array, driver: str) -> list[mx.array]:
+    """The least-squares solution of a X = b; then residuals, rank and singular values, if the driver gives them."""
     vector = a.ndim - 1 == b.ndim and a.ndim > 1
     rhs = b[..., None] if vector else b
-    eps = 1.1920929e-07 * max(a.shape[-2:])
-    x = pinv(a, None, mx.array(eps), False) @ rhs
-    return x[..., 0] if vector else x
+    rows, columns = a.shape[-2:]
+    limit = 1.1920929e-07 * max(rows, columns)
+    x = pinv(a, None, mx.array(limit), False) @ rhs
+    _, s, _ = svd(a, False, False)
+    rank = mx.sum((s > limit * mx.max(s, axis=-1, keepdims=True)).astype(mx.int64), axis=-1)
+    residuals = mx.zeros([0])
+    if rows > columns and driver != "gelsy" and (driver == "gels" or bool(mx.all(rank == columns).item())):
+        residuals = mx.sum(mx.square(a @ x - rhs), axis=-2)
+        residuals = residuals[..., 0] if vector else residuals
+    rank = mx.zeros([0], dtype=mx.int64) if driver == "gels" else rank
+    return [x[..., 0] if vector else x, residuals, rank, s if driver in ("gelsd", "gelss") else mx.zeros([0])]
 
 
 def matrix_exp(a: mx.array) -> mx.array:

@@ -24,7 +24,7 @@ def group_norm(x: mx.array, groups: int, weight, bias, eps: float) -> list[mx.ar
 
     Shapes: x [B, C, ...]. Source: Wu & He 2018.
     """
-    rows = x.reshape([x.shape[0], groups, -1])
+    rows = x.reshape([x.shape[0], groups, x.size // max(x.shape[0] * groups, 1)])
     mean = mx.mean(rows, axis=-1, keepdims=True)
     centred = rows - mean
     scale = mx.rsqrt(mx.mean(mx.square(centred), axis=-1, keepdims=True) + eps)

@@ -41,6 +41,7 @@ def resize_matrix(size: int, outputs: int, scale, kind: str, align_corners: bool
         centre = (row + 0.5) * step - 0.5
     column = mx.arange(size).astype(mx.float32)
     if antialias:
+        centre = (row + 0.5) * step - 0.5
         stretch = max(step, 1.0)
         distance = (column[None, :] - centre[:, None]) / stretch
         weight = cubic_weight(distance, -0.5) if kind == "cubic" else mx.maximum(1 - mx.abs(distance), 0)

@@ -295,3 +295,11 @@ def embedding_bag(
             rows = rows * scale[begin:end][keep][:, None]
         bags.append([mx.sum, mx.mean, mx.max][mode](rows, axis=0))
     return mx.stack(bags) if bags else mx.zeros([0, weight.shape[1]], dtype=weight.dtype)
+
+
+def embedding_renorm(weight: mx.array, indices: mx.array, limit: float, p: float) -> mx.array:
+    """weight with the rows that indices name scaled down to a p-norm of at most `limit`."""
+    size = mx.power(mx.sum(mx.power(mx.abs(weight), p), axis=1, keepdims=True), 1 / p)
+    scaled = mx.where(size > limit, weight * (limit / (size + 1e-7)), weight)
+    used = mx.any(mx.arange(weight.shape[0])[:, None] == indices.flatten()[None, :], axis=1, keepdims=True)
+    return mx.where(used, scaled, weight)

@@ -103,7 +103,7 @@ def unique(x: mx.array, axis: int | None, neighbours: bool) -> list[mx.array]:
     neighbours: only equal neighbours are merged, in the order of x.
     """
     whole = x.flatten() if axis is None else mx.moveaxis(x, axis, 0)
-    rows = whole.reshape([whole.shape[0], -1])
+    rows = whole.reshape([whole.shape[0], whole.size // max(whole.shape[0], 1)])
     count = rows.shape[0]
     if not count:
         empty = mx.zeros([0], dtype=mx.int64)

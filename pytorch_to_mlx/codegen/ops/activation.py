@@ -2,46 +2,45 @@
 
 import math
 
-from ..recorder import fn, let, mx
+from ..recorder import fn, let, mx, nn
 from ..unsupported import Unsupported
 from .registry import lowers
-from .types import is_float, to
+from .types import is_float, known, to
 
 
 @lowers("relu.default")
 def relu(x):
-    return mx.maximum(x, 0)
+    return nn.relu(x)
 
 
 @lowers("relu6.default")
 def relu6(x):
-    return mx.clip(x, 0, 6)
+    return nn.relu6(x)
 
 
 @lowers("gelu.default")
 def gelu(x, approximate="none"):
-    x = let("x", x)
     if approximate == "tanh":
-        return 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+        return nn.gelu_approx(x)
     if approximate != "none":
         raise Unsupported(f"gelu: argument approximate={approximate!r} is not implemented")
-    return x * (1 + mx.erf(x * math.sqrt(0.5))) * 0.5
+    return nn.gelu(x)
 
 
 @lowers("silu.default")
 def silu(x):
-    x = let("x", x)
-    return x * mx.sigmoid(x)
+    return nn.silu(x)
 
 
 @lowers("mish.default")
 def mish(x):
-    x = let("x", x)
-    return x * mx.tanh(mx.logaddexp(x, 0))
+    return nn.mish(x)
 
 
 @lowers("leaky_relu.default")
 def leaky_relu(x, negative_slope=0.01):
+    if 0 <= negative_slope <= 1:
+        return nn.leaky_relu(x, negative_slope)
     x = let("x", x)
     return mx.where(x > 0, x, x * negative_slope)
 
@@ -56,6 +55,8 @@ def prelu(x, weight):
 
 @lowers("elu.default")
 def elu(x, alpha=1, scale=1, input_scale=1):
+    if scale == 1 and input_scale == 1:
+        return nn.elu(x, alpha) if alpha != 1 else nn.elu(x)
     x = let("x", x)
     inner = x if input_scale == 1 else x * input_scale
     value = mx.where(x > 0, x, alpha * mx.expm1(mx.minimum(inner, 0)))
@@ -84,8 +85,7 @@ def hardsigmoid(x):
 
 @lowers("hardswish.default")
 def hardswish(x):
-    x = let("x", x)
-    return x * mx.clip(x + 3, 0, 6) / 6
+    return nn.hardswish(x)
 
 
 @lowers("hardshrink.default")
@@ -102,6 +102,8 @@ def softshrink(x, lambd=0.5):
 
 @lowers("softplus.default")
 def softplus(x, beta=1, threshold=20):
+    if beta == 1 and threshold >= 20:  # above 20 the two forms differ by less than a float32 can tell
+        return nn.softplus(x)
     x = let("x", x)
     scaled = x if beta == 1 else x * beta
     value = mx.logaddexp(scaled, 0)
@@ -121,8 +123,7 @@ def threshold(x, threshold, value):
 
 @lowers("glu.default")
 def glu(x, dim=-1):
-    left, right = mx.split(x, 2, axis=dim)
-    return left * mx.sigmoid(right)
+    return nn.glu(x, axis=dim)
 
 
 @lowers("logit.default")
@@ -147,8 +148,10 @@ def safe_softmax(x, dim, dtype=None, *, result):
 
 @lowers("log_softmax.int", "_log_softmax.default")
 def log_softmax(x, dim, half_to_float=False, dtype=None, *, result):
-    x = let("x", to(x, result.dtype))
-    return x - mx.logsumexp(x, axis=dim, keepdims=True) if x.ndim else mx.zeros_like(x)
+    x = to(x, result.dtype)
+    if x.ndim and known(x.shape[dim]) and x.shape[dim] == 0:
+        return x
+    return nn.log_softmax(x, axis=dim) if x.ndim else mx.zeros_like(x)
 
 
 @lowers("_softmax_backward_data.default")

@@ -1,17 +1,27 @@
 """Convolutions. torch keeps channels first and MLX last: the lowering transposes, the layout pass cancels."""
 
-from ..recorder import fn, mx
+from ..recorder import Recorded, fn, mx
 from ..unsupported import Unsupported
 from .registry import lowers
 from .types import is_complex, known, pair
 
 
 def channels_last(x):
-    return x.transpose(0, *range(2, x.ndim), 1)
+    """[B, C, ...] -> [B, ..., C]; written without a transpose where x was made that way."""
+    if isinstance(x, Recorded) and x.last is not None:
+        return x.last
+    y = x.transpose(0, *range(2, x.ndim), 1)
+    if isinstance(y, Recorded):
+        y._shape = (x.shape[0], *x.shape[2:], x.shape[1])
+    return y
 
 
-def channels_first(x):
-    return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+def channels_first(y):
+    """[B, ..., C] -> [B, C, ...]."""
+    x = y.transpose(0, y.ndim - 1, *range(1, y.ndim - 1))
+    if isinstance(x, Recorded):
+        x.last = y
+    return x
 
 
 def _convolve(x, weight, bias, stride, padding, dilation, groups, count):

@@ -33,7 +33,8 @@ def _range(x, dim, start, end, step):
 def slice_(x, dim=0, start=None, end=None, step=1):
     axis = axis_of(dim, x.ndim)
     part = _range(x, axis, start, end, step)
-    return x if part == slice(None) else x[_at(axis, part)]
+    whole = part.start is None and part.stop is None and part.step is None
+    return x if whole else x[_at(axis, part)]
 
 
 @lowers("narrow.default", "narrow_copy.default")
@@ -101,6 +102,11 @@ def take(x, index):
 @lowers("embedding.default")
 def embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False):
     return weight[indices]
+
+
+@lowers("embedding_renorm.default")
+def embedding_renorm(x, indices, max_norm, norm_type):
+    return fn.embedding_renorm(x, indices, max_norm, norm_type)
 
 
 @lowers("index.Tensor", "_unsafe_index.Tensor")

@@ -1,9 +1,10 @@
 """Pooling over windows and to a given size."""
 
 from ..graph import Meta
-from ..recorder import fn, mx
+from ..recorder import fn, mx, nn
+from .conv import channels_first, channels_last
 from .registry import lowers
-from .types import known, pair
+from .types import is_float, known, pair
 
 
 def _window(kernel_size, stride, padding, dilation, count):
@@ -11,8 +12,21 @@ def _window(kernel_size, stride, padding, dilation, count):
     return kernel, pair(stride, count) if stride else kernel, pair(padding, count), pair(dilation, count)
 
 
+def _layer(kind: str, x, kernel_size, stride, padding, count: int):
+    """The pooling layer of mlx.nn, which keeps channels last."""
+    kernel, step, margin = (_one(pair(item, count)) for item in (kernel_size, stride or kernel_size, padding))
+    options = ({} if step == kernel else {"stride": step}) | ({"padding": margin} if margin else {})
+    return channels_first(getattr(nn, f"{kind}Pool{count}d")(kernel, **options)(channels_last(x)))
+
+
+def _one(values: tuple):
+    return values[0] if len(set(values)) == 1 else values
+
+
 def _max_pool(count: int):
     def values(x, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):
+        if set(pair(dilation, count)) == {1} and not ceil_mode and x.ndim == count + 2 and is_float(x.dtype):
+            return _layer("Max", x, kernel_size, stride, padding, count)
         return fn.max_pool(x, *_window(kernel_size, stride, padding, dilation, count), ceil_mode)
 
     def with_indices(x, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):
@@ -26,6 +40,9 @@ def _max_pool(count: int):
 
 def _avg_pool(count: int):
     def average(x, kernel_size, stride=(), padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+        whole = count_include_pad or not any(pair(padding, count))
+        if whole and not ceil_mode and divisor_override is None and x.ndim == count + 2:
+            return _layer("Avg", x, kernel_size, stride, padding, count)
         kernel, stride, padding, _ = _window(kernel_size, stride, padding, 1, count)
         return fn.avg_pool(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
 

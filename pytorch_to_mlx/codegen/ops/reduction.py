@@ -127,7 +127,7 @@ def _moments(x, dim, correction, keepdim):
     axes = axes_of(dim, x.ndim)
     count = math.prod(x.shape[a] for a in axes) if all(known(x.shape[a]) for a in axes) else None
     correction = 1 if correction is None else correction
-    if count is None or (0 < correction < count and not is_complex(x.dtype)):
+    if count is None or (isinstance(correction, int) and 0 < correction < count and not is_complex(x.dtype)):
         axis = (axes[0] if len(axes) == 1 else tuple(axes)) if len(axes) < x.ndim or keepdim else None
         keep = {"keepdims": True} if keepdim else {}
         where = {} if axis is None else {"axis": axis}

@@ -3,6 +3,7 @@
 from ..graph import Meta
 from ..recorder import Recorded, Size, fn, let, mx
 from ..unsupported import Unsupported
+from .conv import channels_first, channels_last
 from .registry import lowers
 from .types import axes_of, axis_of, known, to
 
@@ -28,6 +29,10 @@ def view(x, size=None, shape=None, *, result: Meta | None = None):
 
 def _short_reshape(x, old: list, new: list):
     """The plainest form of a reshape: flatten or unflatten neighbours where that is what happens."""
+    if (axes := _inserted(old, new)) is not None:
+        return mx.expand_dims(x, axes[0] if len(axes) == 1 else axes)
+    if (axes := _inserted(new, old)) is not None:
+        return x.squeeze(axes[0] if len(axes) == 1 else tuple(axes))
     front = 0
     while front < min(len(old), len(new)) and _same_size(old[front], new[front]):
         front += 1
@@ -35,15 +40,25 @@ def _short_reshape(x, old: list, new: list):
     while back < min(len(old), len(new)) - front and _same_size(old[-1 - back], new[-1 - back]):
         back += 1
     gone, come = old[front : len(old) - back], new[front : len(new) - back]
-    if len(gone) == 0 and all(known(s) and s == 1 for s in come):
-        return mx.expand_dims(x, list(range(front, front + len(come))) if len(come) > 1 else front)
-    if len(come) == 0 and all(known(s) and s == 1 for s in gone):
-        return x.squeeze(tuple(range(front, front + len(gone))) if len(gone) > 1 else front)
     if len(come) == 1 and len(gone) > 1:
         return mx.flatten(x, front - len(old) if back < front else front, -1 - back)
     if len(gone) == 1 and len(come) > 1:
         return mx.unflatten(x, -1 - back, _one_unknown(come))
     return x.reshape(_one_unknown(new) if not all(known(s) for s in old) else new)
+
+
+def _inserted(few: list, many: list) -> list[int] | None:
+    """The axes of length 1 by which a shape has more than another; None if there is more to it."""
+    axes: list[int] = []
+    rest = list(few)
+    for axis, size in enumerate(many):
+        if rest and _same_size(size, rest[0]):
+            rest.pop(0)
+        elif known(size) and size == 1:
+            axes.append(axis)
+        else:
+            return None
+    return axes if axes and not rest else None
 
 
 def _one_unknown(sizes: list) -> list:
@@ -81,6 +96,11 @@ def permute(x, dims):
     moved = [i for i, a in enumerate(axes) if i != a]
     if not moved:
         return x
+    if isinstance(x, Recorded) and x.ndim > 2:
+        if axes == [0, *range(2, x.ndim), 1]:
+            return channels_last(x)
+        if axes == [0, x.ndim - 1, *range(1, x.ndim - 1)]:
+            return channels_first(x)
     if len(moved) == 2:
         return _swap(x, *moved)
     return mx.transpose(x, axes) if len(axes) != x.ndim else x.transpose(*axes)
@@ -179,7 +199,7 @@ def chunk(x, chunks=None, sections=None, indices=None, dim=0, *, result):
 
 def _pieces(x, sizes, dim):
     if not all(known(s) for s in sizes):
-        if isinstance(x, Recorded) and len(sizes) > 1 and all(s == sizes[0] for s in sizes):
+        if isinstance(x, Recorded) and len(sizes) > 1 and all(_same_size(s, sizes[0]) for s in sizes):
             return mx.split(x, len(sizes), axis=dim)
         raise Unsupported("a split into pieces of dynamic size")
     if len(sizes) == 1:

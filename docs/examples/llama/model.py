@@ -1,0 +1,145 @@
+"""LlamaForCausalLM in MLX, written by pytorch-to-mlx.
+
+Original: transformers.models.llama.modeling_llama.LlamaForCausalLM
+"""
+
+import json
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+
+
+class LlamaAttention(nn.Module):
+    """transformers.models.llama.modeling_llama.LlamaAttention"""
+
+    def __init__(self):
+        super().__init__()
+        self.q_proj = nn.Linear(32, 32, bias=False)
+        self.k_proj = nn.Linear(32, 16, bias=False)
+        self.v_proj = nn.Linear(32, 16, bias=False)
+        self.o_proj = nn.Linear(32, 32, bias=False)
+
+    def __call__(self, hidden_states, attention_mask, position_embeddings_0, position_embeddings_1):
+        query_states = mx.unflatten(self.q_proj(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
+        key_states = mx.unflatten(self.k_proj(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
+        value_states = mx.unflatten(self.v_proj(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
+        x = mx.expand_dims(position_embeddings_0, 1)
+        x_2 = mx.expand_dims(position_embeddings_1, 1)
+        query_states = (
+            query_states * x + mx.concatenate([-query_states[:, :, :, 4:], query_states[:, :, :, :4]], axis=-1) * x_2
+        )
+        key_states = key_states * x + mx.concatenate([-key_states[:, :, :, 4:], key_states[:, :, :, :4]], axis=-1) * x_2
+        x = mx.fast.scaled_dot_product_attention(
+            query_states, key_states, value_states, scale=0.3535533905932738, mask=attention_mask
+        )
+        attn_output = x.swapaxes(1, 2)
+        attn_output = mx.flatten(attn_output, -2, -1)
+        return self.o_proj(attn_output)
+
+
+class LlamaMLP(nn.Module):
+    """transformers.models.llama.modeling_llama.LlamaMLP"""
+
+    def __init__(self):
+        super().__init__()
+        self.gate_proj = nn.Linear(32, 64, bias=False)
+        self.up_proj = nn.Linear(32, 64, bias=False)
+        self.down_proj = nn.Linear(64, 32, bias=False)
+
+    def __call__(self, x):
+        return self.down_proj(nn.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class LlamaRotaryEmbedding(nn.Module):
+    """transformers.models.llama.modeling_llama.LlamaRotaryEmbedding"""
+
+    def __init__(self):
+        super().__init__()
+        self.inv_freq = mx.zeros([4])
+
+    def __call__(self, position_ids):
+        freqs = mx.expand_dims(position_ids, [0, 2]).astype(mx.float32) * self.inv_freq
+        emb = mx.concatenate([freqs, freqs], axis=-1)
+        return (mx.cos(emb), mx.sin(emb))
+
+
+class LlamaDecoderLayer(nn.Module):
+    """transformers.models.llama.modeling_llama.LlamaDecoderLayer"""
+
+    def __init__(self):
+        super().__init__()
+        self.self_attn = LlamaAttention()
+        self.mlp = LlamaMLP()
+        self.input_layernorm = nn.RMSNorm(32, eps=1e-06)
+        self.post_attention_layernorm = nn.RMSNorm(32, eps=1e-06)
+
+    def __call__(self, hidden_states, attention_mask, position_embeddings_0, position_embeddings_1):
+        hidden_states_2 = self.input_layernorm(hidden_states)
+        hidden_states_2 = self.self_attn(hidden_states_2, attention_mask, position_embeddings_0, position_embeddings_1)
+        hidden_states = hidden_states + hidden_states_2
+        hidden_states_2 = self.post_attention_layernorm(hidden_states)
+        hidden_states_2 = self.mlp(hidden_states_2)
+        return hidden_states + hidden_states_2
+
+
+class LlamaModel(nn.Module):
+    """transformers.models.llama.modeling_llama.LlamaModel"""
+
+    def __init__(self):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(128, 32)
+        self.layers = [LlamaDecoderLayer() for _ in range(2)]
+        self.norm = nn.RMSNorm(32, eps=1e-06)
+        self.rotary_emb = LlamaRotaryEmbedding()
+
+    def __call__(self, input_ids):
+        batch, length = input_ids.shape
+        inputs_embeds = self.embed_tokens(input_ids)
+        position_ids = mx.arange(length, dtype=mx.int64)
+        position_ids_2 = mx.expand_dims(position_ids, 0)
+        causal_mask = mx.broadcast_to(position_ids_2, [batch, length])
+        causal_mask_2 = mx.concatenate([causal_mask[:, :1] - 1, causal_mask], axis=-1)
+        causal_mask_2 = mx.cumsum(
+            (causal_mask_2[:, 1 : length + 1] - causal_mask_2[:, :length] != 1).astype(mx.int64), axis=-1
+        )
+        causal_mask = (mx.expand_dims(causal_mask_2, [1, 3]) == mx.expand_dims(causal_mask_2, [1, 2])) & (
+            mx.expand_dims(causal_mask, [1, 2]) <= mx.expand_dims(causal_mask, [1, 3])
+        )
+        position_embeddings, position_embeddings_2 = self.rotary_emb(position_ids)
+        hidden_states = inputs_embeds
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, causal_mask, position_embeddings, position_embeddings_2)
+        return self.norm(hidden_states)
+
+
+class LlamaForCausalLM(nn.Module):
+    """transformers.models.llama.modeling_llama.LlamaForCausalLM"""
+
+    def __init__(self):
+        super().__init__()
+        self.model = LlamaModel()
+        self.lm_head = nn.Linear(32, 128, bias=False)
+
+    def __call__(self, input_ids):
+        outputs = self.model(input_ids)
+        return {"logits": self.lm_head(outputs)}
+
+
+def load(folder: str = ".") -> LlamaForCausalLM:
+    """The model with the weights of a converted folder, ready to be called."""
+    weights = {}
+    for file in sorted(Path(folder).glob("model*.safetensors")):
+        weights.update(mx.load(str(file)))
+    model = LlamaForCausalLM()
+    quantization = json.loads((Path(folder) / "config.json").read_text()).get("quantization")
+    if quantization:
+        nn.quantize(
+            model,
+            quantization["group_size"],
+            quantization["bits"],
+            class_predicate=lambda path, _: f"{path}.scales" in weights,
+        )
+    model.load_weights(list(weights.items()))
+    model.eval()
+    return model

@@ -1,0 +1,143 @@
+"""ViTModel in MLX, written by pytorch-to-mlx.
+
+Original: transformers.models.vit.modeling_vit.ViTModel
+"""
+
+import json
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+
+
+class ViTPatchEmbeddings(nn.Module):
+    """transformers.models.vit.modeling_vit.ViTPatchEmbeddings"""
+
+    def __init__(self):
+        super().__init__()
+        self.projection = nn.Conv2d(3, 32, 8, stride=8)
+
+    def __call__(self, pixel_values):
+        x = mx.flatten(self.projection(pixel_values.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2), -2, -1)
+        return x.swapaxes(1, 2)
+
+
+class ViTAttention(nn.Module):
+    """transformers.models.vit.modeling_vit.ViTAttention"""
+
+    def __init__(self):
+        super().__init__()
+        self.q_proj = nn.Linear(32, 32)
+        self.k_proj = nn.Linear(32, 32)
+        self.v_proj = nn.Linear(32, 32)
+        self.o_proj = nn.Linear(32, 32)
+
+    def __call__(self, hidden_states):
+        query_states = mx.unflatten(self.q_proj(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
+        key_states = mx.unflatten(self.k_proj(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
+        value_states = mx.unflatten(self.v_proj(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
+        x = mx.fast.scaled_dot_product_attention(query_states, key_states, value_states, scale=0.3535533905932738)
+        attn_output = x.swapaxes(1, 2)
+        attn_output = mx.flatten(attn_output, -2, -1)
+        return self.o_proj(attn_output)
+
+
+class ViTMLP(nn.Module):
+    """transformers.models.vit.modeling_vit.ViTMLP"""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(32, 64)
+        self.fc2 = nn.Linear(64, 32)
+
+    def __call__(self, hidden_states):
+        hidden_states = self.fc1(hidden_states)
+        hidden_states = nn.gelu(hidden_states)
+        return self.fc2(hidden_states)
+
+
+class ViTPooler(nn.Module):
+    """transformers.models.vit.modeling_vit.ViTPooler"""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Linear(32, 32)
+
+    def __call__(self, hidden_states):
+        first_token_tensor = hidden_states[:, 0]
+        pooled_output = self.dense(first_token_tensor)
+        return mx.tanh(pooled_output)
+
+
+class ViTEmbeddings(nn.Module):
+    """transformers.models.vit.modeling_vit.ViTEmbeddings"""
+
+    def __init__(self):
+        super().__init__()
+        self.cls_token = mx.zeros([1, 1, 32])
+        self.position_embeddings = mx.zeros([1, 17, 32])
+        self.patch_embeddings = ViTPatchEmbeddings()
+
+    def __call__(self, pixel_values):
+        batch = pixel_values.shape[0]
+        embeddings = self.patch_embeddings(pixel_values)
+        cls_tokens = mx.broadcast_to(self.cls_token, [batch, 1, 32])
+        embeddings = mx.concatenate([cls_tokens, embeddings], axis=1)
+        return embeddings + self.position_embeddings
+
+
+class ViTLayer(nn.Module):
+    """transformers.models.vit.modeling_vit.ViTLayer"""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = ViTAttention()
+        self.layernorm_before = nn.LayerNorm(32, eps=1e-12)
+        self.layernorm_after = nn.LayerNorm(32, eps=1e-12)
+        self.mlp = ViTMLP()
+
+    def __call__(self, hidden_states):
+        hidden_states_2 = self.layernorm_before(hidden_states)
+        hidden_states_2 = self.attention(hidden_states_2)
+        hidden_states = hidden_states_2 + hidden_states
+        hidden_states_2 = self.layernorm_after(hidden_states)
+        hidden_states_2 = self.mlp(hidden_states_2)
+        return hidden_states_2 + hidden_states
+
+
+class ViTModel(nn.Module):
+    """transformers.models.vit.modeling_vit.ViTModel"""
+
+    def __init__(self):
+        super().__init__()
+        self.embeddings = ViTEmbeddings()
+        self.layers = [ViTLayer() for _ in range(2)]
+        self.layernorm = nn.LayerNorm(32, eps=1e-12)
+        self.pooler = ViTPooler()
+
+    def __call__(self, pixel_values):
+        embedding_output = self.embeddings(pixel_values)
+        hidden_states = embedding_output
+        for layer in self.layers:
+            hidden_states = layer(hidden_states)
+        sequence_output = self.layernorm(hidden_states)
+        return {"last_hidden_state": sequence_output, "pooler_output": self.pooler(sequence_output)}
+
+
+def load(folder: str = ".") -> ViTModel:
+    """The model with the weights of a converted folder, ready to be called."""
+    weights = {}
+    for file in sorted(Path(folder).glob("model*.safetensors")):
+        weights.update(mx.load(str(file)))
+    model = ViTModel()
+    quantization = json.loads((Path(folder) / "config.json").read_text()).get("quantization")
+    if quantization:
+        nn.quantize(
+            model,
+            quantization["group_size"],
+            quantization["bits"],
+            class_predicate=lambda path, _: f"{path}.scales" in weights,
+        )
+    model.load_weights(list(weights.items()))
+    model.eval()
+    return model

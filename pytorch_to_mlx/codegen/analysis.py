@@ -1,0 +1,205 @@
+"""What of a module would convert, what would not and why: the same table of ops as the generator, nothing written."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from ..errors import FormatError
+from .capture import Captured
+from .generate import size_hints
+from .graph import Graph, Meta, Node, Sym, transform
+from .ops import lower
+from .recorder import Recorded, Recording, recording
+from .sizes import as_size, hint_of, with_sizes
+from .sources import ModuleSource, open_module
+from .unsupported import Unsupported
+from .writer import Writer
+
+
+@dataclass
+class OpUse:
+    """One op of a module: how often, where first, and why it is not supported, if so."""
+
+    op: str
+    count: int = 0
+    where: str = ""
+    module: str = ""
+    problem: str = ""
+
+
+@dataclass
+class ModuleAnalysis:
+    """The answer of `analyze` for a module. `convertible` is False where `problems` says why.
+
+    modules: path, class and own parameters of every submodule. data_dependent: ops whose result's size depends on
+    data. dynamic: input axes that stay dynamic. memory: bytes of the weights and of the largest set of live values.
+    """
+
+    source: str
+    model: str
+    convertible: bool = False
+    captured: str = ""
+    parameters: int = 0
+    modules: list[dict[str, Any]] = field(default_factory=list)
+    ops: list[OpUse] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+    dynamic: list[str] = field(default_factory=list)
+    data_dependent: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    memory: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON types."""
+        return asdict(self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A line for each op."""
+        return [
+            {
+                "op": use.op.removeprefix("aten."),
+                "count": use.count,
+                "first in": use.module or "(root)",
+                "supported": use.problem or "yes",
+            }
+            for use in self.ops
+        ]
+
+    def summary(self) -> str:
+        """The verdict and the sizes, in a few lines."""
+        lines = [f"{self.source}: {self.model}, {self.parameters:,} parameters in {len(self.modules)} modules"]
+        if self.captured:
+            total = sum(use.count for use in self.ops)
+            lines += [
+                f"captured with {self.captured}: {total} ops of {len(self.ops)} kinds",
+                f"dynamic sizes: {', '.join(self.dynamic) or 'none'}",
+                "memory: " + ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in self.memory.items()),
+            ]
+        lines += [f"depends on data: {spot}" for spot in self.data_dependent]
+        lines.append("would convert" if self.convertible else f"would not convert: {len(self.problems)} problems")
+        return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
+
+    def html(self) -> str:
+        """One page with everything, without scripts or other files."""
+        from .analysis_page import page
+
+        return page(self)
+
+
+def analyze_module(source: str | ModuleSource) -> ModuleAnalysis:
+    """Tell what of a module would convert to MLX source, and why not; nothing is converted or written."""
+    opened = open_module(source) if isinstance(source, str) else source
+    module = opened.module
+    result = ModuleAnalysis(opened.text or type(module).__name__, type(module).__name__)
+    result.parameters = sum(p.numel() for p in module.parameters())
+    result.modules = [_describe(path, child) for path, child in module.named_modules()]
+    try:
+        captured = opened.captured()
+    except FormatError as error:
+        result.problems.append(str(error))
+        return result
+    flat = pytree.tree_leaves((opened.args, opened.kwargs))
+    hints = size_hints(captured, flat)
+    result.captured = captured.how
+    result.inputs = {node.name: str(node.meta) for node in captured.graph.inputs()}
+    result.dynamic = list(_dynamic(captured))
+    result.memory = _memory(captured, hints)
+    _ops(result, captured.graph, hints)
+    result.problems += [
+        f"{use.op} ×{use.count} at {use.where or use.module}: {use.problem}" for use in result.ops if use.problem
+    ]
+    result.convertible = not result.problems
+    return result
+
+
+def _describe(path: str, module: nn.Module) -> dict[str, Any]:
+    own = sum(p.numel() for p in module.parameters(recurse=False))
+    return {"path": path or "(root)", "class": type(module).__name__, "parameters": own}
+
+
+def _dynamic(captured: Captured) -> list[str]:
+    found = []
+    for node in captured.graph.inputs():
+        if isinstance(node.meta, Meta):
+            found += [f"{node.name}[{axis}]" for axis, size in enumerate(node.meta.shape) if not isinstance(size, int)]
+    return found
+
+
+def _ops(result: ModuleAnalysis, graph: Graph, hints: Mapping[Any, int]) -> None:
+    uses: dict[tuple[str, str], OpUse] = {}
+    known = set(hints)
+    for node in graph.nodes:
+        if not node.op.startswith("aten.") and node.op.count(".") == 0:
+            continue
+        problem = why_not(node, hints)
+        use = uses.setdefault((node.op, problem), OpUse(node.op, 0, node.where, node.module, problem))
+        use.count += 1
+        sizes = node.meta.shape if isinstance(node.meta, Meta) else ()
+        fresh = {size for size in sizes if not isinstance(size, int) and size.is_Symbol} - known
+        if fresh or isinstance(node.meta, Sym):
+            known |= fresh
+            result.data_dependent.append(f"{node.op} at {node.where or node.module}")
+    result.ops = sorted(uses.values(), key=lambda use: (not use.problem, -use.count, use.op))
+
+
+def why_not(node: Node, hints: Mapping[Any, int]) -> str:
+    """Why the generator could not write a node; "" if it can."""
+
+    def value(item: Any) -> Any:
+        if isinstance(item, Sym):
+            return as_size(item, hints)
+        if item.op == "constant":
+            return item.args[0]
+        return _stand_in(item, hints)
+
+    try:
+        with recording(Recording()):
+            lower(node.op, transform(node.kwargs, (Node, Sym), value), with_sizes(node.meta, hints))
+    except Unsupported as error:
+        return error.what
+    return ""
+
+
+def _stand_in(node: Node, hints: Mapping[Any, int]) -> Any:
+    import ast
+
+    if isinstance(node.meta, list | tuple):
+        return [_stand_in(Node(node.name, node.op, meta=part), hints) for part in node.meta]
+    if not isinstance(node.meta, Meta):
+        return Recorded(ast.Name("x"), None)
+    meta = with_sizes(node.meta, hints)
+    return Recorded(ast.Name("x"), Writer.stand_in(meta), meta.shape)
+
+
+def _memory(captured: Captured, hints: Mapping[Any, int]) -> dict[str, int]:
+    """Bytes of the weights, and of the most values that are alive at once at the example's sizes."""
+    users = captured.graph.users()
+    left = {node: len(used_by) for node, used_by in users.items()}
+    alive = peak = 0
+    for node in captured.graph.nodes:
+        alive += 0 if node.op == "weight" else _bytes(node, hints)
+        peak = max(peak, alive)
+        for used in dict.fromkeys(node.inputs()):
+            left[used] -= 1
+            if not left[used] and used.op != "weight":
+                alive -= _bytes(used, hints)
+    return {"weights": sum(_size(tensor) for tensor in captured.weights.values()), "values": peak}
+
+
+def _size(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _bytes(node: Node, hints: Mapping[Any, int]) -> int:
+    metas = node.meta if isinstance(node.meta, list) else [node.meta]
+    total = 0
+    for meta in metas:
+        if isinstance(meta, Meta):
+            count = 1
+            for size in meta.shape:
+                count *= size if isinstance(size, int) else hint_of(size, hints)
+            total += int(count) * getattr(torch, meta.dtype_name).itemsize
+    return total

@@ -1,0 +1,128 @@
+"""Hugging Face: every model type of MODEL_MAPPING, made tiny, converted and compared at two sizes."""
+
+import contextlib
+import copy
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..capture import quiet
+from .inputs import candidates, realize
+from .modules import ModuleResult, measure_module, randomize
+from .op_samples import FAILURES
+from .shrink import shrink
+
+SIZES = ((2, 7, 64), (3, 11, 96))  # batch, length, image side
+MOST_PARAMETERS = 60_000_000
+
+
+def chosen(names: Iterator[str] | list[str]) -> list[str]:
+    """The names whose sha256 begins with an even hexadecimal digit."""
+    return sorted(n for n in names if int(hashlib.sha256(n.encode()).hexdigest()[0], 16) % 2 == 0)
+
+
+def model_types() -> list[str]:
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+    return chosen(list(MODEL_MAPPING_NAMES))
+
+
+def measure_type(name: str) -> ModuleResult:
+    """One model type through the whole path."""
+    result = ModuleResult(name)
+    torch.manual_seed(0)
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            model, config, shapes = build(name)
+            cases = [((), realize(shapes, config, 0))]
+            cases += second_case(model, config, shapes)
+        except FAILURES as error:
+            result.reason = f"not built: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            return result
+        return measure_module(result, model, cases)
+
+
+def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
+    """A tiny model of a type with random weights, its config, and the shapes of inputs that it accepts."""
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.for_model(name)
+    found: dict[str, tuple] = {}
+
+    def works(candidate: Any) -> bool:
+        nonlocal found
+        try:
+            with torch.device("meta"):
+                model = AutoModel.from_config(copy.deepcopy(candidate)).eval()
+            with torch.no_grad():
+                shapes = accepted(model, candidate, found, "meta")
+        except FAILURES:
+            return False
+        found = shapes
+        return True
+
+    small = shrink(config, works)
+    if hasattr(small, "use_cache"):
+        small.use_cache = False
+    with torch.device("meta"):
+        count = sum(p.numel() for p in AutoModel.from_config(copy.deepcopy(small)).parameters())
+    if count > MOST_PARAMETERS:
+        raise ValueError(f"the smallest config that works still has {count} parameters")
+    torch.manual_seed(0)
+    model = AutoModel.from_config(copy.deepcopy(small)).eval()
+    randomize(model)
+    with torch.no_grad():
+        return model, small, accepted(model, small, found, "cpu")
+
+
+def accepted(model: nn.Module, config: Any, first: Mapping[str, tuple], device: str) -> dict[str, tuple]:
+    """The first set of inputs on which the model runs."""
+    error: BaseException | None = None
+    batch, length, image = SIZES[0]
+    tries = candidates(model, config, batch, length, image)
+    for count, shapes in enumerate([dict(first)] if first else []):
+        del count
+        with contextlib.suppress(*FAILURES):
+            model(**realize(shapes, config, 0, device))
+            return shapes
+    for count, shapes in enumerate(tries):
+        if count == 40:
+            break
+        try:
+            model(**realize(shapes, config, 0, device))
+        except FAILURES as one:
+            error = error or one
+            continue
+        return shapes
+    raise error or ValueError("forward takes no input that is known here")
+
+
+def second_case(model: nn.Module, config: Any, shapes: Mapping[str, tuple]) -> list[tuple[tuple, dict[str, Any]]]:
+    """Inputs with another batch and, where the original accepts it, another length or image size."""
+    (batch, length, _), (batch2, length2, _) = SIZES
+
+    def grown(shape: tuple, kind: str, name: str, full: bool) -> tuple:
+        sizes = list(shape)
+        sizes[0] = batch2 if shape[0] == batch else shape[0]
+        if full:
+            for axis in range(1, len(sizes)):
+                if sizes[axis] == length:
+                    sizes[axis] = length2
+                elif "pixel" in name and axis >= len(sizes) - 2:
+                    sizes[axis] += sizes[axis] // 2
+                elif name in ("input_values",) and axis == len(sizes) - 1:
+                    sizes[axis] += 1600
+        return tuple(sizes)
+
+    for full in (True, False):
+        larger = {name: (kind, grown(shape, kind, name, full)) for name, (kind, shape) in shapes.items()}
+        inputs = realize(larger, config, 1)
+        with contextlib.suppress(*FAILURES), torch.no_grad():
+            model(**copy.deepcopy(inputs))
+            return [((), inputs)]
+    return []

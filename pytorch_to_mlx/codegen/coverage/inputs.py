@@ -1,0 +1,149 @@
+"""Example inputs for any Hugging Face model: by the names in `forward`; where they do not tell, shapes are tried."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+import torch
+from torch import nn
+
+Shapes = dict[str, tuple]
+
+
+def field(config: Any, *names: str, default: Any = None) -> Any:
+    """The first of some fields that a config, or a config inside it, has."""
+    from .shrink import parts
+
+    for name in names:
+        for part in parts(config):
+            value = getattr(part, name, None)
+            if value is not None:
+                return value
+    return default
+
+
+def special_tokens(config: Any) -> set[int]:
+    """Ids that mean something to the model, such as image places: examples avoid them."""
+    from .shrink import parts
+
+    found = set()
+    for part in parts(config):
+        for name, value in vars(part).items():
+            if "token" in name and isinstance(value, int) and not isinstance(value, bool):
+                found.add(value)
+    return found
+
+
+def candidates(model: nn.Module, config: Any, batch: int, length: int, image: int) -> Iterator[Shapes]:
+    """Sets of inputs to try, most likely first: name -> (kind, shape)."""
+    names = list(inspect.signature(model.forward).parameters)
+    required = [
+        name
+        for name, parameter in inspect.signature(model.forward).parameters.items()
+        if parameter.default is inspect.Parameter.empty and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    main = getattr(model, "main_input_name", "input_ids")
+    wanted = [main] if main in names else []
+    wanted += [name for name in required if name not in wanted]
+    encoder_decoder = getattr(config, "is_encoder_decoder", False)
+    if encoder_decoder and "decoder_input_ids" in names and "decoder_input_ids" not in wanted:
+        wanted.append("decoder_input_ids")
+    if "input_ids" in wanted and "attention_mask" in names:
+        wanted.append("attention_mask")
+    pairs = [name for name in ("pixel_values",) if name in names and name not in wanted]
+    for extra in ([], pairs) if "input_ids" in wanted else ([],):
+        options = [list(shapes_of(name, config, batch, length, image)) for name in [*wanted, *extra]]
+        for choice in product(*options):
+            yield dict(zip([*wanted, *extra], choice, strict=True))
+
+
+def shapes_of(name: str, config: Any, batch: int, length: int, image: int) -> Iterator[tuple]:
+    """Likely (kind, shape) of one input."""
+    channels = field(config, "num_channels", "in_channels", "in_chans", default=3)
+    side = _side(field(config, "image_size", default=image), image)
+    frames = field(config, "num_frames", "frames", "temporal_size", default=4)
+    mels = field(config, "num_mel_bins", "input_feat_per_channel", "feature_size", "n_mels", "input_dim", default=80)
+    if name.endswith("input_ids") or name in ("input", "tokens"):
+        yield "ids", (batch, length)
+    elif name == "attention_mask" or name.endswith("_attention_mask") or name == "padding_mask":
+        yield "ones", (batch, length)
+    elif name == "bbox":
+        yield "boxes", (batch, length, 4)
+    elif "pixel_values" in name or name in ("images", "image", "sam_pixel_values"):
+        for height, width in dict.fromkeys((side, (image, image), (64, 64), (128, 128), (224, 224))):
+            yield "noise", (batch, channels, height, width)
+            yield "noise", (batch, frames, channels, height, width)
+            yield "noise", (batch, 1, channels, height, width)
+    elif "input_features" in name or name in ("features", "input_feature"):
+        long = 2 * field(config, "max_source_positions", default=4 * length)
+        for count in dict.fromkeys((long, 8 * length, 64, 128)):
+            yield "noise", (batch, mels, count)
+            yield "noise", (batch, count, mels)
+            yield "noise", (batch, 1, count, mels)
+        yield "noise", (batch, 1, 1024, 64)
+    elif name in ("input_values", "waveform", "audio_values"):
+        for count in (400 * length, 1600 * length):
+            yield "noise", (batch, count)
+            yield "noise", (batch, 1, count)
+        yield "noise", (batch, 1024, 128)
+    elif name == "inputs_embeds":
+        yield "noise", (batch, length, field(config, "hidden_size", "d_model", default=32))
+    elif name in ("past_values", "past_time_features", "past_observed_mask", "future_values", "future_time_features"):
+        yield from _time_series(name, config, batch)
+    elif "mask" in name:
+        yield "ones", (batch, length)
+    elif "ids" in name or "index" in name or "codes" in name:
+        yield "ids", (batch, length)
+        yield "ids", (batch, field(config, "num_codebooks", "num_quantizers", default=4), length)
+    else:
+        width = field(config, "hidden_size", "d_model", default=32)
+        yield "noise", (batch, length, width)
+        yield "noise", (batch, width, length)
+        yield "noise", (batch, length)
+        yield "noise", (batch, width)
+
+
+def _side(value: Any, image: int) -> tuple[int, int]:
+    if isinstance(value, dict):
+        return value.get("height", image), value.get("width", image)
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return tuple(value)  # type: ignore[return-value]
+    return (value, value) if isinstance(value, int) else (image, image)
+
+
+def _time_series(name: str, config: Any, batch: int) -> Iterator[tuple]:
+    context = field(config, "context_length", "seq_length", default=32)
+    lags = max(field(config, "lags_sequence", default=[0]) or [0])
+    past = context + lags
+    future = field(config, "prediction_length", default=8) or 8
+    features = field(config, "num_time_features", default=1) or 1
+    series = field(config, "num_input_channels", "input_size", default=1)
+    length = past if name.startswith("past") else future
+    if name.endswith("time_features"):
+        yield "noise", (batch, length, features)
+        return
+    kind = "ones" if "mask" in name else "noise"
+    yield kind, (batch, length)
+    yield kind, (batch, length, series)
+
+
+def realize(shapes: Mapping[str, tuple], config: Any, seed: int, device: str = "cpu") -> dict[str, torch.Tensor]:
+    """Tensors of the chosen kinds and shapes."""
+    generator = torch.Generator().manual_seed(seed)
+    vocabulary = field(config, "vocab_size", default=64)
+    allowed = [i for i in range(3, max(vocabulary, 4)) if i not in special_tokens(config)] or [0]
+    made: dict[str, torch.Tensor] = {}
+    for name, (kind, shape) in shapes.items():
+        if kind == "ids":
+            places = torch.randint(0, len(allowed), shape, generator=generator)
+            value = torch.tensor(allowed)[places]
+        elif kind == "ones":
+            value = torch.ones(shape, dtype=torch.long)
+        elif kind == "boxes":
+            corner = torch.randint(0, 50, (*shape[:-1], 2), generator=generator)
+            value = torch.cat([corner, corner + torch.randint(1, 14, corner.shape, generator=generator)], dim=-1)
+        else:
+            value = torch.randn(shape, generator=generator)
+        made[name] = value.to(device)
+    return made

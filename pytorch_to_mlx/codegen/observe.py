@@ -1,0 +1,153 @@
+"""Run a module in torch and watch: what every submodule is given under which name, and every value of its graph."""
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+from torch.utils import _pytree as pytree
+
+Described = dict[tuple[str, int], list[tuple[str, torch.dtype, tuple]]]
+Arguments = dict[tuple[str, int], list[tuple[str, torch.Tensor]]]
+
+
+def watch_arguments(module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> tuple[Any, Arguments]:
+    """The module's result, and the tensors that each call of each submodule was given, by parameter name."""
+    seen: Arguments = {}
+    counts: dict[str, int] = {}
+    handles = []
+
+    def hook(path: str) -> Callable:
+        def before(child: nn.Module, given: tuple, named: dict[str, Any]) -> None:
+            number = counts.get(path, 0)
+            counts[path] = number + 1
+            seen[path, number] = list(_named_tensors(child, given, named))
+
+        return before
+
+    for path, child in module.named_modules():
+        if path:
+            handles.append(child.register_forward_pre_hook(hook(path), with_kwargs=True))
+    try:
+        with torch.no_grad():
+            result = module(*args, **kwargs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return result, seen
+
+
+@contextlib.contextmanager
+def tracing_arguments(module: nn.Module) -> Iterator[Described]:
+    """While the module is exported: names, dtypes and example shapes of what each call is given."""
+    seen: Described = {}
+    counts: dict[str, int] = {}
+
+    def hook(path: str) -> Callable:
+        def before(child: nn.Module, given: tuple, named: dict[str, Any]) -> None:
+            if not path:  # a new pass of the tracer
+                seen.clear()
+                counts.clear()
+            number = counts.get(path, 0)
+            counts[path] = number + 1
+            seen[path, number] = [
+                (name, value.dtype, tuple(_example(size) for size in value.shape))
+                for name, value in _named_tensors(child, given, named)
+            ]
+
+        return before
+
+    handles = [child.register_forward_pre_hook(hook(path), with_kwargs=True) for path, child in module.named_modules()]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _example(size: Any) -> Any:
+    """The example value of a size, without asking the tracer to fix it."""
+    if isinstance(size, torch.SymInt):
+        return size.node.hint if size.node.has_hint() else None
+    return size
+
+
+def _named_tensors(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Iterable[tuple[str, torch.Tensor]]:
+    signature = inspect.signature(module.forward)
+    try:
+        bound = signature.bind(*args, **kwargs).arguments
+    except TypeError:
+        bound = {f"arg_{i}": value for i, value in enumerate(args)} | kwargs
+    for name, value in bound.items():
+        parameter = signature.parameters.get(name)
+        if parameter is not None and parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            for key, part in value.items():
+                yield from _leaves(key, part)
+        else:
+            yield from _leaves(name, value)
+
+
+def _leaves(name: str, value: Any) -> Iterable[tuple[str, torch.Tensor]]:
+    flat = [part for part in pytree.tree_leaves(value) if isinstance(part, torch.Tensor)]
+    for place, tensor in enumerate(flat):
+        yield (name if len(flat) == 1 else f"{name}_{place}"), tensor
+
+
+class Values(torch.fx.Interpreter):
+    """The values of an exported program's nodes, in the program's dtype or with every float32 widened to float64."""
+
+    def __init__(self, program: ExportedProgram, keep: set[str], wide: bool = False) -> None:
+        super().__init__(program.graph_module, garbage_collect_values=True)
+        self.program = program
+        self.keep = keep
+        self.wide = wide
+        self.kept: dict[str, Any] = {}
+
+    def compute(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Run on the flat example inputs. Returns the kept values by node name."""
+        waiting = list(flat_inputs)
+        values = []
+        for spec in self.program.graph_signature.input_specs:
+            if spec.kind == InputKind.USER_INPUT:
+                values.append(self._widened(waiting.pop(0)))
+            else:
+                state = self.program.state_dict if spec.target in self.program.state_dict else self.program.constants
+                values.append(self._widened(state[spec.target]))
+        with torch.no_grad():
+            self.run(*values, enable_io_processing=False)
+        return self.kept
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        value = super().run_node(n)
+        if n.name in self.keep:
+            self.kept[n.name] = value
+        return value
+
+    def call_function(self, target: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if self.wide:
+            args, kwargs = (pytree.tree_map(wide_dtype, part) for part in (args, kwargs))
+        return super().call_function(target, args, kwargs)
+
+    def _widened(self, value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        value = value.detach()
+        if self.wide and value.dtype == torch.float32:
+            return value.double()
+        return value.to(torch.complex128) if self.wide and value.dtype == torch.complex64 else value
+
+
+def wide_dtype(item: Any) -> Any:
+    """float64 for float32 and complex128 for complex64; anything else as it is."""
+    return torch.float64 if item is torch.float32 else torch.complex128 if item is torch.complex64 else item
+
+
+def same_tensor(left: Any, right: Any) -> bool:
+    """Whether two values are equal tensors."""
+    if not isinstance(left, torch.Tensor) or not isinstance(right, torch.Tensor):
+        return False
+    return left.shape == right.shape and left.dtype == right.dtype and torch.equal(left, right)

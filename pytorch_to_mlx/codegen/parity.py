@@ -1,0 +1,204 @@
+"""Proof of a conversion, submodule by submodule, and down to the first wrong op where one fails.
+
+Every submodule is given torch's own float32 values, so an error shows where it is made and does not travel. The truth
+is the same part of the exported graph, computed by torch in float64 from those values.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import mlx.core as mx
+import torch
+from torch.fx import Node as FxNode
+from torch.utils import _pytree as pytree
+
+from .capture import Captured
+from .compare import Agreement, agree, summary
+from .generate import Generated
+from .graph import Graph, Meta, Node, Sym, transform
+from .interpret import evaluate, step
+from .modules import Call
+from .observe import Values, wide_dtype
+from .sizes import PREFIX
+from .tensors import to_mlx, to_numpy
+from .trees import layered, mlx_parts
+from .unsupported import Unsupported
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One call of one submodule, compared."""
+
+    path: str
+    call: int
+    class_name: str
+    ok: bool
+    error: float
+    torch_float32_error: float
+    scale: float
+    why: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Truth:
+    """torch's values of an exported program on one set of inputs: in float32 as it runs, in float64 where asked."""
+
+    def __init__(self, captured: Captured, flat: list[Any], keep: set[str]) -> None:
+        self.captured = captured
+        self.values = Values(captured.program, keep).compute(flat)
+        self._nodes = {node.name: node for node in captured.program.graph.nodes}
+        tensors = [item for item in flat if isinstance(item, torch.Tensor)]
+        self._inputs = dict(zip(captured.inputs, tensors, strict=True))
+
+    def narrow(self, node: Node) -> Any:
+        """The float32 value of one of our nodes."""
+        if node.op == "weight":
+            return self.captured.weights[node.args[0]]
+        return self._inputs[node.name] if node.op == "input" else self.values[node.name]
+
+    def wide(self, node: Node, known: Mapping[str, Any]) -> Any:
+        """The float64 value of a node, computed from the known float32 values of others."""
+        memo = {name: widen(value) for name, value in (dict(self._inputs) | dict(known)).items()}
+        with torch.no_grad():
+            return self._evaluate(self._nodes[node.name], memo)
+
+    def _evaluate(self, target: FxNode, memo: dict[str, Any]) -> Any:
+        waiting = [target]
+        while waiting:
+            node = waiting[-1]
+            if node.name in memo:
+                waiting.pop()
+                continue
+            if node.op == "placeholder":
+                memo[node.name] = widen(self._weight(node.name))
+                continue
+            missing = [used for used in node.all_input_nodes if used.name not in memo]
+            if missing:
+                waiting += missing
+                continue
+            args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda used: memo[used.name])
+            args, kwargs = (pytree.tree_map(wide_dtype, part) for part in (args, kwargs))
+            memo[node.name] = node.target(*args, **kwargs)  # type: ignore[operator]
+        return memo[target.name]
+
+    def _weight(self, name: str) -> Any:
+        program = self.captured.program
+        spec = next(spec for spec in program.graph_signature.input_specs if getattr(spec.arg, "name", "") == name)
+        if spec.target is None:
+            return None
+        return program.state_dict[spec.target] if spec.target in program.state_dict else program.constants[spec.target]
+
+
+def widen(value: Any) -> Any:
+    """float32 as float64 and complex64 as complex128, everything else as it is."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
+        kind = wide_dtype(value.dtype)
+        return value.to(kind) if kind != value.dtype else value
+    return [widen(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def check_submodules(
+    generated: Generated, captured: Captured, model: Any, flat: list[Any], hints: Mapping[Any, int]
+) -> list[Checked]:
+    """Run every submodule of the generated model on torch's values and compare what it returns."""
+    names = {node.name for call in generated.root.calls() for node in (*call.inputs, *call.outputs)}
+    truth = Truth(captured, flat, names)
+    with layered(generated.layered):
+        return [
+            one for call in generated.root.calls() if call.path for one in _check(call, generated, truth, model, hints)
+        ]
+
+
+def _check(call: Call, generated: Generated, truth: Truth, model: Any, hints: Mapping[Any, int]) -> Iterator[Checked]:
+    arrays = [node for node in call.outputs if isinstance(node.meta, Meta)]
+    if not arrays or len(arrays) != len(call.outputs):
+        return
+    given = [truth.narrow(node) for node in call.inputs]
+    module = place_of(model, call.path)
+    inputs = [pytree.tree_map(to_mlx, value) for value in given]
+    leaf = generated.leaves.get(call.path)
+    if leaf is not None:
+        ours: Any = _run_leaf(module, leaf.channels_last, inputs[0])
+    else:
+        written = generated.calls[call]
+        sizes = [_size(name, hints) for name in written.sizes]
+        function = getattr(module, f"call_{written.variant}") if written.variant else module
+        ours = function(*inputs, *sizes)
+    known = {node.name: value for node, value in zip(call.inputs, given, strict=True) if node.op != "weight"}
+    outputs = [ours] if len(arrays) == 1 else list(ours)
+    found = [_compare(truth, node, value, known) for node, value in zip(arrays, outputs, strict=True)]
+    judged = summary(found)
+    yield Checked(
+        call.path,
+        call.number,
+        call.class_name,
+        judged["ok"],
+        judged["error"],
+        judged["torch_float32_error"],
+        judged["scale"],
+        judged["why"],
+    )
+
+
+def _compare(truth: Truth, node: Node, ours: mx.array, known: Mapping[str, Any]) -> Agreement:
+    narrow, wide = truth.narrow(node), truth.wide(node, known)
+    exact = to_numpy(wide) if wide.shape == narrow.shape else None
+    return agree(to_numpy(ours), to_numpy(narrow), exact)
+
+
+def _run_leaf(module: Any, channels_last: bool, x: mx.array) -> mx.array:
+    if not channels_last:
+        return module(x)
+    y = module(x.transpose(0, *range(2, x.ndim), 1))
+    return y.transpose(0, y.ndim - 1, *range(1, y.ndim - 1))
+
+
+def _size(name: str, hints: Mapping[Any, int]) -> int:
+    return next(value for symbol, value in hints.items() if f"{PREFIX}{symbol}" == name)
+
+
+def place_of(model: Any, path: str) -> Any:
+    """The submodule of a generated model that stands for a dotted path of the original."""
+    for part in mlx_parts(path):
+        model = model[int(part)] if part.isdigit() else getattr(model, part)
+    return model
+
+
+@dataclass(frozen=True)
+class WrongOp:
+    """The first op whose MLX form differs from torch on the same inputs."""
+
+    op: str
+    module: str
+    where: str
+    why: str
+
+
+def first_wrong_op(graph: Graph, captured: Captured, flat: list[Any], hints: Mapping[Any, int]) -> WrongOp | None:
+    """Go through a graph node by node, each on torch's own inputs, down to the first that is wrong."""
+    truth = Truth(captured, flat, {node.name for node in graph.nodes})
+    sizes = dict(hints)
+    for node in graph.nodes:
+        if not node.op.startswith("aten.") or not isinstance(node.meta, Meta):
+            continue
+
+        def value(item: Any) -> Any:
+            if isinstance(item, Sym):
+                return evaluate(item, sizes)
+            if item.op == "constant":
+                return item.args[0]
+            return pytree.tree_map(to_mlx, truth.narrow(item))
+
+        known = {item.name: truth.narrow(item) for item in node.inputs() if item.op not in ("weight", "constant")}
+        try:
+            ours = step(node, (), transform(node.kwargs, (Node, Sym), value), sizes)
+        except Unsupported as error:
+            return WrongOp(node.op, node.module, node.where, str(error))
+        judged = _compare(truth, node, ours, known)
+        if not judged.ok:
+            return WrongOp(node.op, node.module, node.where, judged.why)
+    return None
