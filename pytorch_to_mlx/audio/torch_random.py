@@ -4,6 +4,7 @@ Some models draw a fixed noise while they are built and do not save it, so it ha
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,8 @@ class TorchRandom:
 
     def __init__(self, seed: int) -> None:
         self._bits = np.random.MT19937()
-        self._bits.state = np.random.RandomState(seed & 0xFFFFFFFF).get_state(legacy=False)
+        state: Any = np.random.RandomState(seed & 0xFFFFFFFF).get_state(legacy=False)
+        self._bits.state = state
 
     def rand(self, *shape: int) -> np.ndarray:
         """Uniform on [0, 1): 24 random bits each. Shapes: -> float32 `shape`."""
