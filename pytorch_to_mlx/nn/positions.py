@@ -12,10 +12,33 @@ def sinusoids(length: int, channels: int, max_timescale: float = 10000.0) -> mx.
     Shapes: -> [length, channels] float32. Raises: ValueError if `channels` is odd.
     Source: Vaswani et al. 2017, section 3.5, in the layout of openai-whisper, whisper/model.py `sinusoids`.
     """
+    return sinusoids_at(np.arange(length), channels, max_timescale)
+
+
+def sinusoids_at(positions: np.ndarray, channels: int, max_timescale: float = 10000.0) -> mx.array:
+    """`sinusoids` at given positions, which may be fractions. Shapes: positions [L] -> [L, channels] float32."""
     if channels % 2:
         raise ValueError(f"{channels} channels: sines and cosines need an even number")
     step = math.log(max_timescale) / (channels // 2 - 1)
     # float32 throughout, as the reference: the phase reaches 1,500 and its rounding is part of the values.
-    inverse = np.exp(np.float32(-step) * np.arange(channels // 2, dtype=np.float32))
-    phase = np.arange(length, dtype=np.float32)[:, None] * inverse
+    inverse = _exp(np.float32(-step) * np.arange(channels // 2, dtype=np.float32))
+    phase = positions.astype(np.float32)[:, None] * inverse
     return mx.array(np.concatenate([np.sin(phase), np.cos(phase)], axis=1))
+
+
+def relative_sinusoids(first: int, last: int, channels: int) -> mx.array:
+    """A row for each distance from `first` down to `last`; sines and cosines take turns.
+
+    Shapes: -> [first - last + 1, channels] float32.
+    Source: Dai et al. 2019, "Transformer-XL", appendix B, in the layout of ESPnet's RelPositionalEncoding.
+    """
+    if channels % 2:
+        raise ValueError(f"{channels} channels: sines and cosines need an even number")
+    inverse = _exp(np.arange(0, channels, 2, dtype=np.float32) * np.float32(-math.log(10000.0) / channels))
+    phase = np.arange(first, last - 1, -1, dtype=np.float32)[:, None] * inverse
+    return mx.array(np.stack([np.sin(phase), np.cos(phase)], axis=-1).reshape(len(phase), channels))
+
+
+def _exp(x: np.ndarray) -> np.ndarray:
+    """exp in float32, rounded correctly, as PyTorch's nearly always is and NumPy's often is not."""
+    return np.exp(x.astype(np.float64)).astype(np.float32)

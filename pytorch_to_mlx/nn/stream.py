@@ -98,6 +98,15 @@ class Stream:
         self._memory[place] = (x[:, count:], y[:, count:])
         return x[:, :count] + y[:, :count]
 
+    def so_far(self, x: mx.array, axis: int = 1) -> mx.array:
+        """All steps until now: what attention looks back at. Shapes: L steps along `axis` -> S steps, x the last."""
+        if self.whole:
+            return x
+        place, kept = self.recall()
+        x = x if kept is None else mx.concatenate([kept, x], axis=axis)
+        self._memory[place] = x
+        return x
+
     def stft(self, x: mx.array, *, n_fft: int, hop_length: int, window: mx.array) -> mx.array:
         """Centred, with reflected edges. Shapes: x [B, L] -> [B, T, n_fft//2 + 1] complex."""
         if self.whole:

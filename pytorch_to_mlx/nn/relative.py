@@ -1,0 +1,57 @@
+"""Attention that sees how far apart two steps are."""
+
+import math
+
+import mlx.core as mx
+from mlx.nn import Linear, Module
+
+from ..backend import ops
+from .linear import linear
+from .stream import Stream
+
+
+class RelativeAttention(Module):
+    """Multi-head self-attention; a score is ((q_i + u)·k_j + (q_i + v)·W p(i - j)) / sqrt(D).
+
+    Shapes: x [B, L, M] -> [B, L, M]. `stream` remembers the keys and values of the S - L steps before x;
+    positions [S + L - 1, M]: p for the distances from S - 1 down to 1 - L; mask [L, S], True attends.
+    Source: Dai et al. 2019, "Transformer-XL", section 3.3 and appendix B; ESPnet's RelPositionMultiHeadedAttention.
+    """
+
+    def __init__(self, hidden_size: int, num_attention_heads: int) -> None:
+        super().__init__()
+        if hidden_size % num_attention_heads:
+            raise ValueError(f"hidden_size {hidden_size} does not divide into {num_attention_heads} heads")
+        self.num_attention_heads = num_attention_heads
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (Linear(hidden_size, hidden_size) for _ in range(4))
+        self.pos_proj = Linear(hidden_size, hidden_size, bias=False)
+        self.pos_bias_u, self.pos_bias_v = (
+            mx.zeros((num_attention_heads, hidden_size // num_attention_heads)) for _ in range(2)
+        )
+
+    def __call__(self, x: mx.array, positions: mx.array, stream: Stream, mask: mx.array | None = None) -> mx.array:
+        batch, length, size = x.shape
+
+        def split(y: mx.array) -> mx.array:
+            return y.reshape(*y.shape[:-1], self.num_attention_heads, -1)  # [..., L, H, D]
+
+        q, k, v = (split(linear(layer, x)) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        k, v = (stream.so_far(y.swapaxes(1, 2), axis=2) for y in (k, v))  # [B, H, S, D]
+        p = split(linear(self.pos_proj, positions)).swapaxes(0, 1)  # [H, S + L - 1, D]
+        scale = 1 / math.sqrt(size // self.num_attention_heads)
+        bias = shift(((q + self.pos_bias_v) * scale).swapaxes(1, 2) @ p.swapaxes(1, 2))  # [B, H, L, S]
+        if mask is not None:
+            bias = mx.where(mask, bias, -math.inf)
+        y = ops.attention((q + self.pos_bias_u).swapaxes(1, 2), k, v, scale=scale, mask=bias)
+        return linear(self.o_proj, y.swapaxes(1, 2).reshape(batch, length, size))
+
+
+def shift(x: mx.array) -> mx.array:
+    """From a column for each distance to a column for each key: y[i, j] = x[i, L - 1 - i + j].
+
+    Shapes: [B, H, L, S + L - 1] -> [B, H, L, S].
+    """
+    batch, heads, length, wide = x.shape
+    keys = wide - length + 1
+    strides = (heads * length * wide, length * wide, wide - 1, 1)
+    return mx.as_strided(mx.contiguous(x), (batch, heads, length, keys), strides, length - 1)
