@@ -1,5 +1,6 @@
 """The original's vocoder and flow, of our sizes."""
 
+import warnings
 from inspect import signature
 from types import SimpleNamespace
 from typing import Any
@@ -52,19 +53,21 @@ def build_flow(config: FlowConfig) -> Any:
     widths = {"in_channels": ours.hidden_size} if "in_channels" in signature(ahead).parameters else {}
     encoder.pre_lookahead_layer = ahead(**widths, channels=ours.hidden_size, pre_lookahead_len=ours.lookahead)
     encoder.up_layer = encoders.Upsample1D(ours.hidden_size, ours.hidden_size, config.token_mel_ratio)
-    estimator = decoder.CausalConditionalDecoder(
-        4 * config.n_mels,
-        config.n_mels,
-        channels=[sizes.channels],
-        dropout=0.0,
-        attention_head_dim=sizes.head_dim,
-        n_blocks=sizes.num_transformer_layers,
-        num_mid_blocks=sizes.num_mid_blocks,
-        num_heads=sizes.num_attention_heads,
-        act_fn="gelu",
-        static_chunk_size=config.chunk_size * config.token_mel_ratio,
-        num_decoding_left_chunks=-1,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`LoRACompatibleLinear`", FutureWarning)  # diffusers, about its own
+        estimator = decoder.CausalConditionalDecoder(
+            4 * config.n_mels,
+            config.n_mels,
+            channels=[sizes.channels],
+            dropout=0.0,
+            attention_head_dim=sizes.head_dim,
+            n_blocks=sizes.num_transformer_layers,
+            num_mid_blocks=sizes.num_mid_blocks,
+            num_heads=sizes.num_attention_heads,
+            act_fn="gelu",
+            static_chunk_size=config.chunk_size * config.token_mel_ratio,
+            num_decoding_left_chunks=-1,
+        )
     cfm = SimpleNamespace(
         sigma_min=1e-6,
         solver="euler",
