@@ -46,13 +46,42 @@ def test_raw_numbers_from_a_pipe():
 
 
 def test_raw_faults(monkeypatch):
-    with pytest.raises(FormatError, match="audio file"):
-        list(live.from_stdin(16_000, stream=io.BytesIO(b"RIFF....WAVE")))
+    for head in (b"RIFF....WAVE", b"RIFF....AVI ", b"fLaC", b"OggS", b"RIFF....WAVEfmt " + b"\xff" * 40):
+        with pytest.raises(FormatError):
+            list(live.from_stdin(16_000, stream=io.BytesIO(head)))
     with pytest.raises(UsageError, match="1 Hz"):
         live.from_stdin(16_000, raw_rate=1)
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(UsageError, match="closed"):
         live.from_stdin(16_000)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_wav_from_a_pipe(tmp_path, channels):
+    import soundfile
+
+    soundfile.write(tmp_path / "a.wav", np.stack([NOISE] * channels, axis=1), 22_050, "PCM_16")
+    whole = (tmp_path / "a.wav").read_bytes()
+    blocks = np.concatenate(list(live.from_stdin(22_050, stream=io.BytesIO(whole))))
+    np.testing.assert_allclose(blocks, wav.read(tmp_path / "a.wav")[0], atol=1e-7)
+    wide = whole.replace((16).to_bytes(2, "little") + b"data", (24).to_bytes(2, "little") + b"data")
+    with pytest.raises(FormatError, match="24 bits"):
+        live.from_stdin(22_050, stream=io.BytesIO(wide))
+
+
+def test_reading_ahead_loses_nothing_and_passes_errors_on():
+    def blocks():
+        for start in range(0, len(NOISE), 100):
+            yield NOISE[start : start + 100]
+
+    np.testing.assert_array_equal(np.concatenate(list(live.ahead(blocks()))), NOISE)
+
+    def broken():
+        yield NOISE[:10]
+        raise MachineError("the microphone is gone")
+
+    with pytest.raises(MachineError, match="gone"):
+        list(live.ahead(broken()))
 
 
 def test_nan_in_a_later_block(tmp_path):

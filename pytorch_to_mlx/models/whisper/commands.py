@@ -1,6 +1,7 @@
 """Whisper's own verbs."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +23,34 @@ class Transcripts:
         return self.printed
 
 
+@dataclass(frozen=True)
+class Heard:
+    """One step of a stream: the time, the wait and the committed words; for machines also what may follow."""
+
+    update: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        update = self.update
+        words = [{"word": w.text, "start": w.start_s, "end": w.end_s} for w in update.committed]
+        latency = None if update.latency_s is None else round(update.latency_s, 3)
+        return {
+            "committed": update.text,
+            "tentative": update.tentative,
+            "words": words,
+            "position_s": round(update.position_s, 3),
+            "processing_s": round(update.processing_s, 3),
+            "latency_s": latency,
+        }
+
+    def lines(self) -> tuple[str, ...]:
+        update = self.update
+        if not update.committed:
+            return ()
+        return (f"[{update.committed[0].start_s:8.2f} s, after {update.latency_s:.1f} s]{update.text}",)
+
+
 def transcribe(
-    audio: list[str],
+    audio: list[str] | None = None,
     *,
     model: str = DEFAULT_MODEL,
     output_dir: Path | None = None,
@@ -47,11 +74,18 @@ def transcribe(
     suppress_tokens: list[int] | None = None,
     vad_filter: bool = False,
     batch_size: int = 1,
+    stream: bool = False,
+    step: float = 1.0,
+    raw: bool = False,
+    sample_rate: int = 16_000,
+    microphone: bool = False,
+    device: str | None = None,
     seed: int = 0,
 ) -> Any:
     """Transcribe speech, or translate it into English.
 
-    With --output-dir every recording gets files of its name there; without it the text is printed.
+    With --output-dir every recording gets files of its name there; without it the text is printed. With --stream the
+    audio is heard as it comes, and words are printed as soon as two hypotheses agree on them.
 
     Args:
         audio: audio files, or - for stdin
@@ -68,6 +102,12 @@ def transcribe(
         hallucination_silence_threshold: seconds of silence around text that is left out if it looks made up
         suppress_tokens: token ids never to use; -1 stands for symbols that are not spoken
         batch_size: decode so many windows of speech at once; over 1, no text is carried from window to window
+        stream: give words as soon as they are sure; for one file, for stdin (-) or for the microphone
+        step: with --stream, seconds of new audio before the model runs again
+        raw: with --stream, stdin is raw audio without end: 16-bit little-endian, one channel
+        sample_rate: of raw audio, in Hz
+        microphone: with --stream, listen to the microphone until interrupted
+        device: which microphone, by number or name
 
     Example: pytorch-to-mlx whisper transcribe speech.wav --word-timestamps --output-format srt --output-dir out
     """
@@ -76,6 +116,12 @@ def transcribe(
     from ...text.subtitles import render, to_dict
     from .pipeline import load
 
+    if stream:
+        options = {"task": task, "language": language, "beam_size": beam_size, "initial_prompt": initial_prompt}
+        options |= {"condition_on_previous_text": condition_on_previous_text, "step_s": step, "vad_filter": vad_filter}
+        return _streamed(model, _blocks(audio or [], raw, sample_rate, microphone, device, step), options)
+    if raw or microphone or not audio:
+        raise UsageError("give audio files", fix="--raw and --microphone need --stream")
     if output_dir is not None and not output_dir.is_dir():
         raise UsageError("is not a folder", where=output_dir, fix="make it first, or leave --output-dir out")
     pipeline = load(model)
@@ -118,3 +164,51 @@ def transcribe(
             printed += [content.rstrip("\n") for _, content in render(transcript, output_format)]
         entries.append(entry)
     return Transcripts(tuple(entries), tuple(printed))
+
+
+def _blocks(
+    audio: list[str], raw: bool, sample_rate: int, microphone: bool, device: str | None, step: float
+) -> Iterator[Any]:
+    """The one source of a stream, in blocks of samples at 16 kHz."""
+    from ...audio import live
+    from ...errors import UsageError
+
+    if (
+        [bool(audio) and not raw, raw, microphone].count(True) != 1
+        or len(audio) > 1
+        or (raw and audio not in ([], ["-"]))
+    ):
+        raise UsageError("--stream hears one thing", fix="give one file, or -, or --raw, or --microphone")
+    if microphone:
+        return _until_interrupted(live.ahead(live.from_microphone(16_000, device=_device(device))))
+    if raw or audio == ["-"]:
+        return live.ahead(live.from_stdin(16_000, raw_rate=sample_rate))
+    return live.from_file(audio[0], 16_000, block_s=step)
+
+
+def _device(device: str | None) -> int | str | None:
+    return int(device) if device is not None and device.isdigit() else device
+
+
+def _until_interrupted(blocks: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from blocks
+    except KeyboardInterrupt:
+        return
+
+
+def _streamed(model: str, blocks: Iterator[Any], options: dict[str, Any]) -> Iterator[Heard]:
+    from statistics import median
+
+    from ...progress import note
+    from .pipeline import load
+
+    pipeline = load(model)
+    note("listening")
+    waits = []
+    for update in pipeline.listen(blocks, **options):
+        if update.latency_s is not None:
+            waits.append(update.latency_s)
+        yield Heard(update)
+    if waits:
+        note(f"{len(waits)} commits, {median(waits):.1f} s after their first word (median), {max(waits):.1f} s at most")

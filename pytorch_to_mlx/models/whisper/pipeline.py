@@ -1,10 +1,12 @@
 """From audio to a transcript."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 
 from ...audio.load import Audio, load_audio
 from ...backend.dtype import compute_dtype
@@ -18,11 +20,15 @@ from .config import Config
 from .decoding import DecodingOptions, detect_language
 from .model import Model
 from .speech_only import FILTER, WINDOWS, FilteredTranscription, SpeechOnly, speech_windows
+from .stream import StreamOptions, StreamUpdate, WhisperStream
 from .tokenizer import Tokenizer, language_code
 from .transcribe import FRAMES_PER_SECOND, SAMPLE_RATE, WINDOW_FRAMES, TranscribeOptions, Transcription
 from .weights import WEIGHTS, open_source
 
 _DECODING = {field.name for field in fields(DecodingOptions)} - {"temperature", "prompt", "best_of"}
+_STREAM = {field.name for field in fields(StreamOptions)} - {"decoding"}
+VAD_MODEL = "packaged:silero-vad"
+PAUSE_MS = 500  # silence after which a stream takes what was said as complete
 _TRANSCRIBE = {field.name for field in fields(TranscribeOptions)} - {"decoding"}
 
 
@@ -48,7 +54,7 @@ class WhisperPipeline:
         *,
         vad_filter: bool = False,
         batch_size: int = 1,
-        vad_model: str = "packaged:silero-vad",
+        vad_model: str = VAD_MODEL,
         **options: Any,
     ) -> Transcription:
         """The transcription as an iterator over segments; its `language` and `duration_s` are known at once."""
@@ -66,6 +72,25 @@ class WhisperPipeline:
             return FilteredTranscription(self.model, self.tokenizer, speech, chosen)
         windows = speech_windows(found, WINDOW_FRAMES / FRAMES_PER_SECOND)
         return BatchedTranscription(self.model, self.tokenizer, mx.array(samples), chosen, windows, batch_size)
+
+    def stream(self, *, vad_filter: bool = False, vad_model: str = VAD_MODEL, **options: Any) -> WhisperStream:
+        """A stream that is fed pieces of audio; options are those of StreamOptions and DecodingOptions.
+
+        vad_filter: the model runs only where vad_model hears speech, and a pause commits what was said.
+        """
+        chosen = stream_options(**options)
+        voice = load_vad(vad_model).stream(min_silence_duration_ms=PAUSE_MS) if vad_filter else None
+        return WhisperStream(self.model, self.tokenizer, chosen, voice)
+
+    def listen(self, blocks: Iterable[np.ndarray], **options: Any) -> Iterator[StreamUpdate]:
+        """Transcribe audio as it comes, until it ends; options are those of `stream`.
+
+        Shapes: blocks [L] each, float at 16 kHz.
+        """
+        stream = self.stream(**options)
+        for block in blocks:
+            yield from stream.feed(block)
+        yield stream.finish()
 
     def detect_language(self, audio: Audio) -> dict[str, float]:
         """Probabilities of the languages of the first 30 seconds, the likeliest first."""
@@ -87,6 +112,18 @@ def transcribe_options(**options: Any) -> TranscribeOptions:
             given[name] = (float(given[name]),)
     decoding = DecodingOptions(**{name: given[name] for name in _DECODING & given.keys()})
     return replace(TranscribeOptions(**{name: given[name] for name in _TRANSCRIBE & given.keys()}), decoding=decoding)
+
+
+def stream_options(**options: Any) -> StreamOptions:
+    """One flat set of options for a stream; the decoder's that a stream settles itself are not among them."""
+    own = _DECODING - {"prefix", "without_timestamps", "suppress_blank", "sample_len", "max_initial_timestamp"}
+    if unknown := options.keys() - own - _STREAM:
+        raise UsageError(f"unknown option '{min(unknown)}'", fix=f"options: {', '.join(sorted(own | _STREAM))}")
+    given = {name: value for name, value in options.items() if value is not None}
+    if "language" in given:
+        given["language"] = language_code(given["language"])
+    decoding = DecodingOptions(**{name: given[name] for name in own & given.keys()})
+    return StreamOptions(**{name: given[name] for name in _STREAM & given.keys()}, decoding=decoding)
 
 
 def load(path: str | Path, *, revision: str | None = None) -> WhisperPipeline:
