@@ -95,3 +95,12 @@ class VoiceActivity:
     duration_s: float
     probabilities: Any
     chunk_s: float
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A word that was heard: its label, when its score passed the threshold, and that score."""
+
+    label: str
+    time_s: float
+    score: float

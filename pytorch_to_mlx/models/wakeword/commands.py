@@ -1,0 +1,147 @@
+"""What wake words add to the command line: `detect`, `keywords` and `train`."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import MissingExtraError, UsageError
+from ...progress import note, track
+from ...tasks import Detection
+
+DEFAULT_MODEL = "packaged:openwakeword"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The recordings of one `detect`, in order."""
+
+    recordings: tuple[Any, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        many = len(self.recordings) > 1
+        return [{**({"audio": r.audio} if many else {}), **row} for r in self.recordings for row in r.rows()]
+
+    def summary(self) -> str:
+        return "\n".join(recording.summary() for recording in self.recordings)
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        return [recording.to_dict() for recording in self.recordings]
+
+
+def detect(
+    audio: list[str] | None = None,
+    *,
+    keyword: list[str] | None = None,
+    model: str = DEFAULT_MODEL,
+    threshold: float = 0.5,
+    patience: int = 1,
+    refractory: float = 1.0,
+    padding: float = 1.0,
+    raw: bool = False,
+    sample_rate: int = 16_000,
+    microphone: bool = False,
+    device: str | None = None,
+    plot: Path | None = None,
+    revision: str | None = None,
+) -> Any:
+    """Listen for wake words in recordings, in raw audio from stdin, or to the microphone.
+
+    Recordings give a table of what was heard, and with --json the score of every keyword in every frame of 80 ms.
+    Raw audio and the microphone give a line as soon as a word is heard.
+
+    Args:
+        audio: audio files, or - for stdin
+        keyword: what to listen for: a name that `keywords` shows, or a .safetensors or .onnx file; by default all
+        patience: frames in a row that must score
+        refractory: seconds after a detection in which the same word does not count again
+        padding: seconds of silence put around a recording
+        raw: stdin is raw audio without end: 16-bit little-endian, one channel
+        sample_rate: of raw audio, in Hz
+        microphone: listen to the microphone until interrupted
+        device: which microphone, by number or name
+        plot: also draw the scores of a recording into this file (.png, .svg, .pdf)
+
+    Example: pytorch-to-mlx wakeword detect recording.wav --keyword hey_jarvis --plot scores.png
+    """
+    from ...audio import live
+    from .config import SAMPLE_RATE
+    from .pipeline import load
+
+    if [bool(audio), raw, microphone].count(True) != 1:
+        raise UsageError("give audio files, or --raw, or --microphone")
+    if plot is not None and (not audio or len(audio) != 1):
+        raise UsageError("--plot draws one recording")
+    pipeline = load(model, keywords=keyword, revision=revision)
+    note(f"listening for: {', '.join(pipeline.labels)}")
+    rules = {"threshold": threshold, "patience": patience, "refractory_s": refractory}
+    if raw:
+        return pipeline.listen(live.from_stdin(SAMPLE_RATE, raw_rate=sample_rate), **rules)
+    if microphone:
+        chosen = int(device) if device and device.isdigit() else device
+        return _until_interrupted(pipeline.listen(live.from_microphone(SAMPLE_RATE, device=chosen), **rules))
+    found = []
+    for name in track(audio or [], "listening", len(audio or [])):
+        if name == "-" and sys.stdin is None:
+            raise UsageError("stdin is closed")
+        found.append(pipeline.detect(sys.stdin.buffer.read() if name == "-" else name, padding_s=padding, **rules))
+    if plot is not None:
+        draw(found[0], plot, threshold)
+    return Heard(tuple(found))
+
+
+def _until_interrupted(detections: Iterator[Detection]) -> Iterator[Detection]:
+    try:
+        yield from detections
+    except KeyboardInterrupt:
+        note("stopped")
+
+
+def draw(found: Any, path: Path, threshold: float) -> None:
+    """The score of every label over time. Raises MissingExtraError without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("matplotlib", "plot", needed_for="--plot") from error
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="s", ylabel="score", ylim=(-0.02, 1.02), title=Path(found.audio).name)
+    for label, scores in zip(found.labels, found.scores.T, strict=True):
+        axes.plot(found.times_s, scores, label=label)
+    axes.axhline(threshold, color="gray", linestyle="--", linewidth=1)
+    for detection in found.detections:
+        axes.axvline(detection.time_s, color="gray", linewidth=1)
+    axes.legend(loc="upper left")
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:  # ValueError: an ending that is no picture's
+        raise UsageError(f"the plot cannot be written: {error}", where=path) from error
+
+
+def keywords(*, model: str = DEFAULT_MODEL, revision: str | None = None) -> list[dict[str, Any]]:
+    """List the keywords of a model: what they hear, and how many seconds of audio they look back.
+
+    Example: pytorch-to-mlx wakeword keywords
+    """
+    from ...checkpoint import resolve
+    from ...weights import is_converted
+    from .config import Config
+    from .weights import open_source
+
+    path = resolve(model, revision=revision)
+    if is_converted(path):
+        from ...checkpoint import read_config
+
+        config = read_config(path)
+    else:
+        with open_source(path) as checkpoint:
+            config = checkpoint.config or {}
+    return [
+        {
+            "keyword": keyword.name,
+            "hears": [label for label in keyword.labels if label],
+            "seconds": round(keyword.num_frames * 0.08 + 0.7, 2),
+            "kind": keyword.kind + (" with verifier" if keyword.verifier_sizes else ""),
+        }
+        for keyword in Config.from_dict(config).keywords
+    ]

@@ -1,0 +1,304 @@
+"""The original beside ours: openWakeWord 0.5.1, which runs the ONNX files with onnxruntime on one thread.
+
+There is no PyTorch original: the networks were published as ONNX. `torch` of the contract is the package openwakeword
+in float32, frame by frame with its own buffering, and in float64 the same networks written in PyTorch.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_flatten
+
+from ...audio import wav
+from ...errors import MachineError, MissingExtraError, UsageError
+from ...taps import watch_taps
+from ...validate.contract import Case, Workload
+from ...weights import invert, is_converted
+from . import graph
+from .config import FRAME, FRAME_ROWS, N_MELS, OVERLAP, SAMPLE_RATE, START_FEATURES, WINDOW
+from .model import FLOOR, LOWEST_POWER, POOLS, RANGE_DB, SLOPE, VERIFIED_FROM, Model, noise
+from .pipeline import WARM_UP, Stream, WakewordPipeline, load_chain
+from .weights import EMBEDDING, MEL, OTHERS, WEIGHTS
+
+if TYPE_CHECKING:
+    from openwakeword.model import Model as Original
+
+DATA = Path(__file__).parent / "data"
+Taps = dict[str, np.ndarray]
+SECONDS = 10
+
+
+class Reference:
+    """Both sides, open. The cases are "Hey Jarvis!" (data/hey_jarvis.flac, spoken by Kokoro), noise, and a click."""
+
+    def __init__(self, model: Model, source: Path) -> None:
+        self.model, self.source = model, source
+        self.original = Networks(source, model)
+        self.wide = Wide(model)
+
+    @classmethod
+    def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
+        if is_converted(source_path):
+            raise UsageError("the reference needs the ONNX files", where=source_path)
+        reference = cls(load_chain(mlx_path or source_path), source_path)
+        if mlx_path is not None:
+            reference.wide = Wide(load_chain(source_path))
+        return reference
+
+    @classmethod
+    def alone(
+        cls, side: Literal["ours", "torch"], source_path: Path, mlx_path: Path | None = None
+    ) -> Callable[[], Any]:
+        model = load_chain(mlx_path or source_path)
+        return _ours_streams(model) if side == "ours" else _theirs_streams(Networks(source_path, model))
+
+    def cases(self) -> list[Case]:
+        return [Case(name, {"pcm": pcm}) for name, pcm in signals().items()]
+
+    def mlx(self, case: Case) -> Taps:
+        """A frame at a time, as the original."""
+        recorded: dict[str, list[np.ndarray]] = {"mel": [], "embedding": []}
+
+        def keep(name: str, value: Any) -> None:
+            if name in recorded:
+                new = value[:, -(len(value[0]) if value.shape[1] != WINDOW else 5) :]  # not the ones before the start
+                recorded[name].append(np.array(new.astype(mx.float32))[0])
+
+        stream = Stream(self.model)
+        with watch_taps(keep):
+            scores = [stream.feed(frame) for frame in frames(case.inputs["pcm"])]
+        return {name: np.concatenate(rows) for name, rows in recorded.items()} | {"scores": np.concatenate(scores)}
+
+    def torch(self, case: Case, dtype: str = "float32") -> Taps:
+        run = self.wide if dtype == "float64" else self.original.taps
+        return run(case.inputs["pcm"])
+
+    def workloads(self) -> dict[str, Workload]:
+        pipeline, pcm = WakewordPipeline(self.model), speech(SECONDS)
+        return {
+            "stream, 80 ms at a time": Workload(
+                _ours_streams(self.model), _theirs_streams(self.original), float(SECONDS)
+            ),
+            "recording": Workload(
+                lambda: pipeline.detect(pcm, padding_s=0), _theirs_streams(self.original), float(SECONDS)
+            ),
+        }
+
+
+def frames(pcm: np.ndarray) -> list[np.ndarray]:
+    return [pcm[at : at + FRAME] for at in range(0, len(pcm) - FRAME + 1, FRAME)]
+
+
+def signals() -> dict[str, np.ndarray]:
+    """Name -> int16 samples at 16 kHz."""
+    random = np.random.default_rng(0)
+    click = np.zeros(2 * SAMPLE_RATE, np.int16)
+    click[9000] = 20_000
+    return {
+        "hey-jarvis": speech(4),
+        "noise": (random.standard_normal(3 * SAMPLE_RATE) * 3000).astype(np.int16),
+        "loud": (random.uniform(-1, 1, 2 * SAMPLE_RATE) * 32767).astype(np.int16),
+        "click": click,
+    }
+
+
+def speech(seconds: int) -> np.ndarray:
+    """The recording after one second of faint noise, again and again. Shapes: -> [L] int16."""
+    spoken = np.rint(wav.read(DATA / "hey_jarvis.flac")[0] * 32768).astype(np.int16)
+    pause = np.random.default_rng(1).integers(-20, 20, SAMPLE_RATE).astype(np.int16)
+    return np.resize(np.concatenate([pause, spoken]), seconds * SAMPLE_RATE)
+
+
+class Networks:
+    """The ONNX files under onnxruntime, one thread: by the package openwakeword, and with nothing around them."""
+
+    def __init__(self, source: Path, model: Model) -> None:
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("onnxruntime", "validate", needed_for="comparing with onnxruntime") from error
+        folder = source if source.is_dir() else source.parent
+        files = {graph.keyword_name(file): file for file in sorted(folder.glob("*.onnx")) if file.stem not in OTHERS}
+        self.keywords = {k.name: k for k in model._config.keywords}
+        self.width = model._config.channels[-1]
+        self.files = {name: str(files[name]) for name in (MEL, EMBEDDING, *self.keywords)}
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self.run = {
+            name: _runner(onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"]))
+            for name, file in self.files.items()
+        }
+
+    def taps(self, pcm: np.ndarray) -> Taps:
+        """The package openwakeword, a frame at a time."""
+        original = self.package()
+        features = original.preprocessor
+        features.feature_buffer = features._get_embeddings(noise().astype(np.int16))
+        mel, embedding, scores = [], [], []
+        for number, frame in enumerate(frames(pcm)):
+            predicted = original.predict(frame)
+            for heard in original.prediction_buffer.values():
+                # 0.5.1 appends a score once for every model after it, and so ends the warm-up early; 0.6 once a frame.
+                while len(heard) > min(number + 1, WARM_UP):
+                    heard.pop()
+            mel.append(features.melspectrogram_buffer[-(FRAME_ROWS if number else 5) :])
+            embedding.append(features.feature_buffer[-1])
+            scores.append([predicted[label] for label in self.labels()])
+        return {"mel": np.concatenate(mel), "embedding": np.stack(embedding), "scores": np.array(scores)}
+
+    def package(self) -> "Original":
+        try:
+            from openwakeword.model import Model as Original
+        except ModuleNotFoundError as error:
+            if error.name != "openwakeword":
+                raise MissingExtraError(
+                    str(error.name), "validate", needed_for="comparing with openWakeWord"
+                ) from error
+            raise MachineError(
+                "comparing needs the package 'openwakeword'", fix="run: pip install --no-deps openwakeword==0.5.1"
+            ) from error
+        return Original(
+            wakeword_models=[self.files[name] for name in self.keywords],
+            inference_framework="onnx",
+            melspec_model_path=self.files[MEL],
+            embedding_model_path=self.files[EMBEDDING],
+        )
+
+    def labels(self) -> list[str]:
+        """What the package calls our labels: the file for one class, numbers for several."""
+        return [
+            str(number) if len(keyword.labels) > 1 else Path(self.files[keyword.name]).stem
+            for keyword in self.keywords.values()
+            for number, label in enumerate(keyword.labels)
+            if label
+        ]
+
+    def stream(self, pcm: np.ndarray) -> np.ndarray:
+        """All that onnxruntime has to do for these frames, without the package's own lists. Shapes: -> [N, classes]."""
+        rows = np.ones((WINDOW, N_MELS), np.float32)
+        rest = np.zeros(0, np.float32)
+        features = np.zeros((START_FEATURES, self.width), np.float32)
+        scores = []
+        for frame in frames(pcm):
+            samples = np.concatenate([rest, frame.astype(np.float32)])
+            rest = samples[-OVERLAP:]
+            mel = self.run[MEL](samples[None])[0, 0] / 10 + 2
+            rows = np.concatenate([rows, mel])[-WINDOW:]
+            new = self.run[EMBEDDING](rows[None, :, :, None])[0, 0]
+            features = np.concatenate([features, new])[-START_FEATURES - 1 :]
+            scores.append([self.run[k.name](features[None, -k.num_frames :])[0] for k in self.keywords.values()])
+        return np.array([np.concatenate(frame) for frame in scores])
+
+
+def _runner(session: Any) -> Callable[[np.ndarray], np.ndarray]:
+    name = session.get_inputs()[0].name
+    return lambda x: session.run(None, {name: x})[0]
+
+
+class Wide:
+    """The networks in float64, by PyTorch, over the whole input at once."""
+
+    def __init__(self, model: Model) -> None:
+        import torch
+
+        weights = dict(tree_flatten(model.parameters()))
+        state = invert(WEIGHTS, {name: w.astype(mx.float32) for name, w in weights.items()})
+        self.state = {name: torch.from_numpy(np.array(value)).double() for name, value in state.items()}
+        self.keywords = model._config.keywords
+
+    def __call__(self, pcm: np.ndarray) -> Taps:
+        import torch
+
+        start = self.mel(noise())
+        features = self.embed(torch.cat([start])[: WINDOW + (START_FEATURES - 1) * FRAME_ROWS])
+        at = [slice(max(0, end - FRAME - OVERLAP), end) for end in range(FRAME, len(pcm) + 1, FRAME)]
+        mel = torch.cat([self.mel(pcm[part]) for part in at])
+        new = self.embed(torch.cat([torch.ones(WINDOW - 5, N_MELS, dtype=torch.float64), mel]))
+        features = torch.cat([features, new])
+        scores = torch.cat([self.scores(keyword, features, len(new)) for keyword in self.keywords], dim=1)
+        scores[:WARM_UP] = 0
+        return {"mel": mel.numpy(), "embedding": new.numpy(), "scores": scores.numpy()}
+
+    def mel(self, pcm: np.ndarray) -> Any:
+        import torch
+
+        x = torch.from_numpy(pcm.astype(np.float64))[None, None]
+        conv = torch.nn.functional.conv1d
+        real, imag = (conv(x, self.state[f"mel.0.stft.conv_{part}.weight"], stride=160) for part in ("real", "imag"))
+        power = (real**2 + imag**2)[0].T @ self.state["mel.1.melW"]
+        decibels = 10 * torch.log10(power.clamp(min=LOWEST_POWER))
+        return decibels.clamp(min=decibels.max() - RANGE_DB) / 10 + 2
+
+    def embed(self, rows: Any) -> Any:
+        """Windows of 76 rows, 8 apart. Shapes: rows [T, 32] -> [N, D]."""
+        import torch
+
+        x = rows.unfold(0, WINDOW, FRAME_ROWS).transpose(1, 2)[:, None]  # [N, 1, 76, 32]
+        for number in range(20):
+            name = f"embedding.model.conv2d_{number}" if number else "embedding.model.conv2d"
+            weight = self.state[f"{name}.weight"]
+            x = torch.nn.functional.conv2d(x, weight, self.state.get(f"{name}.bias"), padding=(0, weight.shape[3] // 2))
+            if number < 19:
+                x = torch.nn.functional.leaky_relu(x, SLOPE).clamp(min=FLOOR)
+            if number in POOLS:
+                x = torch.nn.functional.max_pool2d(x, POOLS[number])
+        return x.flatten(1)
+
+    def scores(self, keyword: Any, features: Any, count: int) -> Any:
+        """Shapes: features [F, D] -> [count, labels], those without a name left out."""
+        import torch
+
+        x = features.unfold(0, keyword.num_frames, 1)[-count:].transpose(1, 2)  # [count, num_frames, D]
+        logits = self.recurrent(keyword, x) if keyword.kind == "rnn" else self.dense(keyword, "dense", x.flatten(1))
+        if len(keyword.labels) > 1:
+            named = [number for number, label in enumerate(keyword.labels) if label]
+            return torch.softmax(torch.relu(logits), dim=1)[:, named]
+        score = torch.sigmoid(logits)
+        if not keyword.verifier_sizes:
+            return score
+        verified = torch.sigmoid(self.dense(keyword, "verifier", x.flatten(1)))
+        return torch.where(score >= VERIFIED_FROM, verified, score)
+
+    def dense(self, keyword: Any, part: str, x: Any) -> Any:
+        import torch
+
+        here = f"keywords.{keyword.name}.{part}"
+        last = len(keyword.verifier_sizes if part == "verifier" else keyword.hidden_sizes)
+        for number in range(last + 1):
+            linear = [self.state[f"{here}.linear.{number}.{role}"] for role in ("weight", "bias")]
+            x = torch.nn.functional.linear(x, *linear)
+            if number < last and keyword.layer_norm:
+                norm = [self.state[f"{here}.norm.{number}.{role}"] for role in ("weight", "bias")]
+                x = torch.nn.functional.layer_norm(x, x.shape[-1:], *norm)
+            x = torch.relu(x) if number < last else x
+        return x
+
+    def recurrent(self, keyword: Any, x: Any) -> Any:
+        import torch
+
+        here = f"keywords.{keyword.name}"
+        for layer, size in enumerate(keyword.hidden_sizes):
+            lstm = torch.nn.LSTM(x.shape[-1], size, batch_first=True, bidirectional=True, dtype=torch.float64)
+            prefix = f"{here}.lstm."
+            lstm.load_state_dict({
+                name.removeprefix(prefix).replace(f"_l{layer}", "_l0"): value
+                for name, value in self.state.items()
+                if name.startswith(prefix) and f"_l{layer}" in name
+            })  # fmt: skip
+            with torch.no_grad():
+                x = lstm(x)[0]
+        return torch.nn.functional.linear(x[:, -1], *(self.state[f"{here}.out.{role}"] for role in ("weight", "bias")))
+
+
+def _ours_streams(model: Model) -> Callable[[], Any]:
+    pcm = frames(speech(SECONDS))
+    stream = Stream(model)
+    return lambda: [stream.feed(frame) for frame in pcm]
+
+
+def _theirs_streams(networks: Networks) -> Callable[[], Any]:
+    pcm = speech(SECONDS)
+    return lambda: networks.stream(pcm)
