@@ -152,7 +152,7 @@ class Classifier(nn.Module):
         flat, classes = keyword.num_frames * feature_size, len(keyword.labels)
         if keyword.kind == "rnn":
             widths = [feature_size, *(2 * size for size in keyword.hidden_sizes)]
-            self.lstms = [BiLSTM(i, o) for i, o in zip(widths, keyword.hidden_sizes, strict=False)]
+            self.lstms = [BiLSTM(i, o) for i, o in zip(widths[:-1], keyword.hidden_sizes, strict=True)]
             self.out = nn.Linear(widths[-1], classes)
         else:
             self.dense = Dense((flat, *keyword.hidden_sizes, classes), norm=keyword.layer_norm)
