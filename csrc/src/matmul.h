@@ -18,6 +18,9 @@ struct GemmRows {
   int64_t ldc, rows, cols;
   const float* bias; // [cols] to start from, or nullptr
   bool accumulate; // start from what C holds (bias is then not read)
+  // So many products are summed before they join the rest: fewer are more exact. A panel this deep stays in the
+  // first-level cache while A streams past it.
+  int64_t chain = 256;
 };
 
 inline constexpr int64_t no_offset = 0; // the offsets of a plain matrix

@@ -26,6 +26,7 @@ def _picked(function: Function) -> Function:
     return run  # pyright: ignore[reportReturnType]
 
 
+add = _picked(plain.add)
 attention = _picked(plain.attention)
 conv1d = _picked(plain.conv1d)
 conv2d = _picked(plain.conv2d)

@@ -3,7 +3,9 @@
 Gradients are taken through these. Features are last; weights are as mlx.nn stores them.
 """
 
+import functools
 import math
+import operator
 from typing import Any
 
 import mlx.core as mx
@@ -33,6 +35,12 @@ def sigmoid(x: mx.array) -> mx.array:
 
 def erf(x: mx.array) -> mx.array:
     return mx.erf(x)
+
+
+def add(*arrays: mx.array, scale: float = 1.0) -> mx.array:
+    """The sum of arrays, times scale. Shapes: all the same."""
+    y = functools.reduce(operator.add, arrays)
+    return y if scale == 1.0 else y * scale
 
 
 def snake(x: mx.array, alpha: mx.array) -> mx.array:
@@ -181,10 +189,12 @@ def conv1d(
     padding: int | tuple[int, int] = 0,
     dilation: int = 1,
     groups: int = 1,
+    add: mx.array | None = None,
 ) -> mx.array:
-    """y[t] = bias + Σ_k weight[:, k] · x[t · stride + k · dilation - padding]; padding is (left, right) or both.
+    """y[t] = bias + Σ_k weight[:, k] · x[t · stride + k · dilation - padding] + add[t].
 
-    Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups], bias [D_out] -> [B, L_out, D_out],
+    padding: of both sides, or (left, right).
+    Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups], bias [D_out], add and y [B, L_out, D_out],
     with L_out = (L + left + right - dilation · (K - 1) - 1) // stride + 1.
     """
     left, right = (padding, padding) if isinstance(padding, int) else padding
@@ -194,7 +204,8 @@ def conv1d(
         if left != right:
             x, left = mx.pad(x, [(0, 0), (left, right), (0, 0)]), 0
         y = mx.conv1d(x, weight, stride=stride, padding=left, dilation=dilation, groups=groups)
-    return y if bias is None else y + bias
+    y = y if bias is None else y + bias
+    return y if add is None else y + add
 
 
 def _shifted_conv1d(x, weight, *, stride, padding, dilation, groups):

@@ -9,10 +9,10 @@ from ..backend import ops
 
 
 class Conv1d(Module):
-    """y[t] = bias + sum_k weight[:, k] x[t·stride + k·dilation - padding].
+    """y[t] = bias + sum_k weight[:, k] x[t·stride + k·dilation - padding] (+ add[t]).
 
-    Shapes: x [B, L, D_in] -> [B, (L + 2·padding - dilation·(K-1) - 1) // stride + 1, D_out]; padding: one number, or
-    (left, right).
+    Shapes: x [B, L, D_in] -> add and y [B, (L + 2·padding - dilation·(K-1) - 1) // stride + 1, D_out]; padding: one
+    number, or (left, right).
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Conv1d(Module):
             self.bias = mx.zeros(out_channels)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
-    def __call__(self, x: mx.array) -> mx.array:
+    def __call__(self, x: mx.array, add: mx.array | None = None) -> mx.array:
         return ops.conv1d(
             x,
             self.weight,
@@ -42,6 +42,7 @@ class Conv1d(Module):
             padding=self.padding,
             dilation=self.dilation,
             groups=self.groups,
+            add=add,
         )
 
 

@@ -67,7 +67,7 @@ def test_error(name, path):
     # in units of the last place of 1 or of the result, whichever is larger ...
     unit = np.maximum(np.spacing(np.abs(rounded[fits])), 2.0**-24)
     worst = [np.abs(y[fits] - truth[fits]) / unit for y in (got, reference)]
-    assert worst[0].max() <= max(2 * worst[1].max(), 1.0)
+    assert worst[0].max() <= max(2 * worst[1].max(), 1.2)  # 1.15 without fused multiply-add
     # ... and of the result alone
     unit = np.spacing(np.abs(rounded[fits]))
     worst = [(np.abs(y[fits] - truth[fits]) / unit).max() for y in (got, reference)]

@@ -3,51 +3,38 @@
 #include <cstring>
 #include <optional>
 
-#include "matmul.h"
 #include "ops/bind.h"
-#include "ops/op.h"
+#include "ops/conv.h"
 #include "pool.h"
 #include "simd/depthwise.h"
 
 namespace ptm {
 
-namespace {
-
-// An array in memory, by strides in floats. Shapes: [batch, length, channels].
-struct Input {
-  const float* data;
-  int64_t length, channels, batch_stride, row_stride, channel_stride;
-
-  explicit Input(const array& x)
-      : data(x.data<float>()), length(x.shape(1)), channels(x.shape(2)), batch_stride(x.strides(0)),
-        row_stride(x.strides(1)), channel_stride(x.strides(2)) {}
-
-  // Rows [first, last) of one item side by side in memory, zeros outside the input: where they lie, or copied.
-  // Sets `stride` to the floats from row to row.
-  const float* rows(int64_t item, int64_t first, int64_t last, bool packed, int64_t& stride) const {
-    const float* base = data + item * batch_stride;
-    stride = row_stride;
-    const bool good_stride = packed ? row_stride == channels : !aliases(row_stride);
-    if (first >= 0 && last <= length && (channel_stride == 1 || channels == 1) && good_stride) return base + first * row_stride;
-    stride = packed || !aliases(channels) ? channels : channels + 16;
-    float* copy = scratch(rows_slot, (last - first) * stride + 64);
-    for (int64_t i = first; i < last; i++) {
-      float* to = copy + (i - first) * stride;
-      const float* from = base + i * row_stride;
-      if (i < 0 || i >= length)
-        std::memset(to, 0, channels * sizeof(float));
-      else if (channel_stride == 1)
-        std::memcpy(to, from, channels * sizeof(float));
-      else
-        for (int64_t c = 0; c < channels; c++) to[c] = from[c * channel_stride];
-    }
-    return copy;
+void Input::copy(int64_t item, int64_t first, int64_t step, int64_t count, float* to, int64_t stride) const {
+  for (int64_t n = 0; n < count; n++, to += stride) {
+    const int64_t i = first + n * step;
+    const float* from = data + item * batch_stride + i * row_stride;
+    if (i < 0 || i >= length)
+      std::memset(to, 0, channels * sizeof(float));
+    else if (channel_stride == 1)
+      std::memcpy(to, from, channels * sizeof(float));
+    else
+      for (int64_t c = 0; c < channels; c++) to[c] = from[c * channel_stride];
   }
-};
+}
 
-struct Geometry {
-  int64_t batch, rows, cols, taps, stride, left, dilation, groups;
-};
+const float* Input::rows(int64_t item, int64_t first, int64_t last, bool packed, int64_t& stride) const {
+  stride = row_stride;
+  const bool good_stride = packed ? row_stride == channels : !aliases(row_stride);
+  if (first >= 0 && last <= length && (channel_stride == 1 || channels == 1) && good_stride)
+    return data + item * batch_stride + first * row_stride;
+  stride = packed || !aliases(channels) ? channels : channels + 16;
+  float* to = scratch(rows_slot, (last - first) * stride + 64);
+  copy(item, first, 1, last - first, to, stride);
+  return to;
+}
+
+namespace {
 
 std::vector<int64_t> tap_offsets(int64_t taps, int64_t step) {
   std::vector<int64_t> offsets(taps);
@@ -55,10 +42,9 @@ std::vector<int64_t> tap_offsets(int64_t taps, int64_t step) {
   return offsets;
 }
 
-// y[b, i, :] = bias + Σ_k W[:, k] · x[b, i·stride - left + k·dilation], into rows of y `y_stride` apart.
-// `panels` holds W packed: taps · channels / groups deep, one block of columns a group.
-void convolve(const Input& x, const Geometry& g, const float* panels, const float* bias, float* y, int64_t y_batch,
-              int64_t y_stride) {
+// Into rows of y `y_stride` apart. `panels` holds W packed: taps · channels / groups deep, one block of columns a group.
+void convolve(const Input& x, const Geometry& g, const float* panels, const float* bias, const float* add, float* y,
+              int64_t y_batch, int64_t y_stride) {
   const int64_t per_group = x.channels / g.groups, group_cols = g.cols / g.groups, depth = g.taps * per_group;
   const Blocks blocks = cut(g.rows, group_cols, depth);
   // Without dilation a window is one stretch of memory, if rows follow each other without gaps.
@@ -72,10 +58,14 @@ void convolve(const Input& x, const Geometry& g, const float* panels, const floa
     int64_t stride;
     const float* a = x.rows(item, first, first + (rows - 1) * g.stride + reach, packed, stride);
     const auto offsets = tap_offsets(packed ? 1 : g.taps, stride * g.dilation);
+    const int64_t at = item * y_batch + row * y_stride + group * group_cols + column;
+    const float* start = bias ? bias + group * group_cols + column : nullptr;
+    if (add)
+      for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++) y[at + i * y_stride + j] = add[at + i * y_stride + j] + (start ? start[j] : 0.0f);
     multiply_rows({a + group * per_group, stride * g.stride, offsets.data(), (int64_t)offsets.size(),
                    packed ? depth : per_group, panels + group * panels_size(depth, group_cols) + column * depth,
-                   y + item * y_batch + row * y_stride + group * group_cols + column, y_stride, rows, cols,
-                   bias ? bias + group * group_cols + column : nullptr, false});
+                   y + at, y_stride, rows, cols, start, add != nullptr});
   });
 }
 
@@ -94,9 +84,10 @@ void convolve_depthwise(const Input& x, const Geometry& g, const float* w, const
 
 class Conv1d : public Op {
  public:
-  Conv1d(mx::Stream s, int64_t stride, int64_t left, int64_t right, int64_t dilation, int64_t groups)
+  Conv1d(mx::Stream s, int64_t stride, int64_t left, int64_t right, int64_t dilation, int64_t groups, Names names)
       : Op(s, "conv1d",
-           {{"stride", stride}, {"padding", std::vector<int64_t>{left, right}}, {"dilation", dilation}, {"groups", groups}}),
+           {{"stride", stride}, {"padding", std::vector<int64_t>{left, right}}, {"dilation", dilation}, {"groups", groups}},
+           std::move(names)),
         stride_(stride), left_(left), right_(right), dilation_(dilation), groups_(groups) {}
 
   std::vector<Shape> output_shapes(const Arrays& inputs) override {
@@ -107,11 +98,17 @@ class Conv1d : public Op {
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     auto& y = outputs[0];
-    const auto w = row_major(inputs[1]), b = inputs.size() > 2 ? row_major(inputs[2]) : w;
+    Arrays rest; // row-major
+    for (size_t i = 1; i < inputs.size(); i++) rest.push_back(row_major(inputs[i]));
+    auto data = [&](const char* name) -> const float* {
+      const array* found = named(inputs, name);
+      return found ? rest[found - &inputs[1]].data<float>() : nullptr;
+    };
+    const float *w = data("weight"), *bias = data("bias"), *add = data("add");
     auto& encoder = begin(inputs, y);
     const Geometry g{y.shape(0), y.shape(1), y.shape(2), inputs[1].shape(1), stride_, left_, dilation_, groups_};
-    encoder.dispatch([x = Input(inputs[0]), w = w.data<float>(), out = y.data<float>(), g,
-                      bias = inputs.size() > 2 ? b.data<float>() : nullptr] {
+    encoder.dispatch([x = Input(inputs[0]), w, bias, add, out = y.data<float>(), g] {
+      if (winograd_pays(x, g)) return convolve_winograd(x, g, w, bias, add, out);
       const int64_t per_group = x.channels / g.groups, depth = g.taps * per_group, group_cols = g.cols / g.groups;
       if (per_group == 1 && g.cols == g.groups && g.groups > 1) {
         convolve_depthwise(x, g, tap_major(w, g.cols, g.taps), bias, out, g.rows * g.cols, g.cols);
@@ -121,7 +118,7 @@ class Conv1d : public Op {
       float* panels = scratch(panels_slot, size * g.groups);
       for (int64_t group = 0; group < g.groups; group++)
         pack_panels(w + group * group_cols * depth, 1, depth, depth, group_cols, 1, panels + group * size);
-      convolve(x, g, panels, bias, out, g.rows * g.cols, g.cols);
+      convolve(x, g, panels, bias, add, out, g.rows * g.cols, g.cols);
     });
   }
 
@@ -176,7 +173,7 @@ class ConvTranspose1d : public Op {
       auto run = [&](int64_t first, int64_t rows, float* to, int64_t to_batch) {
         if (rows <= 0) return;
         Geometry g{batch, rows, wide, J, 1, J - 1 - first, 1, 1};
-        if (!depthwise) return convolve(x, g, panels, start, to, to_batch, wide);
+        if (!depthwise) return convolve(x, g, panels, start, nullptr, to, to_batch, wide);
         g.cols = cols;
         for (int64_t r = 0; r < stride; r++)
           convolve_depthwise(x, g, tap_major(&kernel[r * cols * J], cols, J), bias, to + r * cols, to_batch, wide);
@@ -210,9 +207,11 @@ void check(bool fits, const char* name, const array& x, const array& w, const st
   }
 }
 
-std::optional<array> finish(const std::shared_ptr<Op>& op, const array& x, const array& w, const std::optional<array>& bias, mx::Stream s) {
+std::optional<array> finish(const std::shared_ptr<Op>& op, const array& x, const array& w, const std::optional<array>& bias,
+                            const std::optional<array>& add, mx::Stream s) {
   Arrays inputs{single(x, s), single(w, s)};
   if (bias) inputs.push_back(single(*bias, s));
+  if (add) inputs.push_back(single(*add, s));
   const auto shape = op->output_shapes(inputs)[0];
   if (shape[1] < 1) check(false, op->name(), x, w, bias);
   return mx::astype(array(shape, mx::float32, op, inputs), x.dtype(), s);
@@ -221,15 +220,22 @@ std::optional<array> finish(const std::shared_ptr<Op>& op, const array& x, const
 using Padding = std::variant<int64_t, std::pair<int64_t, int64_t>>;
 
 std::optional<array> conv1d(const array& x, const array& w, const std::optional<array>& bias, int64_t stride,
-                            const Padding& both, int64_t dilation, int64_t groups, mx::StreamOrDevice where) {
-  if (!for_us({x, w})) return {};
+                            const Padding& both, int64_t dilation, int64_t groups, const std::optional<array>& add,
+                            mx::StreamOrDevice where) {
+  if (!for_us({x, w}) || (add && (groups > 1 || !for_us({*add})))) return {};
   const auto padding = both.index() == 1 ? std::get<1>(both) : std::pair{std::get<0>(both), std::get<0>(both)};
   check(x.ndim() == 3 && w.ndim() == 3 && groups > 0 && stride > 0 && dilation > 0 && padding.first >= 0 &&
             padding.second >= 0 && w.shape(0) % groups == 0 && x.shape(2) == w.shape(2) * groups &&
             x.shape(1) + padding.first + padding.second > (w.shape(1) - 1) * dilation,
         "conv1d", x, w, bias);
   const auto s = mx::to_stream(where);
-  return finish(std::make_shared<Conv1d>(s, stride, padding.first, padding.second, dilation, groups), x, w, bias, s);
+  Names names{"x", "weight"};
+  if (bias) names.push_back("bias");
+  if (add) names.push_back("add");
+  const auto op = std::make_shared<Conv1d>(s, stride, padding.first, padding.second, dilation, groups, std::move(names));
+  if (add && add->shape() != op->output_shapes({x, w})[0])
+    throw std::invalid_argument("conv1d: add must have the shape of the result");
+  return finish(op, x, w, bias, add, s);
 }
 
 std::optional<array> conv_transpose1d(const array& x, const array& w, const std::optional<array>& bias, int64_t stride,
@@ -239,14 +245,14 @@ std::optional<array> conv_transpose1d(const array& x, const array& w, const std:
             x.shape(2) == w.shape(2) * groups,
         "conv_transpose1d", x, w, bias);
   const auto s = mx::to_stream(where);
-  return finish(std::make_shared<ConvTranspose1d>(s, stride, padding, output_padding, groups), x, w, bias, s);
+  return finish(std::make_shared<ConvTranspose1d>(s, stride, padding, output_padding, groups), x, w, bias, {}, s);
 }
 
 } // namespace
 
 void bind_conv1d(nb::module_& m) {
   m.def("conv1d", &conv1d, "x"_a, "weight"_a, "bias"_a = nb::none(), nb::kw_only(), "stride"_a = 1,
-        "padding"_a = 0, "dilation"_a = 1, "groups"_a = 1, "stream"_a = nb::none());
+        "padding"_a = 0, "dilation"_a = 1, "groups"_a = 1, "add"_a = nb::none(), "stream"_a = nb::none());
   m.def("conv_transpose1d", &conv_transpose1d, "x"_a, "weight"_a, "bias"_a = nb::none(), nb::kw_only(), "stride"_a = 1,
         "padding"_a = 0, "output_padding"_a = 0, "groups"_a = 1, "stream"_a = nb::none());
 }

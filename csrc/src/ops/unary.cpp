@@ -39,12 +39,48 @@ std::optional<array> run(const char* name, Unary function, const array& x, mx::S
                {mx::contiguous(x, true, s)});
 }
 
+// Arrays of one shape, row-major.
+class Add : public Op {
+ public:
+  Add(mx::Stream s, double scale) : Op(s, "add", {{"scale", scale}}), scale_(scale) {}
+  DEFINE_INPUT_OUTPUT_SHAPE()
+
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    auto& encoder = begin_in_place(inputs, outputs[0]);
+    std::vector<const float*> x;
+    for (const auto& input : inputs) x.push_back(input.data<float>());
+    encoder.dispatch([x, scale = scale_, n = (int64_t)inputs[0].size(), out = outputs[0].data<float>()] {
+      parallel_ranges(n, 16384, [&](int64_t begin, int64_t end) {
+        const float* from[3];
+        for (size_t i = 0; i < x.size(); i++) from[i] = x[i] + begin;
+        add_up(from, x.size(), scale, out + begin, end - begin);
+      });
+    });
+  }
+
+ private:
+  float scale_;
+};
+
+std::optional<array> add(const nb::args& args, double scale, mx::StreamOrDevice where) {
+  const auto s = mx::to_stream(where);
+  Arrays inputs;
+  for (nb::handle arg : args) inputs.push_back(nb::cast<array>(arg));
+  if (inputs.size() < 2 || inputs.size() > 3) return {};
+  for (auto& x : inputs) {
+    if (x.dtype() != mx::float32 || x.shape() != inputs[0].shape() || x.size() == 0) return {};
+    x = mx::contiguous(x, false, s);
+  }
+  return array(inputs[0].shape(), mx::float32, std::make_shared<Add>(s, scale), inputs);
+}
+
 } // namespace
 
 void bind_unary(nb::module_& m) {
   auto bind = [&](const char* name, Unary function) {
     m.def(name, [=](const array& x, mx::StreamOrDevice s) { return run(name, function, x, s); }, "x"_a, "stream"_a = nb::none());
   };
+  m.def("add", &add, "arrays"_a, nb::kw_only(), "scale"_a = 1.0, "stream"_a = nb::none());
   bind("exp", Unary::exp);
   bind("sin", Unary::sin);
   bind("cos", Unary::cos);

@@ -11,7 +11,6 @@ constexpr int ROWS = 6; // 12 accumulators, 2 of B and 1 of A: 15 of 16 register
 #endif
 constexpr int NV = 2; // vectors in a panel's row
 constexpr int WIDTH = NV * W;
-constexpr int64_t DEPTH = 256; // a panel of 256 rows stays in the first-level cache while A streams past it
 
 int64_t gemm_width() { return WIDTH; }
 
@@ -147,7 +146,7 @@ static void panel(const GemmRows& w, const float* a, const float* b, int64_t dep
 void gemm_rows(const GemmRows& w) {
   if (w.rows == 0 || w.cols == 0) return;
   const int64_t depth = w.pieces * w.length;
-  const int64_t blocks = w.length > 0 ? (w.length + DEPTH - 1) / DEPTH : 1, block = (w.length + blocks - 1) / blocks;
+  const int64_t blocks = w.length > 0 ? (w.length + w.chain - 1) / w.chain : 1, block = (w.length + blocks - 1) / blocks;
   bool accumulate = w.accumulate;
   for (int64_t piece = 0; piece < w.pieces; piece++)
     for (int64_t k = 0; k < w.length || (k == 0 && piece == 0); k += block > 0 ? block : 1) {

@@ -26,4 +26,18 @@ void unary(Unary function, float parameter, Dtype dtype, const void* x, void* y,
   }
 }
 
+template <int N>
+static void add_some(const float* const* x, float scale, float* y, int64_t n) {
+  auto one = [&](int64_t i, int64_t count) {
+    F sum = load_some(x[0] + i, count) + load_some(x[1] + i, count);
+    if constexpr (N > 2) sum += load_some(x[2] + i, count);
+    store_some(y + i, scale * sum, count);
+  };
+  each(n, [&](int64_t i) { one(i, W); }, one);
+}
+
+void add_up(const float* const* x, int64_t count, float scale, float* y, int64_t n) {
+  count == 2 ? add_some<2>(x, scale, y, n) : add_some<3>(x, scale, y, n);
+}
+
 } // namespace ptm::PTM_ISA

@@ -1,8 +1,6 @@
 """The decoder: frames to samples with a harmonic source. Kaneko et al. 2022, "iSTFTNet"; Wang et al. 2019 (NSF)."""
 
 import math
-from functools import reduce
-from operator import add
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -70,9 +68,9 @@ class Generator(nn.Module):
             x = up(ops.leaky_relu(x, 0.1))
             if i == len(self.ups) - 1:
                 x = mx.concatenate([x[:, 1:2], x], axis=1)  # reflect one step: istft needs one frame more than hops
-            x = x + harmonics
+            x = ops.add(x, harmonics)
             blocks = self.blocks[i * self.blocks_per_stage : (i + 1) * self.blocks_per_stage]
-            x = reduce(add, (block(x, style) for block in blocks)) / len(blocks)
+            x = ops.add(*(block(x, style) for block in blocks), scale=1 / len(blocks))
             mx.eval(x)
         return self.head(self.conv_post(ops.leaky_relu(x, 0.01)))
 
