@@ -69,6 +69,8 @@ def run(
             return take(node.args[0])
         else:
             value = step(node, take(node.args), take(node.kwargs), sizes)
+        if node.op == "getitem" and value is None and left[node]:
+            raise Unsupported(f"result {node.args[1]} of {node.args[0].op} is not implemented")
         values[node] = value
         learn_sizes(node.meta, value, sizes)
         if watch:

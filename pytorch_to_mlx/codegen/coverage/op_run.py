@@ -18,7 +18,9 @@ from .op_samples import entries, entry_name, measure
 TIMEOUT_S = 600
 
 
-def run_entries(names: Iterable[str], *, limit: int | None = None, timeout_s: float = TIMEOUT_S) -> Iterator[dict[str, Any]]:
+def run_entries(
+    names: Iterable[str], *, limit: int | None = None, timeout_s: float = TIMEOUT_S
+) -> Iterator[dict[str, Any]]:
     """One result per entry, in the order of `names` (see EntryResult.as_dict)."""
     worker: subprocess.Popen | None = None
     try:
@@ -59,7 +61,11 @@ def _ask(worker: subprocess.Popen, name: str, timeout_s: float) -> dict[str, Any
 
 def run_all(results: Path, *, limit: int | None = None, only: Iterable[str] = ()) -> list[dict[str, Any]]:
     """Every entry's result; those that the JSON-lines file `results` holds already are not measured again."""
-    done = {found["name"]: found for found in map(json.loads, results.read_text().splitlines())} if results.is_file() else {}
+    done = (
+        {found["name"]: found for found in map(json.loads, results.read_text().splitlines())}
+        if results.is_file()
+        else {}
+    )
     wanted = list(only) or [entry_name(entry) for entry in entries()]
     with results.open("a") as file:
         for found in run_entries([name for name in wanted if name not in done], limit=limit):

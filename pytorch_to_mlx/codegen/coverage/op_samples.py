@@ -2,8 +2,13 @@
 
 A sample is traced with functional tensors, lowered node by node and compared with torch in float64. It counts as
 right if every output agrees (see compare.py); an entry is right if all its samples are.
+
+Some ops read a number from a tensor and go on in Python (`item`, `equal`, a check of the arguments): a trace then
+holds for that number only. MLX computes the number too, and the sample is wrong if it is another one than torch's.
+Ops that draw random numbers are refused by the op table, and count as wrong.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -17,7 +22,8 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from ...errors import PortError
 from ..compare import agree
 from ..decompose import decompositions
-from ..fx_graph import read_graph
+from ..fx_graph import is_assertion, read_graph
+from ..graph import Graph
 from ..interpret import run
 from ..tensors import to_mlx, to_numpy
 
@@ -39,11 +45,15 @@ UNINITIALISED = ("empty", "new_empty")  # their values mean nothing: shape and d
 
 @dataclass
 class EntryResult:
-    """One entry of op_db: how many samples, how many right, and the first reasons for the others."""
+    """One entry of op_db: how many samples, how many right, and the reasons for the others.
+
+    read: how many samples hold for the numbers that were read from tensors while they were traced.
+    """
 
     name: str
     samples: int = 0
     right: int = 0
+    read: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -85,15 +95,16 @@ def measure(entry: Any, limit: int | None = None) -> EntryResult:
             return result
         for sample in samples:
             try:
-                reason = check_sample(entry, sample)
+                reason, read = check_sample(entry, sample)
             except FAILURES as error:
-                reason = f"{type(error).__name__}: {_line(error)}"
+                reason, read = f"{type(error).__name__}: {_line(error)}", False
             result.record(reason)
+            result.read += read
     return result
 
 
-def check_sample(entry: Any, sample: Any) -> str:
-    """Why a sample is wrong, or "" if it is right."""
+def check_sample(entry: Any, sample: Any) -> tuple[str, bool]:
+    """Why a sample is wrong, or "" if it is right; and whether its trace read numbers from tensors."""
     flat, spec = tree_flatten((sample.input, sample.args, sample.kwargs))
     places = [i for i, item in enumerate(flat) if isinstance(item, torch.Tensor)]
 
@@ -105,18 +116,44 @@ def check_sample(entry: Any, sample: Any) -> str:
         return entry(first, *args, **kwargs)
 
     tensors = [flat[place].detach() for place in places]
-    graph = trace(call, tensors)
-    ours, _ = tree_flatten(run(graph, [to_mlx(tensor) for tensor in tensors]))
-    return compare_outputs(entry.name, call, tensors, ours)
+    graph, numbers = trace(call, tensors)
+    found, computed = run(graph, [to_mlx(tensor) for tensor in tensors])
+    for ours, wanted in zip(computed, numbers, strict=True):
+        if ours != wanted and not (math.isnan(ours) and math.isnan(wanted)):
+            return f"it goes on with {ours} where torch reads {wanted}", True
+    ours, _ = tree_flatten(found)
+    return compare_outputs(entry.name, call, tensors, ours), bool(numbers)
 
 
-def trace(call: Callable, tensors: list[torch.Tensor]) -> Any:
-    """Our graph of a function of tensors, with the decompositions that capture uses and no in-place ops left."""
-    module = make_fx(torch.func.functionalize(call), decomposition_table=decompositions())(*_copies(tensors))
+def trace(call: Callable, tensors: list[torch.Tensor]) -> tuple[Graph, list[Any]]:
+    """Our graph of a function of tensors, with the decompositions that capture uses and no in-place ops left.
+
+    The graph returns the function's outputs, and all numbers that the function reads from tensors. Torch's values of
+    these are the second result: the graph is the function's only where they are the same.
+    """
+    module = _functional(call, tensors)
     if any(_in_place(node) for node in module.graph.nodes):
-        module = make_fx(torch.func.functionalize(module), decomposition_table=decompositions())(*_copies(tensors))
+        module = _functional(module, tensors)
+    output = next(node for node in module.graph.nodes if node.op == "output")
+    output.args = ((output.args[0], [node for node in module.graph.nodes if _reads_number(node)]),)
     module.graph.eliminate_dead_code()
-    return read_graph(module)
+    module.recompile()
+    return read_graph(module), module(*_copies(tensors))[1]
+
+
+def _functional(call: Callable, tensors: list[torch.Tensor]) -> torch.fx.GraphModule:
+    function = torch.func.functionalize(call)
+    trace = make_fx(function, decomposition_table=decompositions(), _error_on_data_dependent_ops=False)
+    return trace(*_copies(tensors))
+
+
+def _reads_number(node: Any) -> bool:
+    """Whether a node gives a Python number that depends on what is in a tensor."""
+    if not isinstance(node.target, torch._ops.OpOverload) or is_assertion(node.target):
+        return False
+    returns = node.target._schema.returns
+    data_dependent = torch.Tag.data_dependent_output in node.target.tags
+    return data_dependent and any("Tensor" not in str(item.type) for item in returns)
 
 
 def _in_place(node: Any) -> bool:

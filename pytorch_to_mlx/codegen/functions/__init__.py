@@ -24,6 +24,7 @@ MODULES = (
     "attention",
     "spectral",
     "linalg",
+    "ldl",
 )
 
 

@@ -152,8 +152,30 @@ def svd(a: mx.array, full: bool, vectors: bool) -> list[mx.array]:
         return parts if vectors else [mx.zeros([0]), parts[1], mx.zeros([0])]
     if not vectors:
         return [mx.zeros([0]), mx.linalg.svd(a, compute_uv=False, stream=mx.cpu), mx.zeros([0])]
-    u, s, v = mx.linalg.svd(a, stream=mx.cpu)
+    v, s, u = mx.linalg.svd(swap(a), stream=mx.cpu)  # LAPACK counts by columns: it then sees a itself, as from torch
+    u, v = swap(u), swap(v)
     return [u, s, v] if full else [u[..., :size], s, v[..., :size, :]]
+
+
+def eig(a: mx.array) -> list[mx.array]:
+    """Eigenvalues and eigenvectors of a, in torch's order.
+
+    MLX gives the transpose to LAPACK, which finds the same eigenvalues in another order: ask for that order too.
+    """
+    values, vectors = mx.linalg.eig(a, stream=mx.cpu)
+    if not a.size:
+        return [values, vectors]
+    size = a.shape[-1]
+    wanted = mx.linalg.eigvals(swap(a), stream=mx.cpu)
+    order = []
+    for found, targets in zip(values.reshape([-1, size]).tolist(), wanted.reshape([-1, size]).tolist(), strict=True):
+        left = list(range(size))
+        for target in targets:
+            nearest = min(left, key=[abs(value - target) for value in found].__getitem__)
+            left.remove(nearest)
+            order.append(nearest)
+    index = mx.array(order).reshape(values.shape)
+    return [mx.take_along_axis(values, index, axis=-1), mx.take_along_axis(vectors, index[..., None, :], axis=-1)]
 
 
 def householder_qr(a: mx.array) -> list[mx.array]:

@@ -112,3 +112,15 @@ def view_as_real(x: mx.array) -> mx.array:
 def view_as_complex(x: mx.array) -> mx.array:
     """Shapes: x [..., 2] -> [...] complex."""
     return x[..., 0] + 1j * x[..., 1]
+
+
+def xor_bits(x: mx.array, axes: list[int], keepdims: bool) -> mx.array:
+    """The bits of the elements, widened to 64, combined along axes by exclusive or (uint64)."""
+    wide = mx.float64 if mx.issubdtype(x.dtype, mx.floating) else mx.int64
+    bits = x.astype(wide, stream=mx.cpu).view(mx.uint64, stream=mx.cpu) if x.ndim else xor_bits(x[None], [], False)[0]
+    for axis in axes:
+        while bits.shape[axis] > 1:
+            half = bits.shape[axis] // 2
+            left, right, odd = mx.split(bits, [half, 2 * half], axis=axis)
+            bits = mx.concatenate([left ^ right, odd], axis=axis)
+    return bits if keepdims or not axes else bits.squeeze(tuple(axes))

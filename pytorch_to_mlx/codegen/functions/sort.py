@@ -1,5 +1,7 @@
 """Order: sorting with indices, order statistics, distinct values, histograms."""
 
+import math
+
 import mlx.core as mx
 
 from .scatter import nonzero
@@ -150,7 +152,8 @@ def histc(x: mx.array, bins: int, low: float, high: float) -> mx.array:
 
 
 def histogram_edges(x: mx.array, bins: list[int], limits) -> list[mx.array]:
-    """Equal edges per column of x [N, D]; limits gives low and high of each column."""
+    """Equal edges per column of x [..., D]; limits gives low and high of each column."""
+    x = x.reshape([math.prod(x.shape[:-1]), x.shape[-1]])
     edges = []
     for column, count in enumerate(bins):
         if limits is not None:
@@ -165,7 +168,7 @@ def histogram_edges(x: mx.array, bins: list[int], limits) -> list[mx.array]:
 
 def histogram_between(x: mx.array, edges: list[mx.array], weight, density: bool) -> mx.array:
     """Weights of the rows of x counted in the boxes between the edges of every column."""
-    x = x.reshape([-1, x.shape[-1]])
+    x = x.reshape([math.prod(x.shape[:-1]), x.shape[-1]])
     shape = [edge.shape[0] - 1 for edge in edges]
     place = mx.zeros([x.shape[0]], dtype=mx.int64)
     inside = mx.ones([x.shape[0]], dtype=mx.bool_)

@@ -41,7 +41,7 @@ def _square(query, key) -> bool:
 @lowers("_scaled_dot_product_flash_attention_for_cpu.default")
 def flash_attention_for_cpu(query, key, value, dropout_p=0.0, is_causal=False, attn_mask=None, scale=None):
     y = attention(query, key, value, attn_mask, dropout_p, is_causal, scale)
-    return y, mx.zeros([0])
+    return y, None
 
 
 @lowers("_scaled_dot_product_attention_math.default", "_scaled_dot_product_attention_math_for_mps.default")
@@ -49,4 +49,4 @@ def attention_math(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, dropout_mask=None, scale=None, enable_gqa=False
 ):
     y = attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
-    return y, mx.zeros([0])
+    return y, None

@@ -6,7 +6,7 @@ from ..graph import Meta
 from ..recorder import fn, mx
 from ..unsupported import Unsupported
 from .registry import lowers
-from .types import is_array, is_complex, to
+from .types import is_array, is_complex, known, to
 
 
 def _filled(size, value, dtype):
@@ -98,8 +98,12 @@ def arange(start=0, end=None, step=1, dtype=None, *, result: Meta):
     steps = [item for item in (start, end, step) if isinstance(item, int | float)]
     if any(isinstance(item, float) for item in steps):
         return fn.arange(start, end, step, result.dtype)
-    if step == 1:
-        return mx.arange(end, dtype=result.dtype) if start == 0 else mx.arange(start, end, dtype=result.dtype)
+    if known(step) and step == 1:
+        return (
+            mx.arange(end, dtype=result.dtype)
+            if known(start) and start == 0
+            else mx.arange(start, end, dtype=result.dtype)
+        )
     return mx.arange(start, end, step, dtype=result.dtype)
 
 

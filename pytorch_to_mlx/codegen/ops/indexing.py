@@ -74,6 +74,8 @@ def index_select(x, dim, index):
 def gather(x, dim, index):
     if not x.ndim:
         return mx.broadcast_to(x, index.shape)
+    if any(known(size) and size == 0 for size in index.shape):
+        return mx.zeros(index.shape, dtype=x.dtype)
     if not index.ndim:
         return mx.take(x, index)
     axis = axis_of(dim, x.ndim)
@@ -214,5 +216,4 @@ def embedding_bag(
         include_last_offset,
         -1 if padding_idx is None else padding_idx,
     )
-    empty = mx.zeros([0], dtype=mx.int64)
-    return pooled, empty, empty, empty
+    return pooled, None, None, None  # the others are for a gradient

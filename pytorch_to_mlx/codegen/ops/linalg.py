@@ -106,6 +106,19 @@ def lu_solve(LU, pivots, B, left=True, adjoint=False):
     return fn.lu_solve(LU, pivots, B, left, adjoint)
 
 
+@lowers("linalg_ldl_factor_ex.default")
+def ldl_factor_ex(x, hermitian=False, check_errors=False):
+    real_only(x)
+    packed, pivots = fn.ldl_factor(x)
+    return packed, pivots, _info(x)
+
+
+@lowers("linalg_ldl_solve.default")
+def ldl_solve(LD, pivots, B, hermitian=False):
+    real_only(LD, B)
+    return fn.ldl_solve(LD, pivots, B)
+
+
 @lowers("_linalg_svd.default")
 def svd(A, full_matrices=False, compute_uv=True, driver=None):
     real_only(A)
@@ -123,13 +136,13 @@ def eigh(A, UPLO="L", compute_v=True):
 @lowers("linalg_eig.default")
 def eig(x):
     real_only(x)
-    return mx.linalg.eig(x, stream=mx.cpu)
+    return fn.eig(x)
 
 
 @lowers("linalg_eigvals.default", "_linalg_eigvals.default")
 def eigvals(x):
     real_only(x)
-    return mx.linalg.eigvals(x, stream=mx.cpu)
+    return mx.linalg.eigvals(x.swapaxes(-1, -2), stream=mx.cpu)  # LAPACK then sees x, and gives torch's order
 
 
 @lowers("linalg_qr.default")

@@ -3,7 +3,9 @@
 import math
 
 from ..recorder import fn, let, mx
+from ..unsupported import Unsupported
 from .registry import lowers
+from .types import to
 
 
 def _reduced(x, reduction: int):
@@ -77,7 +79,7 @@ def multilabel_margin_loss(x, target, reduction):
 def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, zero_infinity=False):
     loss = fn.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank)
     loss = let("loss", loss)
-    return (mx.where(loss == math.inf, 0, loss) if zero_infinity else loss), mx.zeros([0])
+    return (mx.where(loss == math.inf, 0, loss) if zero_infinity else loss), None  # the other is for a gradient
 
 
 @lowers("kl_div.default")
@@ -86,3 +88,34 @@ def kl_div(x, target, reduction=1, log_target=False):
         return _reduced(mx.exp(target) * (target - x), reduction)
     target = let("target", target)
     return _reduced(mx.where(target == 0, 0, target * mx.log(target)) - target * x, reduction)
+
+
+@lowers("torch_nn._linear_cross_entropy_batch_chunked.default")
+def linear_cross_entropy(
+    x, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing, batch_chunk_size,
+    acc_policy, acc_dtype, allow_retain_graph, compute_input_grad, compute_linear_weight_grad,
+    compute_linear_bias_grad, *, result,
+):  # fmt: skip
+    """Cross-entropy of a linear layer; torch takes the batch in chunks to save memory, which changes no value."""
+    if compute_input_grad or compute_linear_weight_grad or compute_linear_bias_grad:
+        raise Unsupported("linear_cross_entropy: gradients are refused", fix="capture under torch.no_grad()")
+    if label_smoothing:
+        raise Unsupported(f"linear_cross_entropy: argument label_smoothing={label_smoothing} is not implemented")
+    number = {"mean": 1, "sum": 2}[reduction]
+    loss = _linear_cross_entropy(x, linear_weight, target, linear_bias, weight, number, ignore_index, acc_dtype)
+    return loss, *[mx.zeros(list(meta.shape)) for meta in result[1:]]
+
+
+@lowers("torch_nn._linear_cross_entropy_batch_chunked_no_reduction.default")
+def linear_cross_entropy_each(
+    x, linear_weight, target, linear_bias, weight, ignore_index, batch_chunk_size, acc_policy, acc_dtype
+):
+    return _linear_cross_entropy(x, linear_weight, target, linear_bias, weight, 0, ignore_index, acc_dtype)
+
+
+def _linear_cross_entropy(x, linear_weight, target, bias, weight, reduction, ignore_index, dtype):
+    x, linear_weight, bias, weight = (None if v is None else to(v, dtype) for v in (x, linear_weight, bias, weight))
+    logits = x @ linear_weight.T
+    logits = let("logits", logits if bias is None else logits + bias)
+    scores = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    return fn.nll_loss(scores, target, weight, reduction, ignore_index)[0]

@@ -237,6 +237,23 @@ def renorm(x, p, dim, maxnorm):
     return mx.where(size > maxnorm, x * (maxnorm / (size + 1e-7)), x)
 
 
+@lowers("hash_tensor.default")
+def hash_tensor(x, dim=(), keepdim=False, mode=0):
+    if mode:
+        raise Unsupported(f"hash_tensor: argument mode={mode} is not implemented")
+    return fn.xor_bits(x, axes_of(dim, x.ndim), keepdim)
+
+
+@lowers("equal.default")
+def equal(x, other):
+    return mx.array_equal(x, other).item()
+
+
+@lowers("allclose.default")
+def allclose(x, other, rtol=1e-5, atol=1e-8, equal_nan=False):
+    return mx.allclose(x, other, rtol, atol, equal_nan=equal_nan).item()
+
+
 @lowers("_local_scalar_dense.default", "item.default")
 def item(x):
     return x.item()
