@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 import torch
+import torch.nn.modules.linear_cross_entropy  # it registers the ops of torch_nn
 
 from pytorch_to_mlx.codegen.coverage.op_samples import entries, entry_name, measure
 from pytorch_to_mlx.codegen.graph import Meta
@@ -11,7 +12,8 @@ from pytorch_to_mlx.codegen.ops import lower, lowers, table
 from pytorch_to_mlx.codegen.unsupported import Unsupported
 
 CROSS_SECTION = (
-    "add cat cumsum div.floor_rounding fft.rfft gather grid_sampler_2d index_put linalg.qr masked_select "
+    "add cat cov cumsum div.floor_rounding equal fft.rfft gather grid_sampler_2d hash_tensor histogramdd index_put "
+    "linalg.eig linalg.ldl_factor linalg.ldl_solve linalg.qr masked_select narrow nn.functional.embedding_bag "
     "nn.functional.avg_pool2d nn.functional.conv_transpose2d nn.functional.gelu nn.functional.group_norm "
     "nn.functional.interpolate.bicubic nn.functional.pad.reflect nn.functional.scaled_dot_product_attention pow "
     "scatter_reduce.mean softmax sort special.i1e split std_mean topk tril unique where"
