@@ -21,6 +21,7 @@ from pytorch_to_mlx.models.wakeword.config import Config, Keyword
 from pytorch_to_mlx.models.wakeword.model import Model
 from pytorch_to_mlx.models.wakeword.pipeline import Rules, Stream, Trigger, as_pcm, load
 from pytorch_to_mlx.models.wakeword.reference import Reference, speech
+from pytorch_to_mlx.models.wakeword.train import train
 from pytorch_to_mlx.models.wakeword.weights import WEIGHTS, open_source
 from pytorch_to_mlx.validate.run import run
 from pytorch_to_mlx.weights import apply, invert
@@ -278,3 +279,71 @@ def test_released_models_are_those_of_onnxruntime():
 
 def test_tiny_has_every_part():
     assert {k.kind for k in Config.tiny().keywords} == {"dnn", "rnn"} and Model(Config.tiny())
+
+
+def sweep(random, *, rising):
+    """Half a second of a tone that rises (the word) or does not, at 16 kHz."""
+    time = np.arange(9600) / 16_000
+    pitch = random.uniform(300, 500) + (3000 * time if rising else random.uniform(-500, 3000) * (time > 2))
+    tone = np.sin(2 * np.pi * np.cumsum(pitch) / 16_000) * np.hanning(len(time)) ** 0.25
+    return np.pad(0.3 * tone, 800).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
+    for kind in ("word", "rest"):
+        (folder / kind).mkdir()
+    for number in range(10):
+        wav.write(folder / "word" / f"{number}.wav", sweep(random, rising=True), 16_000)
+    for number in range(2):
+        steady = [sweep(random, rising=False) for _ in range(30)]
+        wav.write(folder / "rest" / f"{number}.flac", np.concatenate(steady), 16_000)
+    return folder
+
+
+def trained(folder, clips, output, **options):
+    return train(folder, clips / "word", clips / "rest", output, name="sweep", steps=200, variants=4, **options)
+
+
+def test_training_learns_and_is_seeded(folder, clips, tmp_path):
+    first = trained(folder, clips, tmp_path / "a.safetensors")
+    assert first.recall == 1.0 and first.false_accepts <= 1 and first.clips == 8 and first.held_out_clips == 2
+    again = trained(folder, clips, tmp_path / "b.safetensors")
+    other = trained(folder, clips, tmp_path / "c.safetensors", seed=1)
+    assert first.path.read_bytes() == again.path.read_bytes() != other.path.read_bytes()
+    assert first.path.stat().st_size < 200_000 and sorted(p.name[0] for p in tmp_path.iterdir()) == ["a", "b", "c"]
+    pipeline = load(folder, keywords=[str(first.path)])
+    assert pipeline.labels == ["sweep"]
+    random = np.random.default_rng(9)
+    highest = {
+        rising: np.mean([pipeline.detect(sweep(random, rising=rising)).highest()["sweep"] for _ in range(4)])
+        for rising in (True, False)
+    }
+    assert highest[True] > 0.8 and highest[False] < 0.3
+
+
+def test_training_faults(folder, clips, tmp_path, capsys):
+    output = tmp_path / "new.safetensors"
+    arguments = ("train", "--model", folder, "--negative", clips / "rest", "--output", output)
+    few = tmp_path / "few"
+    few.mkdir()
+    wav.write(few / "one.wav", sweep(np.random.default_rng(0), rising=True), 16_000)
+    assert command(*arguments, "--positive", few, "--name", "x") == 2
+    assert "too few" in capsys.readouterr().err
+    wav.write(few / "two.wav", np.zeros(16_000), 16_000)
+    assert command(*arguments, "--positive", few, "--name", "x") == 4
+    assert "silent" in capsys.readouterr().err and not output.exists()
+    assert command(*arguments, "--positive", tmp_path / "none", "--name", "x") == 2
+    assert command(*arguments, "--positive", few, "--name", "1 x") == 2
+    output.write_bytes(b"mine")
+    assert command(*arguments, "--positive", few, "--name", "x") == 2 and output.read_bytes() == b"mine"
+    with pytest.raises(FormatError, match="does not describe"):
+        mx.save_safetensors(str(output), {"a": mx.zeros(3)})
+        load(folder, keywords=[str(output)])
+    mx.save_safetensors(str(output), {"a": mx.zeros(3)}, {"wakeword": '{"name": "x"}'})
+    with pytest.raises(FormatError, match="missing"):
+        load(folder, keywords=[str(output)])
+    mx.save_safetensors(str(output), {"a": mx.zeros(3)}, {"wakeword": '{"name": "x", "num_frames": 1e9}'})
+    with pytest.raises(FormatError, match="num_frames"):
+        load(folder, keywords=[str(output)])

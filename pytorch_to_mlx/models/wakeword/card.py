@@ -28,6 +28,6 @@ CARD = ModelCard(
         ),
     ),
     model_types=("wakeword",),
-    verbs={"detect": "commands:detect", "keywords": "commands:keywords"},
+    verbs={"detect": "commands:detect", "train": "commands:train", "keywords": "commands:keywords"},
     files=("*.onnx",),
 )

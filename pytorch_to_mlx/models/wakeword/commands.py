@@ -145,3 +145,54 @@ def keywords(*, model: str = DEFAULT_MODEL, revision: str | None = None) -> list
         }
         for keyword in Config.from_dict(config).keywords
     ]
+
+
+def train(
+    *,
+    positive: Path,
+    negative: Path,
+    name: str,
+    output: Path | None = None,
+    model: str = DEFAULT_MODEL,
+    hidden: int = 32,
+    steps: int = 1500,
+    variants: int = 8,
+    threshold: float = 0.5,
+    seed: int = 0,
+    force: bool = False,
+) -> Any:
+    """Train a new keyword from clips of it and recordings of anything else, for `detect --keyword FILE`.
+
+    One fifth of the clips is held out; the report says how many of them are heard, and how often the word is heard
+    where it was not said.
+
+    Args:
+        positive: folder of clips, each the word once
+        negative: folder of recordings without the word
+        name: what the keyword is called
+        output: the file to write; by default NAME.safetensors
+        hidden: width of the two layers
+        steps: steps of training
+        variants: backgrounds and shifts that each clip is heard with
+        threshold: score from which the held-out clips count as heard
+
+    Example: pytorch-to-mlx wakeword train --positive hey_seed/ --negative speech/ --name hey_seed
+    """
+    from ...checkpoint import resolve
+    from . import train as training
+
+    output = Path(f"{name}.safetensors") if output is None else output
+    if output.exists() and not force:
+        raise UsageError("the file exists", where=output, fix="give --force to replace it")
+    return training.train(
+        resolve(model),
+        positive,
+        negative,
+        output,
+        name=name,
+        hidden=hidden,
+        steps=steps,
+        variants=variants,
+        threshold=threshold,
+        seed=seed,
+    )
