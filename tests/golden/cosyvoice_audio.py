@@ -8,9 +8,12 @@ kaldi.py needs only torch, and mel_spectrogram gets librosa's filters, which lib
 
 import sys
 import types
+import typing
 from pathlib import Path
 
 import numpy as np
+
+RATES = ((16000, 24000), (44100, 16000), (24000, 16000))
 
 
 def sound(seconds: float = 1.0, sample_rate: int = 16000) -> np.ndarray:
@@ -20,6 +23,24 @@ def sound(seconds: float = 1.0, sample_rate: int = 16000) -> np.ndarray:
     noise = np.random.default_rng(0).standard_normal(len(t))
     level = np.clip(1.2 - t / seconds * 1.3, 0, 1)
     return (level * (0.2 * tone + 0.01 * noise)).astype(np.float32)
+
+
+def torch_resample(audio: np.ndarray, source: int, target: int) -> np.ndarray:
+    """torchaudio's Resample: the two functions that it consists of, cut out of functional.py."""
+    import math
+
+    import torch
+
+    text = (Path(sys.argv[1]) / "torchaudio/functional/functional.py").read_text()
+    names: dict = {"math": math, "torch": torch, "Optional": typing.Optional, "Tensor": torch.Tensor}
+    names |= {"Tuple": tuple, "_CPU": torch.device("cpu")}
+    for function in ("_get_sinc_resample_kernel", "_apply_sinc_resample_kernel"):
+        start = text.index(f"def {function}")
+        exec(text[start : text.index("\ndef ", start)], names)
+    common = math.gcd(source, target)
+    filters, width = names["_get_sinc_resample_kernel"](source, target, common)
+    samples = torch.from_numpy(audio)[None]
+    return names["_apply_sinc_resample_kernel"](samples, source, target, common, filters, width)[0].numpy()
 
 
 def main() -> None:
@@ -38,8 +59,9 @@ def main() -> None:
     x = torch.from_numpy(sound())[None]
     fbank = kaldi["fbank"](x, num_mel_bins=80, dither=0, sample_frequency=16000)
     mel = mel_spectrogram(torch.from_numpy(sound(0.5, 24000))[None], 1920, 80, 24000, 480, 1920, 0, 8000, False)
+    resampled = {f"{a} to {b}": torch_resample(sound(0.1, a), a, b) for a, b in RATES}
     out = Path(__file__).with_suffix(".npz")
-    np.savez_compressed(out, fbank=fbank.numpy(), mel=mel[0].T.numpy())
+    np.savez_compressed(out, fbank=fbank.numpy(), mel=mel[0].T.numpy(), **resampled)
 
 
 if __name__ == "__main__":
