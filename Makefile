@@ -4,6 +4,7 @@
 #   make hello       hello.wav, spoken by Kokoro, and its real-time factor
 #   make test        format, lint, types and tests (what CI runs)
 #   make test-full   the slow full-size checks too (needs npm for the 54 voices)
+#   make speak-and-listen   Kokoro says three sentences, Whisper must hear the same words
 #   make lint        format, lint and types only
 #   make docs        the generated tables in docs/
 #   make clean       remove .venv and what was built
@@ -27,7 +28,7 @@ sum = $(shell cat $(1) 2>/dev/null | cksum | cut -d' ' -f1)
 ASKED := $(call sum,pyproject.toml tests/requirements-no-deps.txt)
 CSRC := $(call sum,$(sort $(shell find csrc -type f -not -path '*/build/*' -not -name '*.so' -not -name '*.pyc')))
 
-.PHONY: hello test test-full lint docs clean kernels
+.PHONY: hello test test-full speak-and-listen lint docs clean kernels
 .DELETE_ON_ERROR:
 
 hello: $(STAMPS)/hello-$(ASKED) kernels
@@ -43,6 +44,10 @@ test: lint
 test-full: lint
 	@echo "== tests, with the slow full-size checks"
 	@$(PY) -m pytest -m "full or not full"
+
+speak-and-listen: $(STAMPS)/test-$(ASKED) kernels
+	@echo "== Kokoro speaks, Whisper listens"
+	@$(PY) -m pytest -m full tests/models/test_whisper_full.py -k speak_and_listen
 
 lint: $(STAMPS)/test-$(ASKED) kernels
 	@echo "== format, lint, types"

@@ -17,7 +17,7 @@ def load_audio(audio: Audio, sample_rate: int) -> np.ndarray:
     Shapes: audio, if an array, [L] -> [L'] at sample_rate.
     Raises: FormatError for audio that cannot be read, samples of another shape, and values that are not finite.
     """
-    if not isinstance(audio, np.ndarray):
+    if isinstance(audio, str | Path | bytes):
         samples, rate = wav.read(audio)
         return resample(samples, rate, sample_rate)
     samples = np.asarray(audio, np.float32)
