@@ -1,13 +1,13 @@
 """Mel filter banks and mel spectrograms."""
 
+from collections.abc import Callable
 from functools import cache
 
 import mlx.core as mx
 import numpy as np
 
-from .stft import hann_window, stft
-
 LOWEST_POWER = 1e-10  # Whisper's floor before the logarithm
+_BLOCK = 4096  # frames
 
 
 def hz_to_mel(hz: np.ndarray, *, htk: bool) -> np.ndarray:
@@ -54,18 +54,40 @@ def mel_filters(
     return mx.array(filters.astype(np.float32))
 
 
-def whisper_log_mel(samples: mx.array, n_mels: int = 80, *, padding: int = 0) -> mx.array:
+def whisper_log_mel(samples: np.ndarray | mx.array, n_mels: int = 80, *, padding: int = 0) -> mx.array:
     """Whisper's features: log10 of mel power, clipped 8 (80 dB) under the loudest value, scaled to about [-1, 1].
 
     padding: samples of silence added at the end.
+    Computed in float64 and rounded once, because the logarithm magnifies the error of quiet bands.
     Shapes: samples [L] at 16 kHz -> [(L + padding) // 160, n_mels] float32.
+    Raises: ValueError if there are too few samples to reflect at the ends.
     Source: Radford et al. 2022, section 2.2; openai-whisper, whisper/audio.py `log_mel_spectrogram`.
     """
-    samples = mx.pad(samples.astype(mx.float32), (0, padding))
-    spec = stft(samples[None], n_fft=400, hop_length=160, window=hann_window(400))[0, :-1]  # [T, 201]
-    power = mx.square(mx.abs(spec))
-    log_mel = mx.log10(mx.maximum(power @ mel_filters(16000, 400, n_mels), LOWEST_POWER))
-    return (mx.maximum(log_mel, log_mel.max() - 8.0) + 4.0) / 4.0
+    x = np.pad(np.asarray(samples, np.float64), (0, padding))
+    mel = _mel_bands(x, mel_filters(16000, 400, n_mels), np.square, hop_length=160, width=200)[: len(x) // 160]
+    log_mel = np.log10(np.maximum(mel, LOWEST_POWER))
+    return mx.array(((np.maximum(log_mel, log_mel.max(initial=-10.0) - 8.0) + 4.0) / 4.0).astype(np.float32))
+
+
+def _mel_bands(
+    x: np.ndarray, filters: mx.array, strength: Callable[[np.ndarray], np.ndarray], *, hop_length: int, width: int
+) -> np.ndarray:
+    """`strength` of the magnitudes of frames under a Hann window, gathered into bands; `width` samples are reflected at
+    each end.
+
+    Shapes: x [L] float64, filters [n_fft//2 + 1, M] -> [1 + (L + 2 * width - n_fft) // hop_length, M] float64.
+    """
+    if len(x) <= width:
+        raise ValueError(f"{len(x)} samples are too few to reflect {width} at each end")
+    gather = np.array(filters, np.float64)
+    n_fft = 2 * len(gather) - 2
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(x, width, mode="reflect"), n_fft)[::hop_length]
+    bands = np.empty((len(frames), gather.shape[1]))
+    for start in range(0, len(frames), _BLOCK):  # an hour of audio is not copied whole
+        part = slice(start, start + _BLOCK)
+        bands[part] = strength(np.abs(np.fft.rfft(frames[part] * window))) @ gather
+    return bands
 
 
 def hifigan_log_mel(
@@ -85,12 +107,12 @@ def hifigan_log_mel(
     Raises: ValueError if there are too few samples to reflect at the ends.
     Source: Kong et al. 2020; meldataset.py `mel_spectrogram` of jik876/hifi-gan, as Matcha-TTS and CosyVoice have it.
     """
-    x = np.asarray(samples, np.float64)
-    width = (n_fft - hop_length) // 2
-    if len(x) <= width:
-        raise ValueError(f"{len(x)} samples are too few to reflect {width} at each end")
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(x, width, mode="reflect"), n_fft)[::hop_length]
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
-    magnitude = np.sqrt(np.square(np.abs(np.fft.rfft(frames * window))) + 1e-9)  # [T, n_fft//2 + 1]
-    filters = np.array(mel_filters(sample_rate, n_fft, n_mels, f_min=f_min, f_max=f_max), np.float64)
-    return mx.array(np.log(np.maximum(magnitude @ filters, 1e-5)).astype(np.float32))
+    filters = mel_filters(sample_rate, n_fft, n_mels, f_min=f_min, f_max=f_max)
+    bands = _mel_bands(
+        np.asarray(samples, np.float64),
+        filters,
+        lambda magnitude: np.sqrt(np.square(magnitude) + 1e-9),
+        hop_length=hop_length,
+        width=(n_fft - hop_length) // 2,
+    )
+    return mx.array(np.log(np.maximum(bands, 1e-5)).astype(np.float32))
