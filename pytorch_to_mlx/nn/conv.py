@@ -33,13 +33,16 @@ class Conv1d(Module):
             self.bias = mx.zeros(out_channels)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
-    def __call__(self, x: mx.array, add: mx.array | None = None) -> mx.array:
+    def __call__(
+        self, x: mx.array, add: mx.array | None = None, padding: int | tuple[int, int] | None = None
+    ) -> mx.array:
+        """padding: other than the layer's own."""
         return ops.conv1d(
             x,
             self.weight,
             self.get("bias"),
             stride=self.stride,
-            padding=self.padding,
+            padding=self.padding if padding is None else padding,
             dilation=self.dilation,
             groups=self.groups,
             add=add,

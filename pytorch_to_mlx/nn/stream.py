@@ -67,8 +67,7 @@ class Stream:
         span = layer.dilation * (layer.weight.shape[1] - 1) + 1
         count = (x.shape[1] - span) // layer.stride + 1
         self._memory[place] = x[:, count * layer.stride :]
-        options = {"stride": layer.stride, "dilation": layer.dilation, "groups": layer.groups}
-        return ops.conv1d(x[:, : (count - 1) * layer.stride + span], layer.weight, layer.get("bias"), **options)
+        return layer(x[:, : (count - 1) * layer.stride + span], padding=0)
 
     def conv_transpose1d(self, layer: ConvTranspose1d, x: mx.array) -> mx.array:
         """Shapes: x [B, L, D_in] -> [B, L', D_out]."""

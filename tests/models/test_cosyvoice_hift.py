@@ -1,5 +1,7 @@
 """The vocoder against the original's classes: a tiny twin with seeded random weights through the real rules."""
 
+import warnings
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import mlx.core as mx
@@ -10,7 +12,9 @@ from models import cosyvoice_release as release
 from parity import assert_close
 
 from pytorch_to_mlx.models.cosyvoice.hift import Hift, HiftConfig, HiftStream, frames_ahead
+from pytorch_to_mlx.models.cosyvoice.hift_overlap import OverlapStream
 from pytorch_to_mlx.models.cosyvoice.hift_weights import HIFT
+from pytorch_to_mlx.models.cosyvoice.original import original
 from pytorch_to_mlx.models.cosyvoice.original_audio import build_hift
 from pytorch_to_mlx.nn.stream import Stream
 from pytorch_to_mlx.weights import WeightMap, apply, load_into
@@ -144,3 +148,34 @@ def test_sizes_that_contradict_each_other():
     ):
         with pytest.raises(ValueError, match=next(iter(change))):
             HiftConfig(**change)
+
+
+def test_as_the_original_streams(ours):
+    """OverlapStream against the original's own token2wav, given the same pitch: it starts anew in each piece."""
+    (model,) = original("cosyvoice.cli.model")
+    theirs = object.__new__(model.CosyVoice2Model)
+    hift = twin(torch.float32)
+    hift.f0_predictor.forward = lambda x: torch.from_numpy(np.array(ours.f0_predictor(mx.array(x.mT.numpy()), Stream())))
+    pieces = [mel_of(frames, frames) for frames in (42, 50, 9, 3)]
+    flow = SimpleNamespace(token_mel_ratio=2, inference=lambda token, **_: (torch.from_numpy(pieces[token]).mT, None))
+    theirs.__dict__.update(device="cpu", fp16=False, flow=flow, hift=hift, hift_cache_dict={"id": None})
+    theirs.mel_cache_len, theirs.source_cache_len, theirs.speech_window = 8, 8 * STEP, np.hamming(16 * STEP)
+    noise = noise_of(100)
+
+    class Number(int):
+        """Which piece; the original asks it for a length and moves it about."""
+
+        shape = (1, 1)
+        to = lambda self, *_, **__: self  # noqa: E731
+
+    def injected(like):
+        return torch.from_numpy(noise[:, : like.shape[1]]) if like.shape[-1] == 9 else torch.zeros_like(like)
+
+    stream = OverlapStream(ours, lambda start, end: mx.array(noise[:, start:end]))
+    empty = torch.zeros(1, 0)
+    for i, mel in enumerate(pieces):
+        last = i == len(pieces) - 1
+        with patch.object(torch, "randn_like", injected), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch and NumPy, about how it calls them
+            expected = theirs.token2wav(Number(i), empty, empty, empty, 0, "id", stream=True, finalize=last)
+        assert_close(stream.feed(mx.array(mel), final=last), expected, name=f"piece {i}")
