@@ -56,10 +56,10 @@ class Stream:
         self._at += 1
         return self._at - 1, self._memory[self._at - 1]
 
-    def conv1d(self, layer: Conv1d, x: mx.array) -> mx.array:
-        """Shapes: x [B, L, D_in] -> [B, L', D_out]."""
+    def conv1d(self, layer: Conv1d, x: mx.array, add: mx.array | None = None) -> mx.array:
+        """Shapes: x [B, L, D_in], add [B, L'', D_out] -> [B, L', D_out]."""
         if self.whole:
-            return layer(x)
+            return layer(x, add)
         place, kept = self.recall()
         left, right = (layer.padding,) * 2 if isinstance(layer.padding, int) else layer.padding
         x = mx.pad(x, [(0, 0), (left, 0), (0, 0)]) if kept is None else mx.concatenate([kept, x], axis=1)
@@ -67,7 +67,8 @@ class Stream:
         span = layer.dilation * (layer.weight.shape[1] - 1) + 1
         count = (x.shape[1] - span) // layer.stride + 1
         self._memory[place] = x[:, count * layer.stride :]
-        return layer(x[:, : (count - 1) * layer.stride + span], padding=0)
+        y = layer(x[:, : (count - 1) * layer.stride + span], padding=0)
+        return y if add is None else self.add(y, add)
 
     def conv_transpose1d(self, layer: ConvTranspose1d, x: mx.array) -> mx.array:
         """Shapes: x [B, L, D_in] -> [B, L', D_out]."""
@@ -86,25 +87,33 @@ class Stream:
         self._memory[place] = (x[:, used:], end - used * stride)
         return y[:, start:end]
 
-    def add(self, x: mx.array, y: mx.array) -> mx.array:
-        """x + y; what is ahead in one waits for the other. Shapes: [B, L, D], [B, L', D] -> [B, L'', D]."""
+    def add(self, *arrays: mx.array, scale: float = 1.0) -> mx.array:
+        """Their sum, times scale; what is ahead in one waits for the others. Shapes: [B, L_i, D] -> [B, L', D]."""
         if self.whole:
-            return x + y
+            return ops.add(*arrays, scale=scale)
         place, kept = self.recall()
         if kept is not None:
-            x, y = (mx.concatenate([old, new], axis=1) for old, new in zip(kept, (x, y), strict=True))
-        count = min(x.shape[1], y.shape[1])
-        self._memory[place] = (x[:, count:], y[:, count:])
-        return x[:, :count] + y[:, :count]
+            both = zip(kept, arrays, strict=True)
+            arrays = tuple(mx.concatenate([old, new], axis=1) if old.shape[1] else new for old, new in both)
+        count = min(x.shape[1] for x in arrays)
+        self._memory[place] = [x[:, count:] for x in arrays]
+        return ops.add(*(x[:, :count] for x in arrays), scale=scale)
 
     def so_far(self, x: mx.array, axis: int = 1) -> mx.array:
         """All steps until now: what attention looks back at. Shapes: L steps along `axis` -> S steps, x the last."""
         if self.whole:
             return x
         place, kept = self.recall()
-        x = x if kept is None else mx.concatenate([kept, x], axis=axis)
-        self._memory[place] = x
-        return x
+        room, start = (x, 0) if kept is None else kept
+        end = start + x.shape[axis]
+        if kept is not None:
+            if end > room.shape[axis]:  # half as much again, so that little is copied however many pieces come
+                more = [(0, 0)] * x.ndim
+                more[axis] = (0, end + end // 2 - room.shape[axis])
+                room = mx.pad(room, more)
+            room = mx.slice_update(room, x, mx.array([start]), (axis,))
+        self._memory[place] = (room, end)
+        return mx.split(room, [end], axis=axis)[0] if end < room.shape[axis] else room
 
     def stft(self, x: mx.array, *, n_fft: int, hop_length: int, window: mx.array) -> mx.array:
         """Centred, with reflected edges. Shapes: x [B, L] -> [B, T, n_fft//2 + 1] complex."""

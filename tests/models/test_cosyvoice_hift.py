@@ -155,7 +155,9 @@ def test_as_the_original_streams(ours):
     (model,) = original("cosyvoice.cli.model")
     theirs = object.__new__(model.CosyVoice2Model)
     hift = twin(torch.float32)
-    hift.f0_predictor.forward = lambda x: torch.from_numpy(np.array(ours.f0_predictor(mx.array(x.mT.numpy()), Stream())))
+    hift.f0_predictor.forward = lambda x: torch.from_numpy(
+        np.array(ours.f0_predictor(mx.array(x.mT.numpy()), Stream()))
+    )
     pieces = [mel_of(frames, frames) for frames in (42, 50, 9, 3)]
     flow = SimpleNamespace(token_mel_ratio=2, inference=lambda token, **_: (torch.from_numpy(pieces[token]).mT, None))
     theirs.__dict__.update(device="cpu", fp16=False, flow=flow, hift=hift, hift_cache_dict={"id": None})

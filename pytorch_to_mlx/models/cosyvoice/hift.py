@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
 from typing import TypeAlias
 
 import mlx.core as mx
@@ -22,6 +21,7 @@ from ...taps import tap
 
 F0_LAYERS = 5
 MAX_MAGNITUDE = 100.0
+NOISE_FRAMES = 10  # that are drawn together
 # The source's noise from one sample to another, whole signal or piece: (first, last + 1) -> [1, L, harmonics + 1].
 Noise: TypeAlias = Callable[[int, int], mx.array]
 
@@ -95,13 +95,16 @@ class F0Predictor(nn.Module):
 class WideConv1d(Conv1d):
     """A Conv1d of stride 1 in float64 by NumPy, which is 30 times as fast as MLX with the BLAS of its Linux wheel."""
 
-    def __call__(self, x: mx.array, padding: int | tuple[int, int] | None = None) -> mx.array:
+    def __call__(
+        self, x: mx.array, add: mx.array | None = None, padding: int | tuple[int, int] | None = None
+    ) -> mx.array:
         ends = self.padding if padding is None else padding
         wide = np.pad(np.array(x), [(0, 0), (ends, ends) if isinstance(ends, int) else ends, (0, 0)])
         weight, bias = (np.array(a.astype(mx.float32), dtype=np.float64) for a in (self.weight, self.bias))
         length = wide.shape[1] - weight.shape[1] + 1
         y = bias + sum(wide[:, k : k + length] @ weight[:, k].T for k in range(weight.shape[1]))
-        return mx.array(y, dtype=mx.float64)
+        y = mx.array(y, dtype=mx.float64)
+        return y if add is None else y + add
 
 
 class ResBlock(nn.Module):
@@ -122,8 +125,8 @@ class ResBlock(nn.Module):
         pairs = zip(self.alphas1, self.convs1, self.alphas2, self.convs2, strict=True)
         for alpha1, conv1, alpha2, conv2 in pairs:
             y = stream.conv1d(conv1, snake(x, alpha1))
-            y = stream.conv1d(conv2, snake(y, alpha2))
-            x = stream.add(x, y)
+            x = stream.conv1d(conv2, snake(y, alpha2), add=x)
+        mx.eval(x)  # blocks evaluated together would take turns, and none would find its arrays in the cache
         return x
 
 
@@ -186,21 +189,23 @@ class Hift(nn.Module):
                 x = mx.concatenate([x[:, 1:2], x], axis=1)  # reflect one step: istft needs one frame more than hops
             x = stream.add(x, source_block(stream.conv1d(source_down, spec), stream))
             outputs = [block(x, stream) for block in self.blocks[i * width : (i + 1) * width]]
-            x = reduce(stream.add, outputs) / width
+            x = stream.add(*outputs, scale=1 / width)
             mx.eval(x, stream.memory)
         x = stream.conv1d(self.conv_post, ops.leaky_relu(x, 0.01))
         return mx.clip(self.head(x, stream), -config.audio_limit, config.audio_limit)
 
     def noise(self, seed: int) -> Noise:
-        """The source's noise: standard normal, the same for a seed however it is cut into pieces."""
-        step, channels = self.config.samples_per_frame, self.config.nb_harmonics + 1
+        """The source's noise: standard normal; the same for a seed on any machine, however it is cut into pieces."""
+        step, channels = NOISE_FRAMES * self.config.samples_per_frame, self.config.nb_harmonics + 1
+
+        def block(number: int) -> np.ndarray:
+            generator = np.random.Generator(np.random.SFC64((seed, number)))
+            return generator.standard_normal((1, step, channels), dtype=np.float32)
 
         def draw(start: int, end: int) -> mx.array:
-            first, last = start // step, -(-end // step)
-            frames = [
-                mx.random.normal((1, step, channels), key=mx.random.key((seed << 24) + t)) for t in range(first, last)
-            ]
-            return mx.concatenate(frames, axis=1)[:, start - first * step : end - first * step]
+            blocks = range(start // step, -(-end // step))
+            noise = np.concatenate([block(number) for number in blocks], axis=1)
+            return mx.array(noise[:, start - blocks.start * step : end - blocks.start * step])
 
         return draw
 
