@@ -59,3 +59,20 @@ def test_pieces_are_the_whole(seed):
     got = mx.concatenate(pieces, axis=1)
     assert got.shape == whole.shape
     np.testing.assert_allclose(np.array(got), np.array(whole), rtol=0, atol=1e-5 * float(mx.abs(whole).max()))
+
+
+def test_so_far_of_copies():
+    """Memory grows in place, but a copy of the stream does not see what the other has added."""
+    x = mx.arange(60).reshape(1, 2, 30)
+    first = Stream()
+
+    def give(stream, start, end, final=False):
+        with stream.piece(final) as running:
+            return running.so_far(x[:, :, start:end], axis=2)
+
+    give(first, 0, 4)
+    give(first, 4, 6)
+    second = first.copy()
+    give(first, 6, 8)
+    np.testing.assert_array_equal(give(second, 20, 30, final=True), x[:, :, [*range(6), *range(20, 30)]])
+    np.testing.assert_array_equal(give(first, 8, 30, final=True), x)

@@ -154,8 +154,10 @@ class FlowStream:
         count = chunks * config.chunk_size + ahead - self._fed
         return self._run(count, final=False) if chunks > 0 and count > 0 else self._nothing()
 
-    def finish(self) -> mx.array:
-        """The mel of the tokens that are left; with no tokens at all, none. Shapes: -> [1, T, n_mels]."""
+    def finish(self, tokens: mx.array | None = None) -> mx.array:
+        """The mel of these last tokens and all that are left. Shapes: tokens [1, L] -> [1, T, n_mels], T >= 0."""
+        if tokens is not None:
+            self._waiting = mx.concatenate([self._waiting, self._flow.checked(tokens)], axis=1)
         left = self._waiting.shape[1]
         return self._run(left, final=True) if self._fed or left else self._nothing()
 
