@@ -105,7 +105,7 @@ def measure(entry: Any, limit: int | None = None) -> EntryResult:
 
 
 def compact(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The results of many entries (see EntryResult.as_dict) for a file: counts, then right/total and reasons by name."""
+    """The results of many entries (see EntryResult.as_dict) for a file: counts, then right and wrong by name."""
     found = list(results)
     return {
         "versions": {"torch": torch.__version__, "mlx": mx.__version__},
