@@ -6,9 +6,13 @@ import pytest
 import torch
 import torch.nn.modules.linear_cross_entropy  # it registers the ops of torch_nn
 
-from pytorch_to_mlx.codegen.coverage.op_samples import entries, entry_name, measure
+from pytorch_to_mlx.codegen.compare import agree
+from pytorch_to_mlx.codegen.coverage.op_samples import entries, entry_name, measure, trace
+from pytorch_to_mlx.codegen.functions import find
 from pytorch_to_mlx.codegen.graph import Meta
+from pytorch_to_mlx.codegen.interpret import run
 from pytorch_to_mlx.codegen.ops import lower, lowers, table
+from pytorch_to_mlx.codegen.tensors import to_mlx, to_numpy
 from pytorch_to_mlx.codegen.unsupported import Unsupported
 
 CROSS_SECTION = (
@@ -78,3 +82,34 @@ def test_unknown_argument_is_an_error_that_names_it():
 def test_an_op_is_registered_once():
     with pytest.raises(ValueError, match="registered twice"):
         lowers("add.Tensor")(lambda x, other: x)
+
+
+def test_numbers_that_steer_a_trace_are_computed_by_mlx():
+    import mlx.core as mx
+
+    graph, numbers = trace(lambda x: x + x.sum().item(), [torch.tensor([1.0, 2.0])])
+    assert numbers == [3.0]
+    assert run(graph, [mx.array([1.0, 4.0])])[1] == [5.0]
+
+
+def test_a_result_that_is_not_given_cannot_be_used():
+    graph, _ = trace(lambda x: torch.ops.aten.log_sigmoid_forward(x)[1] + 1, [torch.ones(3)])
+    with pytest.raises(Unsupported, match="result 1 of"):
+        run(graph, [to_mlx(torch.ones(3))])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ldl_of_indefinite_matrices(seed):
+    """The samples of torch need no 2 x 2 pivots; these do."""
+    torch.manual_seed(seed)
+    a, b = torch.randn(2, 7, 7), torch.randn(2, 7, 2)
+    a = (a + a.mT) * (1 - torch.eye(7))
+    wanted, pivots = torch.linalg.ldl_factor(a)
+    assert (pivots < 0).any()
+    packed, rows = find("ldl_factor")(to_mlx(a))
+    assert to_numpy(rows).tolist() == pivots.tolist()
+    assert agree(to_numpy(packed), wanted.numpy(), torch.linalg.ldl_factor(a.double())[0].numpy()).ok
+    solved = to_numpy(find("ldl_solve")(packed, rows, to_mlx(b)))
+    assert agree(
+        solved, torch.linalg.ldl_solve(wanted, pivots, b).numpy(), torch.linalg.solve(a.double(), b.double()).numpy()
+    ).ok
