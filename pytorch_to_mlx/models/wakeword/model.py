@@ -40,7 +40,7 @@ class State(NamedTuple):
 
 
 class Mel(nn.Module):
-    """Decibels of mel power, not more than 80 under the loudest of the call, divided by 10, plus 2.
+    """Mel power in bels, not more than 8 (80 dB) under the loudest of the call, plus 2.
 
     The transform is the reference's: a convolution with windowed sines and cosines.
     Shapes: samples [R, L] as 16-bit numbers -> [R, (L - 512) // 160 + 1, 32] float32.
@@ -56,9 +56,8 @@ class Mel(nn.Module):
         spec = ops.conv1d(samples, self.stft.weight.astype(mx.float32), stride=HOP_LENGTH)  # [R, T, 514]
         real, imag = mx.split(mx.square(spec), 2, axis=-1)
         power = mx.maximum((real + imag) @ self.filters.astype(mx.float32), LOWEST_POWER)
-        decibels = mx.log(power) * 10.0 / math.log(10.0)
-        decibels = mx.maximum(decibels, decibels.max(axis=(1, 2), keepdims=True) - RANGE_DB)
-        return decibels / 10.0 + 2.0
+        bels = mx.log(power) * (1 / math.log(10.0)) + 2.0
+        return mx.maximum(bels, bels.max(axis=(1, 2), keepdims=True) - RANGE_DB / 10)
 
 
 class Conv2d(nn.Module):
@@ -110,19 +109,22 @@ class Embedding(nn.Module):
                 kept.append(x[:, -2:])
             x = conv(x)
             if number + 1 < len(self.convs):
-                x = mx.maximum(mx.maximum(x, SLOPE * x), FLOOR)
+                x = mx.maximum(ops.leaky_relu(x, SLOPE), FLOOR)
             if number in POOLS:
-                x = max_pool(x, *POOLS[number])
+                x = started(max_pool(x, *POOLS[number]))
         return x.squeeze(2), kept  # [B, N, D]
+
+
+def started(x: mx.array) -> mx.array:
+    """x, its computation begun while the graph of what follows is still written down: a frame has little to compute."""
+    mx.async_eval(x)
+    return x
 
 
 def max_pool(x: mx.array, rows: int, bins: int) -> mx.array:
     """The largest of neighbouring rows and bins. Shapes: x [B, T, W, D] -> [B, T // rows, W // bins, D]."""
-    for axis, size in ((1, rows), (2, bins)):
-        if size == 2:
-            even = [slice(None)] * axis
-            x = mx.maximum(x[(*even, slice(0, None, 2))], x[(*even, slice(1, None, 2))])
-    return x
+    batch, length, width, depth = x.shape
+    return x.reshape(batch, length // rows, rows, width // bins, bins, depth).max(axis=(2, 4))
 
 
 class Dense(nn.Module):
@@ -194,8 +196,11 @@ class Model(nn.Module):
     def __call__(self, samples: mx.array, state: State | None = None) -> tuple[dict[str, mx.array], State]:
         state = self.start(samples.shape[0]) if state is None else state
         features, state = self.features(samples, state)
-        scores = {name: classifier(windows(features, classifier.num_frames, samples.shape[1] // FRAME))
-                  for name, classifier in self.keywords.items()}  # fmt: skip
+        count = samples.shape[1] // FRAME
+        scores = {
+            name: started(classifier(windows(features, classifier.num_frames, count)))
+            for name, classifier in self.keywords.items()
+        }
         if scores:
             tap("scores", mx.concatenate(list(scores.values()), axis=-1))
         return scores, state
@@ -220,8 +225,8 @@ class Model(nn.Module):
             ).reshape(batch * count, -1)
             rows.append(self.mel(frames).reshape(batch, count * FRAME_ROWS, N_MELS))
         mel = mx.concatenate(rows, axis=1) if len(rows) > 1 else rows[0]
-        new, kept = self.embedding(tap("mel", mel), state.rows)
-        features = mx.concatenate([state.features, tap("embedding", new)], axis=1)
+        new, kept = self.embedding(started(tap("mel", mel)), state.rows)
+        features = mx.concatenate([state.features, started(tap("embedding", new))], axis=1)
         return features, State(joined[:, -OVERLAP:], kept, features[:, -START_FEATURES:])
 
 

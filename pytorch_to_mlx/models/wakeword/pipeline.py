@@ -55,9 +55,8 @@ class Stream:
 
     def _scores(self, pcm: np.ndarray) -> np.ndarray:
         scores, self._state = self.model(mx.array(pcm)[None], self._state)
-        joined = mx.concatenate(list(scores.values()), axis=-1)[0]
-        mx.eval(joined, self._state)
-        made = np.array(joined)[:, self._columns]
+        mx.eval(scores, self._state)
+        made = np.concatenate([np.array(score)[0] for score in scores.values()], axis=1)[:, self._columns]
         made[: max(0, WARM_UP - self.frames)] = 0.0
         self.frames += len(made)
         return made
