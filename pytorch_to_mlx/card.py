@@ -45,6 +45,7 @@ class ModelCard:
     fingerprint: tensor names that every checkpoint of this family holds, as patterns of `weights.rules`
     (`{}` a layer number, `*` one name part); any one tuple that matches whole recognises the family.
     model_types: `model_type` values of config.json that mean this family.
+    reference: what runs the original, for `benchmark --against`.
     verbs: task verbs as {"synthesize": "commands:synthesize"}, functions of this folder.
     """
 
@@ -59,3 +60,4 @@ class ModelCard:
     uses: tuple[str, ...] = ()
     extra: str | None = None
     files: tuple[str, ...] = ()
+    reference: Literal["torch", "onnxruntime"] = "torch"

@@ -20,21 +20,24 @@ def benchmark(
     source: str | Path,
     *,
     family: str,
-    against: Literal["torch"] | None = None,
+    against: Literal["torch", "onnxruntime"] | None = None,
     mlx_path: str | Path | None = None,
     workloads: Sequence[str] | None = None,
     runs: int = 5,
     fresh: bool = True,
     profile: bool = False,
 ) -> Result:
-    """Measure a family's workloads; with `against="torch"` both sides in one run, taking turns.
+    """Measure a family's workloads; with `against`, its card's reference, both sides in one run, taking turns.
 
     fresh: also load time and peak memory, each in a new process. profile: also seconds by stage and by op.
     """
     from ..checkpoint import resolve
 
-    if against and find_spec("torch") is None:
-        raise MissingExtraError("torch", "validate", needed_for="measuring beside PyTorch")
+    reference = registry.card(family).reference
+    if against and against != reference:
+        raise UsageError(f"{family} is measured beside {reference}", fix=f"--against {reference}")
+    if against and find_spec(against) is None:
+        raise MissingExtraError(against, "validate", needed_for=f"measuring beside {against}")
     if runs < 1:
         raise UsageError(f"runs must be at least 1, not {runs}")
     path, converted = resolve(source), None if mlx_path is None else Path(mlx_path)
@@ -44,16 +47,17 @@ def benchmark(
         note(f"measuring {name}: {runs} runs of {' and '.join(sides)}")
         measurements += _rows(name, alternate(sides, runs=runs), audio_s)
         if profile:
-            spent |= _profile(name, sides)
+            spent |= _profile(name, sides, reference)
     if fresh:
-        measurements += _fresh(family, path, converted, ["ours", *([against] if against else [])])
+        measurements += _fresh(family, path, converted, ["ours", *(["torch"] if against else [])])
     return Result(
         what=family,
         weights=str(source) if converted is None else f"{source}, converted",
         command=" ".join(["pytorch-to-mlx", *sys.argv[1:]]),
         measurements=tuple(measurements),
         runs=runs,
-        threads=_threads(against),
+        threads=_threads(family, against),
+        reference=reference,
         profile=spent,
     )
 
@@ -104,23 +108,25 @@ def _fresh(family: str, path: Path, mlx_path: Path | None, sides: list[Any]) -> 
     ]
 
 
-def _profile(name: str, sides: Sides) -> dict[str, dict[str, float]]:
+def _profile(name: str, sides: Sides, reference: str) -> dict[str, dict[str, float]]:
     note(f"profiling {name}")
     spent = {
         f"{name}: ours by stage": seconds_by_stage(sides["ours"]),
         f"{name}: ours by op": seconds_by_op(sides["ours"]),
     }
-    if "torch" in sides:
+    if "torch" in sides and reference == "torch":
         from ..validate import torch_side
 
         spent[f"{name}: torch by op"] = torch_side.seconds_by_op(sides["torch"])
     return spent
 
 
-def _threads(against: str | None) -> dict[str, int]:
+def _threads(family: str, against: str | None) -> dict[str, int]:
     threads = {"ours": backend.describe(measure=False).threads}
-    if against:
+    if against == "torch":
         from ..validate import torch_side
 
         threads["torch"] = torch_side.threads()
+    elif against:
+        threads[against] = registry.part(family, "reference").THREADS
     return threads

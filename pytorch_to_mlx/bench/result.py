@@ -43,6 +43,7 @@ class Result:
     machine: dict[str, Any] = field(default_factory=machine)
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     schema: int = SCHEMA
+    reference: str = "torch"  # what the other side, `Measurement.torch`, was computed by
 
     def to_dict(self) -> dict[str, Any]:
         found = asdict(self)
@@ -59,7 +60,7 @@ class Result:
                 "workload": m.workload,
                 "measure": m.measure,
                 "ours": _figure(m.ours, m.unit),
-                "torch": _figure(m.torch, m.unit),
+                self.reference: _figure(m.torch, m.unit),
                 "ratio": "" if m.ratio is None else f"{m.ratio:.2f} x",
             }
             for m in self.measurements
@@ -69,7 +70,8 @@ class Result:
         lines = [
             f"{self.machine['processor']}, {self.machine['cores']} cores, {self.machine['system']}; "
             + ", ".join(f"{name} {version}" for name, version in self.versions.items()),
-            f"weights: {self.weights}; medians{f' of {self.runs} runs' if self.runs else ''}; ratio = torch / ours",
+            f"weights: {self.weights}; medians{f' of {self.runs} runs' if self.runs else ''}; "
+            f"ratio = {self.reference} / ours",
         ]
         for name, spent in self.profile.items():
             total = sum(spent.values()) or 1.0

@@ -91,7 +91,7 @@ def benchmark(
     family: str,
     /,
     *,
-    against: Literal["torch"] | None = None,
+    against: Literal["torch", "onnxruntime"] | None = None,
     hf_path: str | None = None,
     mlx_path: Path | None = None,
     workloads: list[str] | None = None,
@@ -102,7 +102,7 @@ def benchmark(
 ) -> Any:
     """Measure FAMILY: wall and CPU time, real-time factor, first audio, load time, peak memory.
 
-    With --against torch both sides run in one process, taking turns, and the ratio is shown.
+    With --against both sides run in one process, taking turns, and the ratio is shown; onnxruntime is for wake words.
 
     Args:
         output: write the result as JSON

@@ -119,7 +119,7 @@ def benchmark(
     what: str,
     /,
     *,
-    against: Literal["torch"] | None = None,
+    against: Literal["torch", "onnxruntime"] | None = None,
     hf_path: str | None = None,
     mlx_path: Path | None = None,
     workloads: list[str] | None = None,
@@ -140,6 +140,10 @@ def benchmark(
     if what == "ops":
         from ..bench import ops
 
+        if against == "onnxruntime":
+            from ..errors import UsageError
+
+            raise UsageError("ops are measured beside torch", fix="--against torch")
         return family.written(ops.run(against_torch=against == "torch"), output)
     return family.benchmark(
         what,

@@ -30,4 +30,5 @@ CARD = ModelCard(
     model_types=("wakeword",),
     verbs={"detect": "commands:detect", "train": "commands:train", "keywords": "commands:keywords"},
     files=("*.onnx",),
+    reference="onnxruntime",
 )

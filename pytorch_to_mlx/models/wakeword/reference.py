@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parent / "data"
 Taps = dict[str, np.ndarray]
 SECONDS = 10
+THREADS = 1  # of onnxruntime
 
 
 class Reference:
@@ -126,7 +127,7 @@ class Networks:
         self.width = model._config.channels[-1]
         self.files = {name: str(files[name]) for name in (MEL, EMBEDDING, *self.keywords)}
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.intra_op_num_threads = options.inter_op_num_threads = THREADS
         self.run = {
             name: _runner(onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"]))
             for name, file in self.files.items()
