@@ -22,6 +22,7 @@ from pytorch_to_mlx.models.cosyvoice.s3_tokenizer import (
 from pytorch_to_mlx.models.cosyvoice.s3_tokenizer_weights import S3_TOKENIZER
 from pytorch_to_mlx.weights import WeightMap, apply, invert, load_into
 
+TOKENIZER_TINY = replace(SpeechTokenizerConfig.tiny(), attn_norm_eps=1e-6)  # as the test's file says
 CAMPPLUS_TINY = CamPPlusConfig(head_channels=4, init_channels=32, growth_rate=8, bn_channels=32, block_layers=(2, 2, 1))
 
 
@@ -42,7 +43,7 @@ def campplus(folder):
 def tokenizer(folder):
     with open_checkpoint(folder / "speech_tokenizer_v2.onnx") as checkpoint:
         weights = apply(WeightMap(*S3_TOKENIZER), checkpoint).weights
-    return load_into(SpeechTokenizer(SpeechTokenizerConfig.tiny()), weights)
+    return load_into(SpeechTokenizer(TOKENIZER_TINY), weights)
 
 
 def onnxruntime_session(path):
@@ -118,4 +119,4 @@ def test_a_lost_initializer_is_an_error(folder, tmp_path, lost):
     onnx.save(model, path)
     with pytest.raises(FormatError, match=r"missing|without|matches no tensor"), open_checkpoint(path) as checkpoint:
         weights = apply(WeightMap(*S3_TOKENIZER), checkpoint).weights
-        load_into(SpeechTokenizer(replace(SpeechTokenizerConfig.tiny(), attn_norm_eps=1e-6)), weights)
+        load_into(SpeechTokenizer(TOKENIZER_TINY), weights)

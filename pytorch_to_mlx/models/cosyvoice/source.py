@@ -97,14 +97,8 @@ def _renamed(entry: Entry, name: str) -> Entry:
 
 
 def canonical(part: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Names without what training leaves in them, and the speech tokenizer's last layer wherever its export has it."""
-    if part == "hift":
-        return {name.replace("generator.", ""): entry for name, entry in entries.items()}
-    if part == "speech_tokenizer" and "quantizer.project_in.weight" not in entries:
-        last = [n for n, e in entries.items() if n.startswith("quantizer.") and len(e.info.shape) == 2]
-        if len(last) == 1:
-            return {("quantizer.project_in.weight" if n == last[0] else n): e for n, e in entries.items()}
-    return dict(entries)
+    """Names without the `generator.` that training leaves in the vocoder's."""
+    return {(name.replace("generator.", "") if part == "hift" else name): entry for name, entry in entries.items()}
 
 
 def check_version(part: str, entries: Mapping[str, Entry], where: Path) -> None:
