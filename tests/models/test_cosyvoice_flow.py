@@ -11,7 +11,7 @@ from models import cosyvoice_release as release
 from parity import assert_close
 
 from pytorch_to_mlx.errors import UsageError
-from pytorch_to_mlx.models.cosyvoice.flow import Flow, FlowConfig, FlowStream
+from pytorch_to_mlx.models.cosyvoice.flow import Flow, FlowConfig, FlowStream, bytes_per_frame
 from pytorch_to_mlx.models.cosyvoice.flow_weights import FLOW
 from pytorch_to_mlx.models.cosyvoice.original import original
 from pytorch_to_mlx.models.cosyvoice.original_audio import build_flow
@@ -156,6 +156,19 @@ def test_solvers_agree(ours):
 def test_stream_of_nothing(ours):
     _, prompt, mel, speaker = map(mx.array, inputs_of(1, 0))
     assert FlowStream(ours, prompt, mel, speaker, noise=noise_of(10)).finish().shape == (1, 0, 80)
+
+
+def test_memory_of_a_stream(ours):
+    """What is announced is what the layers keep, and more than allowed is refused before it is computed."""
+    assert bytes_per_frame(FlowConfig(), 10) == pytest.approx(4.6e6, rel=0.01)
+    tokens, *rest = map(mx.array, inputs_of(60, 20))
+    allowed = 2 * 75 * bytes_per_frame(TINY, 3)
+    stream = FlowStream(ours, *rest, noise=noise_of(160), steps=3, max_bytes=allowed)
+    stream.feed(tokens[:, :33])
+    kept = [room for s in stream._steps for room, _ in (m for m in s.memory if isinstance(m, tuple))]
+    assert sum(room.nbytes for room in kept) == 100 * bytes_per_frame(TINY, 3)
+    with pytest.raises(UsageError, match=r"80 tokens in one stream need .* GB of memory; split the text"):
+        stream.finish(tokens[:, 33:])
 
 
 def test_wrong_use(ours):

@@ -115,7 +115,8 @@ class FlowStream:
 
     A chunk of tokens is computed once, when it and the encoder's lookahead are there: every layer remembers what later
     chunks see of it, in each step of the solver. The chunks begin at the prompt, whose own are computed here; `copy`
-    the stream to use them again. With CosyVoice2's sizes that memory takes 4.6 MB a frame, prompt included.
+    the stream to use them again. That memory grows by `bytes_per_frame`, 4.6 MB with CosyVoice2's sizes, for each
+    frame, the prompt's too. Raises: UsageError before it would be more than `max_bytes`.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class FlowStream:
         noise: mx.array,
         steps: int = 10,
         solver: str = "euler",
+        max_bytes: int | None = None,
     ) -> None:
         check_solver(solver, steps)
         if solver not in EVALUATIONS:
@@ -136,6 +138,7 @@ class FlowStream:
         self._prompt_mel, self._speaker, self._noise = prompt_mel, flow.speaker(speaker), noise
         self._encoder, self._steps = Stream(), [Stream() for _ in range(steps * EVALUATIONS[solver])]
         self._waiting, self._fed, self._frames = prompt_tokens[:, :0], 0, 0
+        self._bytes, self._max_bytes = bytes_per_frame(flow.config, len(self._steps)), max_bytes
         self.feed(prompt_tokens)
 
     def copy(self) -> "FlowStream":
@@ -166,6 +169,12 @@ class FlowStream:
 
     def _run(self, count: int, final: bool) -> mx.array:
         flow, config = self._flow, self._flow.config
+        needed = (self._fed + count) * config.token_mel_ratio * self._bytes
+        if self._max_bytes is not None and needed > self._max_bytes:
+            raise UsageError(
+                f"{self._fed + count} tokens in one stream need {needed / 1e9:.1f} GB of memory",
+                fix="split the text, use a shorter prompt, or do not stream",
+            )
         tokens, self._waiting = self._waiting[:, :count], self._waiting[:, count:]
         self._fed += count
         start, ratio = self._frames, config.token_mel_ratio
@@ -183,6 +192,13 @@ class FlowStream:
 
         x = solve(velocity, noise_at(self._noise, start, end), self._times, self._solver)
         return x[:, max(0, self._prompt_mel.shape[1] - start) :]
+
+
+def bytes_per_frame(config: FlowConfig, evaluations: int) -> int:
+    """What a stream remembers of a frame: keys and values of every layer, in both rows, in each evaluation."""
+    sizes = config.estimator
+    layers = (sizes.num_mid_blocks + 2) * sizes.num_transformer_layers
+    return evaluations * layers * 2 * 2 * sizes.num_attention_heads * sizes.head_dim * 4
 
 
 def prompt_at(prompt_mel: mx.array, start: int, end: int) -> mx.array:

@@ -65,7 +65,7 @@ class TransformerLayer(nn.Module):
         size, inner = config.channels, config.num_attention_heads * config.head_dim
         self.num_attention_heads, self.scale = config.num_attention_heads, 1 / math.sqrt(config.head_dim)
         self.attention_norm = LayerNorm(size)
-        self.q_proj, self.k_proj, self.v_proj = (nn.Linear(size, inner, bias=False) for _ in range(3))
+        self.qkv_proj = nn.Linear(size, 3 * inner, bias=False)
         self.o_proj = nn.Linear(inner, size)
         self.norm = LayerNorm(size)
         self.up_proj = nn.Linear(size, WIDER * size)
@@ -73,11 +73,8 @@ class TransformerLayer(nn.Module):
 
     def __call__(self, x: mx.array, stream: Stream, mask: mx.array | None) -> mx.array:
         batch, length, _ = x.shape
-        y = self.attention_norm(x)
-        q, k, v = (
-            linear(layer, y).reshape(batch, length, self.num_attention_heads, -1).swapaxes(1, 2)  # [B, H, T, D]
-            for layer in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        qkv = linear(self.qkv_proj, self.attention_norm(x)).reshape(batch, length, 3, self.num_attention_heads, -1)
+        q, k, v = (qkv[:, :, i].swapaxes(1, 2) for i in range(3))  # [B, H, T, D] each
         k, v = (stream.so_far(y, axis=2) for y in (k, v))
         y = ops.attention(q, k, v, scale=self.scale, mask=mask)
         x = x + linear(self.o_proj, y.swapaxes(1, 2).reshape(batch, length, -1))

@@ -1,6 +1,6 @@
 """The complete story of every tensor of flow.pt, without a prefix."""
 
-from ...weights import CONV1D, POINTWISE, Layout, Rule, rename
+from ...weights import CONCAT, CONV1D, POINTWISE, Layout, Rule, fold, rename
 from ...weights.rules import Rules
 
 
@@ -35,7 +35,7 @@ def stage(source: str, target: str) -> list[Rule]:
         *both(f"{source}.0.mlp.1", f"{target}.resnet.time_proj"),
         *both(f"{source}.0.res_conv", f"{target}.resnet.shortcut", POINTWISE),
         *both(f"{layer}.norm1", f"{ours}.attention_norm"),
-        *(rename(f"{layer}.attn1.to_{x}.weight", f"{ours}.{x}_proj.weight") for x in "qkv"),
+        fold(tuple(f"{layer}.attn1.to_{x}.weight" for x in "qkv"), f"{ours}.qkv_proj.weight", CONCAT),
         *both(f"{layer}.attn1.to_out.0", f"{ours}.o_proj"),
         *both(f"{layer}.norm3", f"{ours}.norm"),
         *both(f"{layer}.ff.net.0.proj", f"{ours}.up_proj"),
