@@ -23,3 +23,20 @@ def describe(*, measure: bool = True) -> "Machine":
     from .machine import describe
 
     return describe(measure=measure)
+
+
+def patch_mlx() -> None:
+    """Put the CPU kernels under MLX's own functions and layers, for programs that know nothing of them (mlx-lm, …).
+
+    Call it before such a program is imported; `unpatch_mlx()` undoes it. Without kernels, or on a GPU, it changes nothing.
+    """
+    from .patch import patch_mlx
+
+    patch_mlx()
+
+
+def unpatch_mlx() -> None:
+    """Put MLX's own functions back."""
+    from .patch import unpatch_mlx
+
+    unpatch_mlx()

@@ -12,6 +12,11 @@ import mlx.core as mx
 
 from .dtype import on_cpu
 
+# MLX's own, whatever backend.patch_mlx() puts under their names later.
+_softmax, _quantized_matmul = mx.softmax, mx.quantized_matmul
+_attention, _layer_norm, _rms_norm = mx.fast.scaled_dot_product_attention, mx.fast.layer_norm, mx.fast.rms_norm
+_conv1d, _conv2d, _conv_transpose1d = mx.conv1d, mx.conv2d, mx.conv_transpose1d
+
 
 def exp(x: mx.array) -> mx.array:
     return mx.exp(x)
@@ -85,7 +90,7 @@ def leaky_relu(x: mx.array, negative_slope: float = 0.01) -> mx.array:
 def softmax(x: mx.array, axis: int = -1, *, scale: float = 1.0, mask: mx.array | None = None) -> mx.array:
     """softmax(scale · x + mask) along one axis. mask: additive, broadcasts to x."""
     x = x if scale == 1.0 else scale * x
-    return mx.softmax(x if mask is None else x + mask, axis=axis)
+    return _softmax(x if mask is None else x + mask, axis=axis)
 
 
 def attention(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: mx.array | str | None = None) -> mx.array:
@@ -95,7 +100,7 @@ def attention(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: mx.a
     mask: None, "causal", or an array that broadcasts to [B, H, L, S]: boolean (True attends) or additive.
     Source: Vaswani et al. 2017, eq. 1.
     """
-    return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
+    return _attention(q, k, v, scale=scale, mask=mask)
 
 
 def layer_norm(
@@ -106,15 +111,15 @@ def layer_norm(
     Shapes: x [B, ..., D], weight and bias [D], or [B, 1, ..., D] (AdaLN) -> [B, ..., D]. Source: Ba et al. 2016, eq. 3.
     """
     if all(p is None or p.ndim == 1 for p in (weight, bias)):
-        return mx.fast.layer_norm(x, weight, bias, eps)
-    y = mx.fast.layer_norm(x, None, None, eps)
+        return _layer_norm(x, weight, bias, eps)
+    y = _layer_norm(x, None, None, eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
 
 
 def rms_norm(x: mx.array, weight: mx.array | None = None, eps: float = 1e-5) -> mx.array:
     """Shapes: x [..., D], weight [D]. Source: Zhang & Sennrich 2019, eq. 4."""
-    return mx.fast.rms_norm(x, weight, eps)
+    return _rms_norm(x, weight, eps)
 
 
 def group_norm(
@@ -177,7 +182,7 @@ def quantized_matmul(
     Shapes: x [..., D_in], w [D_out, D_in · bits / 32] uint32, scales and biases [D_out, D_in / group_size]
     -> [..., D_out].
     """
-    return mx.quantized_matmul(x, w, scales, biases, transpose, group_size, bits, mode)
+    return _quantized_matmul(x, w, scales, biases, transpose, group_size, bits, mode)
 
 
 def conv1d(
@@ -203,7 +208,7 @@ def conv1d(
     else:
         if left != right:
             x, left = mx.pad(x, [(0, 0), (left, right), (0, 0)]), 0
-        y = mx.conv1d(x, weight, stride=stride, padding=left, dilation=dilation, groups=groups)
+        y = _conv1d(x, weight, stride=stride, padding=left, dilation=dilation, groups=groups)
     y = y if bias is None else y + bias
     return y if add is None else y + add
 
@@ -252,7 +257,7 @@ def conv_transpose1d(
             x, weight, stride=stride, padding=padding, output_padding=output_padding, groups=groups
         )
     else:
-        y = mx.conv_transpose1d(x, weight, stride=stride, padding=padding, output_padding=output_padding, groups=groups)
+        y = _conv_transpose1d(x, weight, stride=stride, padding=padding, output_padding=output_padding, groups=groups)
     return y if bias is None else y + bias
 
 
@@ -291,7 +296,7 @@ def conv2d(
     groups: int = 1,
 ) -> mx.array:
     """Shapes: x [B, H, W, C_in], weight [C_out, KH, KW, C_in / groups], bias [C_out] -> [B, H_out, W_out, C_out]."""
-    y = mx.conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    y = _conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
     return y if bias is None else y + bias
 
 

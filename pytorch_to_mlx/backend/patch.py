@@ -1,0 +1,131 @@
+"""The kernels under MLX's own names, so that a program that knows nothing of them runs on them: `patch_mlx()`.
+
+What was imported by name before (`from mlx.nn import silu`) stays as it was: patch first, then import the program.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.nn.layers.activations as activations
+
+from . import plain  # noqa: F401  it keeps MLX's own functions, through which gradients are taken
+from .native import kernels
+
+_originals: list[tuple[Any, str, Any]] = []
+
+
+def patch_mlx() -> None:
+    """Put the kernels under mx.fast's norms and attention, mx.softmax, mx.quantized_matmul, the convolutions, and under
+    mlx.nn's activations and linear layers. What a kernel does not take goes to MLX's own; gradients stay right.
+    """
+    if _originals:
+        return
+    for owner, name, kernel in _functions():
+        _replace(owner, name, _with_fallback(kernel, getattr(owner, name)))
+    for name in ("gelu", "gelu_approx", "silu", "mish", "sigmoid", "tanh", "elu", "leaky_relu"):
+        picked = getattr(activations, name)
+        kernel = _activation("gelu_tanh" if name == "gelu_approx" else name)
+        for owner in (activations, nn):
+            _replace(owner, name, _with_fallback(kernel, picked))
+    for owner, name in ((nn.SiLU, "silu"), (nn.Mish, "mish"), (nn.Sigmoid, "sigmoid"), (nn.Tanh, "tanh")):
+        _replace(owner, "__call__", lambda self, x, name=name: getattr(activations, name)(x))
+    _replace(nn.Linear, "__call__", _method(_linear, nn.Linear.__call__))
+    _replace(nn.Embedding, "as_linear", _method(_as_linear, nn.Embedding.as_linear))
+
+
+def unpatch_mlx() -> None:
+    """Put MLX's own functions back."""
+    while _originals:
+        owner, name, original = _originals.pop()
+        setattr(owner, name, original)
+
+
+def _replace(owner: Any, name: str, function: Any) -> None:
+    _originals.append((owner, name, inspect.getattr_static(owner, name)))
+    setattr(owner, name, function)
+
+
+def _with_fallback(kernel: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    """The kernel's answer, or where it has none (None), MLX's own. A stream asked for is MLX's business."""
+
+    def run(*args: Any, stream: Any = None, **options: Any) -> Any:
+        if stream is not None:
+            return original(*args, stream=stream, **options)
+        native = kernels()
+        y = kernel(native, *args, **options) if native else None
+        return original(*args, **options) if y is None else y
+
+    run.__name__, run.__doc__ = getattr(original, "__name__", "run"), original.__doc__
+    return run
+
+
+def _method(kernel: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    def run(self: Any, x: mx.array) -> mx.array:
+        native = kernels()
+        y = kernel(native, self, x) if native else None
+        return original(self, x) if y is None else y
+
+    return run
+
+
+def _activation(name: str) -> Callable[..., Any]:
+    return lambda native, *args, **options: getattr(native, name)(*args, **options)
+
+
+def _linear(native: Any, layer: nn.Linear, x: mx.array) -> mx.array | None:
+    return native.linear(x, layer["weight"], layer.get("bias"))
+
+
+def _as_linear(native: Any, layer: nn.Embedding, x: mx.array) -> mx.array | None:
+    return native.linear(x, layer["weight"])
+
+
+def _functions() -> list[tuple[Any, str, Callable[..., Any]]]:
+    """Where, under which name, and the call of the kernel with that function's own arguments."""
+
+    def softmax(native: Any, a: Any, axis: Any = None, *, precise: bool = False) -> Any:
+        return native.softmax(a, axis) if isinstance(axis, int) else None
+
+    def attention(native: Any, q: Any, k: Any, v: Any, *, scale: float, mask: Any = None, sinks: Any = None) -> Any:
+        return native.attention(q, k, v, scale=scale, mask=mask) if sinks is None else None
+
+    def conv1d(
+        native: Any, x: Any, w: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    ) -> Any:
+        return native.conv1d(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+    def conv2d(
+        native: Any, x: Any, w: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    ) -> Any:
+        pairs = (tuple(v) if isinstance(v, list) else v for v in (stride, padding, dilation))
+        return native.conv2d(x, w, **dict(zip(("stride", "padding", "dilation"), pairs, strict=True)), groups=groups)
+
+    def transposed(
+        native: Any,
+        x: Any,
+        w: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        output_padding: Any = 0,
+        groups: int = 1,
+    ) -> Any:
+        if dilation != 1:
+            return None
+        return native.conv_transpose1d(
+            x, w, stride=stride, padding=padding, output_padding=output_padding, groups=groups
+        )
+
+    return [
+        (mx.fast, "rms_norm", lambda native, x, weight, eps: native.rms_norm(x, weight, eps)),
+        (mx.fast, "layer_norm", lambda native, x, weight, bias, eps: native.layer_norm(x, weight, bias, eps)),
+        (mx.fast, "scaled_dot_product_attention", attention),
+        (mx, "softmax", softmax),
+        (mx, "quantized_matmul", lambda native, *args, **options: native.quantized_matmul(*args, **options)),
+        (mx, "conv1d", conv1d),
+        (mx, "conv2d", conv2d),
+        (mx, "conv_transpose1d", transposed),
+    ]
