@@ -28,7 +28,7 @@ def describe(*, measure: bool = True) -> "Machine":
 def patch_mlx() -> None:
     """Put the CPU kernels under MLX's own functions and layers, for programs that know nothing of them (mlx-lm, …).
 
-    Call it before such a program is imported; `unpatch_mlx()` undoes it. Without kernels, or on a GPU, it changes nothing.
+    Call it before such a program is imported; `unpatch_mlx()` undoes it. Without kernels, or on a GPU, nothing changes.
     """
     from .patch import patch_mlx
 
