@@ -128,10 +128,10 @@ def benchmark(
     profile: bool = False,
     output: Path | None = None,
 ) -> Any:
-    """Measure speed and memory of a family, or of the single ops, beside PyTorch in one run.
+    """Measure speed and memory of a family, of the single ops or of decoding text, beside PyTorch in one run.
 
     Args:
-        what: a family, or `ops`
+        what: a family, `ops`, or `decoding` (language models by mlx-lm)
 
     Example: pytorch-to-mlx benchmark ops --against torch
     """
@@ -145,6 +145,10 @@ def benchmark(
 
             raise UsageError("ops are measured beside torch", fix="--against torch")
         return family.written(ops.run(against_torch=against == "torch"), output)
+    if what == "decoding":
+        from ..bench import decoding
+
+        return family.written(decoding.run(against_torch=against == "torch"), output)
     return family.benchmark(
         what,
         against=against,
