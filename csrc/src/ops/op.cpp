@@ -1,5 +1,8 @@
 #include "ops/op.h"
 
+#include <malloc.h>
+#include <sys/mman.h>
+
 #include <cstring>
 
 #include "mlx/backend/common/unary.h"
@@ -11,10 +14,23 @@ namespace ptm {
 
 namespace {
 
+constexpr size_t mapped_alone = 32 << 20; // bytes: the most that glibc takes
+
 nb::handle plain_functions; // a dict that lives as long as the process
 
 nb::object to_python(const Option& option) {
   return std::visit([](const auto& value) { return nb::object(nb::cast(value)); }, option);
+}
+
+// Memory that malloc maps for one array alone is new at each call: in pages of 4 KB, half of the time would go into
+// fetching them.
+void use_huge_pages(array& out) {
+#if defined(__linux__)
+  constexpr uintptr_t page = 2 << 20;
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(out.data<char>()) + page - 1) / page * page;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(out.data<char>()) + out.nbytes()) / page * page;
+  if (out.nbytes() >= mapped_alone && end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
 }
 
 } // namespace
@@ -68,6 +84,7 @@ std::pair<Arrays, std::vector<int>> Op::vmap(const Arrays& inputs, const std::ve
 
 mx::cpu::CommandEncoder& Op::begin(const Arrays& inputs, array& out) {
   out.set_data(mx::allocator::malloc(out.nbytes()));
+  use_huge_pages(out);
   auto& encoder = mx::cpu::get_command_encoder(stream());
   for (const auto& input : inputs) encoder.set_input_array(input);
   encoder.set_output_array(out);
@@ -78,6 +95,7 @@ mx::cpu::CommandEncoder& Op::begin_in_place(const Arrays& inputs, array& out) {
   auto& encoder = mx::cpu::get_command_encoder(stream());
   for (const auto& input : inputs) encoder.set_input_array(input);
   mx::set_unary_output_data(inputs[0], out);
+  use_huge_pages(out);
   encoder.set_output_array(out);
   return encoder;
 }
@@ -148,6 +166,11 @@ array Op::row_major(const array& x) {
 }
 
 void bind_op(nb::module_& m) {
+#if defined(__GLIBC__)
+  // malloc gives the memory of each large array back to the system, and fetches it again for the next: keep some of it.
+  mallopt(M_MMAP_THRESHOLD, mapped_alone);
+  mallopt(M_TRIM_THRESHOLD, 512 << 20);
+#endif
   m.def("set_plain", [](nb::dict functions) { plain_functions = functions.release(); }, "functions"_a,
         "Give the functions written with MLX's own ops, by name: gradients are taken through them.");
 }

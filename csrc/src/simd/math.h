@@ -60,9 +60,19 @@ INLINE F tanh(F x) {
 
 INLINE F sigmoid(F x) { return 1.0f / (1.0f + exp(-x)); }
 
+// 1 / x within 1 ulp, for x not near 0 or Inf.
+INLINE F reciprocal(F x) {
+#if defined(__AVX512F__)
+  const F r = (F)_mm512_maskz_rcp14_ps((__mmask16)-1, (__m512)x);
+  return fma(r, fma(-x, r, splat(1.0f)), r); // one step of Newton's
+#else
+  return 1.0f / x;
+#endif
+}
+
 // exp(t²) erfc(t) for t >= 0, as a polynomial in u = 1 / (1 + 0.3 t).
 INLINE F erfcx(F t) {
-  const F u = 1.0f / fma(t, splat(0.3f), splat(1.0f));
+  const F u = reciprocal(fma(t, splat(0.3f), splat(1.0f)));
   F p = splat(-0.12955405681710513f);
   p = fma(p, u, splat(0.485726813310012f));
   p = fma(p, u, splat(-0.5126464213991615f));
