@@ -66,7 +66,7 @@ def _qwen2(against_torch: bool, rounds: int) -> list[Measurement]:
     prompt = np.random.default_rng(0).integers(0, QWEN2["vocab_size"], PROMPT).tolist()
     note("building Qwen2 in float32, 8 and 4 bits")
     model = _model("qwen2", QWEN2)
-    weights = tree_flatten(model.parameters())
+    weights: list[Any] = list(tree_flatten(model.parameters()))
     starts = {"float32": lambda: _mlx_step(model)}
     for bits in (8, 4):
         small = _model("qwen2", QWEN2, weights, bits)
@@ -120,7 +120,7 @@ def _mlx_step(model: Any) -> Step:
     from mlx_lm.models.cache import make_prompt_cache
 
     cache = make_prompt_cache(model)
-    return lambda ids: int(mx.argmax(model(mx.array([ids]), cache=cache)[0, -1]).item())
+    return lambda ids: np.array(model(mx.array([ids]), cache=cache)[0, -1]).argmax().item()
 
 
 def _in_a_process(how: str) -> float:
