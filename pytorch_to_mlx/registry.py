@@ -21,19 +21,20 @@ MODELS = Path(__file__).parent / "models"
 
 
 @cache
-def names() -> tuple[str, ...]:
-    """The families, as the command line spells them."""
-    return tuple(sorted(p.parent.name.replace("_", "-") for p in MODELS.glob("*/card.py")))
+def names() -> dict[str, str]:
+    """The families, as the command line spells them, each with its folder; a folder may hold several."""
+    folders = (p.parent.name for p in MODELS.glob("*/card.py"))
+    return dict(sorted((card.name, folder) for folder in folders for card in _cards_of(folder)))
 
 
 def part(name: str, module: str) -> ModuleType:
     """Import one file of a family's folder, such as `part("kokoro", "pipeline")`."""
-    return importlib.import_module(f"{__package__}.models.{_folder(name)}.{module}")
+    return _import(folder(name), module)
 
 
 def card(name: str) -> ModelCard:
     """The card of a family. Raises UsageError naming the nearest one if there is none."""
-    return part(name, "card").CARD
+    return next(card for card in _cards_of(folder(name)) if card.name == name.replace("_", "-"))
 
 
 def cards() -> tuple[ModelCard, ...]:
@@ -71,7 +72,11 @@ def recognise(path: Path) -> ModelCard:
 def _recognise_release(path: Path) -> ModelCard | None:
     """The card whose own `open_source` can read a release of several files."""
     for candidate in cards():
-        opener = getattr(part(candidate.name, "weights"), "open_source", None)
+        weights = part(candidate.name, "weights")
+        opener, is_release = (getattr(weights, name, None) for name in ("open_source", "is_release"))
+        if opener is not None and is_release is not None and is_release(path):
+            with opener(path):  # what is wrong with it is said
+                return candidate
         if opener is not None:
             with suppress(FormatError), opener(path) as checkpoint:
                 if _has_fingerprint(candidate, checkpoint.names()):
@@ -139,10 +144,21 @@ def load(
     return part(name, "pipeline").load(path, **options)
 
 
-def _folder(name: str) -> str:
+def folder(name: str) -> str:
+    """The folder under models/ that a family is in. Raises UsageError naming the nearest one if there is none."""
     spelled = name.replace("_", "-")
     if spelled not in names():
         near = get_close_matches(spelled, names(), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"families: {', '.join(names())}"
         raise UsageError(f"no model family is called '{name}'", fix=hint)
-    return spelled.replace("-", "_")
+    return names()[spelled]
+
+
+def _cards_of(folder: str) -> tuple[ModelCard, ...]:
+    """The card of a folder, or its CARDS where it holds several families."""
+    module = _import(folder, "card")
+    return getattr(module, "CARDS", None) or (module.CARD,)
+
+
+def _import(folder: str, module: str) -> ModuleType:
+    return importlib.import_module(f"{__package__}.models.{folder}.{module}")

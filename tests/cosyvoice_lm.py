@@ -1,12 +1,13 @@
 """A tiny language model of CosyVoice 2 whose weights anybody can make again, and what it is asked to say."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pytorch_to_mlx.models.cosyvoice.lm import LMConfig
 
-TINY = LMConfig.tiny()
+TINY = replace(LMConfig.tiny(), speech_token_size=27)
 PROMPTS = (
     ([5, 6, 7, 8, 9, 10, 11, 12, 13], [1, 2, 3], [4] * 7),
     (list(range(30)), list(range(11)), list(range(20))),

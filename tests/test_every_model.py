@@ -101,7 +101,7 @@ def test_cards_name_different_tensors(family):
 
 
 def module_of_tests(family):
-    path = Path(__file__).parent / "models" / f"test_{family.replace('-', '_')}.py"
+    path = Path(__file__).parent / "models" / f"test_{registry.folder(family)}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -19,9 +19,9 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import FormatError, MissingExtraError, UsageError
+from .read import MAX_CHARACTERS
 from .split import Token, break_runs, split_text, tokens_of
 
-MAX_CHARACTERS = 10_000_000
 MAX_RUN = 200  # characters without a space
 _ENGLISH_BLOCK = 5000  # characters that misaki sees at once; spaCy refuses more than a million
 _OTHER_BLOCK = 400  # the reference's block for the other languages

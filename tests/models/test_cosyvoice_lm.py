@@ -16,7 +16,7 @@ from pytorch_to_mlx.generate.sample import Sampler
 from pytorch_to_mlx.models.cosyvoice.lm import LMConfig, Qwen2LM
 from pytorch_to_mlx.models.cosyvoice.lm_decoding import speech_tokens, speech_tokens_of_stream
 from pytorch_to_mlx.models.cosyvoice.lm_weights import LM
-from pytorch_to_mlx.models.cosyvoice.reference import build_lm, lm_taps, lm_tokens
+from pytorch_to_mlx.models.cosyvoice.reference_lm import build_lm, lm_taps, lm_tokens
 from pytorch_to_mlx.weights import WeightMap, apply, load_into
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "cosyvoice_lm.json").read_text())

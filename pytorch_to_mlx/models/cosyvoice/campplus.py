@@ -185,9 +185,9 @@ class CamPPlus(nn.Module):
         """
         if fbank.shape[1] < 3:
             raise UsageError(f"{fbank.shape[1]} frames of audio are too few for a voice", fix="give at least 0.05 s")
-        x = tap("campplus.head", self.head(tap("fbank", fbank)))
+        x = self.head(fbank)
         x = nn.relu(self.tdnn(x))  # [B, T/2, D]
-        x = tap("campplus.blocks", nn.relu(self.block3(self.block2(self.block1(x)))))
+        x = nn.relu(self.block3(self.block2(self.block1(x))))
         x = mx.concatenate([x.mean(axis=1), mx.sqrt(x.var(axis=1, ddof=1))], axis=-1)
         x = ops.linear(x, self.dense.weight)
         return tap("speaker", (x - self.running_mean) * mx.rsqrt(self.running_var + EPSILON))

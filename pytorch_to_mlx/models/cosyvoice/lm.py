@@ -49,7 +49,6 @@ class LMConfig:
             num_attention_heads=4,
             num_key_value_heads=2,
             vocab_size=120,
-            speech_token_size=27,
         )
 
 
@@ -108,11 +107,20 @@ class Qwen2LM(nn.Module):
 
     def text(self, ids: Sequence[int]) -> mx.array:
         """Shapes: L ids -> [1, L, M]. Raises: FormatError for an id that the model has no row for."""
-        return self.embed_tokens(_checked(ids, self.config.vocab_size, "text"))
+        return self._rows(self.embed_tokens, ids, self.config.vocab_size, "text")
 
     def speech(self, ids: Sequence[int]) -> mx.array:
         """Shapes: L ids -> [1, L, M]. Raises: FormatError for an id that the model has no row for."""
-        return self.speech_embedding(_checked(ids, self.config.speech_token_size + 3, "speech"))
+        return self._rows(self.speech_embedding, ids, self.config.speech_token_size + 3, "speech")
+
+    def _rows(self, table: nn.Embedding, ids: Sequence[int], rows: int, what: str) -> mx.array:
+        """Indexing in MLX does not check its range, and a quantized table has no empty selection."""
+        wrong = [i for i in ids if not 0 <= i < rows]
+        if wrong:
+            raise FormatError(f"{what} token {wrong[0]} is outside the model's 0 to {rows - 1}")
+        if not ids:
+            return mx.zeros((1, 0, self.config.hidden_size), self.norm.weight.dtype)
+        return table(mx.array(list(ids), dtype=mx.int32)[None])
 
     def start(self) -> list[KVCache]:
         """An empty cache for every layer."""
@@ -134,11 +142,3 @@ class Qwen2LM(nn.Module):
     def prompt(self, text: Sequence[int], speech: Sequence[int]) -> mx.array:
         """The sequence up to where new speech begins. Shapes: -> [1, 2 + text + speech, M]."""
         return mx.concatenate([self.sos(), self.text(text), self.task(), self.speech(speech)], axis=1)
-
-
-def _checked(ids: Sequence[int], rows: int, what: str) -> mx.array:
-    """Indexing in MLX does not check its range."""
-    wrong = [i for i in ids if not 0 <= i < rows]
-    if wrong:
-        raise FormatError(f"{what} token {wrong[0]} is outside the model's 0 to {rows - 1}")
-    return mx.array(list(ids), dtype=mx.int32)[None]

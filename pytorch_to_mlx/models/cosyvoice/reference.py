@@ -3,136 +3,399 @@
 torch is imported inside the functions of its side: our side is measured without it.
 """
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 from unittest.mock import patch
 
+import mlx.core as mx
 import numpy as np
 
-from ...generate.sample import draw
-from .lm import LMConfig
+from ...generate.sample import Sampler
+from ...nn.stream import Stream
+from ...taps import record_taps
+from ...validate.contract import Case, Workload
+from ...weights import load_model
+from .campplus import speaker_features
+from .config import Config
+from .lm_decoding import Decoder, sampler_of, speech_tokens
+from .model import Model
 from .original import original
+from .original_audio import build_flow, build_hift
+from .reference_lm import build_lm, lm_taps, lm_tokens
+from .s3_tokenizer import tokenizer_features
+from .source import flow_noise
+from .weights import WEIGHTS, open_source
 
 Taps = dict[str, np.ndarray]
+PARTS = ("llm", "flow", "hift")
+TOKENS = 40  # that both sides say: the original takes 0.2 s for one
 
 
-def build_lm(config: LMConfig) -> Any:
-    """The original's Qwen2LM of these sizes, with random weights."""
+class Reference:
+    """Both sides, open. The original's CAM++ and speech tokenizer are ONNX files, run as it does, by onnxruntime."""
+
+    def __init__(self, model: Model, config: Config, folder: Path) -> None:
+        self.model, self.config, self.folder = model, config, folder
+        self.originals: dict[tuple[str, str], Any] = {}
+        self.seen: dict[tuple[str, str], Taps] = {}  # what PyTorch gave for the last case
+
+    @classmethod
+    def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
+        return cls(ours(mlx_path or source_path), read_config(source_path), source_path)
+
+    @classmethod
+    def alone(
+        cls, side: Literal["ours", "torch"], source_path: Path, mlx_path: Path | None = None
+    ) -> Callable[[], Any]:
+        work = Work(read_config(source_path))
+        if side == "ours":
+            return work.ours(ours(mlx_path or source_path))["total"]
+        return work.torch({part: original_part(part, work.config, source_path) for part in PARTS})["total"]
+
+    def cases(self) -> list[Case]:
+        return list(cases(self.config))
+
+    def mlx(self, case: Case) -> Taps:
+        theirs = self._torch(case, "float32")
+        kind = str(case.inputs["kind"])
+        return {"voice": self._voice, "lm": self._lm, "audio": self._audio}[kind](case.inputs, theirs)
+
+    def torch(self, case: Case, dtype: str = "float32") -> Taps:
+        return self._torch(case, dtype)
+
+    def workloads(self) -> dict[str, Workload]:
+        work = Work(self.config)
+        sides = work.ours(self.model), work.torch({part: self._part(part, "float32") for part in PARTS})
+        return {name: Workload(sides[0][name], sides[1][name], work.audio_s) for name in sides[0]}
+
+    # Ours; each stage is given what float32 PyTorch gave it.
+
+    def _voice(self, inputs: Mapping[str, Any], theirs: Taps) -> Taps:
+        audio = inputs["audio"]
+        log_mel = tokenizer_features(audio)
+        speaker = self.model.campplus(mx.array(np.array(speaker_features(audio))))
+        ids = self.model.speech_tokenizer(mx.array(theirs["log_mel"]))
+        return {name: np.array(v) for name, v in (("log_mel", log_mel), ("speaker", speaker), ("speech_tokens", ids))}
+
+    def _lm(self, inputs: Mapping[str, Any], theirs: Taps) -> Taps:
+        lm = self.model.lm
+        with record_taps() as taps:
+            lm.logits(lm(lm.prompt(inputs["text"], inputs["speech"])))
+        prompt = {name: inputs[name] for name in ("prompt_text", "prompt_speech")}
+        said = {}
+        for name, sampler in (("greedy_tokens", Sampler(temperature=0)), ("drawn_tokens", sampler_of(lm))):
+            uniform = np.random.default_rng(inputs["seed"]).random
+            tokens = speech_tokens(
+                lm,
+                inputs["text"],
+                **prompt,
+                sampler=sampler,
+                uniform=uniform,
+                max_ratio=inputs["ratio"],
+                as_original=True,
+            )
+            said[name] = np.array(list(tokens))
+        return {name: np.array(taps[name]) for name in ("lm_hidden", "lm_logits")} | said
+
+    def _audio(self, inputs: Mapping[str, Any], theirs: Taps) -> Taps:
+        flow, hift = self.model.flow, self.model.hift
+        noise = flow_noise(self.config.flow.n_mels)
+        arrays = (mx.array(inputs[name]) for name in ("tokens", "prompt_tokens", "prompt_mel", "speaker"))
+        with record_taps() as taps:
+            flow(*arrays, noise=noise, streaming=inputs["streaming"])
+            f0 = hift.f0_predictor(mx.array(theirs["mel"]), Stream())
+            source = hift.source(mx.array(theirs["f0"]), mx.array(inputs["noise"]))
+            audio = hift.decode(mx.array(theirs["mel"]), mx.array(theirs["source"]), Stream())
+        names = ("encoder", *(f"step {i + 1}" for i in range(10)), "mel")
+        return {
+            **{name: np.array(taps[name]) for name in names},
+            "f0": np.array(f0),
+            "source": np.array(source),
+            "audio": np.array(audio),
+        }
+
+    # The original.
+
+    def _torch(self, case: Case, dtype: str) -> Taps:
+        if (case.name, dtype) not in self.seen:
+            self.seen = {key: taps for key, taps in self.seen.items() if key[0] == case.name}
+            self.seen[case.name, dtype] = self._run(case.inputs, dtype)
+        return self.seen[case.name, dtype]
+
+    def _run(self, inputs: Mapping[str, Any], dtype: str) -> Taps:
+        kind = inputs["kind"]
+        if kind == "voice":
+            return voice_taps(self.folder, inputs["audio"]) if dtype == "float32" else {}
+        if kind == "lm":
+            model = self._part("llm", dtype)
+            taps = lm_taps(model, inputs["text"], inputs["speech"])
+            if dtype == "float32":
+                prompt = inputs["text"], inputs["prompt_text"], inputs["prompt_speech"]
+                uniform = np.random.default_rng(inputs["seed"]).random
+                taps["greedy_tokens"] = np.array(lm_tokens(model, *prompt, None, inputs["ratio"]))
+                taps["drawn_tokens"] = np.array(lm_tokens(model, *prompt, uniform, inputs["ratio"]))
+            return taps
+        given = self.seen.get((inputs["name"], "float32"))
+        taps = audio_taps(self._part("flow", dtype), self._part("hift", dtype), inputs, given)
+        if dtype == "float64":
+            del taps["source"]  # its phase is a sum over all samples, whose rounding is part of the value
+        return taps
+
+    def _part(self, part: str, dtype: str) -> Any:
+        if (part, dtype) not in self.originals:
+            if dtype == "float32":
+                model = original_part(part, self.config, self.folder)
+            else:
+                model = widened(self._part(part, "float32"))
+            self.originals = {key: m for key, m in self.originals.items() if key[1] == "float32"}
+            self.originals[part, dtype] = model
+        return self.originals[part, dtype]
+
+
+def ours(path: Path) -> Model:
+    """Our model from a converted folder, or from the release."""
+    from ...backend.native import kernels
+
+    packed = False if hasattr(kernels(), "quantized_matmul") else None
+    build = lambda config: Model(Config.from_dict(config))  # noqa: E731
+    return load_model(path, build, weight_map=WEIGHTS, open_source=open_source, dequantize=packed)[0]
+
+
+def read_config(path: Path) -> Config:
+    with open_source(path) as checkpoint:
+        return Config.from_dict(checkpoint.config or {})
+
+
+def original_part(part: str, config: Config, folder: Path) -> Any:
+    """The original's class with the weights of the release."""
     import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    llm, common = original("cosyvoice.llm.llm", "cosyvoice.utils.common")
-    encoder = llm.Qwen2Encoder.__new__(llm.Qwen2Encoder)  # its __init__ reads a folder
-    torch.nn.Module.__init__(encoder)
-    encoder.model = Qwen2ForCausalLM(
-        Qwen2Config(
-            hidden_size=config.hidden_size,
-            intermediate_size=config.intermediate_size,
-            num_hidden_layers=config.num_hidden_layers,
-            num_attention_heads=config.num_attention_heads,
-            num_key_value_heads=config.num_key_value_heads,
-            vocab_size=config.vocab_size,
-            rms_norm_eps=config.rms_norm_eps,
-            rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
-            tie_word_embeddings=True,
-        )
-    )
-
-    def forward_one_step(xs: Any, masks: Any, cache: Any = None) -> Any:
-        """With masks as long as what is attended to: transformers 4 took those of the original, of one, for such."""
-        length = xs.shape[1] + (cache.get_seq_length() if cache is not None else 0)
-        ones = torch.ones((1, 1, length), dtype=torch.bool)
-        return llm.Qwen2Encoder.forward_one_step(encoder, xs, ones, cache)
-
-    encoder.forward_one_step = forward_one_step
-
-    def sampling(scores: Any, decoded: Any, number: int) -> Any:
-        ids = common.ras_sampling(scores, decoded, number, config.top_p, config.top_k, config.win_size, config.tau_r)
-        return torch.as_tensor(ids).reshape(1)  # cosyvoice2-eu looks for ids in it
-
-    with quiet_output():
-        model = llm.Qwen2LM(
-            config.hidden_size,
-            config.hidden_size,
-            config.speech_token_size,
-            encoder,
-            sampling,
-            mix_ratio=list(config.mix_ratio),
-        )
+    build: dict[str, tuple[Callable[[Any], Any], Any]] = {
+        "llm": (build_lm, config.lm), "flow": (build_flow, config.flow), "hift": (build_hift, config.hift),
+    }  # fmt: skip
+    make, sizes = build[part]
+    model = make(sizes)
+    state = torch.load(folder / f"{part}.pt", map_location="cpu", weights_only=True)
+    model.load_state_dict({name.replace("generator.", "") if part == "hift" else name: v for name, v in state.items()})
     return model.eval()
 
 
-def lm_taps(model: Any, text: list[int], speech: list[int]) -> Taps:
-    """Hidden states and logits of a teacher-forced sequence: sos, text, task, speech."""
+def widened(model: Any) -> Any:
+    """The same in float64, with the constants that are no buffers."""
     import torch
 
-    with torch.no_grad():
-        rows = [
-            model.llm_embedding.weight[:1],
-            model.llm.model.model.embed_tokens(torch.tensor(text, dtype=torch.int64)),
-            model.llm_embedding.weight[1:],
-            model.speech_embedding(torch.tensor(speech, dtype=torch.int64)),
-        ]
-        x = torch.cat(rows)[None]
-        hidden, _ = model.llm(x, torch.tensor([x.shape[1]]))
-        return {"lm_hidden": hidden.numpy(), "lm_logits": model.llm_decoder(hidden).numpy()}
+    wide = copy.deepcopy(model).double()
+    if hasattr(wide, "stft_window"):
+        wide.stft_window = wide.stft_window.double()
+    if hasattr(wide, "decoder") and isinstance(getattr(wide.decoder, "rand_noise", None), torch.Tensor):
+        wide.decoder.rand_noise = wide.decoder.rand_noise.double()
+    return wide
 
 
-def lm_tokens(
-    model: Any, text: list[int], prompt_text: list[int], prompt_speech: list[int], uniform: Callable[[], float] | None
-) -> list[int]:
-    """The tokens that the original says: with these draws, or greedily without."""
+def voice_taps(folder: Path, audio: np.ndarray) -> Taps:
+    """What the release's two ONNX files make of a recording, with openai-whisper's features and our filter bank."""
+    import torch
+    import whisper
+    from onnxruntime import InferenceSession
+
+    def session(name: str) -> Any:
+        return InferenceSession(str(folder / name), providers=["CPUExecutionProvider"])
+
+    log_mel = whisper.log_mel_spectrogram(torch.from_numpy(audio), n_mels=128)[None].numpy()
+    tokenizer, campplus = session("speech_tokenizer_v2.onnx"), session("campplus.onnx")
+    names = [i.name for i in tokenizer.get_inputs()]
+    length = np.array([log_mel.shape[2]], np.int32)
+    (ids,) = tokenizer.run(None, dict(zip(names, (log_mel, length), strict=True)))
+    fbank = np.array(speaker_features(audio))  # beside torchaudio's in tests/golden/cosyvoice_audio.npz
+    (speaker,) = campplus.run(None, {campplus.get_inputs()[0].name: fbank})
+    return {"log_mel": log_mel.swapaxes(1, 2), "speaker": speaker, "speech_tokens": ids.reshape(1, -1)}
+
+
+def audio_taps(flow: Any, hift: Any, inputs: Mapping[str, Any], given: Taps | None) -> Taps:
+    """Mel and audio of tokens. given: the mel, pitch and source of another precision to start the later stages from."""
     import torch
 
-    def greedy(scores: Any, decoded: Any, number: int) -> Any:
-        return scores.argmax().reshape(1)
+    taps: Taps = {}
+    dtype = flow.encoder_proj.weight.dtype
 
-    def row(ids: list[int]) -> tuple[Any, Any]:
-        return torch.tensor([ids], dtype=torch.int32), torch.tensor([len(ids)], dtype=torch.int32)
+    def before_step(module: Any, args: Any) -> None:
+        taps[f"step {sum(name.startswith('step') for name in taps)}"] = _features_last(args[0][:1])
 
-    inputs = [x for ids in (text, prompt_text, prompt_speech) for x in row(ids)]
-    with injected_draws(uniform), patch.object(model, "sampling", greedy if uniform is None else model.sampling):
-        return [int(token) for token in model.inference(*inputs, embedding=torch.zeros(0, 192))]
+    hooks = [
+        flow.encoder_proj.register_forward_hook(lambda _, args, y: taps.update(encoder=y.numpy())),
+        flow.decoder.estimator.register_forward_pre_hook(before_step),
+        flow.decoder.register_forward_hook(lambda _, args, y: taps.update({"step 10": _features_last(y[0])})),
+    ]
+    tokens, prompt = (torch.from_numpy(inputs[name]) for name in ("tokens", "prompt_tokens"))
+    prompt_mel, speaker = (torch.from_numpy(inputs[name]).to(dtype) for name in ("prompt_mel", "speaker"))
+    lengths = [torch.tensor([x.shape[1]]) for x in (tokens, prompt, prompt_mel)]
+    try:
+        with torch.inference_mode(), masks_in_float64():
+            mel, _ = flow.inference(
+                tokens, lengths[0], prompt, lengths[1], prompt_mel, lengths[2], speaker, inputs["streaming"], True
+            )
+    finally:
+        for hook in hooks:
+            hook.remove()
+    del taps["step 0"]  # the noise
+    taps["mel"] = _features_last(mel)
+    start = taps if given is None else given
+    with torch.inference_mode():
+        x = torch.from_numpy(start["mel"]).transpose(1, 2).to(dtype)
+        f0 = taps["f0"] = hift.f0_predictor(x).numpy()
+        source = torch_source(hift, torch.from_numpy(start.get("f0", f0)).to(dtype), inputs["noise"])
+        taps["source"] = source.numpy()
+        taps["audio"] = hift.decode(x=x, s=torch.from_numpy(start["source"]).to(dtype)[:, None]).numpy()
+    return taps
 
 
-def lm_tokens_of_stream(
-    model: Any, text: list[int], prompt_text: list[int], prompt_speech: list[int], uniform: Callable[[], float]
-) -> list[int]:
-    """The same, when the text comes word by word."""
+def torch_source(hift: Any, f0: Any, noise: np.ndarray) -> Any:
+    """The harmonic source of a pitch, with this noise. Shapes: f0 [1, T] -> [1, L]."""
     import torch
-    from transformers import DynamicCache
 
-    def row(ids: list[int]) -> tuple[Any, Any]:
-        return torch.tensor([ids], dtype=torch.int32), torch.tensor([len(ids)], dtype=torch.int32)
+    def injected(like: Any) -> Any:
+        return torch.from_numpy(noise).to(like) if like.shape[-1] == noise.shape[-1] else torch.zeros_like(like)
 
-    def pair(cache: Any, layer: int) -> tuple[Any, Any]:
-        return cache.layers[layer].keys, cache.layers[layer].values
-
-    words = (torch.tensor([[word]], dtype=torch.int32) for word in text)
-    inputs = [x for ids in (prompt_text, prompt_speech) for x in row(ids)]
-    with injected_draws(uniform), patch.object(DynamicCache, "__getitem__", pair, create=True):
-        return [int(token) for token in model.inference_bistream(words, *inputs, embedding=torch.zeros(0, 192))]
+    with patch.object(torch, "randn_like", injected):
+        source, _, _ = hift.m_source(hift.f0_upsamp(f0[:, None]).transpose(1, 2))
+    return source[..., 0]
 
 
 @contextmanager
-def injected_draws(uniform: Callable[[], float] | None) -> Iterator[None]:
-    """Let the original's torch.multinomial draw with our random numbers."""
-    import torch
-
-    def multinomial(probs: Any, count: int, replacement: bool = False) -> Any:
-        assert uniform is not None and count == 1
-        return torch.tensor([draw(probs.numpy(), uniform())])
-
-    with patch.object(torch.Tensor, "multinomial", multinomial):
+def masks_in_float64() -> Iterator[None]:
+    """The original turns masks into biases in 32 and 16 bit only."""
+    (decoder,) = original("cosyvoice.flow.decoder")
+    with patch.object(decoder, "mask_to_bias", lambda mask, dtype: (1 - mask.to(dtype)) * -1e10):
         yield
 
 
-@contextmanager
-def quiet_output() -> Iterator[None]:
-    """cosyvoice2-eu prints to stdout while it is built."""
-    import io
-    from contextlib import redirect_stdout
+def _features_last(x: Any) -> np.ndarray:
+    return x.transpose(1, 2).clone().numpy()
 
-    with redirect_stdout(io.StringIO()):
-        yield
+
+def cases(config: Config) -> Iterator[Case]:
+    """Recordings, sequences of tokens and voices; made up, because no package carries real weights to go with."""
+    for seed, seconds in enumerate((1.0, 3.3)):
+        yield _case(f"a voice of {seconds} s", "voice", audio=recording(seconds, seed))
+    lm, speech = config.lm, config.lm.speech_token_size
+    words = min(lm.vocab_size, 151_643)
+    for seed, (text, prompt_text, prompt_speech) in enumerate(((20, 14, 75), (10, 0, 0))):
+        rng = np.random.default_rng(seed)
+        inputs = {"text": rng.integers(0, words, text).tolist(), "speech": rng.integers(0, speech, 100).tolist()}
+        inputs |= {"prompt_text": rng.integers(0, words, prompt_text).tolist()}
+        inputs |= {"prompt_speech": rng.integers(0, speech, prompt_speech).tolist()}
+        name = f"language model, {text} words after {prompt_text}"
+        yield _case(name, "lm", seed=seed, ratio=TOKENS / text, **inputs)
+    for name, tokens, prompt, streaming in (
+        ("speech of 3 s", 75, 50, False),
+        ("speech of 1 s without a prompt", 25, 0, False),
+        ("speech of 3 s as in a stream", 75, 60, True),
+    ):
+        yield _case(name, "audio", **audio_inputs(config, tokens, prompt), streaming=streaming)
+
+
+def _case(name: str, kind: str, **inputs: Any) -> Case:
+    return Case(name, {"kind": kind, "name": name, **inputs})
+
+
+def audio_inputs(config: Config, tokens: int, prompt: int) -> dict[str, Any]:
+    rng = np.random.default_rng(tokens + prompt)
+    size, mels = config.flow.vocab_size, config.flow.n_mels
+    samples = 2 * tokens * config.hift.samples_per_frame
+    steps = np.cumsum(rng.standard_normal((1, 2 * prompt, mels)) * 0.2, axis=1)
+    return {
+        "tokens": rng.integers(0, size, (1, tokens)),
+        "prompt_tokens": rng.integers(0, size, (1, prompt)),
+        "prompt_mel": (steps - 4).astype(np.float32),
+        "speaker": rng.standard_normal((1, config.flow.speaker_dim), dtype=np.float32),
+        "noise": rng.standard_normal((1, samples, config.hift.nb_harmonics + 1), dtype=np.float32),
+    }
+
+
+def recording(seconds: float, seed: int, rate: int = 16000) -> np.ndarray:
+    """Gliding harmonics between pauses of noise. Shapes: -> [L] float32."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * rate)) / rate
+    phase = 2 * np.pi * np.cumsum(140 + 40 * np.sin(2 * np.pi * 0.9 * t + seed)) / rate
+    tone = sum(np.sin(k * phase) / k for k in range(1, 20))
+    loud = np.clip(np.sin(2 * np.pi * 1.7 * t) + 0.5, 0, 1)
+    return (0.15 * tone * loud + 0.005 * rng.standard_normal(len(t))).astype(np.float32)
+
+
+class Work:
+    """Five seconds of speech after a prompt of three: 125 tokens, 250 frames; what `benchmark` measures."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        rng = np.random.default_rng(0)
+        words, speech = min(config.lm.vocab_size, 151_643), config.lm.speech_token_size
+        self.text = rng.integers(0, words, 34).tolist()
+        self.prompt = rng.integers(0, speech, 75).tolist()
+        self.said = rng.integers(0, speech, 125).tolist()
+        self.inputs = audio_inputs(config, 125, 75)
+        self.mel = (np.cumsum(rng.standard_normal((1, 250, config.flow.n_mels)) * 0.2, axis=1) - 4).astype(np.float32)
+        self.audio_s = 250 * config.hift.samples_per_frame / config.sample_rate
+
+    def ours(self, model: Model) -> dict[str, Callable[[], Any]]:
+        noise, source_noise = flow_noise(self.config.flow.n_mels), mx.array(self.inputs["noise"])
+        arrays = [mx.array(self.inputs[name]) for name in ("tokens", "prompt_tokens", "prompt_mel", "speaker")]
+        mx.eval(noise, source_noise, arrays)
+        mel = mx.array(self.mel)
+
+        def language_model() -> None:
+            decoder = Decoder(model.lm, sampler_of(model.lm), np.random.default_rng(0).random)
+            decoder.draw(decoder.read(model.lm.prompt(self.text, self.prompt)))
+            for token in self.said[1:]:
+                decoder.draw(decoder.read(model.lm.speech([token])))
+
+        def flow() -> mx.array:
+            return model.flow(*arrays, noise=noise)
+
+        def vocoder() -> mx.array:
+            return model.hift(mel, source_noise)
+
+        return _works(language_model, lambda: mx.eval(flow()), lambda: mx.eval(vocoder()))
+
+    def torch(self, parts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+        import torch
+
+        llm, flow_, hift = (parts[name] for name in PARTS)
+        tokens, prompt = (torch.from_numpy(self.inputs[name]) for name in ("tokens", "prompt_tokens"))
+        prompt_mel, speaker = (torch.from_numpy(self.inputs[name]) for name in ("prompt_mel", "speaker"))
+        lengths = [torch.tensor([x.shape[1]]) for x in (tokens, prompt, prompt_mel)]
+        mel = torch.from_numpy(self.mel).transpose(1, 2)
+
+        def language_model() -> None:
+            with torch.inference_mode():
+                text = llm.llm.model.model.embed_tokens(torch.tensor(self.text))
+                rows = [llm.llm_embedding.weight[:1], text, llm.llm_embedding.weight[1:]]
+                x = torch.cat([*rows, llm.speech_embedding(torch.tensor(self.prompt))])[None]
+                cache, said = None, []
+                for token in self.said:
+                    ones = torch.ones((1, x.shape[1], x.shape[1]), dtype=torch.bool)
+                    y, cache = llm.llm.forward_one_step(x, masks=ones, cache=cache)
+                    scores = llm.llm_decoder(y[:, -1]).log_softmax(dim=-1)
+                    said.append(int(llm.sampling(scores.squeeze(0), said, 25)))
+                    x = llm.speech_embedding.weight[token].reshape(1, 1, -1)
+
+        def flow() -> None:
+            with torch.inference_mode():
+                flow_.inference(tokens, lengths[0], prompt, lengths[1], prompt_mel, lengths[2], speaker, False, True)
+
+        def vocoder() -> None:
+            with torch.inference_mode():
+                f0 = hift.f0_predictor(mel)
+                hift.decode(x=mel, s=torch_source(hift, f0, self.inputs["noise"])[:, None])
+
+        return _works(language_model, flow, vocoder)
+
+
+def _works(*parts: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
+    def total() -> None:
+        for part in parts:
+            part()
+
+    return {**dict(zip(("language model", "flow", "vocoder"), parts, strict=True)), "total": total}

@@ -155,7 +155,6 @@ class SpeechTokenizer(nn.Module):
         cos, sin = (table.astype(x.dtype) for table in rotary(x.shape[1], x.shape[2] // attn.heads))
         for block in self.blocks:
             x = block(x, cos, sin)
-        tap("s3.encoder", x)
-        levels = tap("s3.levels", mx.tanh(linear(self.project, x).astype(mx.float32)) * SQUASH)  # [B, T, 8]
+        levels = mx.tanh(linear(self.project, x).astype(mx.float32)) * SQUASH  # [B, T, 8]
         digits = mx.round(levels).astype(mx.int32) + 1
         return (digits * mx.array([3**i for i in range(digits.shape[-1])])).sum(axis=-1)

@@ -1,14 +1,12 @@
 """What Kokoro adds to the command line: `synthesize` and `voices`."""
 
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ...errors import FormatError, MissingExtraError, UsageError
+from ...errors import MissingExtraError, UsageError
 from ...progress import note, track
 from ...tasks import Word
 
@@ -64,12 +62,13 @@ def synthesize(
     """
     from ...audio.wav import format_of
     from ...text.phonemes import language, prepare
+    from ...text.read import read_text
     from .pipeline import load
     from .voices import Voice
 
     if [text, text_file, phonemes].count(None) != 2:
         raise UsageError("give one of --text, --text-file and --phonemes")
-    text = _read_text(text, text_file)
+    text = read_text(text, text_file)
     code = language(lang_code or Voice.of(voice).lang_code or "a").code
     if word_timestamps and (phonemes is not None or code not in "ab"):
         raise UsageError("word timestamps are for English text", fix="leave out --word-timestamps")
@@ -140,24 +139,6 @@ def default_model() -> str:
     return source
 
 
-def _read_text(text: str | None, text_file: Path | None) -> str | None:
-    from ...text.phonemes import MAX_CHARACTERS
-
-    if text == "-" or (text_file is not None and str(text_file) == "-"):
-        if sys.stdin is None:
-            raise UsageError("stdin is closed")
-        return sys.stdin.read(MAX_CHARACTERS + 1)
-    if text_file is None:
-        return text
-    try:
-        with open(text_file, encoding="utf-8-sig") as file:
-            return file.read(MAX_CHARACTERS + 1)
-    except UnicodeDecodeError as error:
-        raise FormatError(f"not UTF-8 text (byte {error.start})", where=text_file) from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot be read: {error}", where=text_file) from error
-
-
 class _Delivered:
     """What has been heard so far."""
 
@@ -169,20 +150,15 @@ class _Delivered:
 
 def _deliver(pieces: Iterator[Any], output: Path | None, format: str | None, play: bool, rate: int) -> _Delivered:
     """Write and play the pieces as they come."""
-    from ...audio.playback import player
-    from ...audio.wav import writer
+    from ...audio.deliver import delivery
 
     done = _Delivered()
-    with ExitStack() as stack:
-        write = stack.enter_context(writer(output, rate, format=format)).write if output is not None else None
-        heard = stack.enter_context(player(rate)) if play else None
+    with delivery(rate, output=output, format=format, play=play) as deliver:
         for piece in pieces:
             done.first_at = done.first_at or perf_counter()
             done.samples += len(piece.audio)
             done.processing_s += piece.processing_s
             done.words += piece.words
             done.phonemes += [piece.phonemes] if piece.phonemes else []
-            for deliver in (write, heard):
-                if deliver is not None:
-                    deliver(piece.audio)
+            deliver(piece.audio)
     return done

@@ -1,0 +1,51 @@
+"""CosyVoice's card. Versions 3 and 1 of the family will stand here beside version 2."""
+
+from ...card import ModelCard, Published, Tap
+
+CARD = ModelCard(
+    name="cosyvoice2",
+    task="text-to-speech",
+    summary="CosyVoice 2 (0.5B): zero-shot voices, instructions, voice conversion, streaming; 24 kHz.",
+    checkpoints=(
+        Published(
+            "FunAudioLLM/CosyVoice2-0.5B",
+            "Apache-2.0",
+            note="cosyvoice2.yaml, llm.pt, flow.pt, hift.pt, two .onnx, CosyVoice-BlankEN/",
+        ),
+    ),
+    fingerprint=(
+        (
+            "llm.llm_decoder.weight",
+            "flow.decoder.estimator.time_mlp.linear_1.weight",
+            "flow.encoder.up_layer.conv.weight",
+            "hift.m_source.l_linear.weight",
+        ),
+    ),
+    taps=(
+        Tap("log_mel"),
+        Tap("speaker"),
+        Tap("speech_tokens", "exact"),
+        Tap("lm_hidden"),
+        Tap("lm_logits"),
+        Tap("greedy_tokens", "exact"),
+        Tap("drawn_tokens", "exact"),
+        Tap("encoder"),
+        *(Tap(f"step {step + 1}") for step in range(10)),
+        Tap("mel"),
+        Tap("f0"),
+        Tap("source"),
+        Tap("audio"),
+    ),
+    model_types=("cosyvoice2",),
+    verbs={
+        "synthesize": "commands:synthesize",
+        "convert-voice": "commands:convert_voice",
+        "speakers": "commands:speakers",
+    },
+    extra="cosyvoice",
+    files=(
+        "*.yaml", "llm.pt", "flow.pt", "hift.pt", "campplus.onnx", "speech_tokenizer_v*.onnx", "spk2info.pt",
+        "CosyVoice-BlankEN/*.json", "CosyVoice-BlankEN/merges.txt",
+        "*.safetensors", "*.json", "merges.txt", "speakers/*",
+    ),
+)  # fmt: skip

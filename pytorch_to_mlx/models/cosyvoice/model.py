@@ -1,0 +1,56 @@
+"""CosyVoice 2: text to speech tokens to a mel spectrogram to samples, in the voice of a recording."""
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from .campplus import CamPPlus
+from .config import Config
+from .flow import Flow
+from .hift import Hift
+from .lm import Qwen2LM
+from .s3_tokenizer import SpeechTokenizer
+
+
+class Model(nn.Module):
+    """The five networks. `pipeline` puts them together; `__call__` runs each once, for tests and measurements."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self._config = config
+        self.lm = Qwen2LM(config.lm)
+        self.flow = Flow(config.flow)
+        self.hift = Hift(config.hift)
+        self.campplus = CamPPlus(config.campplus)
+        self.speech_tokenizer = SpeechTokenizer(config.speech_tokenizer)
+
+    @property
+    def config(self) -> Config:
+        return self._config
+
+    def quant_predicate(self, path: str, layer: nn.Module) -> bool:
+        """The language model is quantized; the rest is a fifth of the work of memory and hears the difference."""
+        return path.startswith("lm.")
+
+    def __call__(
+        self,
+        text: Sequence[int],
+        speech: Sequence[int],
+        fbank: mx.array,
+        log_mel: mx.array,
+        prompt_mel: mx.array,
+        flow_noise: mx.array,
+        source_noise: mx.array,
+    ) -> dict[str, mx.array]:
+        """Say `speech` in the voice of a recording, and what the language model thinks of it after `text`.
+
+        Shapes: fbank [1, T, 80], log_mel [1, T, 128] and prompt_mel [1, 2 P, 80] of the recording, flow_noise
+        [1, >= 2 (P + L), 80], source_noise [1, 2 L · samples_per_frame, harmonics + 1] -> logits [1, L + 2 + text, V],
+        audio [1, 2 L · samples_per_frame].
+        """
+        speaker = self.campplus(fbank)
+        prompt = self.speech_tokenizer(log_mel)[:, : prompt_mel.shape[1] // self.config.flow.token_mel_ratio]
+        logits = self.lm.logits(self.lm(self.lm.prompt(text, speech)))
+        mel = self.flow(mx.array([list(speech)]), prompt, prompt_mel, speaker, noise=flow_noise)
+        return {"logits": logits, "audio": self.hift(mel, source_noise)}

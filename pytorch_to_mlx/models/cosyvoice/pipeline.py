@@ -1,0 +1,386 @@
+"""Text, or a recording, to speech in a voice: the original's modes, whole or as a stream."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from ...audio.resample import sinc_resample
+from ...backend.native import kernels
+from ...checkpoint import open_checkpoint, read_config, resolve
+from ...errors import CheckError, UsageError
+from ...generate.sample import Sampler
+from ...tasks import Speech
+from ...weights import load_model
+from .card import CARD
+from .config import Config
+from .flow import SOLVERS, FlowStream
+from .hift import HiftStream
+from .lm_decoding import MAX_RATIO, MIN_RATIO, speech_tokens, speech_tokens_of_stream
+from .model import Model
+from .source import extra_files
+from .speakers import (
+    FOLDER,
+    HEARD_RATE,
+    Speaker,
+    Speakers,
+    embedded_speaker,
+    no_speaker,
+    random_speaker,
+    recorded_speaker,
+    samples_of,
+    speaker_of,
+    speech_ids,
+)
+from .streaming import Clock, audio_of, mels_of
+from .text_ids import END_OF_PROMPT, TextTokenizer
+from .text_normalize import iter_pieces, normalize
+from .weights import WEIGHTS, open_source
+
+MIN_SPEED, MAX_SPEED = 0.25, 4.0
+WINDOW_TOKENS = 750  # 30 s that voice conversion takes at once: the cost of the flow grows with the square
+
+Text = str | Iterable[str]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to speak; the same for every mode.
+
+    stream: yield audio as soon as there is some. speed: of the whole, not for streams. text_frontend: write numbers and
+    the like out, and split long texts. temperature, top_k, top_p, win_size, tau_r: None is what the checkpoint says.
+    min_ratio, max_ratio: speech tokens for a text token. steps, solver: of the flow. as_original: with the original's
+    faults, see lm_decoding.py.
+    """
+
+    stream: bool = False
+    speed: float = 1.0
+    text_frontend: bool = True
+    seed: int = 0
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    win_size: int | None = None
+    tau_r: float | None = None
+    min_ratio: float = MIN_RATIO
+    max_ratio: float = MAX_RATIO
+    steps: int = 10
+    solver: str = "euler"
+    as_original: bool = False
+
+    def __post_init__(self) -> None:
+        if not MIN_SPEED <= self.speed <= MAX_SPEED:
+            raise UsageError(f"speed is {self.speed}; it goes from {MIN_SPEED} to {MAX_SPEED}")
+        if self.stream and self.speed != 1:
+            raise UsageError("a stream has the speed 1", fix="leave out the speed, or the streaming")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"seed is {self.seed}; it goes from 0 to 2**32 - 1")
+        if not 0 <= self.min_ratio <= self.max_ratio <= 1000:
+            raise UsageError(f"min_ratio is {self.min_ratio} and max_ratio {self.max_ratio}; 0 <= min <= max <= 1000")
+        if not 1 <= self.steps <= 1000:
+            raise UsageError(f"steps is {self.steps}; it goes from 1 to 1000")
+        if self.solver not in SOLVERS:
+            raise UsageError(f"unknown solver {self.solver!r}", fix=f"use {', '.join(SOLVERS)}")
+
+
+def load(
+    source: str | Path, *, revision: str | None = None, offline: bool | None = None, dequantize: bool | None = None
+) -> "CosyVoicePipeline":
+    """Load CosyVoice 2 from a converted folder, or from the release's; no convert step is needed.
+
+    dequantize: unpack a quantized language model; by default on a CPU without kernels for it.
+    """
+    if dequantize is None and hasattr(kernels(), "quantized_matmul"):
+        dequantize = False
+    path = resolve(source, revision=revision, offline=offline, patterns=list(CARD.files))
+    model, config = load_model(
+        path,
+        lambda config: Model(Config.from_dict(config)),
+        weight_map=WEIGHTS,
+        open_source=open_source,
+        dequantize=dequantize,
+    )
+    noise, folder = path / "noise.safetensors", path / FOLDER
+    if noise.is_file():
+        with open_checkpoint(noise) as file:
+            flow_noise = file["flow"]
+        speakers = Speakers(model.config, folder)
+    else:
+        files = {name: arrays for name, arrays in extra_files(path, config).items() if not isinstance(arrays, bytes)}
+        flow_noise = files["noise.safetensors"]["flow"]
+        speakers = Speakers(model.config, None)
+        for name, arrays in files.items():
+            if name.startswith(f"{FOLDER}/"):
+                speakers.add(Path(name).stem, speaker_of(arrays, model.config, name))
+    return CosyVoicePipeline(model, TextTokenizer.open(path), speakers, flow_noise)
+
+
+def open_speakers(folder: str | Path) -> Speakers:
+    """The saved speakers of a converted folder; the model is not read."""
+    path = resolve(folder)
+    return Speakers(Config.from_dict(read_config(path)), path / FOLDER)
+
+
+class CosyVoicePipeline:
+    """CosyVoice ready to speak; the methods are the original's, and yield speech piece by piece."""
+
+    def __init__(self, model: Model, tokenizer: TextTokenizer, speakers: Speakers, flow_noise: mx.array) -> None:
+        self.model, self.tokenizer, self.speakers = model, tokenizer, speakers
+        self.flow_noise = flow_noise
+        self.sample_rate = model.config.sample_rate
+        self.clock = Clock()  # of the last request
+
+    # The original's modes.
+
+    def inference_sft(self, tts_text: Text, spk_id: str, **options: Any) -> Iterator[Speech]:
+        """Speak as a saved speaker, of whom the language model is told nothing."""
+        speaker = self.speaker(spk_id)
+        bare = replace(speaker, mel=speaker.mel[:, :0], speech_tokens=(), prompt_text=())
+        return self._speak(tts_text, bare, Options(**options))
+
+    def inference_zero_shot(
+        self, tts_text: Text, prompt_text: str = "", prompt_wav: Any = None, zero_shot_spk_id: str = "", **options: Any
+    ) -> Iterator[Speech]:
+        """Go on speaking as a recording does, which says `prompt_text`; or as a speaker that was added from one."""
+        given = Options(**options)
+        if zero_shot_spk_id:
+            speaker = self.speaker(zero_shot_spk_id)
+        else:
+            speaker = self._heard(prompt_text, prompt_wav, given.text_frontend)
+        return self._speak(
+            tts_text, speaker, given, prompt_text=speaker.prompt_text, prompt_speech=speaker.speech_tokens
+        )
+
+    def inference_cross_lingual(
+        self, tts_text: Text, prompt_wav: Any = None, zero_shot_spk_id: str = "", **options: Any
+    ) -> Iterator[Speech]:
+        """Speak with the voice of a recording in whatever language the text is; what the recording says is not used."""
+        return self._speak(tts_text, self._voice(prompt_wav, zero_shot_spk_id), Options(**options))
+
+    def inference_instruct2(
+        self,
+        tts_text: Text,
+        instruct_text: str,
+        prompt_wav: Any = None,
+        zero_shot_spk_id: str = "",
+        **options: Any,
+    ) -> Iterator[Speech]:
+        """Speak with the voice of a recording in the way that `instruct_text` says, such as 'Speak slowly.'."""
+        if not instruct_text.strip():
+            raise UsageError("the instruction is empty", fix="say how to speak, or take another mode")
+        whole = instruct_text if instruct_text.endswith(END_OF_PROMPT) else instruct_text + END_OF_PROMPT
+        speaker = self._voice(prompt_wav, zero_shot_spk_id)
+        return self._speak(tts_text, speaker, Options(**options), prompt_text=tuple(self.tokenizer.encode(whole)))
+
+    def inference_vc(
+        self, source_wav: Any, prompt_wav: Any = None, zero_shot_spk_id: str = "", **options: Any
+    ) -> Iterator[Speech]:
+        """What `source_wav` says, of any length, in the voice of `prompt_wav`."""
+        given, speaker = Options(**options), self._voice(prompt_wav, zero_shot_spk_id)
+        samples, rate = samples_of(source_wav, self.sample_rate)
+        return self._convert(speech_ids(self.model, sinc_resample(samples, rate, HEARD_RATE)), speaker, given)
+
+    # Speakers.
+
+    def list_available_spks(self) -> list[str]:
+        return self.speakers.names()
+
+    def add_zero_shot_spk(self, prompt_text: str, prompt_wav: Any, zero_shot_spk_id: str) -> bool:
+        """Keep a recording's voice under a name; `save_spkinfo` writes it into the converted folder."""
+        self.speakers.add(zero_shot_spk_id, self._heard(prompt_text, prompt_wav, True))
+        return True
+
+    def save_spkinfo(self) -> None:
+        self.speakers.save()
+
+    def speaker(self, name: str) -> Speaker:
+        """A saved speaker; or 'none', 'random' and 'random:SEED' where no recording is at hand."""
+        if name == "none":
+            return no_speaker(self.model.config)
+        if name == "random" or name.startswith("random:"):
+            seed = name.partition(":")[2] or "0"
+            if not seed.isdecimal() or int(seed) >= 2**32:
+                raise UsageError(f"'{name}' is no random speaker", fix="random:SEED, with a SEED from 0 to 2**32 - 1")
+            return random_speaker(self.model.config, int(seed))
+        return self.speakers[name]
+
+    def _voice(self, prompt_wav: Any, name: str) -> Speaker:
+        """A recording, a saved speaker, a Speaker, or the 192 numbers of an embedding."""
+        if (prompt_wav is None) == (not name):
+            raise UsageError("give either a recording of the voice or a speaker's name")
+        if name:
+            return self.speaker(name)
+        if isinstance(prompt_wav, Speaker):
+            return prompt_wav
+        if isinstance(prompt_wav, mx.array) or (isinstance(prompt_wav, np.ndarray) and prompt_wav.size <= 1024):
+            return embedded_speaker(self.model.config, prompt_wav)
+        return recorded_speaker(self.model, prompt_wav)
+
+    def _heard(self, prompt_text: str, prompt_wav: Any, text_frontend: bool) -> Speaker:
+        said = normalize(prompt_text) if text_frontend else prompt_text
+        return replace(self._voice(prompt_wav, ""), prompt_text=tuple(self.tokenizer.encode(said)))
+
+    # From text or tokens to audio.
+
+    def _speak(
+        self,
+        text: Text,
+        speaker: Speaker,
+        options: Options,
+        *,
+        prompt_text: tuple[int, ...] = (),
+        prompt_speech: tuple[int, ...] = (),
+    ) -> Iterator[Speech]:
+        """Check everything that can be before the first piece is asked for."""
+        sampler = self.sampler(options)
+        pieces: Iterator[Text] = iter([text])
+        if isinstance(text, str):
+            if not text.strip():
+                raise UsageError("there is no text to speak")
+            found = iter_pieces(text, lambda piece: len(self.tokenizer.encode(piece)), normalized=options.text_frontend)
+            first = next(found, None)
+            if first is None:
+                raise UsageError("nothing in this text can be spoken")
+            pieces = chain([first], found)
+        return self._spoken(pieces, speaker, options, sampler, prompt_text, prompt_speech)
+
+    def sampler(self, options: Options) -> Sampler:
+        config = self.model.config.lm
+        named = {name: getattr(options, name) for name in ("top_k", "top_p", "win_size", "tau_r")}
+        chosen = {name: getattr(config, name) if value is None else value for name, value in named.items()}
+        return Sampler(temperature=options.temperature, **chosen)
+
+    def _spoken(
+        self,
+        pieces: Iterable[Text],
+        speaker: Speaker,
+        options: Options,
+        sampler: Sampler,
+        prompt_text: tuple[int, ...],
+        prompt_speech: tuple[int, ...],
+    ) -> Iterator[Speech]:
+        clock = self.clock = Clock()
+        prefix: FlowStream | None = None
+        start_s = 0.0
+        for number, piece in enumerate(pieces):
+            given = {
+                "prompt_text": prompt_text,
+                "prompt_speech": prompt_speech,
+                "sampler": sampler,
+                "uniform": np.random.default_rng([options.seed, number]).random,
+                "max_ratio": options.max_ratio,
+                "as_original": options.as_original,
+            }
+            if isinstance(piece, str):
+                ids = self.tokenizer.encode(piece)
+                tokens = speech_tokens(self.model.lm, ids, min_ratio=options.min_ratio, **given)
+            else:
+                words = (word for part in piece for word in self.tokenizer.encode(part))
+                tokens = speech_tokens_of_stream(self.model.lm, words, **given)
+            if options.stream:
+                prefix = prefix or self._prefix(speaker, options, clock)
+                vocoder = HiftStream(self.model.hift, self.model.hift.noise(options.seed + number))
+                mels = mels_of(self.model, tokens, prefix.copy(), len(speaker.speech_tokens), clock)
+                audios = audio_of(mels, vocoder, clock)
+            else:
+                audios = self._whole(tokens, speaker, options, number, clock)
+            text = piece if isinstance(piece, str) else ""
+            began = perf_counter()
+            for audio in audios:
+                speech = Speech(_finite(audio), self.sample_rate, text, start_s=start_s)
+                yield replace(speech, processing_s=perf_counter() - began)
+                start_s, text, began = start_s + speech.duration_s, "", perf_counter()
+
+    def _whole(
+        self, tokens: Iterator[int], speaker: Speaker, options: Options, number: int, clock: Clock
+    ) -> Iterator[np.ndarray]:
+        spoken = list(clock.tokens(tokens))
+        if not spoken:
+            return
+        with clock.part("flow"):
+            mel = self.mel(spoken, speaker, options)
+        yield self._audio(mel, options, number, clock)
+
+    def mel(self, tokens: list[int], speaker: Speaker, options: Options) -> mx.array:
+        """Shapes: L tokens -> [1, 2 L, n_mels]."""
+        mel = self.model.flow(
+            mx.array([tokens], dtype=mx.int32),
+            speaker.tokens(),
+            speaker.mel,
+            speaker.embedding,
+            noise=self.flow_noise,
+            steps=options.steps,
+            solver=options.solver,
+        )
+        mx.eval(mel)
+        return mel
+
+    def _audio(self, mel: mx.array, options: Options, number: int, clock: Clock) -> np.ndarray:
+        with clock.part("vocoder"):
+            mel = stretched(mel, options.speed)
+            hift = self.model.hift
+            noise = hift.noise(options.seed + number)(0, mel.shape[1] * hift.config.samples_per_frame)
+            audio = np.array(hift(mel, noise)[0])
+        clock.audio()
+        return audio
+
+    def _prefix(self, speaker: Speaker, options: Options, clock: Clock) -> FlowStream:
+        """The flow after the prompt, computed once and copied for each piece of text."""
+        with clock.part("flow_prompt"):
+            return FlowStream(
+                self.model.flow,
+                speaker.tokens(),
+                speaker.mel,
+                speaker.embedding,
+                noise=self.flow_noise,
+                steps=options.steps,
+                solver=options.solver,
+            )
+
+    def _convert(self, tokens: list[int], speaker: Speaker, options: Options) -> Iterator[Speech]:
+        """Long recordings in windows of the flow; the vocoder goes over all of them without a seam."""
+        clock = self.clock = Clock()
+        vocoder = HiftStream(self.model.hift, self.model.hift.noise(options.seed))
+        audios = audio_of(self._windows(tokens, speaker, options, clock), vocoder, clock)
+        began, start_s = perf_counter(), 0.0
+        for audio in audios if options.stream else [np.concatenate(list(audios))]:
+            speech = Speech(_finite(audio), self.sample_rate, start_s=start_s, processing_s=perf_counter() - began)
+            yield speech
+            start_s, began = start_s + speech.duration_s, perf_counter()
+
+    def _windows(self, tokens: list[int], speaker: Speaker, options: Options, clock: Clock) -> Iterator[mx.array]:
+        prefix = self._prefix(speaker, options, clock) if options.stream else None
+        for start in range(0, len(tokens), WINDOW_TOKENS):
+            window = tokens[start : start + WINDOW_TOKENS]
+            if prefix is not None:
+                yield from mels_of(self.model, iter(window), prefix.copy(), len(speaker.speech_tokens), clock)
+            else:
+                with clock.part("flow"):
+                    mel = self.mel(window, speaker, options)
+                yield stretched(mel, options.speed)
+
+
+def stretched(mel: mx.array, speed: float) -> mx.array:
+    """The mel of faster or slower speech, by linear interpolation. Shapes: [1, T, n_mels] -> [1, T / speed, n_mels].
+
+    Source: torch.nn.functional.interpolate(mode="linear"), whose first and last frames are held.
+    """
+    if speed == 1:
+        return mel
+    length, count = mel.shape[1], max(1, int(mel.shape[1] / speed))
+    places = np.clip((np.arange(count) + 0.5) * (length / count) - 0.5, 0, None)
+    before = np.minimum(places.astype(np.int64), length - 1)
+    share = mx.array((places - before).astype(np.float32))[:, None]
+    after = np.minimum(before + 1, length - 1)
+    return mel[:, mx.array(before)] * (1 - share) + mel[:, mx.array(after)] * share
+
+
+def _finite(audio: np.ndarray) -> np.ndarray:
+    if not np.isfinite(audio).all():
+        raise CheckError("the model made audio that is not finite", fix="its weights are damaged")
+    return audio.astype(np.float32)

@@ -1,0 +1,41 @@
+"""The complete story of every tensor of a release: five parts, each with its own list of rules."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ...weights import Pattern, Rule, WeightMap
+from ...weights.rules import Rules, flatten
+from .campplus_weights import CAMPPLUS
+from .flow_weights import FLOW
+from .hift_weights import HIFT
+from .lm_weights import LM
+from .s3_tokenizer_weights import S3_TOKENIZER
+from .source import extra_files, is_release, open_source
+
+__all__ = ["WEIGHTS", "extra_files", "is_release", "open_source"]
+
+
+def part(source: str, target: str, rules: Iterable[Rules]) -> tuple[Rule, ...]:
+    """A part's rules under the names that the whole release and the whole model have for it."""
+
+    def named(prefix: str, patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
+        return tuple(Pattern(f"{prefix}.{pattern.text}") for pattern in patterns)
+
+    return tuple(
+        replace(
+            rule,
+            sources=named(source, rule.sources),
+            targets=named(source if rule.kind == "tie" else target, rule.targets),
+            group=rule.group and f"{source}: {rule.group}",
+        )
+        for rule in flatten(rules)
+    )
+
+
+WEIGHTS = WeightMap(
+    part("llm", "lm", LM),
+    part("flow", "flow", FLOW),
+    part("hift", "hift", HIFT),
+    part("campplus", "campplus", CAMPPLUS),
+    part("speech_tokenizer", "speech_tokenizer", S3_TOKENIZER),
+)

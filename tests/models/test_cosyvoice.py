@@ -1,0 +1,303 @@
+"""CosyVoice 2 as a whole: a tiny release through conversion, validation, loading and the modes of the pipeline."""
+
+import json
+from dataclasses import replace
+
+import mlx.core as mx
+import numpy as np
+import pytest
+import torch
+from models import cosyvoice_release as release
+
+from pytorch_to_mlx.convert import convert
+from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
+from pytorch_to_mlx.models.cosyvoice.card import CARD
+from pytorch_to_mlx.models.cosyvoice.hift import HiftStream
+from pytorch_to_mlx.models.cosyvoice.pipeline import END_OF_PROMPT, Options, load, open_speakers, stretched
+from pytorch_to_mlx.models.cosyvoice.reference import Reference, recording
+from pytorch_to_mlx.models.cosyvoice.streaming import Clock, audio_of, first_hop, mels_of
+from pytorch_to_mlx.tasks import Speech
+from pytorch_to_mlx.validate.run import run
+
+NO_BATCH = "speech is made for one voice and one text at a time: lengths differ from text to text"
+TEXT = "one of the two and that."
+RATE = 24000
+VOICE = recording(2.0, 0, RATE)
+
+
+def tiny_inputs(config, batch=1):
+    rng = np.random.default_rng(0)
+    speech = rng.integers(0, config.lm.speech_token_size, 12).tolist()
+    frames, samples = 2 * (12 + 25), 24 * config.hift.samples_per_frame
+
+    def normal(*shape):
+        return mx.array(rng.standard_normal(shape).astype(np.float32))
+
+    return {
+        "text": [1, 2, 3],
+        "speech": speech,
+        "fbank": normal(1, 98, 80),
+        "log_mel": normal(1, 100, 128),
+        "prompt_mel": normal(1, 50, config.mel.n_mels),
+        "flow_noise": normal(1, frames, config.mel.n_mels),
+        "source_noise": normal(1, samples, config.hift.nb_harmonics + 1),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return release.write_release(tmp_path_factory.mktemp("release"), release.TINY)
+
+
+@pytest.fixture(scope="module")
+def converted(folder, tmp_path_factory):
+    return convert(folder, tmp_path_factory.mktemp("converted") / "mlx")
+
+
+@pytest.fixture(scope="module")
+def pipeline(converted):
+    return load(converted)
+
+
+def joined(pieces) -> np.ndarray:
+    speech = Speech.concatenate(pieces)
+    assert np.isfinite(speech.audio).all() and np.abs(speech.audio).max() <= 1 and speech.sample_rate == RATE
+    return speech.audio
+
+
+def test_a_release_is_recognised_and_needs_no_conversion(folder, pipeline):
+    ours, theirs = (joined(p.inference_zero_shot(TEXT, "that was", VOICE)) for p in (pipeline, load(folder)))
+    assert np.array_equal(ours, theirs)
+
+
+def test_validation_passes(folder):
+    reference = Reference.open(folder)
+    names = [case.name for case in reference.cases()]
+    report = run(reference, CARD.taps, family="cosyvoice2", source="tiny", cases=[names[i] for i in (0, 3, 4, 6)])
+    report.check()
+    assert {tap.name for case in report.cases for tap in case.taps} == {tap.name for tap in CARD.taps}
+
+
+def test_validation_sees_one_wrong_weight(folder):
+    reference = Reference.open(folder)
+    layer = reference.model.flow.estimator.mid[0].layers[0].q_proj
+    layer.weight = layer.weight * 1.01
+    name = next(case.name for case in reference.cases() if case.inputs["kind"] == "audio")
+    report = run(reference, CARD.taps, family="cosyvoice2", source="tiny", cases=[name])
+    bad = [tap.name for case in report.cases for tap in case.taps if not tap.passed]
+    assert bad[0] == "step 1" and "encoder" not in bad
+    with pytest.raises(CheckError):
+        report.check()
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_language_model_is_quantized_and_nothing_else(folder, tmp_path, bits):
+    path = convert(folder, tmp_path / "mlx", quantize=True, q_bits=bits, q_group_size=32, dtype="float16")
+    about = json.loads((path / "conversion.json").read_text())
+    assert about["quantization"]["layers"] and all(name.startswith("lm.") for name in about["quantization"]["layers"])
+    for dequantize in (None, True, False):
+        said = joined(load(path, dequantize=dequantize).inference_sft("all that.", "random:1", max_ratio=4.0))
+        assert len(said) and said.std() > 0
+
+
+@pytest.mark.parametrize(
+    "speak",
+    [
+        lambda p, **o: p.inference_sft(TEXT, "random:7", **o),
+        lambda p, **o: p.inference_sft(TEXT, "none", **o),
+        lambda p, **o: p.inference_zero_shot(TEXT, "that was", VOICE, **o),
+        lambda p, **o: p.inference_cross_lingual(TEXT, VOICE, **o),
+        lambda p, **o: p.inference_cross_lingual(TEXT, np.ones(192, np.float32), **o),
+        lambda p, **o: p.inference_instruct2(TEXT, "one by one", VOICE, **o),
+    ],
+    ids=["sft, random", "sft, nobody", "zero-shot", "cross-lingual", "an embedding", "instruct"],
+)
+def test_every_mode_speaks_and_streams(pipeline, speak):
+    whole = joined(speak(pipeline, seed=3))
+    assert len(whole) % 960 == 0, "two frames of 480 samples a token"
+    pieces = list(speak(pipeline, seed=3, stream=True))
+    stream = joined(pieces)
+    assert len(stream) == len(whole) and len(pieces) > 2
+    starts = np.cumsum([0] + [len(piece.audio) for piece in pieces]) / RATE
+    assert [piece.start_s for piece in pieces] == pytest.approx(starts[:-1])
+    again = [piece.audio for piece in speak(pipeline, seed=3, stream=True)]
+    assert all(np.array_equal(a, b.audio) for a, b in zip(again, pieces, strict=True)), "request 1 streams as request 0"
+    other = joined(speak(pipeline, seed=4))
+    assert not np.array_equal(other[: len(whole)], whole[: len(other)])
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1.9])
+def test_stream_is_the_whole_with_the_mask_of_a_stream(pipeline, seconds):
+    """The mel's last digits differ, of which the source makes another phase: the audio is compared on the same mel."""
+    model, clock = pipeline.model, Clock()
+    speaker = pipeline._voice(recording(seconds, 5, RATE), "")
+    tokens, length = said_tokens(pipeline, TEXT), len(speaker.speech_tokens)
+    given = mx.array([tokens]), speaker.tokens(), speaker.mel, speaker.embedding
+    whole = model.flow(*given, noise=pipeline.flow_noise, streaming=True, steps=2)
+    options = Options(stream=True, steps=2)
+    mels = list(mels_of(model, iter(tokens), pipeline._prefix(speaker, options, clock), length, clock))
+    assert mels[0].shape[1] == 2 * first_hop(model, length) and len(mels) > 3
+    mel = mx.concatenate(mels, axis=1)
+    np.testing.assert_allclose(np.array(mel), np.array(whole), atol=1e-5)
+    pieces = list(audio_of(iter(mels), HiftStream(model.hift, model.hift.noise(0)), clock))
+    audio = np.array(model.hift(mel, model.hift.noise(0)(0, 960 * len(tokens)))[0])
+    np.testing.assert_allclose(np.concatenate(pieces), audio, atol=1e-5)
+    spoken = pipeline.inference_cross_lingual(TEXT, speaker, stream=True, steps=2, text_frontend=False)
+    assert np.array_equal(joined(spoken), np.concatenate(pieces))
+    assert clock.first.keys() == {"flow_prompt", "language_model", "flow", "vocoder"}
+
+
+def said_tokens(pipeline, text):
+    from pytorch_to_mlx.models.cosyvoice.lm_decoding import speech_tokens
+
+    ids = pipeline.tokenizer.encode(text)
+    return list(speech_tokens(pipeline.model.lm, ids, uniform=np.random.default_rng([0, 0]).random))
+
+
+def test_text_that_is_still_being_written_is_heard(pipeline):
+    read = []
+
+    def words():
+        for word in "one of the two and that all were what they had not but for you".split():
+            read.append(word)
+            yield word + " "
+
+    speech = pipeline.inference_zero_shot(words(), "that was", VOICE, stream=True)
+    first = next(speech)
+    assert len(first.audio) and len(read) < 15
+    assert len(joined([first, *speech])) % 960 == 0 and len(read) == 15
+
+
+def test_voice_conversion(pipeline):
+    source = recording(3.0, 1, RATE)
+    whole = joined(pipeline.inference_vc(source, VOICE))
+    assert len(whole) == 3 * RATE
+    assert len(list(pipeline.inference_vc(source, VOICE))) == 1
+    assert len(joined(pipeline.inference_vc(source, VOICE, stream=True))) == 3 * RATE
+    assert len(joined(pipeline.inference_vc(source, VOICE, speed=2.0))) == pytest.approx(1.5 * RATE, abs=480)
+
+
+def test_recordings_over_30_s_are_converted(pipeline):
+    source = recording(62.0, 1, RATE)
+    pieces = list(pipeline.inference_vc(source, VOICE, stream=True, steps=1))
+    assert len(joined(pieces)) == len(joined(pipeline.inference_vc(source, VOICE, steps=1))) == 62 * RATE
+
+
+@pytest.mark.parametrize("solver", ["euler", "midpoint", "rk45"])
+def test_solvers(pipeline, solver):
+    audio = joined(pipeline.inference_sft("all that.", "random", solver=solver, steps=4, max_ratio=3.0))
+    assert audio.std() > 0
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.77, 1.0, 2.0])
+def test_speed_is_torch_s_interpolation(speed):
+    mel = np.random.default_rng(0).standard_normal((1, 41, 80)).astype(np.float32)
+    theirs = torch.nn.functional.interpolate(
+        torch.from_numpy(mel).double().transpose(1, 2), size=int(41 / speed), mode="linear"
+    ).transpose(1, 2)
+    np.testing.assert_allclose(np.array(stretched(mx.array(mel), speed)), theirs.numpy(), atol=3e-6)
+
+
+def test_speed_changes_the_length(pipeline):
+    normal, fast = (joined(pipeline.inference_sft(TEXT, "none", speed=speed)) for speed in (1.0, 2.0))
+    assert len(fast) == pytest.approx(len(normal) / 2, abs=960)
+
+
+def test_speakers_are_saved_and_found_again(folder, tmp_path):
+    path = convert(folder, tmp_path / "mlx")
+    pipeline = load(path)
+    assert pipeline.list_available_spks() == []
+    assert pipeline.add_zero_shot_spk("that was", VOICE, "me") and pipeline.list_available_spks() == ["me"]
+    fresh = joined(pipeline.inference_zero_shot(TEXT, "that was", VOICE))
+    pipeline.save_spkinfo()
+    again = load(path)
+    assert again.list_available_spks() == ["me"]
+    assert np.array_equal(joined(again.inference_zero_shot(TEXT, zero_shot_spk_id="me")), fresh)
+    saved = open_speakers(path)
+    assert saved.about("me") == {"recording_s": 2.0, "transcript": True}
+    saved.remove("me")
+    saved.save()
+    assert load(path).list_available_spks() == [] and not list((path / "speakers").iterdir())
+    with pytest.raises(UsageError, match="no speaker 'me'"):
+        load(path).inference_sft(TEXT, "me")
+
+
+def test_an_instruction_is_followed_by_a_saved_speaker_too(pipeline, monkeypatch):
+    """The original takes the saved transcript for the instruction, and speaks it."""
+    told = []
+    monkeypatch.setattr(pipeline, "_speak", lambda *args, **given: told.append(given) or iter(()))
+    speaker = replace(pipeline.speaker("random"), prompt_text=(1, 2, 3), speech_tokens=(4, 5))
+    for instruction in ("one by one", "one by one" + END_OF_PROMPT):
+        list(pipeline.inference_instruct2(TEXT, instruction, speaker))
+    ids = pipeline.tokenizer.encode("one by one" + END_OF_PROMPT)
+    assert ids[-1] == pipeline.tokenizer.special[END_OF_PROMPT]
+    assert told == [{"prompt_text": tuple(ids)}] * 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ({"speed": 0.0}, "speed is 0"),
+        ({"speed": float("nan")}, "speed is nan"),
+        ({"speed": 2.0, "stream": True}, "a stream has the speed 1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**70}, "seed is"),
+        ({"steps": 0}, "steps is 0"),
+        ({"solver": "heun"}, "unknown solver 'heun'"),
+        ({"temperature": -1.0}, "temperature is -1"),
+        ({"top_k": 0}, "top_k is 0"),
+        ({"max_ratio": 1.0}, "min_ratio is 2 and max_ratio 1"),
+    ],
+    ids=str,
+)
+def test_options_out_of_range_are_refused(pipeline, wrong, what):
+    with pytest.raises(UsageError, match=what):
+        pipeline.inference_sft(TEXT, "random", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda p: p.inference_sft("  ", "random"), "no text"),
+        (lambda p: p.inference_sft(TEXT, "random:x"), "no random speaker"),
+        (lambda p: p.inference_sft(TEXT, "nobody else"), "no speaker 'nobody else'"),
+        (lambda p: p.inference_zero_shot(TEXT, "that was"), "recording of the voice"),
+        (lambda p: p.inference_cross_lingual(TEXT, VOICE, "random"), "either a recording"),
+        (lambda p: p.inference_instruct2(TEXT, " ", VOICE), "instruction is empty"),
+        (lambda p: p.inference_cross_lingual(TEXT, recording(31.0, 0, RATE)), "takes 31.0 s"),
+        (lambda p: p.inference_cross_lingual(TEXT, recording(0.1, 0, RATE)), "takes 0.1 s"),
+        (lambda p: p.inference_cross_lingual(TEXT, np.ones(191, np.float32)), "192 finite numbers"),
+        (lambda p: p.add_zero_shot_spk("a", VOICE, "../me"), "cannot be a speaker's name"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_use_is_refused_before_anything_is_spoken(pipeline, call, what):
+    with pytest.raises(UsageError, match=what):
+        call(pipeline)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("embedding", mx.zeros((1, 7))),
+        ("embedding", mx.full((1, 192), float("nan"))),
+        ("mel", mx.zeros((1, 4, 3))),
+        ("speech_tokens", mx.array([6561])),
+        ("prompt_text", mx.array([-1])),
+        ("other", mx.zeros(1)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_malformed_speakers_are_refused(converted, tmp_path, pipeline, name, array):
+    from pytorch_to_mlx.models.cosyvoice.speakers import Speakers
+
+    mx.save_safetensors(str(tmp_path / "bad.safetensors"), {"embedding": mx.zeros((1, 192)), name: array})
+    with pytest.raises(FormatError, match="no speaker of this model"):
+        Speakers(pipeline.model.config, tmp_path)["bad"]
+
+
+def test_a_damaged_model_is_said(folder):
+    broken = load(folder)
+    broken.model.hift.conv_pre.weight = broken.model.hift.conv_pre.weight * float("nan")
+    with pytest.raises(CheckError, match="not finite"):
+        list(broken.inference_sft("all that.", "random"))
