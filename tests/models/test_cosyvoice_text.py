@@ -92,11 +92,23 @@ def test_malformed_files(folder, tmp_path, name, change, message):
         ('He said "hi 3 times".', 'He said "hi three times".'),  # wetext alone gives \"hi
         ("x² and 5€\n\nnext", "x squared and five€ next"),
         ("<|zh|>3", "<|zh|>3"),
+        ("2024", "twenty twenty four"),  # wetext alone takes it for Chinese
         ("  ", ""),
     ],
 )  # fmt: skip
 def test_normalisation(written, said):
     assert normalize(written) == said
+
+
+@pytest.mark.parametrize("text", ["1" * 900, "9" * 400 + "个"])
+def test_endless_digits_are_said_one_by_one(text):
+    said = normalize(text)
+    assert said.count("one") == 900 or said.count("九") == 400
+
+
+def test_half_a_character_is_refused_first():
+    with pytest.raises(UsageError, match="half of a character"):
+        text_pieces("x\ud800 3", words)
 
 
 @pytest.mark.parametrize("tag", TAGS[1:])

@@ -60,14 +60,19 @@ class TextTokenizer:
         all_special: Qwen2's special tokens count as well, as in the original.
         Raises: UsageError if the text is no text (half of a surrogate pair).
         """
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise UsageError(f"the text holds {text[error.start]!r}, which is half of a character") from None
+        require_text(text)
         ids: list[int] = []
         for place, piece in enumerate((self._all if all_special else self._tags).split(text)):
             ids += [self.special[piece]] if place % 2 else self._bpe.encode(piece).ids
         return ids
+
+
+def require_text(text: str) -> None:
+    """Raises: UsageError if the text holds half of a surrogate pair, which has no bytes."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the text holds {text[error.start]!r}, which is half of a character") from None
 
 
 def with_tags(special: Mapping[str, int], vocab_size: int) -> dict[str, int]:

@@ -13,6 +13,7 @@ from typing import Any
 from ...errors import MissingExtraError
 from ...progress import note
 from ...text.split import split_text
+from .text_ids import require_text
 
 LONGEST, SHORTEST, MERGED = 80, 60, 20
 FARTHEST = 240  # a sentence without an end is cut here, at a comma or a word, which the original does not
@@ -53,7 +54,9 @@ def normalize(text: str) -> str:
     """The text as spoken, in one piece: numbers, dates, units and signs in words. Tags such as [laughter] stay."""
     if is_marked(text):
         return text
+    require_text(text)
     text = re.sub(r"\s{2,}", lambda run: "\n" if "\n" in run.group() else " ", text.strip())
+    text = re.sub(r"\d{21,}", lambda run: " ".join(run.group()), text)  # no number, and wetext takes minutes for it
     return _chinese(text) if _CHINESE.search(text) else _english(text)
 
 
@@ -104,7 +107,9 @@ def spoken(text: str, language: str) -> str:
     if not text:
         return ""
     try:
-        return _normalizer(language).normalize(text.translate(_ESCAPED)).translate(_UNESCAPED)
+        # wetext takes a text of digits alone for Chinese
+        options = {"lang": "en"} if language == "en" and text.isascii() else {}
+        return _normalizer(language).normalize(text.translate(_ESCAPED), **options).translate(_UNESCAPED)
     except AssertionError:  # wetext's only sign that no rule fits, as for "5€"
         words = text.split()
     if len(words) < 2:
