@@ -17,15 +17,17 @@ class Stream:
     the whole signal: a layer gives each output as soon as all its inputs are there. A fresh Stream is at its first and
     last piece, and calls the layers as they are. Each piece must be long enough for every layer to have something to
     give, the first above all. A layer finds its memory again by the order of the calls, the same in each piece.
+    room: the steps that attention makes room for at once; what is remembered is moved only as it becomes more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = 0) -> None:
+        self.room = room
         self._memory: list[Any] = []
         self._at, self.first, self.final = 0, True, True
 
     def copy(self) -> "Stream":
         """Both go on from here, independently."""
-        made = Stream()
+        made = Stream(self.room)
         made._memory, made.first = list(self._memory), self.first
         return made
 
@@ -104,16 +106,16 @@ class Stream:
         if self.whole:
             return x
         place, kept = self.recall()
-        room, start = (x, 0) if kept is None else kept
+        memory, start = (x, 0) if kept is None else kept
         end = start + x.shape[axis]
-        if kept is not None:
-            if end > room.shape[axis]:  # half as much again, so that little is copied however many pieces come
-                more = [(0, 0)] * x.ndim
-                more[axis] = (0, end + end // 2 - room.shape[axis])
-                room = mx.pad(room, more)
-            room = mx.slice_update(room, x, mx.array([start]), (axis,))
-        self._memory[place] = (room, end)
-        return mx.split(room, [end], axis=axis)[0] if end < room.shape[axis] else room
+        if start and end <= memory.shape[axis]:
+            memory = mx.slice_update(memory, x, mx.array([start]), (axis,))
+        else:
+            spare = 0 if self.final else max(self.room, end + end // 2 if start else end) - end
+            zeros = mx.zeros((*x.shape[:axis], spare, *x.shape[axis + 1 :]), x.dtype)
+            memory = mx.concatenate([mx.split(memory, [start], axis)[0], x, zeros], axis)
+        self._memory[place] = (memory, end)
+        return mx.split(memory, [end], axis)[0]
 
     def stft(self, x: mx.array, *, n_fft: int, hop_length: int, window: mx.array) -> mx.array:
         """Centred, with reflected edges. Shapes: x [B, L] -> [B, T, n_fft//2 + 1] complex."""
