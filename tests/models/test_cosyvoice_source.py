@@ -9,6 +9,7 @@ import pytest
 import torch
 from models import cosyvoice_release as release
 
+from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import FormatError, UnsafeError
 from pytorch_to_mlx.models.cosyvoice.source import PARTS, extra_files, is_release, open_source
 
@@ -231,3 +232,10 @@ def test_speakers_that_cannot_be_used(folder, info, problem):
     with pytest.raises(FormatError, match=r"spk2info\.pt: 1 entries cannot be used; save the speakers again") as raised:
         speakers_of(folder, info)
     assert problem in str(raised.value)
+
+
+def test_convert_names_the_broken_file_and_leaves_nothing(folder, tmp_path):
+    (folder / "hift.pt").unlink()
+    with pytest.raises(FormatError, match=r"a file is missing from this release; take all files(.|\n)*hift\.pt"):
+        convert(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
