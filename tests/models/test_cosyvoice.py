@@ -73,7 +73,7 @@ def test_a_release_is_recognised_and_needs_no_conversion(folder, pipeline):
 def test_validation_passes(folder):
     reference = Reference.open(folder)
     names = [case.name for case in reference.cases()]
-    report = run(reference, CARD.taps, family="cosyvoice2", source="tiny", cases=[names[i] for i in (0, 3, 4, 6)])
+    report = run(reference, CARD.taps, family="cosyvoice2", source="tiny", cases=[names[i] for i in (0, 3, 4)])
     report.check()
     assert {tap.name for case in report.cases for tap in case.taps} == {tap.name for tap in CARD.taps}
 
@@ -113,16 +113,17 @@ def test_the_language_model_is_quantized_and_nothing_else(folder, tmp_path, bits
     ids=["sft, random", "sft, nobody", "zero-shot", "cross-lingual", "an embedding", "instruct"],
 )
 def test_every_mode_speaks_and_streams(pipeline, speak):
-    whole = joined(speak(pipeline, seed=3))
+    short = {"min_ratio": 6.0, "max_ratio": 6.0}  # speech tokens for a word
+    whole = joined(speak(pipeline, seed=3, **short))
     assert len(whole) % 960 == 0, "two frames of 480 samples a token"
-    pieces = list(speak(pipeline, seed=3, stream=True))
+    pieces = list(speak(pipeline, seed=3, stream=True, **short))
     stream = joined(pieces)
     assert len(stream) == len(whole) and len(pieces) > 2
     starts = np.cumsum([0] + [len(piece.audio) for piece in pieces]) / RATE
     assert [piece.start_s for piece in pieces] == pytest.approx(starts[:-1])
-    again = [piece.audio for piece in speak(pipeline, seed=3, stream=True)]
+    again = [piece.audio for piece in speak(pipeline, seed=3, stream=True, **short)]
     assert all(np.array_equal(a, b.audio) for a, b in zip(again, pieces, strict=True)), "request 1 streams as request 0"
-    other = joined(speak(pipeline, seed=4))
+    other = joined(speak(pipeline, seed=4, **short))
     assert not np.array_equal(other[: len(whole)], whole[: len(other)])
 
 
