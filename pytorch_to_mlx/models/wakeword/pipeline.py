@@ -76,7 +76,8 @@ def as_pcm(samples: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Rules:
-    """When a score counts. patience: so many frames in a row; refractory_s: then that label is deaf so long."""
+    """When a score counts: as it passes the threshold, for `patience` frames in a row, and not within `refractory_s`
+    seconds after the same label was heard; a score that stays up is one word."""
 
     threshold: float = 0.5
     patience: int = 1
@@ -100,7 +101,7 @@ class Trigger:
     def __call__(self, time_s: float, scores: np.ndarray) -> list[Detection]:
         """Shapes: scores [labels] of the frame that ends at time_s."""
         self._above = np.where(scores >= self.rules.threshold, self._above + 1, 0)
-        found = (self._above >= self.rules.patience) & (time_s >= self._deaf_until)
+        found = (self._above == self.rules.patience) & (time_s >= self._deaf_until)
         self._deaf_until[found] = time_s + self.rules.refractory_s
         return [Detection(self.labels[i], round(time_s, 3), float(scores[i])) for i in np.flatnonzero(found).tolist()]
 
@@ -125,7 +126,8 @@ class Detections:
         return {label: float(self.scores[:, i].max(initial=0)) for i, label in enumerate(self.labels)}
 
     def summary(self) -> str:
-        highest = ", ".join(f"{label} {score:.2f}" for label, score in self.highest().items())
+        best = sorted(self.highest().items(), key=lambda item: -item[1])[:3]
+        highest = ", ".join(f"{label} {score:.3f}" for label, score in best)
         speed = self.duration_s / self.processing_s if self.processing_s else 0.0
         heard = f"{len(self.detections)} detections" if self.detections else "nothing heard"
         return f"{self.audio}: {heard} in {self.duration_s:.1f} s ({speed:.0f}x real time); highest scores: {highest}"

@@ -100,6 +100,7 @@ def train(
         examples.add_word(word, others, variants, random)
     for other in track([*others, *hisses(random)], "listening to the rest", len(others)):
         examples.add_other(other)
+        examples.add_other(disturbed(other, others, random))
     classifier = fit(keyword, model._config.channels[-1], examples, steps, random)
     recall, accepts, silent = evaluate(model, keyword, classifier, held_words, held_others, rules)
     save(output, keyword, classifier, model._config.channels[-1])
@@ -262,6 +263,12 @@ def background(length: int, word: np.ndarray, others: Sequence[np.ndarray], rand
         sound = np.resize(np.roll(other, random.integers(len(other))), length)
     level = np.sqrt(np.mean(np.square(word))) / 10 ** (random.uniform(5, 25) / 20)
     return (sound * level / max(1.0, float(np.sqrt(np.mean(np.square(sound)))))).astype(np.float32)
+
+
+def disturbed(other: np.ndarray, others: Sequence[np.ndarray], random: np.random.Generator) -> np.ndarray:
+    """The same at another loudness and before another background, as the word is heard. Shapes: [L] -> [L]."""
+    louder = (other + background(len(other), other, others, random)) * 10 ** (random.uniform(-12, 3) / 20)
+    return np.clip(np.rint(louder), -32768, 32767).astype(np.float32)
 
 
 def fit(keyword: Keyword, feature_size: int, examples: Examples, steps: int, random: np.random.Generator) -> Classifier:
