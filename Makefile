@@ -4,6 +4,8 @@
 #   make hello       hello.wav, spoken by Kokoro, and its real-time factor
 #   make test        format, lint, types and tests (what CI runs)
 #   make test-full   the slow full-size checks too (needs npm for the 54 voices)
+#   make test-plain  the tests without the CPU kernels, as on a machine without a compiler
+#   make sanitize    the kernel tests under the address and undefined-behaviour sanitizers (g++)
 #   make speak-and-listen   Kokoro says three sentences, Whisper must hear the same words
 #   make lint        format, lint and types only
 #   make docs        the generated tables in docs/
@@ -48,6 +50,14 @@ test-full: lint
 speak-and-listen: $(STAMPS)/test-$(ASKED) kernels
 	@echo "== Kokoro speaks, Whisper listens"
 	@$(PY) -m pytest -m full tests/models/test_whisper_full.py -k speak_and_listen
+
+test-plain: lint
+	@echo "== tests without the CPU kernels"
+	@PYTORCH_TO_MLX_NATIVE=0 $(PY) -m pytest -n 2
+
+sanitize: $(STAMPS)/test-$(ASKED) | $(PY)
+	@$(PIP) cmake ninja nanobind==3.1.0
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" csrc/sanitize.sh $(CURDIR)/$(PY)
 
 lint: $(STAMPS)/test-$(ASKED) kernels
 	@echo "== format, lint, types"

@@ -162,4 +162,129 @@ def _attention() -> list[Row]:
     return found
 
 
-ROWS = [*_unary(), *_rows(), *_channels(), *_attention()]
+def _convolutions() -> list[Row]:
+    """Kokoro's for 6.2 s of audio (L, D_in, D_out, K, stride, dilation), Whisper's first two, and others' kinds."""
+    found = []
+    for L, C, D, K, stride, dilation in (
+        (29521, 128, 128, 11, 1, 1), (29521, 128, 128, 11, 1, 5), (29521, 128, 128, 3, 1, 3), (4920, 256, 256, 7, 1, 1),
+        (246, 1024, 1024, 3, 1, 1), (29521, 22, 256, 12, 6, 1), (3000, 80, 512, 3, 1, 1), (3000, 512, 512, 3, 2, 1),
+    ):  # fmt: skip
+        padding = dilation * (K - 1) // 2
+        rows = (L + 2 * padding - dilation * (K - 1) - 1) // stride + 1
+        options = {"stride": stride, "padding": padding, "dilation": dilation}
+        more = (f", stride {stride}" if stride > 1 else "") + (f", dilation {dilation}" if dilation > 1 else "")
+        found.append(
+            Row(
+                f"conv1d {L}x{C} to {D}, {K} wide{more}",
+                normal((1, L, C), (D, K, C), (D,)),
+                lambda o, x, w, b, options=options: o.conv1d(x, w, b, **options),
+                lambda t, x, w, b, options=options: t.conv1d(x, w, b, **options),
+                flops=2 * rows * C * D * K,
+                bytes=4 * (L * C + rows * D + C * D * K),
+                to_torch=channels_first,
+            )
+        )
+    for L, C, D, K, stride in ((492, 512, 256, 20, 10), (4920, 256, 128, 12, 6)):
+        padding = (K - stride) // 2
+        found.append(
+            Row(
+                f"conv_transpose1d {L}x{C} to {D}, {K} wide, stride {stride}",
+                normal((1, L, C), (D, K, C), (D,)),
+                lambda o, x, w, b, s=stride, p=padding: o.conv_transpose1d(x, w, b, stride=s, padding=p),
+                lambda t, x, w, b, s=stride, p=padding: t.conv_transpose1d(x, w, b, stride=s, padding=p),
+                flops=2 * L * C * D * K,
+                bytes=4 * (L * C + L * stride * D + C * D * K),
+                to_torch=lambda a: [a[0].swapaxes(1, 2), a[1].transpose(2, 0, 1), a[2]],
+            )
+        )
+    return [
+        *found,
+        Row(
+            "conv1d 1500x512, depthwise, 31 wide",
+            normal((1, 1500, 512), (512, 31, 1), (512,)),
+            lambda o, x, w, b: o.conv1d(x, w, b, padding=15, groups=512),
+            lambda t, x, w, b: t.conv1d(x, w, b, padding=15, groups=512),
+            flops=2 * 1500 * 512 * 31,
+            bytes=8 * 1500 * 512,
+            to_torch=channels_first,
+        ),
+        Row(
+            "conv2d 64x64x64 to 64, 3x3",
+            normal((1, 64, 64, 64), (64, 3, 3, 64), (64,)),
+            lambda o, x, w, b: o.conv2d(x, w, b, padding=1),
+            lambda t, x, w, b: t.conv2d(x, w, b, padding=1),
+            flops=2 * 64 * 64 * 64 * 64 * 9,
+            bytes=8 * 64**3,
+            to_torch=lambda a: [a[0].transpose(0, 3, 1, 2), a[1].transpose(0, 3, 1, 2), a[2]],
+        ),
+        Row(
+            "lstm 105x512, both directions",
+            normal((2, 1, 105, 1024), (2, 1024, 256)),
+            lambda o, gates, w: o.lstm(gates, w),
+            lambda t, x, *weights: t.lstm(x, (t.zeros(2, 1, 256),) * 2, weights, True, 1, 0.0, False, True, True)[0],
+            flops=2 * 2 * 105 * 1024 * 257,
+            bytes=4 * 2 * 1024 * 256,
+            # PyTorch's makes the gates itself: from 1 input, which costs it next to nothing.
+            to_torch=lambda a: [a[0][0, :, :, :1], *[p for w in a[1] for p in (w[:, :1], w, w[:, 0], w[:, 0])]],
+        ),
+    ]
+
+
+def _linear() -> list[Row]:
+    """Layers of Qwen2-0.5B, eight in turn so that their weights are not in the cache, as in decoding; many rows."""
+    shape, count = (4864, 896), 8
+
+    def quantized(bits: int) -> Callable[[], Arrays]:
+        def arrays() -> Arrays:
+            import mlx.core as mx
+
+            layers = [mx.quantize(mx.array(w), bits=bits) for w in normal(*[shape] * count)()]
+            return [*normal((1, shape[1]))(), *(np.array(a) for layer in layers for a in layer)]
+
+        return arrays
+
+    def floats(arrays: Arrays) -> Arrays:
+        return [arrays[0], *normal(*[shape] * count)()]
+
+    def theirs(t, x, *weights):
+        return [t.nn.functional.linear(x, w) for w in weights]
+
+    found = [
+        Row(
+            f"linear {rows}x896 by 4864x896, {count} layers",
+            normal((rows, shape[1]), *[shape] * count),
+            lambda o, x, *weights: [o.linear(x, w) for w in weights],
+            theirs,
+            flops=2 * rows * count * math.prod(shape),
+            bytes=4 * count * math.prod(shape),
+        )
+        for rows in (1, 8, 64)
+    ]
+    for bits in (8, 4):
+        found.append(
+            Row(
+                f"linear 1x896 by 4864x896, {count} layers of {bits} bits",
+                quantized(bits),
+                lambda o, x, *a, bits=bits: [
+                    o.quantized_matmul(x, *a[i : i + 3], bits=bits) for i in range(0, len(a), 3)
+                ],
+                theirs,
+                flops=2 * count * math.prod(shape),
+                bytes=count * math.prod(shape) * (bits / 8 + 8 / 64),
+                to_torch=floats,
+            )
+        )
+    return [
+        *found,
+        Row(
+            "linear 1500x512 by 2048x512",
+            normal((1500, 512), (2048, 512), (2048,)),
+            lambda o, x, w, b: o.linear(x, w, b),
+            lambda t, x, w, b: t.nn.functional.linear(x, w, b),
+            flops=2 * 1500 * 512 * 2048,
+            bytes=4 * (1500 * 512 + 2048 * 512 + 1500 * 2048),
+        ),
+    ]
+
+
+ROWS = [*_unary(), *_rows(), *_channels(), *_attention(), *_convolutions(), *_linear()]

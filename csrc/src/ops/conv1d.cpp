@@ -1,6 +1,7 @@
 // One-dimensional convolutions as matrix products whose left operand is read where it lies: no unfolded copy, dilation
 // for free, and a transposed convolution as one ordinary convolution whose columns are the phases of a step.
 #include <cstring>
+#include <memory>
 #include <optional>
 
 #include "ops/bind.h"
@@ -151,12 +152,16 @@ class ConvTranspose1d : public Op {
                       stride = stride_, padding = padding_, depthwise = groups_ > 1] {
       const int64_t J = ceil_div(K, stride), C = depthwise ? 1 : x.channels, wide = stride * cols;
       // W' [r, column, tap, channel], the taps backwards because a convolution correlates; absent taps are zero.
-      std::vector<float> kernel(wide * J * C), wide_bias(bias ? wide : 0);
+      const std::unique_ptr<float[]> kernel(new float[wide * J * C]);
+      std::vector<float> wide_bias(bias ? wide : 0);
       parallel(wide, [&](int64_t i) {
         const int64_t r = i / cols, column = i % cols;
         for (int64_t j = 0; j < J; j++) {
           const int64_t k = (J - 1 - j) * stride + r;
-          if (k < K) std::memcpy(&kernel[(i * J + j) * C], w + (column * K + k) * C, C * sizeof(float));
+          if (k < K)
+            std::memcpy(&kernel[(i * J + j) * C], w + (column * K + k) * C, C * sizeof(float));
+          else
+            std::memset(&kernel[(i * J + j) * C], 0, C * sizeof(float));
         }
         if (bias) wide_bias[i] = bias[column];
       });
@@ -167,7 +172,7 @@ class ConvTranspose1d : public Op {
       const float* panels = nullptr;
       if (!depthwise) {
         float* packed = scratch(panels_slot, panels_size(J * C, wide));
-        pack_panels(kernel.data(), 1, J * C, J * C, wide, 1, packed);
+        pack_panels(kernel.get(), 1, J * C, J * C, wide, 1, packed);
         panels = packed;
       }
       auto run = [&](int64_t first, int64_t rows, float* to, int64_t to_batch) {

@@ -40,6 +40,7 @@ void gemm_pack(const float* b, int64_t row_stride, int64_t col_stride, int64_t d
             square[j] = F{};
           } else if (row_stride == 1) {
             square[j] = deep == W ? load(p) : load(p, deep);
+            __builtin_prefetch(p + 4 * W); // so many streams at once that the processor does not see where they go on
           } else {
             square[j] = F{};
             for (int64_t i = 0; i < deep; i++) square[j][i] = p[i * row_stride];
