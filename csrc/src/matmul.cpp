@@ -63,7 +63,8 @@ void multiply_rows(const GemmRows& work) { gemm_rows(work); }
 Blocks cut(int64_t rows, int64_t cols, int64_t depth) {
   const int64_t width = gemm_width();
   Blocks b{rows, cols, 1, 1};
-  b.down = ceil_div(rows, chunk_rows);
+  // A large B comes from the third-level cache or from memory for every chunk: larger ones, then.
+  b.down = ceil_div(rows, depth * cols > 8 * block_floats ? 252 : chunk_rows);
   b.rows = smaller(ceil_div(ceil_div(rows, b.down), 14) * 14, rows); // 14 rows make a tile
   b.down = ceil_div(rows, b.rows);
   // Few chunks: more jobs by cutting columns too, as long as each is worth it.
