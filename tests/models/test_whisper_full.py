@@ -3,6 +3,8 @@
 And there and back: what Kokoro says, Whisper hears.
 """
 
+import resource
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +87,24 @@ def test_speak_and_listen(kokoro, text):
 
 def _words(text):
     return "".join(c if c.isalnum() or c == "'" else " " for c in text.lower()).split()
+
+
+def test_an_hour_of_audio_takes_no_more_memory_than_six_minutes():
+    """What is committed is right to the end, and the peak of memory does not move by 2 %."""
+    pipeline = load("packaged:whisper-tiny.en")
+    turn = np.concatenate([np.concatenate([load_audio(path, 16000), np.zeros(8000, np.float32)]) for path in LIBRIVOX])
+    stream = pipeline.stream(step_s=5.0)
+    turns, heard, peak = 3600 * 16000 // len(turn), 0, 0
+    for number in range(turns):
+        for start in range(0, len(turn), 5 * 16000):
+            for update in stream.feed(turn[start : start + 5 * 16000]):
+                heard += sum("dashwood" in word.text.lower() for word in update.committed)
+        if number == turns // 10:
+            peak = peak_memory_bytes()
+    stream.finish()
+    assert heard > 0.9 * turns
+    assert peak_memory_bytes() <= 1.02 * peak
+
+
+def peak_memory_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
