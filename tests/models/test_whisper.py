@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import whisper
+from parity import assert_taps
 from whisper.timing import WordTiming, dtw_cpu, merge_punctuations
 from whisper.timing import median_filter as torch_median_filter
 from whisper.tokenizer import get_tokenizer
@@ -20,7 +21,7 @@ from pytorch_to_mlx.models.whisper.config import Config
 from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, compression_ratio, decode, detect_language
 from pytorch_to_mlx.models.whisper.model import Model
 from pytorch_to_mlx.models.whisper.pipeline import load, transcribe_options
-from pytorch_to_mlx.models.whisper.reference import original, speech, widened
+from pytorch_to_mlx.models.whisper.reference import Reference, original, speech, widened
 from pytorch_to_mlx.models.whisper.tokenizer import Tokenizer, language_code
 from pytorch_to_mlx.models.whisper.weights import WEIGHTS, open_source
 from pytorch_to_mlx.validate.compare import compare
@@ -340,3 +341,9 @@ def test_real_speech_word_for_word(tiny_en, options):
     assert [w.text for w in words] == [w["word"] for w in expected_words]
     for ours, theirs_ in zip(words, expected_words, strict=True):
         assert abs(ours.start_s - theirs_["start"]) <= 0.02 and abs(ours.end_s - theirs_["end"]) <= 0.02
+
+
+def test_validate_meets_every_tap(tiny_en):
+    reference = Reference(tiny_en[0].model, tiny_en[1])
+    case = next(case for case in reference.cases() if case.name == "click")
+    assert_taps(CARD.taps, reference.mlx(case), reference.torch(case), reference.torch(case, "float64"))

@@ -65,7 +65,7 @@ class Reference:
             [result] = decode(model, tokenizer, audio, DecodingOptions(language="en"))
             model(mel[None], mx.array([forced(tokenizer, result.tokens)]))
         named = {name: np.array(value) for name, value in taps.items()}
-        return {"mel": np.array(mel), **named, "tokens": np.array(result.tokens)}
+        return {**named, "mel": np.array(mel), "tokens": np.array(result.tokens)}
 
     def torch(self, case: Case, dtype: str = "float32") -> Taps:
         import torch
