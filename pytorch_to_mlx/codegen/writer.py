@@ -208,7 +208,10 @@ class Writer:
     def _write_node(self, node: Node) -> None:
         if node.op == "getitem":
             whole, place = node.args
-            self._settle(node, self._value(whole)[place])
+            part = self._value(whole)[place]
+            if isinstance(part, Recorded) and isinstance(node.meta, Meta):
+                part._shape = with_sizes(node.meta, self.hints).shape
+            self._settle(node, part)
             return
         inputs = list(node.inputs())
         if (tied := self._tied(node)) is not None:

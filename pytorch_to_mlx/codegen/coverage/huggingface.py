@@ -5,6 +5,7 @@ import copy
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -16,8 +17,10 @@ from .modules import ModuleResult, measure_module, randomize
 from .op_samples import FAILURES
 from .shrink import shrink
 
+MOST_TRIED = 40
 SIZES = ((2, 7, 64), (3, 11, 96))  # batch, length, image side
 MOST_PARAMETERS = 60_000_000
+SMALL = 10_000_000  # models up to this are tried on the CPU, larger ones on the meta device, which reads no values
 
 
 def chosen(names: Iterator[str] | list[str]) -> list[str]:
@@ -59,8 +62,11 @@ def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
         try:
             with torch.device("meta"):
                 model = AutoModel.from_config(copy.deepcopy(candidate)).eval()
+            device = "meta"
+            if sum(p.numel() for p in model.parameters()) <= SMALL:
+                model, device = AutoModel.from_config(copy.deepcopy(candidate)).eval(), "cpu"
             with torch.no_grad():
-                shapes = accepted(model, candidate, found, "meta")
+                shapes = accepted(model, candidate, found, device)
         except FAILURES:
             return False
         found = shapes
@@ -83,22 +89,16 @@ def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
 def accepted(model: nn.Module, config: Any, first: Mapping[str, tuple], device: str) -> dict[str, tuple]:
     """The first set of inputs on which the model runs."""
     error: BaseException | None = None
-    batch, length, image = SIZES[0]
-    tries = candidates(model, config, batch, length, image)
-    for count, shapes in enumerate([dict(first)] if first else []):
-        del count
-        with contextlib.suppress(*FAILURES):
-            model(**realize(shapes, config, 0, device))
-            return shapes
-    for count, shapes in enumerate(tries):
-        if count == 40:
-            break
+    for shapes in islice(chain([first] if first else [], candidates(model, config, *SIZES[0])), MOST_TRIED):
+        inputs = realize(shapes, config, 0, device)
+        if device == "meta":
+            inputs.pop("attention_mask", None)  # its values are asked for
         try:
-            model(**realize(shapes, config, 0, device))
+            model(**inputs)
         except FAILURES as one:
             error = error or one
             continue
-        return shapes
+        return dict(shapes)
     raise error or ValueError("forward takes no input that is known here")
 
 

@@ -132,7 +132,8 @@ def realize(shapes: Mapping[str, tuple], config: Any, seed: int, device: str = "
     """Tensors of the chosen kinds and shapes."""
     generator = torch.Generator().manual_seed(seed)
     vocabulary = field(config, "vocab_size", default=64)
-    allowed = [i for i in range(3, max(vocabulary, 4)) if i not in special_tokens(config)] or [0]
+    special = special_tokens(config)
+    allowed = [i for i in range(3, min(max(vocabulary, 4), 1024)) if i not in special] or [0]
     made: dict[str, torch.Tensor] = {}
     for name, (kind, shape) in shapes.items():
         if kind == "ids":

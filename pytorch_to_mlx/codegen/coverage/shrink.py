@@ -10,13 +10,19 @@ from typing import Any
 
 WIDTH, HEADS, HEAD, LAYERS, VOCABULARY, POSITIONS = 32, 4, 8, 2, 128, 64
 
+LAYER_FIELDS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth", "encoder_layers", "decoder_layers")
+
 # Groups are tried whole, then field by field. A rule: words for the field's name -> new value from the old one.
 Rule = tuple[str, Callable[[Any], Any]]
 
 
+def _each(rule: Callable[[int], int]) -> Callable[[Any], Any]:
+    """A rule for a number, applied to a number or to each of a list."""
+    return lambda value: [rule(n) for n in value] if isinstance(value, list | tuple) else rule(value)
+
+
 def _most(limit: int) -> Callable[[Any], Any]:
-    """No more than a limit, for a number or for each of a list."""
-    return lambda value: [min(n, limit) for n in value] if isinstance(value, list | tuple) else min(value, limit)
+    return _each(lambda n: min(n, limit))
 
 
 def _number(value: int) -> Callable[[Any], Any]:
@@ -25,11 +31,12 @@ def _number(value: int) -> Callable[[Any], Any]:
 
 
 def _steps(value: Any) -> Any:
-    return [8 * (i + 1) for i in range(len(value))]
+    """Growing widths for the stages of a list."""
+    return [8 * (i + 1) for i in range(len(value))] if isinstance(value, list | tuple) else value
 
 
-def _token(value: int) -> int:
-    return value if value < VOCABULARY - 32 else VOCABULARY - 1 - value % 32
+_heads = _each(lambda n: 1 << (min(max(n, 1), HEADS).bit_length() - 1))
+_token = _each(lambda n: n if n < VOCABULARY - 32 else VOCABULARY - 1 - n % 32)
 
 
 GROUPS: tuple[tuple[Rule, ...], ...] = (
@@ -42,7 +49,7 @@ GROUPS: tuple[tuple[Rule, ...], ...] = (
     ),
     (
         ("vocab_size .*_vocab_size codebook_size n_vocab", _most(VOCABULARY)),
-        (".*_token_(id|index)", _token),
+        (".*_token_(ids?|index)", _token),
     ),
     (
         (
@@ -55,7 +62,7 @@ GROUPS: tuple[tuple[Rule, ...], ...] = (
             "feed_forward.* ffn_hidden_size .*_ffn_hidden_size",
             _number(2 * WIDTH),
         ),
-        ("num_attention_heads num_heads n_heads? nhead .*attention_heads .*num_heads .*_n_heads?", _most(HEADS)),
+        ("num_attention_heads num_heads n_heads? nhead .*attention_heads .*num_heads .*_n_heads?", _heads),
         ("num_key_value_heads n_kv_heads? .*num_key_value_heads .*kv_heads", _most(2)),
         ("head_dim d_kv v_head_dim qk_.*head_dim d_head head_size .*head_dim", _number(HEAD)),
         (".*lora_rank", _number(16)),
@@ -103,17 +110,33 @@ def parts(config: Any) -> Iterator[Any]:
 
 
 def shrink(config: Any, works: Callable[[Any], bool]) -> Any:
-    """A config as small as the rules make it while `works` stays true."""
-    best = copy.deepcopy(config)
-    layers = applied(best, GROUPS[0])
-    best = layers if works(layers) else best  # first, because deep models are slow even on the meta device
-    for group in GROUPS[1:]:
-        whole = applied(best, group)
+    """A config that is as small as the rules make it and for which `works` is true.
+
+    All groups at once usually work; else all but one, or all but two; else as many as work one after another.
+    """
+    tried = [applied(config, GROUPS)]
+    tried += [applied(config, tuple(g for g in GROUPS if g is not left)) for left in GROUPS[1:]]
+    for candidate in tried:
+        if works(candidate):
+            return _more(candidate, works)
+    best = applied(config, GROUPS[:1])
+    if not works(best):
+        best = copy.deepcopy(config)
+    return _more(best, works)
+
+
+def _more(best: Any, works: Callable[[Any], bool]) -> Any:
+    """Whatever else can still be made smaller, group by group and then field by field."""
+    for group in GROUPS:
+        fields = sorted(matching(best, group))
+        if not fields:
+            continue
+        whole = applied(best, (group,))
         if works(whole):
             best = whole
             continue
-        for field in sorted(matching(best, group)):
-            one = applied(best, group, field)
+        for field in fields if len(fields) > 1 else ():
+            one = applied(best, (group,), field)
             if works(one):
                 best = one
     return best
@@ -124,17 +147,38 @@ def matching(config: Any, group: tuple[Rule, ...]) -> set[str]:
     return {name for part in parts(config) for name, _ in _changes(part, group)}
 
 
-def applied(config: Any, group: tuple[Rule, ...], only: str | None = None) -> Any:
-    """A copy with the rules of a group applied; a value that the config refuses stays."""
+def applied(config: Any, groups: tuple[tuple[Rule, ...], ...], only: str | None = None) -> Any:
+    """A copy with the rules of some groups applied; a value that the config refuses stays."""
     changed = copy.deepcopy(config)
     for part in parts(changed):
-        for name, value in list(_changes(part, group)):
-            if only in (None, name):
-                try:
-                    setattr(part, name, value)
-                except (TypeError, ValueError, AttributeError, NotImplementedError):
-                    continue
+        before = {name: value for name, value in vars(part).items() if type(value) is int}
+        for group in groups:
+            for name, value in list(_changes(part, group)):
+                if only in (None, name):
+                    _set(part, name, value)
+        _cut_lists(part, before)
     return changed
+
+
+def _set(part: Any, name: str, value: Any) -> None:
+    try:
+        setattr(part, name, value)
+    except (TypeError, ValueError, AttributeError, NotImplementedError):
+        return
+
+
+def _cut_lists(part: Any, before: dict[str, int]) -> None:
+    """Lists with an entry for every layer get as many as there are layers now: one of each kind, if there is room."""
+    for name in LAYER_FIELDS:
+        old, new = before.get(name), getattr(part, name, None)
+        if old is None or type(new) is not int or new >= old:
+            continue
+        for field, value in list(vars(part).items()):
+            if isinstance(value, list | tuple) and len(value) == old and old > 1:
+                words = list(dict.fromkeys(item for item in value if isinstance(item, str)))
+                kinds = [value.index(word) for word in words]
+                places = sorted([*kinds, *(i for i in range(old) if i not in kinds)][:new])
+                _set(part, field, type(value)(value[i] for i in places))
 
 
 def _changes(config: Any, group: tuple[Rule, ...]) -> Iterator[tuple[str, Any]]:
@@ -145,8 +189,7 @@ def _changes(config: Any, group: tuple[Rule, ...]) -> Iterator[tuple[str, Any]]:
             continue
         for words, rule in group:
             if any(re.fullmatch(word, name) for word in words.split()):
-                if isinstance(value, int) == (rule is not _steps) or (rule is not _steps and rule is not _token):
-                    new = rule(value)
-                    if new != value:
-                        yield name, new
+                new = rule(value)
+                if new != value and new != list(value if isinstance(value, list | tuple) else [value]):
+                    yield name, new
                 break

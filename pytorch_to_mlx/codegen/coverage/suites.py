@@ -1,9 +1,41 @@
 """The suites: which cases there are, and how one of them is measured."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
+_LIBRARIES: list[Any] = []  # torch forgets a library that nobody holds
 SUITES = ("ops", "huggingface", "timm", "packages")
+
+
+def preload(suite: str) -> None:
+    """Import what every case of a suite needs, before its process is forked."""
+    import torch
+
+    from .. import conversion, generate  # noqa: F401
+
+    torch.set_num_threads(1)
+    if suite in ("huggingface", "timm"):
+        _torchvision()
+    if suite == "huggingface":
+        import transformers  # noqa: F401
+        import transformers.exporters.exporter_dynamo
+        import transformers.modeling_utils  # noqa: F401
+        import torch._dynamo
+        import torch.export
+    elif suite == "timm":
+        import timm  # noqa: F401
+
+
+def _torchvision() -> None:
+    """timm imports torchvision, whose wheels have no CPU operators: without these two names its import fails."""
+    import torch
+
+    if find_spec("torchvision") is None or hasattr(torch.ops.torchvision, "nms"):
+        return
+    _LIBRARIES.append(library := torch.library.Library("torchvision", "DEF"))
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def names(suite: str) -> list[str]:

@@ -11,8 +11,6 @@ def attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False,
     if dropout_p:
         raise Unsupported(f"scaled_dot_product_attention: argument dropout_p={dropout_p} is refused: it is random")
     if scale is None:
-        if not known(query.shape[-1]):
-            raise Unsupported("scaled_dot_product_attention: a dynamic head size")
         scale = query.shape[-1] ** -0.5
     heads = query.ndim == 4 and _fits(query, key, value, enable_gqa)
     if not heads or (is_causal and not _square(query, key)):
