@@ -74,6 +74,7 @@ def capture(
     module.eval()
     attempts = [("torch.export", _plain_export)]
     if _is_transformers(module):
+        _register_caches(module)
         attempts.append(("torch.export with the patches of transformers.exporters", _transformers_export))
     errors: list[BaseException] = []
     for how, export in attempts:
@@ -201,6 +202,13 @@ def _shapes_by_name(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> A
 
 def _is_transformers(module: nn.Module) -> bool:
     return any(base.__module__ == "transformers.modeling_utils" for base in type(module).__mro__)
+
+
+def _register_caches(module: nn.Module) -> None:
+    """Let caches of keys and values be inputs and outputs, as the trees of tensors that they are."""
+    from transformers.exporters.exporter_dynamo import register_cache_pytrees_for_model
+
+    register_cache_pytrees_for_model(module)
 
 
 def _transformers_export(module: nn.Module, args: tuple, kwargs: dict[str, Any], dynamic: bool) -> ExportedProgram:

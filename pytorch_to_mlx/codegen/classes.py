@@ -196,11 +196,14 @@ def _class(name: str, torch_class: str, instances: list[Instance], modules: Mapp
     columns = list(zip(*numbers, strict=True))
     vectors = [tuple(constant.value for constant in column) for column in columns]
     template = instances[0]
+    attributes = {safe_name(name) for name in template.place.children}
+    attributes |= {name for written in template.place.bodies for name in written.constants}
     arguments: dict[tuple, str] = {}
     for vector in vectors:
         if len({repr(value) for value in vector}) > 1 and vector not in arguments:
             same = [column[0] for column, other in zip(columns, vectors, strict=True) if other == vector]
-            arguments[vector] = _argument_name(vector, same, template, instances, modules, set(arguments.values()))
+            taken = {*arguments.values(), *attributes}
+            arguments[vector] = _argument_name(vector, same, template, instances, modules, taken)
     in_init = {id(part) for tree in template.init for part in ast.walk(tree)}
     kept: set[str] = set()
     replace: dict[int, ast.expr] = {}

@@ -5,6 +5,7 @@ import inspect
 import pytest
 import torch
 import torch.nn.modules.linear_cross_entropy  # it registers the ops of torch_nn
+import transformers.integrations.moe  # noqa: F401  it registers an op
 
 from pytorch_to_mlx.codegen.compare import agree
 from pytorch_to_mlx.codegen.coverage.op_samples import entries, entry_name, measure, trace

@@ -15,11 +15,11 @@ from ..capture import quiet
 from .inputs import candidates, realize
 from .modules import ModuleResult, measure_module, randomize
 from .op_samples import FAILURES
-from .shrink import shrink
+from .shrink import parts, shrink
 
 MOST_TRIED = 40
 SIZES = ((2, 7, 64), (3, 11, 96))  # batch, length, image side
-MOST_PARAMETERS = 60_000_000
+MOST_PARAMETERS = 150_000_000
 SMALL = 10_000_000  # models up to this are tried on the CPU, larger ones on the meta device, which reads no values
 
 
@@ -42,12 +42,12 @@ def measure_type(name: str) -> ModuleResult:
         warnings.simplefilter("ignore")
         try:
             model, config, shapes = build(name)
-            cases = [((), realize(shapes, config, 0))]
-            cases += second_case(model, config, shapes)
+            first = ((), realize(shapes, config, 0))
+            others = second_cases(model, config, shapes)
         except FAILURES as error:
             result.reason = f"not built: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
             return result
-        return measure_module(result, model, cases)
+        return measure_module(result, model, first, others)
 
 
 def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
@@ -73,8 +73,9 @@ def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
         return True
 
     small = shrink(config, works)
-    if hasattr(small, "use_cache"):
-        small.use_cache = False
+    for part in parts(small):
+        if hasattr(part, "use_cache"):
+            part.use_cache = False
     with torch.device("meta"):
         count = sum(p.numel() for p in AutoModel.from_config(copy.deepcopy(small)).parameters())
     if count > MOST_PARAMETERS:
@@ -102,27 +103,30 @@ def accepted(model: nn.Module, config: Any, first: Mapping[str, tuple], device: 
     raise error or ValueError("forward takes no input that is known here")
 
 
-def second_case(model: nn.Module, config: Any, shapes: Mapping[str, tuple]) -> list[tuple[tuple, dict[str, Any]]]:
-    """Inputs with another batch and, where the original accepts it, another length or image size."""
-    (batch, length, _), (batch2, length2, _) = SIZES
-
-    def grown(shape: tuple, kind: str, name: str, full: bool) -> tuple:
-        sizes = list(shape)
-        sizes[0] = batch2 if shape[0] == batch else shape[0]
-        if full:
-            for axis in range(1, len(sizes)):
-                if sizes[axis] == length:
-                    sizes[axis] = length2
-                elif "pixel" in name and axis >= len(sizes) - 2:
-                    sizes[axis] += sizes[axis] // 2
-                elif name in ("input_values",) and axis == len(sizes) - 1:
-                    sizes[axis] += 1600
-        return tuple(sizes)
-
-    for full in (True, False):
-        larger = {name: (kind, grown(shape, kind, name, full)) for name, (kind, shape) in shapes.items()}
+def second_cases(model: nn.Module, config: Any, shapes: Mapping[str, tuple]) -> list[tuple[tuple, dict[str, Any]]]:
+    """Inputs of other sizes that the original accepts: batch and length or image, then each alone."""
+    found = []
+    for batch, rest in ((True, True), (True, False), (False, True)):
+        larger = {name: (kind, _grown(shape, name, batch, rest)) for name, (kind, shape) in shapes.items()}
+        if larger == dict(shapes):
+            continue
         inputs = realize(larger, config, 1)
         with contextlib.suppress(*FAILURES), torch.no_grad():
             model(**copy.deepcopy(inputs))
-            return [((), inputs)]
-    return []
+            found.append(((), inputs))
+    return found
+
+
+def _grown(shape: tuple, name: str, batch: bool, rest: bool) -> tuple:
+    (count, length, _), (count2, length2, _) = SIZES
+    sizes = list(shape)
+    if batch and shape[0] == count:
+        sizes[0] = count2
+    for axis in range(1, len(sizes) if rest else 0):
+        if sizes[axis] == length:
+            sizes[axis] = length2
+        elif "pixel" in name and axis >= len(sizes) - 2:
+            sizes[axis] += sizes[axis] // 2
+        elif name == "input_values" and axis == len(sizes) - 1:
+            sizes[axis] += 1600
+    return tuple(sizes)

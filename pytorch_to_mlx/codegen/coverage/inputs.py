@@ -51,8 +51,9 @@ def candidates(model: nn.Module, config: Any, batch: int, length: int, image: in
         wanted.append("decoder_input_ids")
     if "input_ids" in wanted and "attention_mask" in names:
         wanted.append("attention_mask")
-    pairs = [name for name in ("pixel_values",) if name in names and name not in wanted]
-    for extra in ([], pairs) if "input_ids" in wanted else ([],):
+    companions = (["pixel_values"], ["bbox"], ["visual_feats", "visual_pos"])
+    pairs = [group for group in companions if set(group) <= set(names) - set(wanted)]
+    for extra in ([], *pairs) if "input_ids" in wanted else ([],):
         options = [list(shapes_of(name, config, batch, length, image)) for name in [*wanted, *extra]]
         for choice in product(*options):
             yield dict(zip([*wanted, *extra], choice, strict=True))
@@ -66,6 +67,11 @@ def shapes_of(name: str, config: Any, batch: int, length: int, image: int) -> It
     mels = field(config, "num_mel_bins", "input_feat_per_channel", "feature_size", "n_mels", "input_dim", default=80)
     if name.endswith("input_ids") or name in ("input", "tokens"):
         yield "ids", (batch, length)
+        yield "ids", (batch, length, 1 + field(config, "num_codebooks", default=4))
+    elif name == "visual_feats":
+        yield "noise", (batch, 5, field(config, "visual_feat_dim", default=32))
+    elif name == "visual_pos":
+        yield "noise", (batch, 5, field(config, "visual_pos_dim", default=4))
     elif name == "attention_mask" or name.endswith("_attention_mask") or name == "padding_mask":
         yield "ones", (batch, length)
     elif name == "bbox":

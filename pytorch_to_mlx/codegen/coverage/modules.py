@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from ...errors import PortError
-from ..capture import capture
-from ..check import check_outputs, import_source
+from ..capture import Captured, capture
+from ..check import check_outputs, flat_tensors, import_source
 from ..compare import summary
 from ..generate import generate
 from .op_samples import FAILURES
 
+Case = tuple[tuple, Mapping[str, Any]]  # args, kwargs
 STEPS = ("built", "exported", "converted", "matched", "dynamic")
 
 
@@ -34,6 +35,7 @@ class ModuleResult:
     degenerate: bool = False
     reason: str = ""
     how: str = ""
+    other_size: str = ""
     inputs: list[str] = field(default_factory=list)
     parameters: int = 0
     lines: int = 0
@@ -64,23 +66,21 @@ def randomize(module: nn.Module) -> None:
                 buffer *= 0.5 + torch.rand(buffer.shape, generator=generator)
 
 
-def measure_module(
-    result: ModuleResult, module: nn.Module, cases: Sequence[tuple[tuple, Mapping[str, Any]]]
-) -> ModuleResult:
-    """Convert a module on the first case and compare on all. A later case has other sizes."""
+def measure_module(result: ModuleResult, module: nn.Module, first: Case, others: Sequence[Case]) -> ModuleResult:
+    """Convert a module on the first case; compare on it, and on the first other case that its dynamic sizes allow."""
     result.built = True
-    result.inputs = sorted(cases[0][1]) or [f"arg{i}" for i in range(len(cases[0][0]))]
+    result.inputs = sorted(first[1]) or [f"arg{i}" for i in range(len(first[0]))]
     result.parameters = sum(p.numel() for p in module.parameters())
     module.eval()
     try:
-        _measure(result, module, cases)
+        _measure(result, module, first, others)
     except FAILURES as error:
         result.reason = f"{type(error).__name__}: {_line(error)}"
     return result
 
 
-def _measure(result: ModuleResult, module: nn.Module, cases: Sequence[tuple[tuple, Mapping[str, Any]]]) -> None:
-    args, kwargs = cases[0]
+def _measure(result: ModuleResult, module: nn.Module, first: Case, others: Sequence[Case]) -> None:
+    args, kwargs = first
     start = time.perf_counter()
     captured = capture(module, args, dict(kwargs))
     result.exported, result.how = True, captured.how
@@ -96,22 +96,41 @@ def _measure(result: ModuleResult, module: nn.Module, cases: Sequence[tuple[tupl
         model = import_source(path / "model.py").load(folder)
     result.seconds["generate"] = time.perf_counter() - start
     result.converted = True
-    for number, (args, kwargs) in enumerate(cases):
-        start = time.perf_counter()
-        found = check_outputs(model, module, args, kwargs)
-        result.seconds[f"check {number}"] = time.perf_counter() - start
-        judged = summary(found)
-        result.errors.append(judged)
-        floats = [one for one in found if one.scale]
-        result.degenerate |= not floats or all(one.degenerate for one in floats)
-        if not judged["ok"]:
-            result.reason = f"{'first' if number == 0 else 'second'} size: {judged['why']}"
-            return
-        if number == 0:
-            result.matched = True
-    result.dynamic = len(cases) > 1
-    if result.degenerate:
+    result.matched = _agrees(result, "first size", model, module, first)
+    if not result.matched:
+        return
+    other = next((case for case in others if _allowed(captured, case)), None)
+    if other is None:
+        result.reason = "no size is dynamic" if others else "the original takes no other size"
+    else:
+        result.other_size = str([list(t.shape) for t in flat_tensors(other)])
+        result.dynamic = _agrees(result, "other size", model, module, other)
+    if result.degenerate and not result.reason:
         result.reason = "all outputs are smaller than 1e-3"
+
+
+def _agrees(result: ModuleResult, size: str, model: Any, module: nn.Module, case: Case) -> bool:
+    start = time.perf_counter()
+    found = check_outputs(model, module, *case)
+    result.seconds[size] = time.perf_counter() - start
+    judged = summary(found)
+    result.errors.append(judged)
+    floats = [one for one in found if one.scale]
+    result.degenerate |= not floats or all(one.degenerate for one in floats)
+    if not judged["ok"]:
+        result.reason = f"{size}: {judged['why']}"
+    return judged["ok"]
+
+
+def _allowed(captured: Captured, case: Case) -> bool:
+    """Whether a case differs from the captured one only in sizes that the export left dynamic."""
+    metas = [node.meta for node in captured.graph.inputs()]
+    tensors = flat_tensors(case)
+    return len(metas) == len(tensors) and all(
+        not isinstance(size, int) or size == actual
+        for meta, tensor in zip(metas, tensors, strict=True)
+        for size, actual in zip(meta.shape, tensor.shape, strict=True)
+    )
 
 
 def _line(error: BaseException) -> str:

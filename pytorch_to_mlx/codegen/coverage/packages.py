@@ -37,4 +37,4 @@ def measure_package(name: str) -> ModuleResult:
         except (*FAILURES, ImportError) as error:
             result.reason = f"not built: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
             return result
-        return measure_module(result, module, cases)
+        return measure_module(result, module, cases[0], cases[1:])

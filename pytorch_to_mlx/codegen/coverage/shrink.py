@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 WIDTH, HEADS, HEAD, LAYERS, VOCABULARY, POSITIONS = 32, 4, 8, 2, 128, 64
+WIDER = ((64, 16), (128, 64))  # for models whose code fixes a size of its own
 
 LAYER_FIELDS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth", "encoder_layers", "decoder_layers")
 
@@ -30,75 +31,80 @@ def _number(value: int) -> Callable[[Any], Any]:
     return lambda old: value if isinstance(old, int) else old
 
 
-def _steps(value: Any) -> Any:
+def _steps(step: int) -> Callable[[Any], Any]:
     """Growing widths for the stages of a list."""
-    return [8 * (i + 1) for i in range(len(value))] if isinstance(value, list | tuple) else value
+    return lambda old: [step * (i + 1) for i in range(len(old))] if isinstance(old, list | tuple) else old
 
 
 _heads = _each(lambda n: 1 << (min(max(n, 1), HEADS).bit_length() - 1))
 _token = _each(lambda n: n if n < VOCABULARY - 32 else VOCABULARY - 1 - n % 32)
 
 
-GROUPS: tuple[tuple[Rule, ...], ...] = (
-    (
+def groups(width: int = WIDTH, head: int = HEAD) -> tuple[tuple[Rule, ...], ...]:
+    """The rules for one width of a model and of its heads."""
+    return (
         (
-            "num_hidden_layers n_layers? num_layers depth num_blocks .*_layers .*_num_layers num_.*_blocks depths "
-            "layers .*_depths stage_.*blocks",
-            _most(LAYERS),
-        ),
-    ),
-    (
-        ("vocab_size .*_vocab_size codebook_size n_vocab", _most(VOCABULARY)),
-        (".*_token_(ids?|index)", _token),
-    ),
-    (
-        (
-            "hidden_size d_model n_embd dim width embed_dim embedding_size hidden_dim model_dim .*hidden_size "
-            ".*embed_dim .*projection_dim emb_dim embedding_dim encoder_dim text_dim",
-            _number(WIDTH),
+            (
+                "num_hidden_layers n_layers? num_layers depth num_blocks .*_layers .*_num_layers num_.*_blocks depths "
+                "layers .*_depths stage_.*blocks",
+                _most(LAYERS),
+            ),
         ),
         (
-            "intermediate_size ffn_dim d_ff .*_ffn_dim mlp_dim n_inner d_inner .*intermediate_size .*_ff_dim .*mlp_dim "
-            "feed_forward.* ffn_hidden_size .*_ffn_hidden_size",
-            _number(2 * WIDTH),
-        ),
-        ("num_attention_heads num_heads n_heads? nhead .*attention_heads .*num_heads .*_n_heads?", _heads),
-        ("num_key_value_heads n_kv_heads? .*num_key_value_heads .*kv_heads", _most(2)),
-        ("head_dim d_kv v_head_dim qk_.*head_dim d_head head_size .*head_dim", _number(HEAD)),
-        (".*lora_rank", _number(16)),
-        ("hidden_sizes .*_hidden_sizes .*embed_dims?", _steps),
-    ),
-    (
-        (
-            "max_position_embeddings n_positions max_.*positions max_seq_len(gth)? n_ctx max_sequence_length "
-            "seq_length context_length",
-            _most(POSITIONS),
-        ),
-    ),
-    ((".*image_size", _most(64)), ("patch_size", _most(8))),
-    (
-        (".*num_experts n_routed_experts num_local_experts", _most(4)),
-        ("num_experts_per_tok(en)? moe_k .*topk .*top_k", _most(2)),
-        ("n_group topk_group n_shared_experts", _number(1)),
-    ),
-    (
-        (
-            "state_size mamba_d_state ssm_state_size conv_kernel mamba_.*dim linear_.*_dim lru_width mamba_d_head "
-            "time_step_rank mamba_dt_rank",
-            _most(16),
+            ("vocab_size .*_vocab_size codebook_size n_vocab", _most(VOCABULARY)),
+            (".*_token_(ids?|index)", _token),
         ),
         (
-            "num_queries num_query_tokens num_latents num_object_queries num_virtual.* max_source_positions "
-            "num_register_tokens",
-            _most(12),
+            (
+                "hidden_size d_model n_embd dim width embed_dim embedding_size hidden_dim model_dim .*hidden_size "
+                ".*embed_dim .*projection_dim emb_dim embedding_dim encoder_dim text_dim",
+                _number(width),
+            ),
+            (
+                "intermediate_size ffn_dim d_ff .*_ffn_dim mlp_dim n_inner d_inner .*intermediate_size .*_ff_dim "
+                ".*mlp_dim feed_forward.* ffn_hidden_size .*_ffn_hidden_size",
+                _number(2 * width),
+            ),
+            ("num_attention_heads num_heads n_heads? nhead .*attention_heads .*num_heads .*_n_heads?", _heads),
+            ("num_key_value_heads n_kv_heads? .*num_key_value_heads .*kv_heads", _most(2)),
+            ("head_dim d_kv v_head_dim qk_.*head_dim d_head head_size .*head_dim", _number(head)),
+            (".*lora_rank", _number(16)),
+            ("hidden_sizes .*_hidden_sizes .*embed_dims?", _steps(width // 4)),
         ),
         (
-            "d_latents latent_dim latent_size q_dim kv_dim conv_dim .*channels .*_dims",
-            _most(WIDTH),
+            (
+                "max_position_embeddings n_positions max_.*positions max_seq_len(gth)? n_ctx max_sequence_length "
+                "seq_length context_length",
+                _most(POSITIONS),
+            ),
         ),
-        (".*_dim .*_size .*_rank .*_features", _most(2 * WIDTH)),
-    ),
-)
+        ((".*image_size", _most(64)), ("patch_size", _most(8))),
+        (
+            (".*num_experts n_routed_experts num_local_experts", _most(4)),
+            ("num_experts_per_tok(en)? moe_k .*topk .*top_k", _most(2)),
+            ("n_group topk_group n_shared_experts", _number(1)),
+        ),
+        (
+            (
+                "state_size mamba_d_state ssm_state_size conv_kernel mamba_.*dim linear_.*_dim lru_width mamba_d_head "
+                "time_step_rank mamba_dt_rank",
+                _most(16),
+            ),
+            (
+                "num_queries num_query_tokens num_latents num_object_queries num_virtual.* max_source_positions "
+                "num_register_tokens",
+                _most(12),
+            ),
+            (
+                "d_latents latent_dim latent_size q_dim kv_dim conv_dim .*channels .*_dims .*_groups",
+                _most(width),
+            ),
+            (".*_dim .*_size .*_rank .*_features", _most(2 * width)),
+        ),
+    )
+
+
+GROUPS = groups()
 
 
 def parts(config: Any) -> Iterator[Any]:
@@ -114,11 +120,13 @@ def shrink(config: Any, works: Callable[[Any], bool]) -> Any:
 
     All groups at once usually work; else all but one, or all but two; else as many as work one after another.
     """
-    tried = [applied(config, GROUPS)]
-    tried += [applied(config, tuple(g for g in GROUPS if g is not left)) for left in GROUPS[1:]]
-    for candidate in tried:
-        if works(candidate):
-            return _more(candidate, works)
+    for rules in (GROUPS, *(groups(*sizes) for sizes in WIDER)):
+        if works(candidate := applied(config, rules)):
+            return candidate
+    for rules in (GROUPS, groups(*WIDER[-1])):
+        for left in rules[1:]:
+            if works(candidate := applied(config, tuple(group for group in rules if group is not left))):
+                return _more(candidate, works)
     best = applied(config, GROUPS[:1])
     if not works(best):
         best = copy.deepcopy(config)
@@ -157,6 +165,9 @@ def applied(config: Any, groups: tuple[tuple[Rule, ...], ...], only: str | None 
                 if only in (None, name):
                     _set(part, name, value)
         _cut_lists(part, before)
+        _cut_sections(part, before)
+        if before.get("num_key_value_heads") == before.get("num_attention_heads", 0):  # no groups before, none now
+            _set(part, "num_key_value_heads", part.num_attention_heads)
     return changed
 
 
@@ -179,6 +190,18 @@ def _cut_lists(part: Any, before: dict[str, int]) -> None:
                 kinds = [value.index(word) for word in words]
                 places = sorted([*kinds, *(i for i in range(old) if i not in kinds)][:new])
                 _set(part, field, type(value)(value[i] for i in places))
+
+
+def _cut_sections(part: Any, before: dict[str, int]) -> None:
+    """Rotary positions of several axes share the halves of a head in the old proportion."""
+    new, old = getattr(part, "head_dim", None), before.get("head_dim")
+    if old is None and "hidden_size" in before and before.get("num_attention_heads"):
+        old = before["hidden_size"] // before["num_attention_heads"]
+        new = part.hidden_size // part.num_attention_heads
+    for value in vars(part).values():
+        sections = value.get("mrope_section") if isinstance(value, dict) else None
+        if sections and new and old and all(n * new % old == 0 for n in sections):
+            value["mrope_section"] = [n * new // old for n in sections]
 
 
 def _changes(config: Any, group: tuple[Rule, ...]) -> Iterator[tuple[str, Any]]:

@@ -18,11 +18,11 @@ def preload(suite: str) -> None:
     if suite in ("huggingface", "timm"):
         _torchvision()
     if suite == "huggingface":
-        import transformers  # noqa: F401
-        import transformers.exporters.exporter_dynamo
-        import transformers.modeling_utils  # noqa: F401
         import torch._dynamo
         import torch.export
+        import transformers
+        import transformers.exporters.exporter_dynamo
+        import transformers.modeling_utils  # noqa: F401
     elif suite == "timm":
         import timm  # noqa: F401
 

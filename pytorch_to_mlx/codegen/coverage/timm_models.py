@@ -67,11 +67,11 @@ def measure_family(family: str) -> ModuleResult:
             torch.manual_seed(0)
             model = timm.create_model(name, pretrained=False, num_classes=10).eval()
             randomize(model)
-            cases = [case for case in _cases(model, model.default_cfg.get("input_size", (3, 224, 224)))]
+            first, *others = _cases(model, model.default_cfg.get("input_size", (3, 224, 224)))
         except FAILURES as error:
             result.reason = f"not built: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
             return result
-        return measure_module(result, model, cases)
+        return measure_module(result, model, first, others)
 
 
 def _cases(model: nn.Module, size: tuple[int, int, int]) -> list[tuple[tuple, dict[str, Any]]]:
@@ -83,5 +83,5 @@ def _cases(model: nn.Module, size: tuple[int, int, int]) -> list[tuple[tuple, di
         image = torch.randn(3, channels, height + grow, width + grow, generator=generator)
         with contextlib.suppress(*FAILURES), torch.no_grad():
             copy.deepcopy(model)(image)
-            return [*cases, ((image,), {})]
+            cases.append(((image,), {}))
     return cases

@@ -24,12 +24,13 @@ def cross(x: mx.array, y: mx.array, axis: int) -> mx.array:
     return mx.moveaxis(mx.stack([b * f - c * e, c * d - a * f, a * e - b * d], axis=-1), -1, axis)
 
 
-def grouped_matmul(x: mx.array, weights: mx.array, ends: mx.array) -> mx.array:
-    """Rows of x, sorted by group, times the matrix of their group.
+def grouped_matmul(x: mx.array, weight: mx.array, ends: mx.array) -> mx.array:
+    """Multiply groups of rows by a matrix each, as the experts of a mixture do; rows after the last end give 0.
 
-    Shapes: x [N, D], weights [G, D, O], ends [G] -> [N, O].
+    Shapes: x [S, K], weight [E, K, N], ends [E] (sorted, exclusive) -> [S, N].
     """
-    group = mx.sum((mx.arange(x.shape[0])[:, None] >= ends[None, :]).astype(mx.int32), axis=1)
-    group = mx.minimum(group, weights.shape[0] - 1).astype(mx.uint32)
-    rows = mx.gather_mm(x[:, None, :], weights, rhs_indices=group, sorted_indices=True)
-    return rows.squeeze(1)
+    rows = mx.arange(x.shape[0], dtype=ends.dtype)[:, None]
+    group = mx.sum(rows >= ends, axis=1)
+    inside = mx.minimum(group, weight.shape[0] - 1)
+    y = mx.gather_mm(x[:, None], weight, rhs_indices=inside, sorted_indices=True)[:, 0]
+    return mx.where((group < weight.shape[0])[:, None], y, 0)

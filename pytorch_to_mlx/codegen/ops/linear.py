@@ -128,3 +128,8 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
 @lowers("_grouped_mm.default")
 def grouped_mm(x, mat2, offs=None, bias=None, out_dtype=None):
     return fn.grouped_matmul(x, mat2, offs)
+
+
+@lowers("transformers.grouped_mm_fallback.default")
+def grouped_mm_fallback(x, weight, offs):
+    return fn.grouped_matmul(x, weight, offs)
