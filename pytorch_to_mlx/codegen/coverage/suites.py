@@ -15,7 +15,7 @@ def preload(suite: str) -> None:
     from .. import conversion, generate  # noqa: F401
 
     torch.set_num_threads(1)
-    if suite in ("huggingface", "timm"):
+    if suite != "ops":
         _torchvision()
     if suite == "huggingface":
         import torch._dynamo
