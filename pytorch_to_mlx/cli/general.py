@@ -130,8 +130,11 @@ def benchmark(
 ) -> Any:
     """Measure speed and memory of a family, of the single ops or of decoding text, beside PyTorch in one run.
 
+    `coverage` measures what the converter of modules covers: the cases that benchmarks/coverage does not hold yet. It
+    writes docs/coverage.md. Its workloads are `ops`, `huggingface`, `timm` and `packages`.
+
     Args:
-        what: a family, `ops`, or `decoding` (language models by mlx-lm)
+        what: a family, `ops`, `decoding` (language models by mlx-lm), or `coverage`
 
     Example: pytorch-to-mlx benchmark ops --against torch
     """
@@ -149,6 +152,10 @@ def benchmark(
         from ..bench import decoding
 
         return family.written(decoding.run(against_torch=against == "torch"), output)
+    if what == "coverage":
+        from ..codegen.coverage import measured
+
+        return measured(workloads, Path("benchmarks/coverage"), output or Path("docs/coverage.md"))
     return family.benchmark(
         what,
         against=against,

@@ -19,7 +19,6 @@ from ..generate import generate
 from .op_samples import FAILURES
 
 Case = tuple[tuple, Mapping[str, Any]]  # args, kwargs
-STEPS = ("built", "exported", "converted", "matched", "dynamic")
 
 
 @dataclass
@@ -27,6 +26,7 @@ class ModuleResult:
     """How far a module came. `reached` is the last step that worked."""
 
     name: str
+    model: str = ""
     built: bool = False
     exported: bool = False
     converted: bool = False

@@ -1,48 +1,28 @@
 """Run suites, case by case in processes of their own, and keep every result on disk: a run that stops goes on later."""
 
+import contextlib
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import resource
 import signal
-import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
 from ...progress import track
-from .modules import STEPS
-from .suites import SUITES, measure, names, preload
+from .report import STEPS, SUITES, Coverage, append, read
+from .suites import measure, names, preload
 
 TIMEOUT_S = 120  # of CPU time
 MEMORY_GIB = 12
-
-
-@dataclass
-class Coverage:
-    """All results, by suite."""
-
-    suites: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {suite: {"summary": summarize(suite, cases), "cases": cases} for suite, cases in self.suites.items()}
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A line for each suite."""
-        return [{"suite": suite} | summarize(suite, cases) for suite, cases in self.suites.items()]
-
-    def summary(self) -> str:
-        """Every case that is not right, with its reason."""
-        lines = []
-        for suite, cases in self.suites.items():
-            lines += [f"{suite} {case['name']}: {reason(case)}" for case in cases if not case["ok"]]
-        return "\n".join(lines)
 
 
 def run(
@@ -52,22 +32,43 @@ def run(
     only: Sequence[str] = (),
     limit: int | None = None,
     timeout_s: int = TIMEOUT_S,
+    within_s: float = math.inf,
 ) -> Coverage:
     """Measure the cases that `results` does not hold yet, and gather all.
 
     only: names of cases. limit: at most so many samples of each op, for a quick look; the full figure has none.
+    timeout_s: CPU seconds for a case. within_s: begin no further case of a suite after so many seconds.
     """
     if unknown := set(suites) - set(SUITES):
         raise UsageError(f"no suite {sorted(unknown)[0]!r}", fix=f"suites: {', '.join(SUITES)}")
     results.mkdir(parents=True, exist_ok=True)
+    known = read(results)
+    start = time.monotonic()
     for suite in suites:
         preload(suite)
-        cases = [name for name in names(suite) if not only or name in only]
-        for name in track(cases, f"coverage: {suite}"):
-            path = results / f"{suite}-{_slug(name)}.json"
-            if not path.is_file():
-                path.write_text(json.dumps(one_case(suite, name, limit, timeout_s)))
-    return gather(results, suites, only)
+        every = names(suite)
+        if known.sizes.get(suite) != len(every):
+            append(results, suite, {"cases": len(every), "versions": versions()})
+        done = {case["name"] for case in known.suites.get(suite, [])}
+        waiting = [name for name in every if name not in done and (not only or name in only)]
+        for name in track(sorted(waiting, key=_hash), f"coverage: {suite}"):
+            append(results, suite, one_case(suite, name, limit, timeout_s))
+            if time.monotonic() - start > within_s:
+                break
+    return read(results)
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for package in ("mlx", "torch", "transformers", "timm"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _hash(name: str) -> str:
+    """The order of measuring, so that the cases of a run that stops early are a fair sample."""
+    return hashlib.sha256(name.encode()).hexdigest()[1:]
 
 
 def one_case(suite: str, name: str, limit: int | None, timeout_s: int, memory_gib: int = MEMORY_GIB) -> dict[str, Any]:
@@ -112,48 +113,3 @@ def _child(suite: str, name: str, limit: int | None, output: Path, timeout_s: in
 def _failed(suite: str, name: str, why: str) -> dict[str, Any]:
     common = {"name": name, "ok": False, "reason": why}
     return common | ({"samples": 1, "right": 0} if suite == "ops" else dict.fromkeys(STEPS, False))
-
-
-def gather(results: Path, suites: Iterable[str], only: Sequence[str] = ()) -> Coverage:
-    """The results on disk."""
-    found = Coverage()
-    for suite in suites:
-        cases = []
-        for name in names(suite):
-            path = results / f"{suite}-{_slug(name)}.json"
-            if (not only or name in only) and path.is_file():
-                cases.append(json.loads(path.read_text()))
-        found.suites[suite] = cases
-    return found
-
-
-def summarize(suite: str, cases: list[dict[str, Any]]) -> dict[str, Any]:
-    """Counts of a suite."""
-    total, right = len(cases), sum(case["ok"] for case in cases)
-    summary: dict[str, Any] = {"cases": total, "right": right, "share": f"{100 * right / max(total, 1):.1f} %"}
-    if suite == "ops":
-        samples = sum(case["samples"] for case in cases)
-        good = sum(case["right"] for case in cases)
-        return summary | {"samples": samples, "samples right": good}
-    for step in STEPS:
-        summary[step] = sum(bool(case.get(step)) for case in cases)
-    times = [
-        sum(case["seconds"].get(key, 0) for key in ("capture", "generate")) for case in cases if case.get("converted")
-    ]
-    summary["median conversion, s"] = round(statistics.median(times), 1) if times else None
-    return summary
-
-
-def reason(case: dict[str, Any]) -> str:
-    """Why a case is not right, in one line."""
-    if "samples" in case:
-        reasons = case.get("reasons") or {case.get("reason", ""): 1}
-        return f"{case['right']} of {case['samples']} samples; " + "; ".join(
-            f"{n}× {why}" for why, n in list(reasons.items())[:3]
-        )
-    return case.get("reason") or "only one size could be tried"
-
-
-def _slug(name: str) -> str:
-    clean = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
-    return clean if clean == name else f"{clean}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

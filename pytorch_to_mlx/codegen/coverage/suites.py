@@ -5,7 +5,6 @@ from importlib.util import find_spec
 from typing import Any
 
 _LIBRARIES: list[Any] = []  # torch forgets a library that nobody holds
-SUITES = ("ops", "huggingface", "timm", "packages")
 
 
 def preload(suite: str) -> None:

@@ -63,7 +63,7 @@ def measure_family(family: str) -> ModuleResult:
         warnings.simplefilter("ignore")
         try:
             name = smallest(family)
-            result.name = f"{family} ({name})"
+            result.model = name
             torch.manual_seed(0)
             model = timm.create_model(name, pretrained=False, num_classes=10).eval()
             randomize(model)

@@ -1,0 +1,141 @@
+"""What coverage runs found: one JSON line for each case on disk, and the table for docs/. Needs no torch."""
+
+import json
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+STEPS = ("built", "exported", "converted", "matched", "dynamic")
+SUITES = ("ops", "huggingface", "timm", "packages")
+TITLES = {
+    "ops": "PyTorch's own op samples (OpInfo, every float32 CPU sample)",
+    "huggingface": "Hugging Face: model types whose sha256 begins with an even digit, made tiny",
+    "timm": "timm: module families chosen the same way",
+    "packages": "Modules of other packages",
+}
+LISTED = 12  # reasons of a suite in the page
+
+
+@dataclass
+class Coverage:
+    """All results, by suite. sizes: how many cases a suite has, measured or not."""
+
+    suites: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            suite: {"summary": summarize(suite, cases, self.sizes.get(suite, len(cases))), "cases": cases}
+            for suite, cases in self.suites.items()
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A line for each suite."""
+        return [
+            {"suite": suite} | summarize(suite, cases, self.sizes.get(suite, len(cases)))
+            for suite, cases in self.suites.items()
+        ]
+
+    def summary(self) -> str:
+        """Every case that is not right, with its reason."""
+        lines = []
+        for suite, cases in self.suites.items():
+            lines += [f"{suite} {case['name']}: {reason(case)}" for case in cases if not case["ok"]]
+        return "\n".join(lines)
+
+
+def results_file(folder: Path, suite: str) -> Path:
+    return folder / f"{suite}.jsonl"
+
+
+def append(folder: Path, suite: str, case: dict[str, Any]) -> None:
+    with results_file(folder, suite).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(case) + "\n")
+
+
+def read(folder: Path) -> Coverage:
+    """The results on disk. The last line of a case counts; the line with "cases" says how many a suite has."""
+    found = Coverage()
+    for suite in SUITES:
+        path = results_file(folder, suite)
+        if not path.is_file():
+            continue
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        cases = {line["name"]: line for line in lines if "name" in line}
+        found.suites[suite] = [cases[name] for name in sorted(cases)]
+        found.sizes[suite] = max([line["cases"] for line in lines if "cases" in line], default=len(cases))
+    return found
+
+
+def summarize(suite: str, cases: list[dict[str, Any]], size: int) -> dict[str, Any]:
+    """Counts of a suite."""
+    total, right = len(cases), sum(case["ok"] for case in cases)
+    summary: dict[str, Any] = {"cases": size, "measured": total, "right": right}
+    summary["of measured"] = f"{100 * right / max(total, 1):.1f} %"
+    if suite == "ops":
+        samples = sum(case["samples"] for case in cases)
+        return summary | {"samples": samples, "samples right": sum(case["right"] for case in cases)}
+    for step in STEPS:
+        summary[step] = sum(bool(case.get(step)) for case in cases)
+    times = [
+        sum(case["seconds"].get(key, 0) for key in ("capture", "generate")) for case in cases if case.get("converted")
+    ]
+    summary["median conversion, s"] = round(statistics.median(times), 1) if times else None
+    return summary
+
+
+def reason(case: dict[str, Any]) -> str:
+    """Why a case is not right, in one line."""
+    if "samples" in case:
+        reasons = case.get("reasons") or {case.get("reason", ""): 1}
+        return f"{case['right']} of {case['samples']} samples; " + "; ".join(
+            f"{n}× {why}" for why, n in list(reasons.items())[:3]
+        )
+    return case.get("reason") or "only one size could be tried"
+
+
+def page(coverage: Coverage) -> str:
+    """The table for docs/, and below it every case that is not right."""
+    lines = [
+        "# Coverage of the converter",
+        "",
+        "Written by `pytorch-to-mlx benchmark coverage`, which measures what `benchmarks/coverage` does not hold yet. "
+        "A case is right if the generated source agrees with PyTorch in float64 to max(1e-5 relative, 2 × PyTorch "
+        "float32's own error) at two input sizes, on outputs that are not degenerate; whatever fails on the way "
+        "counts as failed. Text-and-image models are run on the first inputs that they accept, often text alone.",
+        "",
+    ]
+    for suite, cases in coverage.suites.items():
+        size = coverage.sizes.get(suite, len(cases))
+        counts = summarize(suite, cases, size)
+        lines += [f"## {TITLES[suite]}", "", "| " + " | ".join(counts) + " |", "|" + "---|" * len(counts)]
+        lines += ["| " + " | ".join(str(value) for value in counts.values()) + " |", ""]
+        if size > len(cases):
+            lines += [f"{size - len(cases)} cases are not measured yet; the measured ones are the first in the order "
+                      "of their hashes.", ""]  # fmt: skip
+        wrong = [case for case in cases if not case["ok"]]
+        if suite != "ops" and wrong:
+            common = Counter(_kind(reason(case)) for case in wrong).most_common(LISTED)
+            lines += ["| commonest reasons | cases |", "|---|---|"]
+            lines += [f"| {_cell(why)} | {count} |" for why, count in common]
+            lines += [""]
+        if wrong:
+            lines += ["| not right | why |", "|---|---|"]
+            lines += [f"| {case['name']} | {_cell(reason(case))[:200]} |" for case in wrong]
+            lines += [""]
+    return "\n".join(lines)
+
+
+def _kind(why: str) -> str:
+    """A reason without what is particular to one case."""
+    for start in ("not built", "took longer", "no size is dynamic", "the original takes no other size"):
+        if why.startswith(start):
+            return start
+    return why.split("; ")[0][:70].partition(" (in module")[0]
+
+
+def _cell(text: str) -> str:
+    short = text.split("/site-packages/")[-1] if "/site-packages/" in text else text
+    return short.replace("|", "\\|").replace("\n", " ")
