@@ -114,3 +114,14 @@ def test_ldl_of_indefinite_matrices(seed):
     assert agree(
         solved, torch.linalg.ldl_solve(wanted, pivots, b).numpy(), torch.linalg.solve(a.double(), b.double()).numpy()
     ).ok
+
+
+def test_eigenvectors_belong_to_their_values():
+    """torch's own float32 and float64 vectors can differ in sign, which would excuse any error in the samples."""
+    torch.manual_seed(0)
+    a = torch.randn(3, 6, 6)
+    for name, matrix in (("linalg_eig.default", a), ("_linalg_eigh.default", a + a.mT)):
+        argument = "x" if name == "linalg_eig.default" else "A"
+        values, vectors = (to_numpy(part) for part in lower(f"aten.{name}", {argument: to_mlx(matrix)}, None))
+        scaled = vectors * values[..., None, :]
+        assert agree((matrix.numpy() @ vectors).astype(scaled.dtype), scaled).ok

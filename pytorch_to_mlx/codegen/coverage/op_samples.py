@@ -10,12 +10,11 @@ Ops that draw random numbers are refused by the op table, and count as wrong.
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
-import mlx.core as mx
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
@@ -102,25 +101,6 @@ def measure(entry: Any, limit: int | None = None) -> EntryResult:
             result.record(reason)
             result.read += read
     return result
-
-
-def compact(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The results of many entries (see EntryResult.as_dict) for a file: counts, then right and wrong by name."""
-    found = list(results)
-    return {
-        "versions": {"torch": torch.__version__, "mlx": mx.__version__},
-        "entries": len(found),
-        "entries_right": sum(item["ok"] for item in found),
-        "samples": sum(item["samples"] for item in found),
-        "samples_right": sum(item["right"] for item in found),
-        "samples_that_read_numbers": sum(item.get("read", 0) for item in found),
-        "right": {item["name"]: item["samples"] for item in found if item["ok"]},
-        "wrong": {
-            item["name"]: {"right": item["right"], "samples": item["samples"], "reasons": item["reasons"]}
-            for item in found
-            if not item["ok"]
-        },
-    }
 
 
 def check_sample(entry: Any, sample: Any) -> tuple[str, bool]:
