@@ -347,3 +347,15 @@ def test_training_faults(folder, clips, tmp_path, capsys):
     mx.save_safetensors(str(output), {"a": mx.zeros(3)}, {"wakeword": '{"name": "x", "num_frames": 1e9}'})
     with pytest.raises(FormatError, match="num_frames"):
         load(folder, keywords=[str(output)])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("voice", ["af_heart", "am_michael"])
+def test_kokoro_says_hey_jarvis(released, voice):
+    from pytorch_to_mlx.audio.resample import resample
+    from pytorch_to_mlx.models.kokoro.pipeline import load as load_kokoro
+    from pytorch_to_mlx.tasks import Speech
+
+    said = Speech.concatenate(load_kokoro("packaged:kokoro-82m-int8").generate("Hey Jarvis!", voice=voice))
+    highest = released.detect(resample(said.audio, said.sample_rate, 16_000)).highest()
+    assert highest.pop("hey_jarvis") > 0.9 and max(highest.values()) < 0.1
