@@ -80,7 +80,7 @@ def test_validation_passes(folder):
 
 def test_validation_sees_one_wrong_weight(folder):
     reference = Reference.open(folder)
-    layer = reference.model.flow.estimator.mid[0].layers[0].q_proj
+    layer = reference.model.flow.estimator.mid[0].layers[0].down_proj
     layer.weight = layer.weight * 1.01
     name = next(case.name for case in reference.cases() if case.inputs["kind"] == "audio")
     report = run(reference, CARD.taps, family="cosyvoice2", source="tiny", cases=[name])
