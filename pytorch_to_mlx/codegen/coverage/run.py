@@ -10,8 +10,7 @@ import resource
 import signal
 import tempfile
 import time
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 from ...errors import UsageError
 from ...progress import track
 from .report import STEPS, SUITES, Coverage, append, read
-from .suites import measure, names, preload
+from .suites import IMPORTS, IMPORTS_OF, measure, names, preload
 
 TIMEOUT_S = 120  # of CPU time
 MEMORY_GIB = 12
@@ -71,18 +70,25 @@ def _hash(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[1:]
 
 
-def one_case(suite: str, name: str, limit: int | None, timeout_s: int, memory_gib: int = MEMORY_GIB) -> dict[str, Any]:
+def one_case(
+    suite: str,
+    name: str,
+    limit: int | None,
+    timeout_s: int,
+    memory_gib: int = MEMORY_GIB,
+    measured: Callable[..., dict[str, Any]] = measure,
+) -> dict[str, Any]:
     """One case in a process of its own: a crash, a hang or a lack of memory costs one case, and the result says so.
 
-    The process is forked, so that the seconds it takes to import the packages are paid once.
+    The process is forked from a server that has imported the packages and has no threads: not from this one, whose
+    threads may hold locks.
     """
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*IMPORTS, *IMPORTS_OF.get(suite, ())])
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "result.json"
-        child = context.Process(target=_child, args=(suite, name, limit, output, timeout_s, memory_gib))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that forking is unsafe with threads: none is running
-            child.start()
+        child = context.Process(target=_child, args=(suite, name, limit, output, timeout_s, memory_gib, measured))
+        child.start()
         child.join(6 * timeout_s)
         if child.is_alive():
             child.kill()
@@ -95,7 +101,15 @@ def one_case(suite: str, name: str, limit: int | None, timeout_s: int, memory_gi
         return _failed(suite, name, f"the process ended with {child.exitcode}: {last[:300]}")
 
 
-def _child(suite: str, name: str, limit: int | None, output: Path, timeout_s: int, memory_gib: int) -> None:
+def _child(
+    suite: str,
+    name: str,
+    limit: int | None,
+    output: Path,
+    timeout_s: int,
+    memory_gib: int,
+    measured: Callable[..., dict[str, Any]],
+) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_gib << 30, memory_gib << 30))
     used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
     resource.setrlimit(resource.RLIMIT_CPU, (used + timeout_s, used + timeout_s + 5))
@@ -104,7 +118,8 @@ def _child(suite: str, name: str, limit: int | None, output: Path, timeout_s: in
     os.dup2(said, 1)
     os.dup2(said, 2)
     start = time.perf_counter()
-    found = measure(suite, name, limit)
+    preload(suite)
+    found = measured(suite, name, limit)
     found["total_s"] = round(time.perf_counter() - start, 2)
     found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     output.write_text(json.dumps(found))

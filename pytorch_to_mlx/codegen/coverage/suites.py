@@ -1,29 +1,30 @@
 """The suites: which cases there are, and how one of them is measured."""
 
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 _LIBRARIES: list[Any] = []  # torch forgets a library that nobody holds
 
 
-def preload(suite: str) -> None:
-    """Import what every case of a suite needs, before its process is forked."""
-    import torch
+IMPORTS = ("torch", "pytorch_to_mlx.codegen.conversion", "pytorch_to_mlx.codegen.generate")
+_TRANSFORMERS = ("transformers", "transformers.exporters.exporter_dynamo", "transformers.modeling_utils")
+IMPORTS_OF = {"huggingface": ("torch._dynamo", "torch.export", *_TRANSFORMERS)}
+"""What takes seconds to import: once in the process that the cases' processes are forked from."""
 
-    from .. import conversion, generate  # noqa: F401
+
+def preload(suite: str) -> None:
+    """Import what every case of a suite needs."""
+    for module in (*IMPORTS, *IMPORTS_OF.get(suite, ())):
+        import_module(module)
+    import torch
 
     torch.set_num_threads(1)
     if suite != "ops":
         _torchvision()
-    if suite == "huggingface":
-        import torch._dynamo
-        import torch.export
-        import transformers
-        import transformers.exporters.exporter_dynamo
-        import transformers.modeling_utils  # noqa: F401
-    elif suite == "timm":
-        import timm  # noqa: F401
+    if suite == "timm":
+        import_module("timm")
 
 
 def _torchvision() -> None:
