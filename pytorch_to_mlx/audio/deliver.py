@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .playback import player
+from . import playback
 from .wav import writer
 
 
@@ -20,7 +20,7 @@ def delivery(
         if output is not None:
             takers.append(stack.enter_context(writer(output, sample_rate, format=format)).write)
         if play:
-            takers.append(stack.enter_context(player(sample_rate)))
+            takers.append(stack.enter_context(playback.player(sample_rate)))
 
         def deliver(audio: np.ndarray) -> None:
             for take in takers:
