@@ -210,6 +210,8 @@ def conv1d(
             x, left = mx.pad(x, [(0, 0), (left, right), (0, 0)]), 0
         y = _conv1d(x, weight, stride=stride, padding=left, dilation=dilation, groups=groups)
     y = y if bias is None else y + bias
+    if add is not None and add.shape != y.shape:
+        raise ValueError(f"conv1d: add must have the shape of the result, {y.shape}, not {add.shape}")
     return y if add is None else y + add
 
 
