@@ -100,6 +100,9 @@ def attention(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: mx.a
     mask: None, "causal", or an array that broadcasts to [B, H, L, S]: boolean (True attends) or additive.
     Source: Vaswani et al. 2017, eq. 1.
     """
+    if isinstance(mask, mx.array) and mask.dtype != q.dtype and mx.issubdtype(mask.dtype, mx.floating):
+        # MLX takes no mask wider than its operands; what does not fit is as good as the lowest number that does.
+        mask = mx.maximum(mask, mx.finfo(q.dtype).min).astype(q.dtype)
     return _attention(q, k, v, scale=scale, mask=mask)
 
 
