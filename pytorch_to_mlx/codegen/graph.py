@@ -75,7 +75,7 @@ class Line:
     number: int
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class Node:
     """One operation: `name = op(*args, **kwargs)`.
 
@@ -109,6 +109,8 @@ class Node:
         parts = [_show(item) for item in self.args] + [f"{key}={_show(item)}" for key, item in self.kwargs.items()]
         meta = f"  # {_show(self.meta)}" if self.meta is not None else ""
         return f"{self.name} = {self.op}({', '.join(parts)}){meta}"
+
+    __repr__ = __str__  # not the whole graph behind its arguments, again for each path to a node
 
 
 @dataclass(slots=True)
