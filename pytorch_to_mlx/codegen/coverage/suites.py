@@ -2,11 +2,7 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
-
-_LIBRARIES: list[Any] = []  # torch forgets a library that nobody holds
-
 
 IMPORTS = ("torch", "pytorch_to_mlx.codegen.conversion", "pytorch_to_mlx.codegen.generate")
 _TRANSFORMERS = ("transformers", "transformers.exporters.exporter_dynamo", "transformers.modeling_utils")
@@ -21,21 +17,8 @@ def preload(suite: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    if suite != "ops":
-        _torchvision()
     if suite == "timm":
         import_module("timm")
-
-
-def _torchvision() -> None:
-    """timm imports torchvision, whose wheels have no CPU operators: without these two names its import fails."""
-    import torch
-
-    if find_spec("torchvision") is None or hasattr(torch.ops.torchvision, "nms"):
-        return
-    _LIBRARIES.append(library := torch.library.Library("torchvision", "DEF"))
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def names(suite: str) -> list[str]:
