@@ -132,6 +132,18 @@ def test_numbers_that_differ_become_arguments():
     assert text.count("class Norm") == 1 and "Norm(eps=0.25)" in text and "Norm(eps=0.5)" in text
 
 
+def test_parts_of_an_array_are_replaced(tmp_path):
+    class Parts(nn.Module):
+        def forward(self, x):
+            x = x * 2
+            x[:, :, 1:3] = 0.5
+            x[:, :, ::4] = x[:, 0, 1::4].unsqueeze(1)
+            x[:, -1] = x.sum(1)
+            return x
+
+    convert(Parts(), tmp_path / "parts", example_inputs=torch.randn(3, 5, 8)).check()
+
+
 def test_an_op_without_a_form_names_its_place():
     with pytest.raises(FormatError) as caught:
         written(nn.Sequential(nn.Linear(4, 4), Loose()), torch.randn(2, 4))

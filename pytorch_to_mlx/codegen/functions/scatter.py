@@ -13,6 +13,16 @@ def put(x: mx.array, index, values) -> mx.array:
     return x
 
 
+def put_slice(x: mx.array, values, axis: int, start=None, stop=None, step=None) -> mx.array:
+    """A copy of x whose elements start:stop:step of one axis are `values`."""
+    return put(x, (*[slice(None)] * axis, slice(start, stop, step)), values)
+
+
+def put_at(x: mx.array, values, axis: int, index) -> mx.array:
+    """A copy of x whose element `index` of one axis is `values`, which lacks that axis."""
+    return put(x, (*[slice(None)] * axis, index), values)
+
+
 def normal_indices(x: mx.array, indices: list) -> list[mx.array | None]:
     """Index arrays without masks: a mask becomes the coordinates of its true elements."""
     found: list[mx.array | None] = []

@@ -45,12 +45,13 @@ def narrow(x, dim, start, length):
 @lowers("slice_scatter.default")
 def slice_scatter(x, src, dim=0, start=None, end=None, step=1):
     axis = axis_of(dim, x.ndim)
-    return fn.put(x, _at(axis, _range(x, axis, start, end, step)), src)
+    part = _range(x, axis, start, end, step)
+    return fn.put_slice(x, src, axis, part.start, part.stop, part.step)
 
 
 @lowers("select_scatter.default")
 def select_scatter(x, src, dim, index):
-    return fn.put(x, _at(axis_of(dim, x.ndim), index), src)
+    return fn.put_at(x, src, axis_of(dim, x.ndim), index)
 
 
 @lowers("diagonal_scatter.default")
