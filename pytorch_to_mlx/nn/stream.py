@@ -17,17 +17,15 @@ class Stream:
     the whole signal: a layer gives each output as soon as all its inputs are there. A fresh Stream is at its first and
     last piece, and calls the layers as they are. Each piece must be long enough for every layer to have something to
     give, the first above all. A layer finds its memory again by the order of the calls, the same in each piece.
-    room: the steps that attention makes room for at once; what is remembered is moved only as it becomes more.
     """
 
-    def __init__(self, room: int = 0) -> None:
-        self.room = room
+    def __init__(self) -> None:
         self._memory: list[Any] = []
         self._at, self.first, self.final = 0, True, True
 
     def copy(self) -> "Stream":
         """Both go on from here, independently."""
-        made = Stream(self.room)
+        made = Stream()
         made._memory, made.first = list(self._memory), self.first
         return made
 
@@ -102,20 +100,16 @@ class Stream:
         return ops.add(*(x[:, :count] for x in arrays), scale=scale)
 
     def so_far(self, x: mx.array, axis: int = 1) -> mx.array:
-        """All steps until now: what attention looks back at. Shapes: L steps along `axis` -> S steps, x the last."""
+        """All steps until now: what attention looks back at. Shapes: L steps along `axis` -> S steps, x the last.
+
+        Each piece is kept as it came and is never moved, so that memory is taken once for every step.
+        """
         if self.whole:
             return x
         place, kept = self.recall()
-        memory, start = (x, 0) if kept is None else kept
-        end = start + x.shape[axis]
-        if start and end <= memory.shape[axis]:
-            memory = mx.slice_update(memory, x, mx.array([start]), (axis,))
-        else:
-            spare = 0 if self.final else max(self.room, end + end // 2 if start else end) - end
-            zeros = mx.zeros((*x.shape[:axis], spare, *x.shape[axis + 1 :]), x.dtype)
-            memory = mx.concatenate([mx.split(memory, [start], axis)[0], x, zeros], axis)
-        self._memory[place] = (memory, end)
-        return mx.split(memory, [end], axis)[0]
+        if not self.final:
+            self._memory[place] = (*(kept or ()), mx.contiguous(x))
+        return x if kept is None else mx.concatenate([*kept, x], axis)
 
     def stft(self, x: mx.array, *, n_fft: int, hop_length: int, window: mx.array) -> mx.array:
         """Centred, with reflected edges. Shapes: x [B, L] -> [B, T, n_fft//2 + 1] complex."""

@@ -64,8 +64,8 @@ struct Problem {
 // One job a block of queries: keys and values as panels (simd/gemm.h), made once for each head of them.
 void many_rows(const Problem& p) {
   const int64_t blocks = ceil_div(p.keys, block_keys), k_panel = panels_size(p.size, block_keys), v_panel = panels_size(block_keys, p.value_size);
-  const Aligned packed(p.batch * p.kv_heads * blocks * (k_panel + v_panel));
-  auto panels = [&](int64_t b, int64_t kv, int64_t block) { return packed.data + ((b * p.kv_heads + kv) * blocks + block) * (k_panel + v_panel); };
+  float* packed = scratch(panels_slot, p.batch * p.kv_heads * blocks * (k_panel + v_panel)); // new memory costs its pages
+  auto panels = [&](int64_t b, int64_t kv, int64_t block) { return packed + ((b * p.kv_heads + kv) * blocks + block) * (k_panel + v_panel); };
   parallel(p.batch * p.kv_heads * blocks, [&](int64_t job) {
     const int64_t block = job % blocks, kv = job / blocks % p.kv_heads, b = job / blocks / p.kv_heads;
     const int64_t first = block * block_keys, count = std::min(block_keys, p.keys - first);

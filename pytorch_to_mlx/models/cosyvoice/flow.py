@@ -116,8 +116,7 @@ class FlowStream:
     A chunk of tokens is computed once, when it and the encoder's lookahead are there: every layer remembers what later
     chunks see of it, in each step of the solver. The chunks begin at the prompt, whose own are computed here; `copy`
     the stream to use them again. That memory grows by `bytes_per_frame`, 4.6 MB with CosyVoice2's sizes, for each
-    frame, the prompt's too. Raises: UsageError before it would be more than `max_bytes`. expected: tokens that will be
-    fed; a good guess saves that memory is moved, which costs about a quarter of the time.
+    frame, the prompt's too. Raises: UsageError before it would be more than `max_bytes`.
     """
 
     def __init__(
@@ -131,15 +130,13 @@ class FlowStream:
         steps: int = 10,
         solver: str = "euler",
         max_bytes: int | None = None,
-        expected: int = 0,
     ) -> None:
         check_solver(solver, steps)
         if solver not in EVALUATIONS:
             raise UsageError(f"the solver {solver} cannot stream", fix=f"use {' or '.join(EVALUATIONS)}")
         self._flow, self._solver, self._times = flow, solver, cosine_schedule(steps)
         self._prompt_mel, self._speaker, self._noise = prompt_mel, flow.speaker(speaker), noise
-        room = (prompt_tokens.shape[1] + expected) * flow.config.token_mel_ratio if expected else 0
-        self._encoder, self._steps = Stream(), [Stream(room) for _ in range(steps * EVALUATIONS[solver])]
+        self._encoder, self._steps = Stream(), [Stream() for _ in range(steps * EVALUATIONS[solver])]
         self._waiting, self._fed, self._frames = prompt_tokens[:, :0], 0, 0
         self._bytes, self._max_bytes = bytes_per_frame(flow.config, len(self._steps)), max_bytes
         self.feed(prompt_tokens)

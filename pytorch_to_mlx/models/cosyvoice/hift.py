@@ -100,11 +100,20 @@ class WideConv1d(Conv1d):
     ) -> mx.array:
         ends = self.padding if padding is None else padding
         wide = np.pad(np.array(x), [(0, 0), (ends, ends) if isinstance(ends, int) else ends, (0, 0)])
-        weight, bias = (np.array(a.astype(mx.float32), dtype=np.float64) for a in (self.weight, self.bias))
-        length = wide.shape[1] - weight.shape[1] + 1
-        y = bias + sum(wide[:, k : k + length] @ weight[:, k].T for k in range(weight.shape[1]))
+        taps, bias = self._wide()
+        length = wide.shape[1] - len(taps) + 1
+        y = bias + sum(wide[:, k : k + length] @ tap for k, tap in enumerate(taps))
         y = mx.array(y, dtype=mx.float64)
         return y if add is None else y + add
+
+    def _wide(self) -> tuple[np.ndarray, np.ndarray]:
+        """Shapes: -> [K, D_in, D_out], [D_out]. Made once: it takes longer than the product."""
+        kept = self.__dict__.get("_made")
+        if kept is None or kept[0] is not self.weight or kept[1] is not self.bias:
+            weight, bias = (np.array(a.astype(mx.float32), dtype=np.float64) for a in (self.weight, self.bias))
+            kept = (self.weight, self.bias, np.ascontiguousarray(weight.transpose(1, 2, 0)), bias)
+            self.__dict__["_made"] = kept
+        return kept[2:]
 
 
 class ResBlock(nn.Module):

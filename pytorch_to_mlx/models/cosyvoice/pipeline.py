@@ -1,5 +1,6 @@
 """Text, or a recording, to speech in a voice: the original's modes, whole or as a stream."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -44,6 +45,7 @@ from .weights import WEIGHTS, open_source
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
 WINDOW_TOKENS = 750  # 30 s that voice conversion takes at once: the cost of the flow grows with the square
+STREAM_WINDOW_TOKENS = 250  # 10 s: what a stream of the flow remembers grows with each
 
 Text = str | Iterable[str]
 
@@ -139,28 +141,33 @@ class CosyVoicePipeline:
 
     def inference_sft(self, tts_text: Text, spk_id: str, **options: Any) -> Iterator[Speech]:
         """Speak as a saved speaker, of whom the language model is told nothing."""
+        clock = Clock()
         speaker = self.speaker(spk_id)
         bare = replace(speaker, mel=speaker.mel[:, :0], speech_tokens=(), prompt_text=())
-        return self._speak(tts_text, bare, Options(**options))
+        return self._speak(tts_text, bare, Options(**options), clock)
 
     def inference_zero_shot(
         self, tts_text: Text, prompt_text: str = "", prompt_wav: Any = None, zero_shot_spk_id: str = "", **options: Any
     ) -> Iterator[Speech]:
         """Go on speaking as a recording does, which says `prompt_text`; or as a speaker that was added from one."""
-        given = Options(**options)
-        if zero_shot_spk_id:
-            speaker = self.speaker(zero_shot_spk_id)
-        else:
-            speaker = self._heard(prompt_text, prompt_wav, given.text_frontend)
+        given, clock = Options(**options), Clock()
+        with clock.part("voice"):
+            if zero_shot_spk_id:
+                speaker = self.speaker(zero_shot_spk_id)
+            else:
+                speaker = self._heard(prompt_text, prompt_wav, given.text_frontend)
         return self._speak(
-            tts_text, speaker, given, prompt_text=speaker.prompt_text, prompt_speech=speaker.speech_tokens
+            tts_text, speaker, given, clock, prompt_text=speaker.prompt_text, prompt_speech=speaker.speech_tokens
         )
 
     def inference_cross_lingual(
         self, tts_text: Text, prompt_wav: Any = None, zero_shot_spk_id: str = "", **options: Any
     ) -> Iterator[Speech]:
         """Speak with the voice of a recording in whatever language the text is; what the recording says is not used."""
-        return self._speak(tts_text, self._voice(prompt_wav, zero_shot_spk_id), Options(**options))
+        given, clock = Options(**options), Clock()
+        with clock.part("voice"):
+            speaker = self._voice(prompt_wav, zero_shot_spk_id)
+        return self._speak(tts_text, speaker, given, clock)
 
     def inference_instruct2(
         self,
@@ -174,16 +181,22 @@ class CosyVoicePipeline:
         if not instruct_text.strip():
             raise UsageError("the instruction is empty", fix="say how to speak, or take another mode")
         whole = instruct_text if instruct_text.endswith(END_OF_PROMPT) else instruct_text + END_OF_PROMPT
-        speaker = self._voice(prompt_wav, zero_shot_spk_id)
-        return self._speak(tts_text, speaker, Options(**options), prompt_text=tuple(self.tokenizer.encode(whole)))
+        given, clock = Options(**options), Clock()
+        with clock.part("voice"):
+            speaker = self._voice(prompt_wav, zero_shot_spk_id)
+        return self._speak(tts_text, speaker, given, clock, prompt_text=tuple(self.tokenizer.encode(whole)))
 
     def inference_vc(
         self, source_wav: Any, prompt_wav: Any = None, zero_shot_spk_id: str = "", **options: Any
     ) -> Iterator[Speech]:
         """What `source_wav` says, of any length, in the voice of `prompt_wav`."""
-        given, speaker = Options(**options), self._voice(prompt_wav, zero_shot_spk_id)
-        samples, rate = samples_of(source_wav, self.sample_rate)
-        return self._convert(speech_ids(self.model, sinc_resample(samples, rate, HEARD_RATE)), speaker, given)
+        given, clock = Options(**options), Clock()
+        with clock.part("voice"):
+            speaker = self._voice(prompt_wav, zero_shot_spk_id)
+        with clock.part("listening"):
+            samples, rate = samples_of(source_wav, self.sample_rate)
+            tokens = speech_ids(self.model, sinc_resample(samples, rate, HEARD_RATE))
+        return self._convert(tokens, speaker, given, clock)
 
     # Speakers.
 
@@ -232,6 +245,7 @@ class CosyVoicePipeline:
         text: Text,
         speaker: Speaker,
         options: Options,
+        clock: Clock,
         *,
         prompt_text: tuple[int, ...] = (),
         prompt_speech: tuple[int, ...] = (),
@@ -243,11 +257,12 @@ class CosyVoicePipeline:
             if not text.strip():
                 raise UsageError("there is no text to speak")
             found = iter_pieces(text, lambda piece: len(self.tokenizer.encode(piece)), normalized=options.text_frontend)
-            first = next(found, None)
+            with clock.part("text"):
+                first = next(found, None)
             if first is None:
                 raise UsageError("nothing in this text can be spoken")
             pieces = chain([first], found)
-        return self._spoken(pieces, speaker, options, sampler, prompt_text, prompt_speech)
+        return self._spoken(pieces, speaker, options, clock, sampler, prompt_text, prompt_speech)
 
     def sampler(self, options: Options) -> Sampler:
         config = self.model.config.lm
@@ -260,11 +275,12 @@ class CosyVoicePipeline:
         pieces: Iterable[Text],
         speaker: Speaker,
         options: Options,
+        clock: Clock,
         sampler: Sampler,
         prompt_text: tuple[int, ...],
         prompt_speech: tuple[int, ...],
     ) -> Iterator[Speech]:
-        clock = self.clock = Clock()
+        self.clock = clock
         prefix: FlowStream | None = None
         start_s = 0.0
         for number, piece in enumerate(pieces):
@@ -340,11 +356,12 @@ class CosyVoicePipeline:
                 noise=self.flow_noise,
                 steps=options.steps,
                 solver=options.solver,
+                max_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             )
 
-    def _convert(self, tokens: list[int], speaker: Speaker, options: Options) -> Iterator[Speech]:
+    def _convert(self, tokens: list[int], speaker: Speaker, options: Options, clock: Clock) -> Iterator[Speech]:
         """Long recordings in windows of the flow; the vocoder goes over all of them without a seam."""
-        clock = self.clock = Clock()
+        self.clock = clock
         vocoder = HiftStream(self.model.hift, self.model.hift.noise(options.seed))
         audios = audio_of(self._windows(tokens, speaker, options, clock), vocoder, clock)
         began, start_s = perf_counter(), 0.0
@@ -355,8 +372,9 @@ class CosyVoicePipeline:
 
     def _windows(self, tokens: list[int], speaker: Speaker, options: Options, clock: Clock) -> Iterator[mx.array]:
         prefix = self._prefix(speaker, options, clock) if options.stream else None
-        for start in range(0, len(tokens), WINDOW_TOKENS):
-            window = tokens[start : start + WINDOW_TOKENS]
+        size = WINDOW_TOKENS if prefix is None else STREAM_WINDOW_TOKENS
+        for start in range(0, len(tokens), size):
+            window = tokens[start : start + size]
             if prefix is not None:
                 yield from mels_of(self.model, iter(window), prefix.copy(), len(speaker.speech_tokens), clock)
             else:

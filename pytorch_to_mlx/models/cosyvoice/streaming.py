@@ -74,8 +74,7 @@ def mels_of(model: Model, tokens: Iterator[int], flow: FlowStream, prompt: int, 
             waiting, wanted = [], chunk * next(hops, HOPS[-1])
             yield mel
     with clock.part("flow"):
-        mels = [flow.feed(_row(waiting)), flow.finish()] if waiting else [flow.finish()]
-        mel = mx.concatenate(mels, axis=1)
+        mel = flow.finish(_row(waiting) if waiting else None)
         mx.eval(mel)
     yield mel
 
