@@ -5,7 +5,7 @@ import importlib.util
 import itertools
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from .compare import Agreement, agree
+from .observe import unchanged
 from .tensors import to_mlx, to_numpy
+from .wide import materialized, widened
 
 _COUNTER = itertools.count()
 # What a model that was not made for float64 raises when it is run in it.
@@ -53,13 +55,22 @@ def reference_outputs(module: nn.Module, args: tuple, kwargs: Mapping[str, Any])
     """The module's flat outputs in float32, and in float64 if it can run in it."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the module's own
-        plain = flat_tensors(module(*copy.deepcopy(args), **copy.deepcopy(dict(kwargs))))
-        try:
-            wide_args, wide_kwargs = pytree.tree_map(_double, (args, dict(kwargs)))
-            wide = flat_tensors(copy.deepcopy(module).double()(*wide_args, **wide_kwargs))
-        except DOUBLE_FAILURES:
-            return plain, None
-    return plain, wide if [t.shape for t in wide] == [t.shape for t in plain] else None
+        with unchanged(module):
+            result = flat_tensors(module(*copy.deepcopy(args), **copy.deepcopy(dict(kwargs))))
+            plain = [tensor.clone() for tensor in result]
+        wide = _wide_outputs(widened, module, args, kwargs)
+        if wide is None:
+            wide = _wide_outputs(lambda original: copy.deepcopy(original).double(), module, args, kwargs)
+    return plain, wide if wide and [t.shape for t in wide] == [t.shape for t in plain] else None
+
+
+def _wide_outputs(copied: Callable, module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> list | None:
+    """The outputs of a float64 copy of the module; None if it cannot run."""
+    wide_args, wide_kwargs = pytree.tree_map(_double, (args, dict(kwargs)))
+    try:
+        return flat_tensors(materialized(copied(module)(*wide_args, **wide_kwargs)))
+    except DOUBLE_FAILURES:
+        return None
 
 
 def _double(item: Any) -> Any:
@@ -72,7 +83,9 @@ def check_outputs(
     """Agreement of every output array of the generated model with the original, on the same inputs."""
     plain, exact = reference_outputs(module, args, kwargs)
     exact = exact or wide
+    before = model.parameters()
     ours = flat_arrays(model(*[to_mlx(tensor) for tensor in flat_tensors((args, dict(kwargs)))]))
+    model.update(before)  # a model that changes its state starts each check from the same one
     if len(ours) != len(plain):
         return [Agreement(False, np.inf, 0, 0, f"{len(ours)} outputs instead of {len(plain)}")]
     found = []

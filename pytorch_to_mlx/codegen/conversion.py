@@ -115,10 +115,10 @@ def convert_module(
     opened = open_module(source) if isinstance(source, str) else source
     result, captured, generated = _generate(opened)
     note(f"comparing {len(generated.calls) + len(generated.leaves)} submodules with PyTorch")
-    weights = generated.weights
     config = _config(opened, captured, generated)
     with tempfile.TemporaryDirectory() as folder:
         model = load_generated(_unproved(Path(folder), generated), generated.source)
+        mx.eval(model.parameters())
         _prove(result, opened, captured, generated, model)
         if quantize:
             done = quantize_layers(
@@ -127,7 +127,7 @@ def convert_module(
             config["quantization"] = done.config
             result.quantization = {**done.config, "layers": done.layers, "skipped": done.skipped}
             result.quantization["error"] = summary(_outputs(model, opened))["error"]
-            weights = dict(tree_flatten(model.parameters()))
+    weights: dict[str, mx.array] = dict(tree_flatten(model.parameters()))
     result.folder = str(mlx_path)
     files = {
         "model.py": generated.source.encode(),
@@ -218,6 +218,7 @@ def _prove(result: Conversion, opened: ModuleSource, captured: Captured, generat
 def _unproved(folder: Path, generated: Generated) -> Path:
     (folder / "config.json").write_text("{}")
     mx.save_safetensors(str(folder / "model.safetensors"), generated.weights)
+    generated.weights.clear()  # the model reads its own
     return folder
 
 

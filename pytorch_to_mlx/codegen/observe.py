@@ -33,12 +33,26 @@ def watch_arguments(module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -
         if path:
             handles.append(child.register_forward_pre_hook(hook(path), with_kwargs=True))
     try:
-        with torch.no_grad():
+        with torch.no_grad(), unchanged(module):
             result = module(*args, **kwargs)
     finally:
         for handle in handles:
             handle.remove()
     return result, seen
+
+
+@contextlib.contextmanager
+def unchanged(module: nn.Module) -> Iterator[None]:
+    """The module's buffers are afterwards what they were before."""
+    buffers = [(child._buffers, name, tensor) for child in module.modules() for name, tensor in child._buffers.items()]
+    saved = [None if tensor is None else tensor.clone() for _, _, tensor in buffers]
+    try:
+        yield
+    finally:
+        for (home, name, tensor), values in zip(buffers, saved, strict=True):
+            home[name] = tensor
+            if tensor is not None and values is not None:
+                tensor.data.copy_(values)
 
 
 @contextlib.contextmanager
@@ -100,11 +114,14 @@ def _leaves(name: str, value: Any) -> Iterable[tuple[str, torch.Tensor]]:
 class Values(torch.fx.Interpreter):
     """The values of an exported program's nodes, in the program's dtype or with every float32 widened to float64."""
 
-    def __init__(self, program: ExportedProgram, keep: set[str], wide: bool = False) -> None:
+    def __init__(
+        self, program: ExportedProgram, keep: set[str], wide: bool = False, watch: Callable[[str], None] | None = None
+    ) -> None:
         super().__init__(program.graph_module, garbage_collect_values=True)
         self.program = program
         self.keep = keep
         self.wide = wide
+        self.watch = watch  # told the name of every kept value, as soon as it is there
         self.kept: dict[str, Any] = {}
 
     def compute(self, flat_inputs: list[Any]) -> dict[str, Any]:
@@ -125,6 +142,8 @@ class Values(torch.fx.Interpreter):
         value = super().run_node(n)
         if n.name in self.keep:
             self.kept[n.name] = value
+            if self.watch is not None:
+                self.watch(n.name)
         return value
 
     def call_function(self, target: Any, args: tuple, kwargs: dict[str, Any]) -> Any:

@@ -4,7 +4,8 @@ Every submodule is given torch's own float32 values, so an error shows where it 
 is the same part of the exported graph, computed by torch in float64 from those values.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from .sizes import PREFIX
 from .tensors import to_mlx, to_numpy
 from .trees import layered, mlx_parts
 from .unsupported import Unsupported
+from .wide import materialized, wide_weight
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,20 @@ class Truth:
 
     def __init__(self, captured: Captured, flat: list[Any], keep: set[str]) -> None:
         self.captured = captured
-        self.values = Values(captured.program, keep).compute(flat)
+        self.flat = flat
+        self.keep = keep
+        self.values: dict[str, Any] = {}
+        self._specs = {getattr(spec.arg, "name", ""): spec for spec in captured.program.graph_signature.input_specs}
         self._nodes = {node.name: node for node in captured.program.graph.nodes}
         tensors = [item for item in flat if isinstance(item, torch.Tensor)]
         self._inputs = dict(zip(captured.inputs, tensors, strict=True))
+
+    def run(self, watch: Callable[[str], None] | None = None) -> "Truth":
+        """Compute the values. `watch` is told the name of each as it is made; it may free what it needs no more."""
+        interpreter = Values(self.captured.program, self.keep, watch=watch)
+        self.values = interpreter.kept
+        interpreter.compute(self.flat)
+        return self
 
     def narrow(self, node: Node) -> Any:
         """The float32 value of one of our nodes."""
@@ -63,30 +75,34 @@ class Truth:
         """The float64 value of a node, computed from the known float32 values of others."""
         memo = {name: widen(value) for name, value in (dict(self._inputs) | dict(known)).items()}
         with torch.no_grad():
-            return self._evaluate(self._nodes[node.name], memo)
+            return materialized(self._evaluate(self._nodes[node.name], memo))
 
     def _evaluate(self, target: FxNode, memo: dict[str, Any]) -> Any:
+        """Compute a node from the values in memo, and free each value that is needed no more."""
+        needed: set[FxNode] = set()
         waiting = [target]
         while waiting:
-            node = waiting[-1]
-            if node.name in memo:
-                waiting.pop()
-                continue
+            node = waiting.pop()
+            if node not in needed and node.name not in memo:
+                needed.add(node)
+                waiting += node.all_input_nodes
+        ordered = [node for node in self._nodes.values() if node in needed]
+        left = Counter(used for node in ordered for used in node.all_input_nodes)
+        for node in ordered:
             if node.op == "placeholder":
-                memo[node.name] = widen(self._weight(node.name))
-                continue
-            missing = [used for used in node.all_input_nodes if used.name not in memo]
-            if missing:
-                waiting += missing
+                memo[node.name] = wide_weight(self._weight(node.name))
                 continue
             args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda used: memo[used.name])
             args, kwargs = (pytree.tree_map(wide_dtype, part) for part in (args, kwargs))
             memo[node.name] = node.target(*args, **kwargs)  # type: ignore[operator]
+            for used in node.all_input_nodes:
+                left[used] -= 1
+                if not left[used]:
+                    del memo[used.name]
         return memo[target.name]
 
     def _weight(self, name: str) -> Any:
-        program = self.captured.program
-        spec = next(spec for spec in program.graph_signature.input_specs if getattr(spec.arg, "name", "") == name)
+        program, spec = self.captured.program, self._specs[name]
         if spec.target is None:
             return None
         return program.state_dict[spec.target] if spec.target in program.state_dict else program.constants[spec.target]
@@ -104,13 +120,36 @@ def widen(value: Any) -> Any:
 def check_submodules(
     generated: Generated, captured: Captured, model: Any, flat: list[Any], hints: Mapping[Any, int]
 ) -> list[Checked]:
-    """Run every submodule of the generated model on torch's values and compare what it returns."""
-    names = {node.name for call in generated.root.calls() for node in (*call.inputs, *call.outputs)}
-    truth = Truth(captured, flat, names)
+    """Run every submodule of the generated model on torch's values and compare what it returns.
+
+    A call is checked as soon as torch's values for it are there, and each value is freed after its last check.
+    """
+    calls = [call for call in generated.root.calls() if call.path]
+    needs = {call: {n.name for n in (*call.inputs, *call.outputs) if n.op not in ("weight", "input")} for call in calls}
+    left = Counter(name for names in needs.values() for name in names)
+    missing = {call: set(names) for call, names in needs.items()}
+    truth = Truth(captured, flat, set(left))
+    found: dict[Call, list[Checked]] = {}
+
+    def check(call: Call) -> None:
+        found[call] = list(_check(call, generated, truth, model, hints))
+        for name in needs[call]:
+            left[name] -= 1
+            if not left[name]:
+                del truth.values[name]
+
+    def made(name: str) -> None:
+        for call in reversed(calls):  # what is inside a call first
+            if name in missing[call]:
+                missing[call].remove(name)
+                if not missing[call]:
+                    check(call)
+
     with layered(generated.layered):
-        return [
-            one for call in generated.root.calls() if call.path for one in _check(call, generated, truth, model, hints)
-        ]
+        truth.run(made)
+    if lost := sorted({name for names in missing.values() for name in names}):
+        raise AssertionError(f"PyTorch's graph has no values {lost}")
+    return [one for call in calls for one in found.get(call, [])]
 
 
 def _check(call: Call, generated: Generated, truth: Truth, model: Any, hints: Mapping[Any, int]) -> Iterator[Checked]:
@@ -180,7 +219,7 @@ class WrongOp:
 
 def first_wrong_op(graph: Graph, captured: Captured, flat: list[Any], hints: Mapping[Any, int]) -> WrongOp | None:
     """Go through a graph node by node, each on torch's own inputs, down to the first that is wrong."""
-    truth = Truth(captured, flat, {node.name for node in graph.nodes})
+    truth = Truth(captured, flat, {node.name for node in graph.nodes}).run()
     sizes = dict(hints)
     for node in graph.nodes:
         if not node.op.startswith("aten.") or not isinstance(node.meta, Meta):

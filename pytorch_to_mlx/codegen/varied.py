@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from .capture import Captured
 from .check import DOUBLE_FAILURES
 from .graph import Meta
+from .observe import unchanged
 
 
 def other_sizes(
@@ -30,7 +31,7 @@ def other_sizes(
         if made is None:
             continue
         try:
-            with torch.no_grad():
+            with torch.no_grad(), unchanged(module):
                 module(*copy.deepcopy(made[0]), **copy.deepcopy(made[1]))
         except DOUBLE_FAILURES:
             continue
