@@ -27,8 +27,14 @@ def of_square(function):
     return lambda s: function(mp.sqrt(s)) / mp.sqrt(s)
 
 
-def erfcx(t):
-    return mp.exp(t * t) * mp.erfc(t)
+def scaled_tail(t):
+    return mp.exp(t * t / 2) * mp.erfc(t / mp.sqrt(2)) / 2
+
+
+def tail_weight(u, y):
+    """By what reaches t Φ(-t), or by a ten-thousandth of the error in proportion where that is more."""
+    t = 4 / u - 4
+    return np.maximum(t * np.exp(-t * t / 2) * u, 1e-4 / y)
 
 
 half_ln2, quarter_pi = float(mp.log(2) / 2) * 1.0001, float(mp.pi / 4) * 1.001
@@ -36,8 +42,9 @@ FITS = {
     "e^r = 1 + r + r² p(r)": (lambda r: (mp.e**r - 1 - r) / r**2, -half_ln2, half_ln2, 4, lambda x, y: x * x),
     "erf x = x + x p(x²), |x| < 1": (lambda s: of_square(mp.erf)(s) - 1, 1e-9, 1.0, 6, lambda x, y: 1 / (1 + y)),
     "erf x = 1 - exp(-p(x)), 1 < x < 4": (lambda t: -mp.log(mp.erfc(t)), 1.0, 4.0, 6, lambda x, y: np.exp(-y)),
-    "exp(t²) erfc(t) = u p(u), u = 1 / (1 + 0.3 t)":
-        (lambda u: erfcx((1 / u - 1) / 0.3) / u, 1 / 4.15, 1.0, 8, lambda x, y: 1 / y),
+    "2^f, |f| < 1/2": (lambda f: mp.mpf(2) ** f, -0.5, 0.5, 5, lambda x, y: 1 / y),
+    "exp(t²/2) Φ(-t) = u p(u), u = 1 / (1 + t / 4)":
+        (lambda u: scaled_tail(4 / u - 4) / u, 1 / 4.625, 1.0, 6, tail_weight),
     "tanh x = x + x s p(s), s = x², |x| < 1": (lambda s: (of_square(mp.tanh)(s) - 1) / s, 1e-9, 1.0, 6, lambda x, y: x),
     "sin r = r + r s p(s), s = r², |r| < pi / 4":
         (lambda s: (of_square(mp.sin)(s) - 1) / s, 1e-9, quarter_pi**2, 2, lambda x, y: x),

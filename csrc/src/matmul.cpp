@@ -21,6 +21,7 @@ thread_local Buffer buffers[3];
 constexpr int64_t few = 16; // rows: up to here B is read as it lies, beyond it is packed
 constexpr int64_t chunk_rows = 70; // small enough to share out evenly, large enough to reuse a panel in the first-level cache
 constexpr int64_t block_floats = 131072; // half of a second-level cache
+constexpr int64_t chain = 128; // what a linear layer computes is often normalised, which shows its errors
 constexpr double job_work = 1e6; // multiply-adds worth handing to another thread
 
 } // namespace
@@ -120,7 +121,7 @@ void sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const
       gemm_pack(b + j * (tb ? ldb : 1), tb ? 1 : ldb, tb ? ldb : 1, k, cols, alpha, mine, k);
       panels = mine;
     }
-    GemmRows work{a + i * lda, lda, &no_offset, 1, k, panels, c + i * ldc + j, ldc, rows, cols, bias ? bias + j : nullptr, accumulate};
+    GemmRows work{a + i * lda, lda, &no_offset, 1, k, panels, c + i * ldc + j, ldc, rows, cols, bias ? bias + j : nullptr, accumulate, chain};
     if (ta || aliases(lda)) {
       const int64_t stride = k + 16 - (aliases(k + 16) ? 8 : 0);
       float* copy = scratch(rows_slot, rows * stride);

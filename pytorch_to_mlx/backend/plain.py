@@ -311,13 +311,19 @@ def lstm(gates: mx.array, weight: mx.array) -> mx.array:
     Shapes: gates [N, B, L, 4D] (x Wx + bias, in the order i, f, g, o), weight [N, 4D, D] -> h [N, B, L, D].
     Source: Hochreiter & Schmidhuber 1997; torch.nn.LSTM's equations.
     """
-    directions, batch, length, _ = gates.shape
-    recurrent = weight.swapaxes(-1, -2)
-    hidden = cell = mx.zeros((directions, batch, weight.shape[-1]), gates.dtype)
-    outputs = []
-    for step in range(length):
+    zero = mx.zeros((*gates.shape[:2], weight.shape[-1]), gates.dtype)
+    return lstm_steps(gates, weight, zero, zero)[0]
+
+
+def lstm_steps(gates: mx.array, weight: mx.array, hidden: mx.array, cell: mx.array) -> tuple[mx.array, mx.array]:
+    """The same from a state, for streams. The state after it is h[:, :, -1] and the cell that is returned.
+
+    Shapes: gates [N, B, L, 4D], weight [N, 4D, D], hidden and cell [N, B, D] -> h [N, B, L, D], cell [N, B, D].
+    """
+    recurrent, outputs = weight.swapaxes(-1, -2), []
+    for step in range(gates.shape[2]):
         i, f, g, o = mx.split(gates[:, :, step] + hidden @ recurrent, 4, axis=-1)
         cell = mx.sigmoid(f) * cell + mx.sigmoid(i) * mx.tanh(g)
         hidden = mx.sigmoid(o) * mx.tanh(cell)
         outputs.append(hidden)
-    return mx.stack(outputs, axis=2)
+    return mx.stack(outputs, axis=2), cell

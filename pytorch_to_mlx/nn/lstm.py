@@ -33,14 +33,9 @@ class LSTM(Module):
 
     def steps(self, x: mx.array, state: LSTMState) -> tuple[mx.array, LSTMState]:
         """The same from a state, for streams. Shapes: x [B, L, D_in] -> [B, L, D], and the state after it."""
-        gates, recurrent, outputs = self.gates(x), self.Wh.T, []
         hidden, cell = state
-        for step in range(x.shape[1]):
-            i, f, g, o = mx.split(mx.addmm(gates[:, step], hidden, recurrent), 4, axis=-1)
-            cell = mx.sigmoid(f) * cell + mx.sigmoid(i) * mx.tanh(g)
-            hidden = mx.sigmoid(o) * mx.tanh(cell)
-            outputs.append(hidden)
-        return mx.stack(outputs, axis=1), (hidden, cell)
+        outputs, last = ops.lstm_steps(self.gates(x)[None], self.Wh[None], hidden[None], cell[None])
+        return outputs[0], (outputs[0, :, -1], last[0])
 
 
 class BiLSTM(Module):

@@ -14,39 +14,26 @@ namespace {
 
 using Optional = std::optional<array>;
 
-// The means and squared distances of `chunks` pieces of a channel, joined. Source: Chan et al. 1979, eq. 2.1.
-void join(const float* moments, int64_t chunks, int64_t rows, int64_t chunk_rows, int64_t size, double* mean, double* square) {
-  auto count = [&](int64_t i) { return (double)std::min(chunk_rows, rows - i * chunk_rows); };
-  auto middle = [&](int64_t i, int64_t d) { return (double)moments[3 * i * size + d] + moments[(3 * i + 1) * size + d]; };
-  for (int64_t d = 0; d < size; d++) mean[d] = square[d] = 0;
-  for (int64_t i = 0; i < chunks; i++)
-    for (int64_t d = 0; d < size; d++) mean[d] += count(i) / rows * middle(i, d);
-  for (int64_t i = 0; i < chunks; i++)
-    for (int64_t d = 0; d < size; d++) {
-      const double away = middle(i, d) - mean[d];
-      square[d] += moments[(3 * i + 2) * size + d] + count(i) * away * away;
-    }
-}
-
 class ChannelNorm : public Op {
  public:
   ChannelNorm(mx::Stream s, const char* name, Options options, Names names, double eps, int groups, Then then, double slope)
       : Op(s, name, std::move(options), std::move(names)), eps_(eps), groups_(groups), then_(then), slope_(slope) {}
   DEFINE_INPUT_OUTPUT_SHAPE()
 
-  // x is [B, L, D]; weight and bias are [1 or B, 1, D], and snake's alpha [D], where there are such.
+  // x is [B, L, D]; weight and bias are [D] or [1 or B, 1, D], and snake's alpha [D], where there are such.
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    const auto& x = inputs[0];
-    const int64_t batch = x.shape(0), rows = x.shape(1), size = x.shape(2), chunk = std::clamp<int64_t>(32768 / size, 16, 1024);
     auto& encoder = begin_in_place(inputs, outputs[0]);
+    const Arrays dense = row_major(inputs);
+    const array& x = dense[0];
+    const int64_t batch = x.shape(0), rows = x.shape(1), size = x.shape(2), chunk = std::clamp<int64_t>(32768 / size, 16, 1024);
     auto data = [&](const array* p) { return p ? p->data<float>() : nullptr; };
-    auto stride = [&](const array* p) { return p && p->shape(0) > 1 ? size : 0; };
-    const array *w = named(inputs, "weight"), *b = named(inputs, "bias");
-    const float *weight = data(w), *bias = data(b), *alpha = data(named(inputs, "alpha"));
+    auto stride = [&](const array* p) { return p && p->ndim() == 3 && p->shape(0) > 1 ? size : 0; };
+    const array *w = named(dense, "weight"), *b = named(dense, "bias");
+    const float *weight = data(w), *bias = data(b), *alpha = data(named(dense, "alpha"));
     const int64_t weight_stride = stride(w), bias_stride = stride(b);
     encoder.dispatch([=, eps = eps_, groups = groups_, then = then_, slope = slope_, dtype = storage(x), bytes = (int64_t)x.itemsize() * size, in = x.data<char>(),
                       out = outputs[0].data<char>()] {
-      const int64_t chunks = (rows + chunk - 1) / chunk;
+      const int64_t chunks = (rows + chunk - 1) / chunk, wide = size / groups, together = (63 / wide + 1) * wide;
       const std::unique_ptr<float[]> moments(new float[batch * chunks * 3 * size]), terms(new float[batch * 3 * size]);
       parallel(batch * chunks, [&](int64_t job) {
         const int64_t b = job / chunks, first = job % chunks * chunk;
@@ -54,17 +41,18 @@ class ChannelNorm : public Op {
         channel_moments(dtype, in + (b * rows + first) * bytes, std::min(chunk, rows - first), size, found, found + size,
                         found + 2 * size);
       });
-      parallel(batch, [&](int64_t b) {
-        const std::unique_ptr<double[]> joined(new double[2 * size]);
-        double *mean = joined.get(), *square = mean + size;
-        join(moments.get() + b * chunks * 3 * size, chunks, rows, chunk, size, mean, square);
+      const std::unique_ptr<double[]> joined(new double[2 * batch * size]);
+      const int64_t parts = (size + together - 1) / together; // of the channels: whole groups
+      parallel(batch * parts, [&](int64_t job) {
+        const int64_t b = job / parts, begin = job % parts * together, end = std::min(begin + together, size);
+        double *mean = joined.get() + 2 * b * size, *square = mean + size;
+        channel_join(moments.get() + b * chunks * 3 * size, chunks, rows, chunk, size, begin, end, mean, square);
         float *center = terms.get() + b * 3 * size, *factor = center + size, *shift = factor + size;
-        const int64_t wide = size / groups;
-        for (int64_t group = 0; group < size; group += wide) {
+        for (int64_t group = begin; group < end; group += wide) {
           double middle = 0, spread = 0;
           for (int64_t d = group; d < group + wide; d++) middle += mean[d] / wide;
           for (int64_t d = group; d < group + wide; d++) spread += square[d] + rows * (mean[d] - middle) * (mean[d] - middle);
-          const double scale = 1 / std::sqrt(spread / (rows * wide) + eps);
+          const double scale = 1 / std::sqrt(std::max(spread, 0.0) / (rows * wide) + eps);
           for (int64_t d = group; d < group + wide; d++) {
             const double f = scale * (weight ? weight[b * weight_stride + d] : 1);
             center[d] = (float)middle;
@@ -89,13 +77,12 @@ class ChannelNorm : public Op {
   float slope_;
 };
 
-// As [1 or B, 1, D].
 array parameter(const char* name, const array& p, const array& x, mx::Stream s) {
   const int D = x.shape(2);
   const bool shared = p.ndim() == 1, batched = p.ndim() == 3 && p.shape(1) == 1 && (p.shape(0) == 1 || p.shape(0) == x.shape(0));
   if (p.ndim() < 1 || p.shape(-1) != D || (!shared && !batched))
     throw std::invalid_argument(std::string(name) + " must be [D] or [B, 1, D] for x [B, L, D]");
-  return dense(shared ? mx::reshape(p, {1, 1, D}, s) : p, s);
+  return single(p, s);
 }
 
 Optional channel_norm(const char* name, const array& x, double eps, const Optional& weight, const Optional& bias,
@@ -107,13 +94,13 @@ Optional channel_norm(const char* name, const array& x, double eps, const Option
   if (groups) options.push_back({"groups", (int64_t)groups});
   if (slope) options.push_back({"negative_slope", *slope});
   const auto s = mx::to_stream(where);
-  Arrays inputs{mx::contiguous(x, false, s)};
+  Arrays inputs{x};
   Names names{"x"};
   if (weight) inputs.push_back(parameter("weight", *weight, x, s)), names.push_back("weight");
   if (bias) inputs.push_back(parameter("bias", *bias, x, s)), names.push_back("bias");
   if (alpha) {
     if (alpha->shape() != Shape{D}) throw std::invalid_argument("alpha must be [D] for x [B, L, D]");
-    inputs.push_back(dense(*alpha, s)), names.push_back("alpha");
+    inputs.push_back(single(*alpha, s)), names.push_back("alpha");
   }
   const Then then = alpha ? Then::snake : slope ? Then::leaky_relu : Then::nothing;
   return array(x.shape(), x.dtype(),

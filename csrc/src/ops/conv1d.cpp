@@ -70,6 +70,46 @@ void convolve(const Input& x, const Geometry& g, const float* panels, const floa
   });
 }
 
+// Rows [first, first + rows) of a convolution, which go to rows of `to`; items are `batch` floats apart there.
+struct Part {
+  int64_t first, rows;
+  float* to;
+  int64_t batch;
+};
+
+// Few rows and many weights [cols, taps · channels]: each job packs the columns that it multiplies, in its own cache.
+bool few_rows(const Geometry& g, int64_t depth) { return g.groups == 1 && g.batch * g.rows < 1024 && depth * g.cols > 131072; }
+
+void convolve_few(const Input& x, const Geometry& g, const float* w, const float* bias, const float* add,
+                  const std::vector<Part>& parts, int64_t y_stride) {
+  const int64_t C = x.channels, depth = g.taps * C, ld = aliases(C) ? C + 16 : C;
+  const Part &head = parts.front(), &tail = parts.back();
+  const int64_t begin = head.first * g.stride - g.left;
+  const int64_t count = (tail.first + tail.rows - 1) * g.stride - g.left + (g.taps - 1) * g.dilation + 1 - begin;
+  const std::unique_ptr<float[]> rows(new float[g.batch * count * ld]);
+  parallel_ranges(count, 1 + 65536 / C, [&](int64_t first, int64_t end) {
+    for (int64_t item = 0; item < g.batch; item++) x.copy(item, begin + first, 1, end - first, &rows[(item * count + first) * ld], ld);
+  });
+  const auto offsets = tap_offsets(g.taps, ld * g.dilation);
+  const int64_t wide = panel_columns(smaller(131072 / depth, g.cols / 8)), blocks = ceil_div(g.cols, wide);
+  parallel(blocks, [&](int64_t job) {
+    const int64_t column = job * wide, cols = smaller(wide, g.cols - column);
+    float* panels = scratch(panels_slot, panels_size(depth, cols));
+    pack_panels(w + column * depth, 1, depth, depth, cols, 1, panels);
+    const float* start = bias ? bias + column : nullptr;
+    for (const Part& part : parts)
+      for (int64_t item = 0; item < g.batch; item++) {
+        float* to = part.to + item * part.batch + column;
+        if (add)
+          for (int64_t i = 0; i < part.rows; i++)
+            for (int64_t j = 0; j < cols; j++)
+              to[i * y_stride + j] = add[item * part.batch + i * y_stride + column + j] + (start ? start[j] : 0.0f);
+        multiply_rows({&rows[(item * count + (part.first - head.first) * g.stride) * ld], g.stride * ld, offsets.data(), g.taps, C,
+                       panels, to, y_stride, part.rows, cols, start, add != nullptr});
+      }
+  });
+}
+
 void convolve_depthwise(const Input& x, const Geometry& g, const float* w, const float* bias, float* y, int64_t y_batch,
                         int64_t y_stride) {
   const int64_t chunk = larger(8, 65536 / (x.channels * g.taps) / 8 * 8), chunks = ceil_div(g.rows, chunk);
@@ -115,6 +155,7 @@ class Conv1d : public Op {
         convolve_depthwise(x, g, tap_major(w, g.cols, g.taps), bias, out, g.rows * g.cols, g.cols);
         return;
       }
+      if (few_rows(g, depth)) return convolve_few(x, g, w, bias, add, {{0, g.rows, out, g.rows * g.cols}}, g.cols);
       const int64_t size = panels_size(depth, group_cols);
       float* panels = scratch(panels_slot, size * g.groups);
       for (int64_t group = 0; group < g.groups; group++)
@@ -169,33 +210,38 @@ class ConvTranspose1d : public Op {
       const int64_t u0 = padding / stride, u1 = (padding + length - 1) / stride + 1;
       const int64_t whole0 = ceil_div(padding, stride), whole1 = larger(whole0, (padding + length) / stride);
 
-      const float* panels = nullptr;
-      if (!depthwise) {
-        float* packed = scratch(panels_slot, panels_size(J * C, wide));
-        pack_panels(kernel.get(), 1, J * C, J * C, wide, 1, packed);
-        panels = packed;
+      // Whole rows go to the result, the rows that the padding or the end cuts through aside.
+      std::vector<Part> parts;
+      std::vector<float> aside(2 * batch * wide);
+      float* next = aside.data();
+      auto cut_row = [&](int64_t u) {
+        parts.push_back({u, 1, next, wide});
+        next += batch * wide;
+      };
+      if (whole0 > u0) cut_row(u0);
+      if (whole1 > whole0) parts.push_back({whole0, whole1 - whole0, out + (whole0 * stride - padding) * cols, length * cols});
+      if (u1 > whole1) cut_row(u1 - 1);
+
+      const Geometry g{batch, u1 - u0, wide, J, 1, J - 1, 1, 1};
+      if (depthwise) {
+        for (int64_t r = 0; r < stride; r++) {
+          const float* taps = tap_major(&kernel[r * cols * J], cols, J);
+          for (const Part& part : parts)
+            convolve_depthwise(x, {batch, part.rows, cols, J, 1, J - 1 - part.first, 1, 1}, taps, bias, part.to + r * cols, part.batch, wide);
+        }
+      } else if (few_rows(g, J * C)) {
+        convolve_few(x, g, kernel.get(), start, nullptr, parts, wide);
+      } else {
+        float* panels = scratch(panels_slot, panels_size(J * C, wide));
+        pack_panels(kernel.get(), 1, J * C, J * C, wide, 1, panels);
+        for (const Part& part : parts)
+          convolve(x, {batch, part.rows, wide, J, 1, J - 1 - part.first, 1, 1}, panels, start, nullptr, part.to, part.batch, wide);
       }
-      auto run = [&](int64_t first, int64_t rows, float* to, int64_t to_batch) {
-        if (rows <= 0) return;
-        Geometry g{batch, rows, wide, J, 1, J - 1 - first, 1, 1};
-        if (!depthwise) return convolve(x, g, panels, start, nullptr, to, to_batch, wide);
-        g.cols = cols;
-        for (int64_t r = 0; r < stride; r++)
-          convolve_depthwise(x, g, tap_major(&kernel[r * cols * J], cols, J), bias, to + r * cols, to_batch, wide);
-      };
-      run(whole0, whole1 - whole0, out + (whole0 * stride - padding) * cols, length * cols);
-      // The rows that the padding or the end cuts through.
-      auto edge = [&](int64_t from, int64_t until) {
-        if (until <= from) return;
-        std::vector<float> aside((until - from) * wide * batch);
-        run(from, until - from, aside.data(), (until - from) * wide);
-        for (int64_t b = 0; b < batch; b++)
-          for (int64_t q = larger(from * stride, padding); q < smaller(until * stride, padding + length); q++)
-            std::memcpy(out + (b * length + q - padding) * cols, &aside[(b * (until - from) * stride + q - from * stride) * cols],
-                        cols * sizeof(float));
-      };
-      edge(u0, smaller(whole0, u1));
-      edge(larger(whole1, smaller(whole0, u1)), u1);
+      for (const Part& part : parts)
+        if (part.to >= aside.data() && part.to < next)
+          for (int64_t b = 0; b < batch; b++)
+            for (int64_t q = larger(part.first * stride, padding); q < smaller((part.first + 1) * stride, padding + length); q++)
+              std::memcpy(out + (b * length + q - padding) * cols, part.to + b * wide + (q - part.first * stride) * cols, cols * sizeof(float));
     });
   }
 

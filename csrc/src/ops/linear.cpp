@@ -49,7 +49,7 @@ void multiply(const float* x, const RowWeights& w, float* y, int64_t rows, int64
     widen_rows(w, first, n, depth, wide);
     float* panels = scratch(panels_slot, panels_size(depth, n));
     pack_panels(wide, 1, depth, depth, n, 1, panels);
-    multiply_rows({x, depth, &no_offset, 1, depth, panels, y + first, columns, rows, n, bias ? bias + first : nullptr, false});
+    multiply_rows({x, depth, &no_offset, 1, depth, panels, y + first, columns, rows, n, bias ? bias + first : nullptr, false, 64});
   });
 }
 

@@ -1,6 +1,8 @@
 // LSTM recurrences: directions and blocks of batch rows side by side, each with its weights in one core's cache.
 #include "simd/lstm.h"
 
+#include <cstring>
+
 #include "matmul.h"
 #include "ops/bind.h"
 #include "ops/op.h"
@@ -10,48 +12,117 @@ namespace ptm {
 
 namespace {
 
+constexpr int64_t few_steps = 6; // so few that bringing the weights in order would cost more than it gives
+
+struct Sizes {
+  int64_t directions, batch, length, units;
+};
+
+// In every array directions come first, then the batch. cell holds the state before the first step, then that after the last.
+void run(const Sizes& n, const float* gates, const float* weight, const float* hidden, float* y, float* cell) {
+  const int64_t units = n.units, square = 4 * units * units;
+  if (n.length <= few_steps) {
+    parallel(n.directions, [&](int64_t d) {
+      float* sums = scratch(panels_slot, n.batch * 4 * units);
+      float* now = scratch(kernel_slot, n.batch * units); // the hidden state
+      if (hidden) std::memcpy(now, hidden + d * n.batch * units, n.batch * units * sizeof(float));
+      for (int64_t t = 0; t < n.length; t++) {
+        const bool any = hidden || t;
+        if (any) sgemm(false, true, n.batch, 4 * units, units, 1, now, units, weight + d * square, units, 0, sums, 4 * units);
+        for (int64_t b = 0; b < n.batch; b++) {
+          const int64_t row = d * n.batch + b, at = row * n.length + t;
+          lstm_units(gates + at * 4 * units, any ? sums + b * 4 * units : nullptr, y + at * units, cell + row * units, units);
+          std::memcpy(now + b * units, y + at * units, units * sizeof(float));
+        }
+      }
+    });
+    return;
+  }
+  const int64_t size = lstm_packed_size(units), blocks = ceil_div(n.batch, lstm_rows);
+  float* packed = scratch(panels_slot, size * n.directions);
+  parallel(n.directions, [&](int64_t d) { lstm_pack(weight + d * square, units, packed + d * size); });
+  parallel(n.directions * blocks, [&](int64_t job) {
+    const int64_t d = job / blocks, first = job % blocks * lstm_rows, row = d * n.batch + first, at = row * n.length * units;
+    lstm_run(gates + 4 * at, packed + d * size, hidden ? hidden + row * units : nullptr, y + at, cell + row * units,
+             smaller(lstm_rows, n.batch - first), n.length, units);
+  });
+}
+
+// inputs: gates, weight, and with a state hidden and cell. outputs: the hidden states, and with a state the last cell.
 class Lstm : public Op {
  public:
-  explicit Lstm(mx::Stream s) : Op(s, "lstm") {}
+  Lstm(mx::Stream s, const char* name) : Op(s, name) {}
 
   std::vector<Shape> output_shapes(const Arrays& inputs) override {
     const auto& gates = inputs[0];
-    return {{gates.shape(0), gates.shape(1), gates.shape(2), gates.shape(3) / 4}};
+    const int units = gates.shape(3) / 4;
+    std::vector<Shape> found{{gates.shape(0), gates.shape(1), gates.shape(2), units}};
+    if (inputs.size() > 2) found.push_back({gates.shape(0), gates.shape(1), units});
+    return found;
   }
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     auto& y = outputs[0];
     auto& encoder = begin(inputs, y);
-    const auto x = row_major(inputs[0]), w = row_major(inputs[1]);
-    encoder.dispatch([gates = x.data<float>(), weight = w.data<float>(), out = y.data<float>(),
-                      directions = (int64_t)y.shape(0), batch = (int64_t)y.shape(1), length = (int64_t)y.shape(2),
-                      units = (int64_t)y.shape(3)] {
-      const int64_t size = lstm_packed_size(units), blocks = (batch + lstm_rows - 1) / lstm_rows;
-      float* packed = scratch(panels_slot, size * directions);
-      parallel(directions, [&](int64_t n) { lstm_pack(weight + n * 4 * units * units, units, packed + n * size); });
-      parallel(directions * blocks, [&](int64_t job) {
-        const int64_t n = job / blocks, first = job % blocks * lstm_rows;
-        const int64_t rows = batch - first < lstm_rows ? batch - first : lstm_rows;
-        const int64_t at = (n * batch + first) * length * units;
-        lstm_run(gates + 4 * at, packed + n * size, out + at, scratch(rows_slot, rows * units), rows, length, units);
-      });
+    const Arrays dense = row_major(inputs);
+    const bool state = inputs.size() > 2;
+    if (state) {
+      outputs[1].set_data(mx::allocator::malloc(outputs[1].nbytes()));
+      encoder.set_output_array(outputs[1]);
+    }
+    encoder.dispatch([n = Sizes{y.shape(0), y.shape(1), y.shape(2), y.shape(3)}, gates = dense[0].data<float>(),
+                      weight = dense[1].data<float>(), hidden = state ? dense[2].data<float>() : nullptr,
+                      before = state ? dense[3].data<float>() : nullptr, cell = state ? outputs[1].data<float>() : nullptr,
+                      y = y.data<float>()] {
+      const int64_t count = n.directions * n.batch * n.units;
+      if (before) {
+        std::memcpy(cell, before, count * sizeof(float));
+        return run(n, gates, weight, hidden, y, cell);
+      }
+      float* zero = scratch(rows_slot, count);
+      std::memset(zero, 0, count * sizeof(float));
+      run(n, gates, weight, nullptr, y, zero);
     });
   }
 };
 
+void check(bool fits) {
+  if (!fits)
+    throw std::invalid_argument("lstm: gates must be [N, B, L, 4D], weight [N, 4D, D], and hidden and cell [N, B, D], L > 0");
+}
+
+bool fit(const array& gates, const array& weight) {
+  return gates.ndim() == 4 && weight.ndim() == 3 && weight.shape(0) == gates.shape(0) && weight.shape(1) == gates.shape(3) &&
+      weight.shape(1) == 4 * weight.shape(2);
+}
+
 std::optional<array> lstm(const array& gates, const array& weight, mx::StreamOrDevice where) {
-  if (gates.ndim() != 4 || weight.ndim() != 3 || weight.shape(0) != gates.shape(0) || weight.shape(1) != gates.shape(3) ||
-      weight.shape(1) != 4 * weight.shape(2))
-    throw std::invalid_argument("lstm: gates must be [N, B, L, 4D] and weight [N, 4D, D]");
+  check(fit(gates, weight));
   if (!for_us({gates, weight})) return {};
   const auto s = mx::to_stream(where);
-  const auto op = std::make_shared<Lstm>(s);
+  const auto op = std::make_shared<Lstm>(s, "lstm");
   const Arrays inputs{single(gates, s), single(weight, s)};
   return mx::astype(array(op->output_shapes(inputs)[0], mx::float32, op, inputs), gates.dtype(), s);
 }
 
+std::optional<std::pair<array, array>> lstm_steps(const array& gates, const array& weight, const array& hidden, const array& cell,
+                                                  mx::StreamOrDevice where) {
+  check(fit(gates, weight) && gates.shape(2) > 0);
+  const Shape state{gates.shape(0), gates.shape(1), weight.shape(2)};
+  check(hidden.shape() == state && cell.shape() == state);
+  if (!for_us({gates, weight, hidden, cell})) return {};
+  const auto s = mx::to_stream(where);
+  const auto op = std::make_shared<Lstm>(s, "lstm_steps");
+  const Arrays inputs{single(gates, s), single(weight, s), single(hidden, s), single(cell, s)};
+  const auto y = array::make_arrays(op->output_shapes(inputs), {mx::float32, mx::float32}, op, inputs);
+  return std::pair{mx::astype(y[0], gates.dtype(), s), mx::astype(y[1], gates.dtype(), s)};
+}
+
 } // namespace
 
-void bind_lstm(nb::module_& m) { m.def("lstm", &lstm, "gates"_a, "weight"_a, "stream"_a = nb::none()); }
+void bind_lstm(nb::module_& m) {
+  m.def("lstm", &lstm, "gates"_a, "weight"_a, "stream"_a = nb::none());
+  m.def("lstm_steps", &lstm_steps, "gates"_a, "weight"_a, "hidden"_a, "cell"_a, "stream"_a = nb::none());
+}
 
 } // namespace ptm

@@ -29,7 +29,7 @@ void use_huge_pages(array& out) {
   constexpr uintptr_t page = 2 << 20;
   const uintptr_t begin = (reinterpret_cast<uintptr_t>(out.data<char>()) + page - 1) / page * page;
   const uintptr_t end = (reinterpret_cast<uintptr_t>(out.data<char>()) + out.nbytes()) / page * page;
-  if (out.nbytes() >= mapped_alone && end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  if (out.nbytes() >= (4 << 20) && end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 #endif
 }
 
@@ -91,10 +91,13 @@ mx::cpu::CommandEncoder& Op::begin(const Arrays& inputs, array& out) {
   return encoder;
 }
 
-mx::cpu::CommandEncoder& Op::begin_in_place(const Arrays& inputs, array& out) {
+mx::cpu::CommandEncoder& Op::begin_in_place(const Arrays& inputs, array& out, bool any_layout) {
   auto& encoder = mx::cpu::get_command_encoder(stream());
   for (const auto& input : inputs) encoder.set_input_array(input);
-  mx::set_unary_output_data(inputs[0], out);
+  if (any_layout || inputs[0].flags().row_contiguous)
+    mx::set_unary_output_data(inputs[0], out);
+  else
+    out.set_data(mx::allocator::malloc(out.nbytes()));
   use_huge_pages(out);
   encoder.set_output_array(out);
   return encoder;
@@ -117,7 +120,6 @@ bool for_us(const Arrays& arrays) {
 }
 
 array single(const array& x, mx::Stream s) { return mx::astype(x, mx::float32, s); }
-array dense(const array& x, mx::Stream s) { return mx::contiguous(single(x, s), false, s); }
 
 namespace {
 
@@ -163,6 +165,13 @@ array Op::row_major(const array& x) {
                         {x.strides().begin(), x.strides().end()}, (int64_t)x.itemsize()});
   encoder.add_temporary(copy);
   return copy;
+}
+
+Arrays Op::row_major(const Arrays& x) {
+  Arrays found;
+  found.reserve(x.size());
+  for (const auto& one : x) found.push_back(row_major(one));
+  return found;
 }
 
 void bind_op(nb::module_& m) {

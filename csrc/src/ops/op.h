@@ -40,14 +40,16 @@ class Op : public mx::Primitive {
   // MLX keeps inputs and outputs alive until it has run.
   mx::cpu::CommandEncoder& begin(const Arrays& inputs, array& out);
 
-  // The same for an `out` of the layout of inputs[0], in the memory of inputs[0] where nobody else needs it.
-  mx::cpu::CommandEncoder& begin_in_place(const Arrays& inputs, array& out);
+  // The same, in the memory of inputs[0] where nobody else needs it. The result is row-major; with `any_layout` it is laid
+  // out as inputs[0] if that has no gaps.
+  mx::cpu::CommandEncoder& begin_in_place(const Arrays& inputs, array& out, bool any_layout = false);
 
   // Which input has this name; nullptr if none.
   const array* named(const Arrays& inputs, const char* name) const;
 
   // For eval_cpu: x itself where it is row-major, else a row-major copy that this op's work will find made.
   array row_major(const array& x);
+  Arrays row_major(const Arrays& x);
 
  private:
   Arrays plain(const Arrays& inputs);
@@ -63,8 +65,7 @@ bool for_us(const Arrays& arrays);
 // How x, which is one of them, is stored.
 Dtype storage(const array& x);
 
-// float32, and row-major as the kernels want it; no copy where it is so already.
+// As float32; x itself where it is so already.
 array single(const array& x, mx::Stream s);
-array dense(const array& x, mx::Stream s);
 
 } // namespace ptm

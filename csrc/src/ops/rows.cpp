@@ -21,12 +21,13 @@ class NormRows : public Op {
 
   // weight and bias are [D], or [B, 1, …, D] for one row of them to each x[b].
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    const auto& x = inputs[0];
-    const int64_t size = x.shape(-1), rows = x.size() / size;
     auto& encoder = begin_in_place(inputs, outputs[0]);
+    const Arrays dense = row_major(inputs);
+    const array& x = dense[0];
+    const int64_t size = x.shape(-1), rows = x.size() / size;
     // Where the parameters differ by batch: how many rows use one row of them, else all.
     auto share = [&](const array* p) { return p ? rows / ((int64_t)p->size() / size) : rows; };
-    const array *w = named(inputs, "weight"), *b = named(inputs, "bias");
+    const array *w = named(dense, "weight"), *b = named(dense, "bias");
     const float *weight = w ? w->data<float>() : nullptr, *bias = b ? b->data<float>() : nullptr;
     const int64_t weight_share = share(w), bias_share = share(b);
     encoder.dispatch([=, eps = eps_, center = center_, dtype = storage(x), bytes = (int64_t)x.itemsize() * size,
@@ -61,10 +62,10 @@ Optional norm(const array& x, const Optional& weight, const Optional& bias, doub
   check("weight", weight, x);
   check("bias", bias, x);
   const auto s = mx::to_stream(where);
-  Arrays inputs{mx::contiguous(x, false, s)};
+  Arrays inputs{x};
   Names names{"x"};
-  if (weight) inputs.push_back(dense(*weight, s)), names.push_back("weight");
-  if (bias) inputs.push_back(dense(*bias, s)), names.push_back("bias");
+  if (weight) inputs.push_back(single(*weight, s)), names.push_back("weight");
+  if (bias) inputs.push_back(single(*bias, s)), names.push_back("bias");
   return array(x.shape(), x.dtype(), std::make_shared<NormRows>(s, eps, center, std::move(names)), std::move(inputs));
 }
 
@@ -73,18 +74,19 @@ class SoftmaxRows : public Op {
   SoftmaxRows(mx::Stream s, double scale, Names names) : Op(s, "softmax", {{"scale", scale}}, std::move(names)), scale_(scale) {}
   DEFINE_INPUT_OUTPUT_SHAPE()
 
-  // inputs: x, and perhaps the mask, which broadcasts to x and whose last axis is dense.
+  // inputs: x, and perhaps the mask, which broadcasts to x and whose last axis is that of x.
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    const auto& x = inputs[0];
-    const int64_t size = x.shape(-1), rows = x.size() / size;
     auto& encoder = begin_in_place(inputs, outputs[0]);
+    const Arrays dense = row_major(inputs);
+    const array& x = dense[0];
+    const int64_t size = x.shape(-1), rows = x.size() / size;
     Shape shape(x.shape().begin(), x.shape().end() - 1);
     mx::Strides strides(shape.size(), 0); // of the mask, by the leading axes of x
     const float* mask = nullptr;
-    if (inputs.size() > 1) {
-      mask = inputs[1].data<float>();
+    if (dense.size() > 1) {
+      mask = dense[1].data<float>();
       for (int i = -2, axis = (int)shape.size() - 1; axis >= 0; i--, axis--)
-        if (-i <= (int)inputs[1].ndim() && inputs[1].shape(i) > 1) strides[axis] = inputs[1].strides(i);
+        if (-i <= (int)dense[1].ndim() && dense[1].shape(i) > 1) strides[axis] = dense[1].strides(i);
     }
     encoder.dispatch([=, scale = scale_, dtype = storage(x), bytes = (int64_t)x.itemsize() * size, in = x.data<char>(),
                       out = outputs[0].data<char>()] {
@@ -107,12 +109,12 @@ Optional softmax(const array& x, int axis, double scale, const Optional& mask, m
   if (!for_us({x}) || x.ndim() < 1 || (axis != -1 && axis != (int)x.ndim() - 1)) return {};
   if (mask && (!for_us({*mask}) || mx::broadcast_shapes(mask->shape(), x.shape()) != x.shape())) return {};
   const auto s = mx::to_stream(where);
-  Arrays inputs{mx::contiguous(x, false, s)};
+  Arrays inputs{x};
   Names names{"x"};
   if (mask) {
     auto full = mask->ndim() ? mask->shape() : Shape{1};
     full.back() = x.shape(-1);
-    inputs.push_back(dense(mx::broadcast_to(*mask, full, s), s));
+    inputs.push_back(single(mx::broadcast_to(*mask, full, s), s));
     names.push_back("mask");
   }
   return array(x.shape(), x.dtype(), std::make_shared<SoftmaxRows>(s, scale, std::move(names)), std::move(inputs));

@@ -16,8 +16,8 @@ class UnaryOp : public Op {
   DEFINE_INPUT_OUTPUT_SHAPE()
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    const auto& x = inputs[0];
-    auto& encoder = begin_in_place(inputs, outputs[0]);
+    auto& encoder = begin_in_place(inputs, outputs[0], true);
+    const array x = inputs[0].flags().contiguous ? inputs[0] : row_major(inputs[0]);
     encoder.dispatch([function = function_, parameter = parameter_, dtype = storage(x), size = (int64_t)x.itemsize(),
                       n = (int64_t)x.data_size(), in = x.data<char>(), out = outputs[0].data<char>()] {
       parallel_ranges(n, 16384, [&](int64_t begin, int64_t end) {
@@ -36,7 +36,7 @@ std::optional<array> run(const char* name, Unary function, const array& x, mx::S
   if (!for_us({x})) return {};
   const auto s = mx::to_stream(where);
   return array(x.shape(), x.dtype(), std::make_shared<UnaryOp>(s, name, function, parameter, std::move(options)),
-               {mx::contiguous(x, true, s)});
+               {x});
 }
 
 // Arrays of one shape, row-major.
@@ -48,7 +48,7 @@ class Add : public Op {
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     auto& encoder = begin_in_place(inputs, outputs[0]);
     std::vector<const float*> x;
-    for (const auto& input : inputs) x.push_back(input.data<float>());
+    for (const auto& input : row_major(inputs)) x.push_back(input.data<float>());
     encoder.dispatch([x, scale = scale_, n = (int64_t)inputs[0].size(), out = outputs[0].data<float>()] {
       parallel_ranges(n, 16384, [&](int64_t begin, int64_t end) {
         const float* from[3];
@@ -67,10 +67,8 @@ std::optional<array> add(const nb::args& args, double scale, mx::StreamOrDevice 
   Arrays inputs;
   for (nb::handle arg : args) inputs.push_back(nb::cast<array>(arg));
   if (inputs.size() < 2 || inputs.size() > 3) return {};
-  for (auto& x : inputs) {
+  for (const auto& x : inputs)
     if (x.dtype() != mx::float32 || x.shape() != inputs[0].shape() || x.size() == 0) return {};
-    x = mx::contiguous(x, false, s);
-  }
   return array(inputs[0].shape(), mx::float32, std::make_shared<Add>(s, scale), inputs);
 }
 

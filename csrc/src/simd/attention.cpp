@@ -88,39 +88,59 @@ void few_scores(Dtype dtype, const float* q, int64_t rows, const void* k, int64_
                 float* scores, int64_t ld) {
   with_type(dtype, [&](auto* type) {
     auto* key = (decltype(type))k;
-    for (int64_t s = 0; s < keys; s++, key += k_stride)
+    for (int64_t s = 0; s < keys; s += W, key += W * k_stride) {
+      const int64_t count = keys - s < W ? keys - s : W;
       for (int64_t r = 0; r < rows; r++) {
-        F sums[2] = {};
-        auto one = [&](int64_t i, int64_t n) { sums[i / W & 1] += load_some(q + r * size + i, n) * load_some(key + i, n); };
-        each(size, [&](int64_t i) { one(i, W); }, one);
-        scores[r * ld + s] = total(sums[0] + sums[1]);
+        F sums[W] = {};
+        for (int64_t n = 0; n < count; n++) {
+          F sum{};
+          auto one = [&](int64_t i, int64_t m) { sum += load_some(q + r * size + i, m) * load_some(key + n * k_stride + i, m); };
+          each(size, [&](int64_t i) { one(i, W); }, one);
+          sums[n] = sum;
+        }
+        store_some(scores + r * ld + s, totals(sums), count);
       }
+    }
   });
+}
+
+// R rows of weights at a time, so that values are read once for all of them.
+template <int R, class T>
+static void some_values(const float* weight, int64_t ld, const T* values, int64_t v_stride, int64_t keys, int64_t size,
+                        float* y, int64_t out_ld) {
+  constexpr int N = W == 16 ? 4 : 2;
+  int64_t i = 0;
+  for (; i + N * W <= size; i += N * W) {
+    F sums[R][N];
+    for (int r = 0; r < R; r++)
+      for (int n = 0; n < N; n++) sums[r][n] = load(y + r * out_ld + i + n * W);
+    for (int64_t s = 0; s < keys; s++)
+#pragma GCC unroll 4
+      for (int n = 0; n < N; n++) {
+        const F value = load(values + s * v_stride + i + n * W);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) sums[r][n] += weight[r * ld + s] * value;
+      }
+    for (int r = 0; r < R; r++)
+      for (int n = 0; n < N; n++) store(y + r * out_ld + i + n * W, sums[r][n]);
+  }
+  for (; i < size; i += W) {
+    const int64_t n = size - i < W ? size - i : W;
+    for (int r = 0; r < R; r++) {
+      F sum = load_some(y + r * out_ld + i, n);
+      for (int64_t s = 0; s < keys; s++) sum += weight[r * ld + s] * load_some(values + s * v_stride + i, n);
+      store_some(y + r * out_ld + i, sum, n);
+    }
+  }
 }
 
 void few_values(Dtype dtype, const float* scores, int64_t ld, int64_t rows, const void* v, int64_t v_stride, int64_t keys,
                 int64_t size, float* out, int64_t out_ld) {
   with_type(dtype, [&](auto* type) {
     auto* values = (decltype(type))v;
-    constexpr int N = 4;
-    for (int64_t r = 0; r < rows; r++) {
-      const float* weight = scores + r * ld;
-      float* y = out + r * out_ld;
-      int64_t i = 0;
-      for (; i + N * W <= size; i += N * W) {
-        F sums[N];
-        for (int n = 0; n < N; n++) sums[n] = load(y + i + n * W);
-        for (int64_t s = 0; s < keys; s++)
-          for (int n = 0; n < N; n++) sums[n] += weight[s] * load(values + s * v_stride + i + n * W);
-        for (int n = 0; n < N; n++) store(y + i + n * W, sums[n]);
-      }
-      for (; i < size; i += W) {
-        const int64_t n = size - i < W ? size - i : W;
-        F sum = load_some(y + i, n);
-        for (int64_t s = 0; s < keys; s++) sum += weight[s] * load_some(values + s * v_stride + i, n);
-        store_some(y + i, sum, n);
-      }
-    }
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) some_values<4>(scores + r * ld, ld, values, v_stride, keys, size, out + r * out_ld, out_ld);
+    for (; r < rows; r++) some_values<1>(scores + r * ld, ld, values, v_stride, keys, size, out + r * out_ld, out_ld);
   });
 }
 

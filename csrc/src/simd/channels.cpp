@@ -4,44 +4,63 @@
 
 namespace ptm::PTM_ISA {
 
-// Sums term(row, channel) over the rows for `count` channels from `first`, N vectors at a time. Eight rows are summed
-// before they join the rest, which keeps rounding errors small.
-template <int N, class Term, class Done>
-INLINE void down(int64_t first, int64_t count, int64_t rows, const Term& term, const Done& done) {
-  F sums[N] = {};
+// Channels [c, c + N vectors of `count` numbers): distances from the mean of the first eight rows are summed, and their
+// squares. That mean is near enough: the squares are at most rows / 8 + 2 times as large as those about the true mean.
+// Eight rows are summed before they join the rest, which keeps rounding errors small.
+template <int N, class T>
+INLINE void moments(const T* x, int64_t rows, int64_t size, int64_t c, int64_t count, float* shift, float* mean, float* square) {
+  auto at = [&](int64_t row, int k) { return load_some(x + row * size + c + k * W, count); };
+  F start[N] = {}, sums[N] = {}, squares[N] = {};
+  const int64_t few = rows < 8 ? rows : 8;
+  for (int64_t row = 0; row < few; row++)
+    for (int k = 0; k < N; k++) start[k] += at(row, k);
+  for (int k = 0; k < N; k++) start[k] *= 1.0f / few;
   for (int64_t row = 0; row < rows;) {
-    F some[N] = {};
+    F some[N] = {}, some_squares[N] = {};
     for (const int64_t stop = row + 8 < rows ? row + 8 : rows; row < stop; row++)
-      for (int k = 0; k < N; k++) some[k] += term(row, first + k * W, count);
-    for (int k = 0; k < N; k++) sums[k] += some[k];
+#pragma GCC unroll 4
+      for (int k = 0; k < N; k++) {
+        const F away = at(row, k) - start[k];
+        some[k] += away;
+        some_squares[k] += away * away;
+      }
+    for (int k = 0; k < N; k++) sums[k] += some[k], squares[k] += some_squares[k];
   }
-  for (int k = 0; k < N; k++) done(first + k * W, sums[k], count);
-}
-template <class Term, class Done>
-INLINE void over_channels(int64_t size, int64_t rows, const Term& term, const Done& done) {
-  int64_t channel = 0;
-  for (; channel + 8 * W <= size; channel += 8 * W) down<8>(channel, W, rows, term, done);
-  for (; channel + W <= size; channel += W) down<1>(channel, W, rows, term, done);
-  if (channel < size) down<1>(channel, size - channel, rows, term, done);
+  for (int k = 0; k < N; k++) {
+    const F middle = sums[k] * (1.0f / rows);
+    store_some(shift + c + k * W, start[k], count);
+    store_some(mean + c + k * W, middle, count);
+    store_some(square + c + k * W, squares[k] - sums[k] * middle, count);
+  }
 }
 
-void channel_moments(Dtype dtype, const void* x, int64_t rows, int64_t size, float* first, float* mean, float* square) {
+void channel_moments(Dtype dtype, const void* x, int64_t rows, int64_t size, float* shift, float* mean, float* square) {
   with_type(dtype, [&](auto* type) {
     auto* in = (decltype(type))x;
-    auto away = [&](int64_t row, int64_t c, int64_t n) { return load_some(in + row * size + c, n) - load_some(in + c, n); };
-    const float share = 1.0f / rows;
-    over_channels(size, rows, away, [&](int64_t c, F sum, int64_t n) {
-      store_some(first + c, load_some(in + c, n), n);
-      store_some(mean + c, sum * share, n);
-    });
-    over_channels(
-        size, rows,
-        [&](int64_t row, int64_t c, int64_t n) {
-          const F d = away(row, c, n) - load_some(mean + c, n);
-          return d * d;
-        },
-        [&](int64_t c, F sum, int64_t n) { store_some(square + c, sum, n); });
+    int64_t c = 0;
+    for (; c + 4 * W <= size; c += 4 * W) moments<4>(in, rows, size, c, W, shift, mean, square);
+    for (; c + W <= size; c += W) moments<1>(in, rows, size, c, W, shift, mean, square);
+    if (c < size) moments<1>(in, rows, size, c, size - c, shift, mean, square);
   });
+}
+
+void channel_join(const float* moments, int64_t chunks, int64_t rows, int64_t chunk_rows, int64_t size, int64_t begin,
+                  int64_t end, double* mean, double* square) {
+  for (int64_t d = begin; d < end; d++) mean[d] = square[d] = 0;
+  for (int64_t i = 0; i < chunks; i++) {
+    const double count = i + 1 < chunks ? chunk_rows : rows - i * chunk_rows;
+    const float *shift = moments + 3 * i * size, *middle = shift + size, *squares = middle + size;
+    for (int64_t d = begin; d < end; d++) { // about the mean of the first piece
+      const double away = ((double)shift[d] - moments[d]) + ((double)middle[d] - moments[size + d]);
+      mean[d] += count * away;
+      square[d] += squares[d] + count * away * away;
+    }
+  }
+  for (int64_t d = begin; d < end; d++) {
+    const double away = mean[d] / rows;
+    square[d] -= rows * away * away;
+    mean[d] = away + moments[d] + moments[size + d];
+  }
 }
 
 template <class T, class Function>

@@ -20,67 +20,76 @@ void lstm_pack(const float* weight, int64_t units, float* packed) {
       }
 }
 
+// From the sums of the four gates: the new cell state and what the unit says.
+INLINE F unit(const F (&g)[4], float* cell, int64_t lanes) {
+  const F state = sigmoid(g[1]) * load(cell, lanes) + sigmoid(g[0]) * tanh(g[2]);
+  store(cell, state, lanes);
+  return sigmoid(g[3]) * tanh(state);
+}
+
 template <int R>
-static void step(const float* gates, int64_t gates_row, const float* weights, const float* before, float* y,
-                 int64_t y_row, float* cell, int64_t units, bool backwards) {
+static void step(const float* gates, int64_t gates_row, const float* weights, const float* before, int64_t before_row,
+                 float* y, int64_t y_row, float* cell, int64_t units, bool backwards) {
   const int64_t blocks = (units + W - 1) / W;
   for (int64_t i = 0; i < blocks; i++) {
     const int64_t block = (backwards ? blocks - 1 - i : i) * W;
     const float* packed = weights + 4 * block * units;
     const int64_t lanes = units - block < W ? units - block : W;
-    // Two sums of each gate where one row alone would wait for its own additions.
-    constexpr int S = R == 1 ? 2 : 1;
-    F sum[R][S][4] = {};
-#pragma GCC unroll 4
+    F sum[R][4];
     for (int i = 0; i < R; i++)
-#pragma GCC unroll 4
-      for (int gate = 0; gate < 4; gate++)
-        sum[i][0][gate] = load(gates + i * gates_row + gate * units + block, lanes);
-    if (before) {
-      int64_t k = 0;
-      for (; k + S <= units; k += S)
+      for (int gate = 0; gate < 4; gate++) sum[i][gate] = load(gates + i * gates_row + gate * units + block, lanes);
+    // Two sums of each gate where one row alone would wait for its own additions. Short ones, which are more exact.
+    constexpr int S = R == 1 ? 2 : 1;
+    for (int64_t k = 0; before && k < units;) {
+      F some[R][S][4] = {};
+      const int64_t stop = k + 32 * S < units ? k + 32 * S : units;
+      for (; k + S <= stop; k += S)
 #pragma GCC unroll 2
         for (int s = 0; s < S; s++)
 #pragma GCC unroll 4
           for (int gate = 0; gate < 4; gate++) {
             const F w = load(packed + ((k + s) * 4 + gate) * W);
 #pragma GCC unroll 4
-            for (int i = 0; i < R; i++) sum[i][s][gate] += splat(before[i * y_row + k + s]) * w;
+            for (int i = 0; i < R; i++) some[i][s][gate] += splat(before[i * before_row + k + s]) * w;
           }
-      for (; k < units; k++)
+      for (; k < stop; k++)
         for (int gate = 0; gate < 4; gate++)
-          for (int i = 0; i < R; i++) sum[i][0][gate] += splat(before[i * y_row + k]) * load(packed + (k * 4 + gate) * W);
+          for (int i = 0; i < R; i++) some[i][0][gate] += splat(before[i * before_row + k]) * load(packed + (k * 4 + gate) * W);
+      for (int i = 0; i < R; i++)
+        for (int gate = 0; gate < 4; gate++) sum[i][gate] += S == 2 ? some[i][0][gate] + some[i][S - 1][gate] : some[i][0][gate];
     }
-    for (int i = 0; i < R; i++) {
-      F g[4];
-      for (int gate = 0; gate < 4; gate++) {
-        g[gate] = sum[i][0][gate];
-        if (S == 2) g[gate] += sum[i][S - 1][gate];
-      }
-      float* c = cell + i * units + block;
-      const F state = sigmoid(g[1]) * load(c, lanes) + sigmoid(g[0]) * tanh(g[2]);
-      store(c, state, lanes);
-      store(y + i * y_row + block, sigmoid(g[3]) * tanh(state), lanes);
-    }
+    for (int i = 0; i < R; i++) store(y + i * y_row + block, unit(sum[i], cell + i * units + block, lanes), lanes);
   }
 }
 
-void lstm_run(const float* gates, const float* packed, float* y, float* cell, int64_t rows, int64_t length,
+void lstm_run(const float* gates, const float* packed, const float* hidden, float* y, float* cell, int64_t rows, int64_t length,
               int64_t units) {
   const int64_t gates_row = length * 4 * units, y_row = length * units;
-  for (int64_t i = 0; i < rows * units; i++) cell[i] = 0;
   for (int64_t t = 0; t < length; t++) {
     const float* now = gates + t * 4 * units;
     // Weights as large as the cache: going through them to and fro finds half of them still there.
     const bool odd = t % 2;
-    const float* before = t ? y + (t - 1) * units : nullptr;
+    const float* before = t ? y + (t - 1) * units : hidden;
+    const int64_t before_row = t ? y_row : units;
     float* to = y + t * units;
     switch (rows) {
-      case 1: step<1>(now, gates_row, packed, before, to, y_row, cell, units, odd); break;
-      case 2: step<2>(now, gates_row, packed, before, to, y_row, cell, units, odd); break;
-      case 3: step<3>(now, gates_row, packed, before, to, y_row, cell, units, odd); break;
-      default: step<4>(now, gates_row, packed, before, to, y_row, cell, units, odd);
+      case 1: step<1>(now, gates_row, packed, before, before_row, to, y_row, cell, units, odd); break;
+      case 2: step<2>(now, gates_row, packed, before, before_row, to, y_row, cell, units, odd); break;
+      case 3: step<3>(now, gates_row, packed, before, before_row, to, y_row, cell, units, odd); break;
+      default: step<4>(now, gates_row, packed, before, before_row, to, y_row, cell, units, odd);
     }
+  }
+}
+
+void lstm_units(const float* gates, const float* sums, float* y, float* cell, int64_t units) {
+  for (int64_t i = 0; i < units; i += W) {
+    const int64_t lanes = units - i < W ? units - i : W;
+    F g[4];
+    for (int gate = 0; gate < 4; gate++) {
+      g[gate] = load(gates + gate * units + i, lanes);
+      if (sums) g[gate] += load(sums + gate * units + i, lanes);
+    }
+    store(y + i, unit(g, cell + i, lanes), lanes);
   }
 }
 

@@ -16,6 +16,29 @@ INLINE F widen(Bytes q) {
 #endif
 }
 
+// The same of bytes that stand for -128 to 127.
+INLINE F widen_signed(Bytes q) {
+#if defined(__AVX512F__)
+  return (F)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32((__m128i)q));
+#elif defined(__AVX2__)
+  return (F)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)&q)));
+#else
+  return widen(q ^ (uint8_t)128) - 128.0f;
+#endif
+}
+
+// Of each byte, its lower and its upper four bits, less 8.
+struct Halves { F low, high; };
+INLINE Halves halves(Bytes q) {
+#if defined(__AVX512F__)
+  const F values = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+  const __m512i index = _mm512_cvtepu8_epi32((__m128i)q); // a look-up regards the lowest four bits only
+  return {(F)_mm512_permutexvar_ps(index, (__m512)values), (F)_mm512_permutexvar_ps(_mm512_srli_epi32(index, 4), (__m512)values)};
+#else
+  return {widen_signed((q & 15) - (uint8_t)8), widen_signed((q >> 4) - (uint8_t)8)};
+#endif
+}
+
 // W values of 4 bits from W / 2 bytes, the lower half of a byte first.
 INLINE Bytes nibbles(const uint8_t* p) {
   typedef uint8_t Sixteen __attribute__((vector_size(16)));
@@ -68,13 +91,15 @@ static void sides(const RowWeights& w, int64_t column, int64_t groups, int64_t f
   });
 }
 
-// Σ q · x by group; then scale times that, and bias times Σ x.
+// Σ (q - middle) · x by group; then scale times that, and (bias + middle · scale) times Σ x: taken about their middle, the
+// two sums are no larger than the result, and neither are their errors.
 template <int BITS, int R, int C>
 static void quantized(const float* x, const float* sums, const RowWeights& w, int64_t column, int64_t depth,
                       float (&out)[R][C]) {
   const uint8_t* rows = (const uint8_t*)w.data + column * w.row_bytes;
   const int64_t groups = depth / w.group;
   constexpr int64_t ahead = 8192; // bytes: rows are too short for the processor to see that reading goes on
+  constexpr uint8_t middle = 1 << (BITS - 1);
   F sum[R][C] = {}, offset[R][C] = {};
   float scales[C][max_groups], biases[C][max_groups];
   for (int64_t from = 0; from < groups; from += max_groups) {
@@ -84,7 +109,8 @@ static void quantized(const float* x, const float* sums, const RowWeights& w, in
       for (int j = 0; j < C; j++)
         for (int64_t g = 0; g < count; g += W) {
           const int64_t n = count - g < W ? count - g : W;
-          offset[i][j] += load_some(sums + i * groups + from + g, n) * load_some(biases[j] + g, n);
+          const F bias = fma(load(scales[j] + g, n), splat((float)middle), load(biases[j] + g, n));
+          offset[i][j] += load_some(sums + i * groups + from + g, n) * bias;
         }
     for (int64_t g = 0; g < count; g++) {
       F part[R][C] = {};
@@ -94,7 +120,7 @@ static void quantized(const float* x, const float* sums, const RowWeights& w, in
         for (int64_t k = begin; k < begin + w.group; k += W)
 #pragma GCC unroll 4
           for (int j = 0; j < C; j++) {
-            const F q = widen(*(const Bytes*)(rows + j * w.row_bytes + k));
+            const F q = widen_signed(*(const Bytes*)(rows + j * w.row_bytes + k) ^ middle);
 #pragma GCC unroll 4
             for (int i = 0; i < R; i++) part[i][j] += load(x + i * depth + k) * q;
           }
@@ -105,7 +131,7 @@ static void quantized(const float* x, const float* sums, const RowWeights& w, in
 #pragma GCC unroll 4
             for (int j = 0; j < C; j++) {
               const Bytes q = *(const Bytes*)(rows + j * w.row_bytes + k / 2 + b);
-              const F even = widen(q & 15), odd = widen(q >> 4);
+              const auto [even, odd] = halves(q);
 #pragma GCC unroll 4
               for (int i = 0; i < R; i++) {
                 part[i][j] += load(x + i * depth + k + b) * even;

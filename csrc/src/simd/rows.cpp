@@ -22,42 +22,51 @@ INLINE F first(F x, int64_t count) {
   return x;
 }
 
-// The same in float64, of a term that is exact enough in float32.
+// The same for long sums: of eight terms in float32, which join in float64.
 template <class Term>
-INLINE double wide_total(int64_t n, const Term& term) {
-  D sums[4] = {};
+INLINE double exact_total(int64_t n, const Term& term) {
+  D low{}, high{};
+  auto join = [&](F sum) {
+    low += low_wide(sum);
+    high += high_wide(sum);
+  };
   int64_t i = 0;
-  for (; i + 2 * W <= n; i += 2 * W)
-    for (int k = 0; k < 2; k++) term(i + k * W, (int64_t)W, sums[2 * k], sums[2 * k + 1]);
-  for (; i < n; i += W) term(i, n - i < W ? n - i : W, sums[0], sums[1]);
-  return total((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  for (; i + 32 * W <= n; i += 32 * W) {
+    F sums[4] = {};
+#pragma GCC unroll 8
+    for (int step = 0; step < 8; step++)
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; k++) sums[k] += term(i + (4 * step + k) * W, (int64_t)W);
+    join((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  }
+  for (; i + 4 * W <= n; i += 4 * W) {
+    F sum{};
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; k++) sum += term(i + k * W, (int64_t)W);
+    join(sum);
+  }
+  for (; i < n; i += W) join(term(i, n - i < W ? n - i : W));
+  return total(low + high);
 }
 
 template <class T>
 INLINE void norm_row(const T* x, const float* weight, const float* bias, T* y, int64_t size, float eps, bool center) {
-  // Sums in float64, mean and factor in two floats: an error in them would move every number of the row alike.
+  // Mean and factor in two floats: an error in them would move every number of the row alike.
   float high = 0, low = 0;
   if (center) {
-    const double mean = wide_total(size, [&](int64_t i, int64_t n, D& a, D& b) {
-      const F v = load_some(x + i, n); // zero from n on
-      a += low_wide(v);
-      b += high_wide(v);
-    }) / size;
+    const double mean = exact_total(size, [&](int64_t i, int64_t n) { return load_some(x + i, n); }) / size;
     high = (float)mean;
     low = (float)(mean - high);
   }
-  auto away = [&](int64_t i, int64_t n) { return load_some(x + i, n) - high - low; };
-  const double square = wide_total(size, [&](int64_t i, int64_t n, D& a, D& b) {
-    const F d = n == W ? away(i, n) : first(away(i, n), n);
-    const D one = low_wide(d), two = high_wide(d);
-    a += one * one;
-    b += two * two;
+  const double square = exact_total(size, [&](int64_t i, int64_t n) {
+    const F away = load_some(x + i, n) - high, kept = n == W ? away : first(away, n);
+    return kept * kept;
   });
-  const double factor = 1.0 / __builtin_sqrt(square / size + eps);
-  const float most = (float)factor, rest = (float)(factor - most);
+  const double factor = 1.0 / __builtin_sqrt(square / size - (double)low * low + eps);
+  const float most = (float)factor, rest = (float)(factor - most), shift = (float)(-low * factor);
   auto one = [&](int64_t i, int64_t n) {
-    const F d = away(i, n);
-    F v = fma(d, splat(most), d * rest);
+    const F away = load_some(x + i, n) - high;
+    F v = fma(away, splat(most), fma(away, splat(rest), splat(shift)));
     if (weight) v *= load_some(weight + i, n);
     if (bias) v += load_some(bias + i, n);
     store_some(y + i, v, n);

@@ -85,23 +85,6 @@ INLINE D high_wide(F x) {
   return __builtin_convertvector(__builtin_shufflevector(x, x, 2, 3), D);
 #endif
 }
-INLINE double total(D x) {
-  double sum = 0;
-  for (int i = 0; i < W / 2; i++) sum += x[i];
-  return sum;
-}
-
-// The sum of the lanes, halves added to halves.
-INLINE float total(F x) {
-  float lanes[W];
-  store(lanes, x);
-#pragma GCC unroll 4
-  for (int half = W / 2; half > 0; half /= 2)
-#pragma GCC unroll 8
-    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
-  return lanes[0];
-}
-
 // Lane i is (a, b)[index[i]], where b's lanes follow a's.
 INLINE F shuffle(F a, F b, I index) {
 #if defined(__clang__)
@@ -111,6 +94,40 @@ INLINE F shuffle(F a, F b, I index) {
 #else
   return __builtin_shuffle(a, b, index);
 #endif
+}
+
+// The sum of the lanes, halves added to halves.
+INLINE float total(F x) {
+#pragma GCC unroll 4
+  for (int half = W / 2; half > 0; half /= 2) {
+    I other{};
+#pragma GCC unroll 16
+    for (int i = 0; i < W; i++) other[i] = i ^ half;
+    x += shuffle(x, x, other);
+  }
+  return x[0];
+}
+INLINE double total(D x) {
+  double lanes[W / 2];
+  __builtin_memcpy(lanes, &x, sizeof x);
+#pragma GCC unroll 3
+  for (int half = W / 4; half > 0; half /= 2)
+#pragma GCC unroll 4
+    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+
+// Lane i is the sum of the lanes of x[i].
+INLINE F totals(F (&x)[W]) {
+#pragma GCC unroll 4
+  for (int half = W / 2; half > 0; half /= 2) {
+    I own{}, other{};
+#pragma GCC unroll 16
+    for (int i = 0; i < W; i++) own[i] = i & half ? W + i : i, other[i] = i & half ? W + i - half : i + half;
+#pragma GCC unroll 8
+    for (int i = 0; i < half; i++) x[i] = shuffle(x[i], x[i + half], own) + shuffle(x[i], x[i + half], other);
+  }
+  return x[0];
 }
 
 // Rows become columns: log2(W) rounds that exchange halves of ever smaller blocks.
