@@ -67,7 +67,7 @@ class Report:
                 "max abs": f"{tap.max_abs:.2e}",
                 "relative": f"{tap.relative:.2e}",
                 "SNR dB": f"{tap.snr_db:.1f}",
-                "torch f32": "" if tap.torch_relative is None else f"{tap.torch_relative:.2e}",
+                "reference f32": "" if tap.torch_relative is None else f"{tap.torch_relative:.2e}",
                 "against": tap.against,
                 "limit": tap.limit,
                 "": "pass" if tap.passed else "FAIL",

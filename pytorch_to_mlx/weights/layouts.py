@@ -34,7 +34,8 @@ class Layout:
         return self.check(shape)
 
     def to_mlx(self, array: mx.array) -> mx.array:
-        return array if array.ndim == 1 and self.passes_bias else self.forward(array)
+        """The array as it will lie in memory: a view of torch's order would be copied by every call that reads it."""
+        return array if array.ndim == 1 and self.passes_bias else mx.contiguous(self.forward(array))
 
     def to_torch(self, array: mx.array) -> mx.array:
         return array if array.ndim == 1 and self.passes_bias else self.inverse(array)

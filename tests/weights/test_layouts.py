@@ -180,3 +180,11 @@ def test_concat_in_shares():
     assert concat(7, 1, 1).cut_check((17, 4), 3)
     assert CONCAT.cut_check((), 3)
     assert CONCAT.check([(2, 4), (2, 5)])
+
+
+@pytest.mark.parametrize(("layout", "shape"), [(CONV1D, (6, 4, 3)), (CONV2D, (6, 4, 3, 2)), (LINEAR_T, (4, 6))])
+def test_weights_lie_in_memory_in_their_own_order(layout, shape):
+    """A transposed view would be copied again by every call that reads it."""
+    weight = layout.to_mlx(mx.random.normal(shape, key=mx.random.key(0)))
+    mx.eval(weight)
+    assert np.asarray(weight).flags.c_contiguous

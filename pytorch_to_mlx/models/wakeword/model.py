@@ -56,7 +56,7 @@ class Mel(nn.Module):
         spec = ops.conv1d(samples, self.stft.weight.astype(mx.float32), stride=HOP_LENGTH)  # [R, T, 514]
         real, imag = mx.split(mx.square(spec), 2, axis=-1)
         power = mx.maximum((real + imag) @ self.filters.astype(mx.float32), LOWEST_POWER)
-        bels = mx.log(power) * (1 / math.log(10.0)) + 2.0
+        bels = mx.log10(power) + 2.0
         return mx.maximum(bels, bels.max(axis=(1, 2), keepdims=True) - RANGE_DB / 10)
 
 
@@ -102,16 +102,19 @@ class Embedding(nn.Module):
     def __call__(self, mel: mx.array, before: list[mx.array] | None = None) -> tuple[mx.array, list[mx.array]]:
         x = mel[..., None].astype(self.convs[0].weight.dtype)  # [B, T, 32, 1]
         kept: list[mx.array] = []
+        floor = mx.array(FLOOR, x.dtype)
         for number, conv in enumerate(self.convs):
             if conv.weight.shape[1] > 1:  # over time
                 if before is not None:
                     x = mx.concatenate([before[len(kept)], x], axis=1)
                 kept.append(x[:, -2:])
             x = conv(x)
+            if number in POOLS:  # before the activation, which keeps the order: it has fewer numbers to go through
+                x = max_pool(x, *POOLS[number])
             if number + 1 < len(self.convs):
-                x = mx.maximum(ops.leaky_relu(x, SLOPE), FLOOR)
-            if number in POOLS:
-                x = started(max_pool(x, *POOLS[number]))
+                x = mx.maximum(ops.leaky_relu(x, SLOPE), floor)
+            if number % 4 == 2:
+                x = started(x)
         return x.squeeze(2), kept  # [B, N, D]
 
 
