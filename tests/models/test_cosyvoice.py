@@ -148,6 +148,17 @@ def test_stream_is_the_whole_with_the_mask_of_a_stream(pipeline, seconds):
     assert clock.first.keys() == {"flow_prompt", "language_model", "flow", "vocoder"}
 
 
+def test_the_original_s_streams(pipeline):
+    """With its faults on demand: the pieces of the second request are longer."""
+    counts = []
+    for _ in range(2):
+        speech = pipeline.inference_cross_lingual(TEXT, VOICE, stream=True, as_original=True, steps=1, min_ratio=20.0)
+        pieces = list(speech)
+        assert len(joined(pieces)) % 960 == 0
+        counts.append(len(pieces[0].audio))
+    assert counts[0] < counts[1]
+
+
 def said_tokens(pipeline, text):
     from pytorch_to_mlx.models.cosyvoice.lm_decoding import speech_tokens
 

@@ -4,12 +4,14 @@ The weights are random, so that speech never ends by itself: its length is what 
 """
 
 import json
+import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import run
+from command import COMMAND, ROOT, run
 from models import cosyvoice_release as release
 
 from pytorch_to_mlx.audio import wav
@@ -158,3 +160,21 @@ def test_voice_conversion_to_a_saved_voice_and_other_speeds(place):
     samples, _ = say(place, OTHERS[1], "--speaker", "random:5", "--speed", 1.5, verb=("convert-voice",))
     heard, rate = wav.read(OTHERS[1])
     assert len(samples) / RATE == pytest.approx(len(heard) / rate / 1.5, abs=0.1)
+
+
+@pytest.mark.full
+def test_memory_does_not_grow_with_the_text(place):
+    """Ten minutes of speech take no more than two do."""
+    peaks = {}
+    for minutes in (2, 10):
+        text, output = place.folder / "long.txt", place.folder / "long.wav"
+        text.write_text("one for you and that was what they had. " * (4 * minutes))
+        command = ["--model", place.converted["4 bit"], "--text-file", text, "--speaker", "random", "--output", output]
+        child = subprocess.Popen([*COMMAND, "cosyvoice2", "synthesize", *map(str, command)], cwd=ROOT)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        assert child.returncode == 0
+        samples, _ = wav.read(output)
+        assert np.isfinite(samples).all() and len(samples) / RATE > 30 * minutes
+        peaks[minutes] = used.ru_maxrss
+    assert peaks[10] < 1.1 * peaks[2], peaks

@@ -1,6 +1,8 @@
 """The flow against the original's classes: a tiny twin with seeded random weights through the real rules."""
 
+import warnings
 from contextlib import contextmanager
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import mlx.core as mx
@@ -15,6 +17,9 @@ from pytorch_to_mlx.models.cosyvoice.flow import Flow, FlowConfig, FlowStream, b
 from pytorch_to_mlx.models.cosyvoice.flow_weights import FLOW
 from pytorch_to_mlx.models.cosyvoice.original import original
 from pytorch_to_mlx.models.cosyvoice.original_audio import build_flow
+from pytorch_to_mlx.models.cosyvoice.speakers import Speaker
+from pytorch_to_mlx.models.cosyvoice.streaming import Clock
+from pytorch_to_mlx.models.cosyvoice.streaming_original import OriginalStreams
 from pytorch_to_mlx.taps import record_taps
 from pytorch_to_mlx.weights import WeightMap, apply, load_into
 
@@ -184,3 +189,50 @@ def test_wrong_use(ours):
         ours(mx.full((1, 3), 6561), *rest, noise=noise_of(30))
     with pytest.raises(UsageError, match="rk45 cannot stream; use euler or midpoint"):
         FlowStream(ours, *rest, noise=noise_of(30), solver="rk45")
+
+
+def test_as_the_original_streams(ours, twins):
+    """Against the original's own loop: the same mels in the same pieces. That of the package does not lengthen them."""
+    (cli,) = original("cosyvoice.cli.model")
+    heard = []
+
+    def vocoder(speech_feat, cache_source):
+        heard.append(speech_feat.transpose(1, 2).numpy())
+        silence = torch.zeros(1, 480 * speech_feat.shape[2])
+        return silence, silence[:, None]
+
+    theirs = cli.CosyVoice2Model(None, twins[0], SimpleNamespace(inference=vocoder))
+    noise = mx.array(twins[0].decoder.rand_noise.transpose(1, 2).numpy())
+    model = SimpleNamespace(flow=ours, config=SimpleNamespace(flow=TINY))
+    growth = 2 if hasattr(theirs, "token_max_hop_len") else 1
+    streams = OriginalStreams(model, growth)
+    tokens, prompt, mel, embedding = inputs_of(300, 82)
+    speaker = Speaker(mx.array(embedding), mx.array(mel), tuple(prompt[0].tolist()))
+    for _ in range(2):
+        heard.clear()
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about how it is called
+            prompts = {
+                "flow_prompt_speech_token": torch.from_numpy(prompt),
+                "prompt_speech_feat": torch.from_numpy(mel),
+            }
+            voice = {"flow_embedding": torch.from_numpy(embedding)}
+            list(theirs.tts(source_speech_token=torch.from_numpy(tokens), stream=True, **prompts, **voice))
+        got = list(streams.mels(iter(tokens[0].tolist()), speaker, Clock(), noise=noise, steps=10, solver="euler"))
+        assert [last for _, last in got] == [False] * (len(heard) - 1) + [True]
+        for number, (piece, expected) in enumerate(zip(got, heard, strict=True)):
+            overlap = 8 if number else 0  # frames of the piece before, for the vocoder
+            assert_close(piece[0], expected[:, overlap:], name=f"piece {number}")
+
+
+def test_the_original_s_pieces_become_longer(ours):
+    """As counted when its commit ace7c47 was run with this prompt, three times."""
+    streams = OriginalStreams(SimpleNamespace(flow=ours, config=SimpleNamespace(flow=TINY)))
+    tokens, prompt, mel, embedding = inputs_of(300, 82)
+    speaker = Speaker(mx.array(embedding), mx.array(mel), tuple(prompt[0].tolist()))
+    given = {"noise": noise_of(764), "steps": 1, "solver": "euler"}
+    lengths = [
+        [piece.shape[1] for piece, _ in streams.mels(iter(tokens[0].tolist()), speaker, Clock(), **given)]
+        for _ in range(3)
+    ]
+    assert lengths == [[86, 100, 200, 200, 14], [236, 200, 164], [236, 200, 164]]

@@ -150,7 +150,7 @@ def test_sizes_that_contradict_each_other():
             HiftConfig(**change)
 
 
-def test_as_the_original_streams(ours):
+def test_the_vocoder_streams_as_the_original_does(ours):
     """OverlapStream against the original's own token2wav, given the same pitch: it starts anew in each piece."""
     (model,) = original("cosyvoice.cli.model")
     theirs = object.__new__(model.CosyVoice2Model)

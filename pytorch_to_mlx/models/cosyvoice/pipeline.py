@@ -21,7 +21,7 @@ from ...weights import load_model
 from .card import CARD
 from .config import Config
 from .flow import SOLVERS, FlowStream
-from .hift import HiftStream
+from .hift import HiftStream, Noise
 from .lm_decoding import MAX_RATIO, MIN_RATIO, speech_tokens, speech_tokens_of_stream
 from .model import Model
 from .source import extra_files
@@ -39,6 +39,7 @@ from .speakers import (
     speech_ids,
 )
 from .streaming import Clock, audio_of, mels_of
+from .streaming_original import OriginalStreams
 from .text_ids import END_OF_PROMPT, TextTokenizer
 from .text_normalize import iter_pieces, normalize
 from .weights import WEIGHTS, open_source
@@ -57,7 +58,7 @@ class Options:
     stream: yield audio as soon as there is some. speed: of the whole, not for streams. text_frontend: write numbers and
     the like out, and split long texts. temperature, top_k, top_p, win_size, tau_r: None is what the checkpoint says.
     min_ratio, max_ratio: speech tokens for a text token. steps, solver: of the flow. as_original: with the original's
-    faults, see lm_decoding.py.
+    faults, see lm_decoding.py and streaming_original.py.
     """
 
     stream: bool = False
@@ -136,6 +137,7 @@ class CosyVoicePipeline:
         self.flow_noise = flow_noise
         self.sample_rate = model.config.sample_rate
         self.clock = Clock()  # of the last request
+        self._original_streams = OriginalStreams(model)
 
     # The original's modes.
 
@@ -298,11 +300,13 @@ class CosyVoicePipeline:
             else:
                 words = (word for part in piece for word in self.tokenizer.encode(part))
                 tokens = speech_tokens_of_stream(self.model.lm, words, **given)
-            if options.stream:
+            source_noise = self.model.hift.noise(options.seed + number)
+            if options.stream and options.as_original:
+                audios = self._streamed_as_original(tokens, speaker, options, source_noise, clock)
+            elif options.stream:
                 prefix = prefix or self._prefix(speaker, options, clock)
-                vocoder = HiftStream(self.model.hift, self.model.hift.noise(options.seed + number))
                 mels = mels_of(self.model, tokens, prefix.copy(), len(speaker.speech_tokens), clock)
-                audios = audio_of(mels, vocoder, clock)
+                audios = audio_of(mels, HiftStream(self.model.hift, source_noise), clock)
             else:
                 audios = self._whole(tokens, speaker, options, number, clock)
             text = piece if isinstance(piece, str) else ""
@@ -344,6 +348,13 @@ class CosyVoicePipeline:
             audio = np.array(hift(mel, noise)[0])
         clock.audio()
         return audio
+
+    def _streamed_as_original(
+        self, tokens: Iterator[int], speaker: Speaker, options: Options, noise: Noise, clock: Clock
+    ) -> Iterator[np.ndarray]:
+        streams = self._original_streams
+        mels = streams.mels(tokens, speaker, clock, noise=self.flow_noise, steps=options.steps, solver=options.solver)
+        return streams.audio(mels, noise, clock)
 
     def _prefix(self, speaker: Speaker, options: Options, clock: Clock) -> FlowStream:
         """The flow after the prompt, computed once and copied for each piece of text."""
