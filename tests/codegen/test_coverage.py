@@ -4,10 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from pytorch_to_mlx.codegen.coverage import page, read, run
 from pytorch_to_mlx.codegen.coverage.huggingface import build
+from pytorch_to_mlx.codegen.coverage.inputs import asked_for
 from pytorch_to_mlx.codegen.coverage.report import append, summarize
+from pytorch_to_mlx.codegen.coverage.shrink import shrink
 from pytorch_to_mlx.codegen.coverage.suites import preload
 from pytorch_to_mlx.errors import UsageError
 
@@ -47,7 +50,50 @@ def test_measured_cases_are_not_measured_again(tmp_path):
         run.run(["everything"], results=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["qwen2_moe", "clip", "swin"])
+class Config:
+    """What the shrinker sees of a config."""
+
+    def __init__(self, **fields):
+        vars(self).update(fields)
+
+
+def test_fields_that_belong_together_shrink_together():
+    config = Config(
+        vocab_size=1000,
+        pad_token_id=999,
+        hidden_size=512,
+        num_attention_heads=8,
+        head_dim=64,
+        rope_parameters={"mrope_section": [8, 12, 12]},
+        qk_nope_head_dim=48,
+        qk_rope_head_dim=16,
+        qk_head_dim=64,
+    )
+    small = shrink(config, lambda candidate: True)
+    assert small.pad_token_id < small.vocab_size
+    assert 2 * sum(small.rope_parameters["mrope_section"]) == small.head_dim
+    assert small.qk_head_dim == small.qk_nope_head_dim + small.qk_rope_head_dim
+    assert (config.vocab_size, config.rope_parameters["mrope_section"]) == (1000, [8, 12, 12])
+
+
+def test_what_a_config_leaves_open_is_filled_in():
+    config = Config(num_hidden_layers=9, layer_types=None, head_dim=None, num_experts_per_tok=None)
+    small = shrink(config, lambda candidate: candidate.head_dim is not None)
+    assert len(small.layer_types) == small.num_hidden_layers == 2 and small.num_experts_per_tok == 2
+
+
+def test_an_optional_input_is_added_when_an_error_asks_for_it():
+    class Both(nn.Module):
+        def forward(self, hidden_states, input_features_mask=None, position_ids=None):
+            raise ValueError("input_features_mask and position_ids are missing")
+
+    with pytest.raises(ValueError) as caught:
+        Both()(1)
+    assert asked_for(caught.value, Both(), ["hidden_states"]) == "input_features_mask"
+    assert asked_for(caught.value, Both(), ["hidden_states", "input_features_mask"]) is None
+
+
+@pytest.mark.parametrize("name", ["qwen2_moe", "clip", "swin", "audioflamingo3_encoder", "qwen3_vl_vision"])
 def test_models_become_tiny(name):
     preload("huggingface")
     model, _, shapes = build(name)

@@ -3,21 +3,24 @@
 import contextlib
 import copy
 import hashlib
+import time
 import warnings
 from collections.abc import Iterator, Mapping
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..capture import quiet
-from .inputs import candidates, realize
+from .inputs import asked_for, candidates, realize
 from .modules import ModuleResult, measure_module, randomize
 from .op_samples import FAILURES
 from .shrink import parts, shrink
 
 MOST_TRIED = 40
+LONGEST_SEARCH_S = 60  # for a tiny config; what was found by then is taken
+LONGEST_TRIES_S = 5  # for inputs of one config
 SIZES = ((2, 7, 64), (3, 11, 96))  # batch, length, image side
 MOST_PARAMETERS = 150_000_000
 SMALL = 10_000_000  # models up to this are tried on the CPU, larger ones on the meta device, which reads no values
@@ -42,7 +45,7 @@ def measure_type(name: str) -> ModuleResult:
         warnings.simplefilter("ignore")
         try:
             model, config, shapes = build(name)
-            first = ((), realize(shapes, config, 0))
+            first = ((), prepared(model, shapes, config, 0))
             others = second_cases(model, config, shapes)
         except FAILURES as error:
             result.reason = f"not built: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
@@ -57,8 +60,12 @@ def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
     config = AutoConfig.for_model(name)
     found: dict[str, tuple] = {}
 
+    end = time.monotonic() + LONGEST_SEARCH_S
+
     def works(candidate: Any) -> bool:
         nonlocal found
+        if time.monotonic() > end:
+            return False
         try:
             with torch.device("meta"):
                 model = AutoModel.from_config(copy.deepcopy(candidate)).eval()
@@ -88,40 +95,61 @@ def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
 
 
 def accepted(model: nn.Module, config: Any, first: Mapping[str, tuple], device: str) -> dict[str, tuple]:
-    """The first set of inputs on which the model runs."""
-    error: BaseException | None = None
-    for shapes in islice(chain([first] if first else [], candidates(model, config, *SIZES[0])), MOST_TRIED):
-        inputs = realize(shapes, config, 0, device)
-        if device == "meta":
-            inputs.pop("attention_mask", None)  # its values are asked for
-        try:
-            model(**inputs)
-        except FAILURES as one:
-            error = error or one
-            continue
-        return dict(shapes)
-    raise error or ValueError("forward takes no input that is known here")
+    """The first set of inputs on which the model runs. An optional input that an error asks for is added."""
+    also: list[str] = []
+    while True:
+        error: BaseException | None = None
+        asked: str | None = None
+        end = time.monotonic() + LONGEST_TRIES_S
+        tries = chain([first] if first else [], candidates(model, config, *SIZES[0], also))
+        for shapes in takewhile(lambda _: time.monotonic() < end, islice(tries, MOST_TRIED)):  # noqa: B023
+            try:
+                model(**prepared(model, shapes, config, 0, device))
+            except FAILURES as one:
+                error = error or one
+                asked = asked or asked_for(one, model, shapes)
+                continue
+            return dict(shapes)
+        if asked is None:
+            raise error or ValueError("forward takes no input that is known here")
+        also.append(asked)
+
+
+def prepared(
+    model: nn.Module, shapes: Mapping[str, tuple], config: Any, seed: int, device: str = "cpu"
+) -> dict[str, Any]:
+    """Inputs of the chosen shapes; what transformers itself computes from lists of image sizes before an export."""
+    inputs: dict[str, Any] = realize(shapes, config, seed, device)
+    if device == "meta":
+        inputs.pop("attention_mask", None)  # its values are asked for
+    elif "grid_thw" in inputs:
+        from transformers.exporters.utils import precompute_export_inputs
+
+        precompute_export_inputs(model, inputs)
+    return {name: value for name, value in inputs.items() if value is not None}
 
 
 def second_cases(model: nn.Module, config: Any, shapes: Mapping[str, tuple]) -> list[tuple[tuple, dict[str, Any]]]:
     """Inputs of other sizes that the original accepts: batch and length or image, then each alone."""
     found = []
     for batch, rest in ((True, True), (True, False), (False, True)):
-        larger = {name: (kind, _grown(shape, name, batch, rest)) for name, (kind, shape) in shapes.items()}
+        larger = {name: (kind, _grown(shape, name, batch, rest, shapes)) for name, (kind, shape) in shapes.items()}
         if larger == dict(shapes):
             continue
-        inputs = realize(larger, config, 1)
+        inputs = prepared(model, larger, config, 1)
         with contextlib.suppress(*FAILURES), torch.no_grad():
             model(**copy.deepcopy(inputs))
             found.append(((), inputs))
     return found
 
 
-def _grown(shape: tuple, name: str, batch: bool, rest: bool) -> tuple:
+def _grown(shape: tuple, name: str, batch: bool, rest: bool, shapes: Mapping[str, tuple]) -> tuple:
     (count, length, _), (count2, length2, _) = SIZES
     sizes = list(shape)
     if batch and shape[0] == count:
         sizes[0] = count2
+    if "grid_thw" in shapes:  # more images, and so more patches
+        return (shape[0] * count2 // count, *shape[1:])
     for axis in range(1, len(sizes) if rest else 0):
         if sizes[axis] == length:
             sizes[axis] = length2

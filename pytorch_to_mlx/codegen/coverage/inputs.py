@@ -1,7 +1,10 @@
 """Example inputs for any Hugging Face model: by the names in `forward`; where they do not tell, shapes are tried."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+import math
+import re
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -9,6 +12,9 @@ import torch
 from torch import nn
 
 Shapes = dict[str, tuple]
+NOT_GIVEN = "past_key_values|.*cache.*|labels|return_.*|output_.*|.*_embeds|encoder_outputs|position_ids"
+"""Optional inputs that stand for others, or switch something on."""
+IMAGES = (4, 4)  # rows and columns of patches of each image, for models that take images as lists of patches
 
 
 def field(config: Any, *names: str, default: Any = None) -> Any:
@@ -35,8 +41,10 @@ def special_tokens(config: Any) -> set[int]:
     return found
 
 
-def candidates(model: nn.Module, config: Any, batch: int, length: int, image: int) -> Iterator[Shapes]:
-    """Sets of inputs to try, most likely first: name -> (kind, shape)."""
+def candidates(
+    model: nn.Module, config: Any, batch: int, length: int, image: int, also: Sequence[str] = ()
+) -> Iterator[Shapes]:
+    """Sets of inputs to try, most likely first: name -> (kind, shape). also: optional inputs that are needed."""
     names = list(inspect.signature(model.forward).parameters)
     required = [
         name
@@ -46,21 +54,36 @@ def candidates(model: nn.Module, config: Any, batch: int, length: int, image: in
     main = getattr(model, "main_input_name", "input_ids")
     wanted = [main] if main in names else []
     wanted += [name for name in required if name not in wanted]
+    wanted += [name for name in also if name not in wanted]
     encoder_decoder = getattr(config, "is_encoder_decoder", False)
     if encoder_decoder and "decoder_input_ids" in names and "decoder_input_ids" not in wanted:
         wanted.append("decoder_input_ids")
     if "input_ids" in wanted and "attention_mask" in names:
         wanted.append("attention_mask")
     companions = (["pixel_values"], ["bbox"], ["visual_feats", "visual_pos"])
-    pairs = [group for group in companions if set(group) <= set(names) - set(wanted)]
+    pairs = [group for group in companions if not also and set(group) <= set(names) - set(wanted)]
     for extra in ([], *pairs) if "input_ids" in wanted else ([],):
-        options = [list(shapes_of(name, config, batch, length, image)) for name in [*wanted, *extra]]
+        options = [list(shapes_of(name, config, batch, length, image, names)) for name in [*wanted, *extra]]
         for choice in product(*options):
             yield dict(zip([*wanted, *extra], choice, strict=True))
 
 
-def shapes_of(name: str, config: Any, batch: int, length: int, image: int) -> Iterator[tuple]:
-    """Likely (kind, shape) of one input."""
+def asked_for(error: BaseException, model: nn.Module, given: Iterable[str]) -> str | None:
+    """The optional input that an error is about: it is named in the message or in the line that failed."""
+    lines = [entry.line or "" for entry in traceback.extract_tb(error.__traceback__) if "/models/" in entry.filename]
+    text = " ".join([str(error), *lines[-1:]])
+    for name, parameter in inspect.signature(model.forward).parameters.items():
+        if name in given or parameter.default is not None or re.fullmatch(NOT_GIVEN, name):
+            continue
+        if re.search(rf"\b{name}(_lengths)?\b", text):
+            return name
+    return None
+
+
+def shapes_of(
+    name: str, config: Any, batch: int, length: int, image: int, names: Sequence[str] = ()
+) -> Iterator[tuple]:
+    """Likely (kind, shape) of one input. names: all inputs that the model knows."""
     channels = field(config, "num_channels", "in_channels", "in_chans", default=3)
     side = _side(field(config, "image_size", default=image), image)
     frames = field(config, "num_frames", "frames", "temporal_size", default=4)
@@ -68,6 +91,18 @@ def shapes_of(name: str, config: Any, batch: int, length: int, image: int) -> It
     if name.endswith("input_ids") or name in ("input", "tokens"):
         yield "ids", (batch, length)
         yield "ids", (batch, length, 1 + field(config, "num_codebooks", default=4))
+        if "pixel_values" not in names and channels != 3:
+            yield "ids", (batch, length, channels)
+    elif name.endswith("grid_thw"):
+        yield "grid", (batch, 3)
+    elif name in ("merge_sizes", "freq"):
+        yield "zeros" if name == "freq" else "ones", (batch, 1) if name == "freq" else (batch,)
+    elif name == "is_longer":
+        yield "true", (batch, 1)
+    elif name in ("states", "actions", "rewards", "returns_to_go"):
+        yield "noise", (batch, length, {"states": config.state_dim, "actions": config.act_dim}.get(name, 1))
+    elif name == "timesteps":
+        yield "ids", (batch, length)
     elif name == "visual_feats":
         yield "noise", (batch, 5, field(config, "visual_feat_dim", default=32))
     elif name == "visual_pos":
@@ -76,12 +111,22 @@ def shapes_of(name: str, config: Any, batch: int, length: int, image: int) -> It
         yield "ones", (batch, length)
     elif name == "bbox":
         yield "boxes", (batch, length, 4)
+    elif "grid_thw" in names and name in ("hidden_states", "pixel_values"):
+        patch, merged = field(config, "patch_size", default=8), field(config, "temporal_patch_size", default=1)
+        for depth in dict.fromkeys((merged, 1, 2)):
+            yield "noise", (batch * math.prod(IMAGES), channels * depth * patch * patch)
+            yield "noise", (batch * math.prod(IMAGES), channels, patch, patch)
     elif "pixel_values" in name or name in ("images", "image", "sam_pixel_values"):
         for height, width in dict.fromkeys((side, (image, image), (64, 64), (128, 128), (224, 224))):
             yield "noise", (batch, channels, height, width)
             yield "noise", (batch, frames, channels, height, width)
             yield "noise", (batch, 1, channels, height, width)
-    elif "input_features" in name or name in ("features", "input_feature"):
+    elif name in ("input_features_mask", "feature_attention_mask", "audio_mel_mask"):
+        for count in dict.fromkeys(
+            (2 * field(config, "max_source_positions", default=4 * length), 8 * length, 64, 128)
+        ):
+            yield "true" if name == "audio_mel_mask" else "ones", (batch, count)
+    elif "input_features" in name or name in ("features", "input_feature", "audio_mel"):
         long = 2 * field(config, "max_source_positions", default=4 * length)
         for count in dict.fromkeys((long, 8 * length, 64, 128)):
             yield "noise", (batch, mels, count)
@@ -95,6 +140,8 @@ def shapes_of(name: str, config: Any, batch: int, length: int, image: int) -> It
         yield "noise", (batch, 1024, 128)
     elif name == "inputs_embeds":
         yield "noise", (batch, length, field(config, "hidden_size", "d_model", default=32))
+    elif name == "past_values_padding":
+        yield "zeros", (batch, field(config, "context_length", default=32))
     elif name in ("past_values", "past_time_features", "past_observed_mask", "future_values", "future_time_features"):
         yield from _time_series(name, config, batch)
     elif "mask" in name:
@@ -123,7 +170,7 @@ def _time_series(name: str, config: Any, batch: int) -> Iterator[tuple]:
     lags = max(field(config, "lags_sequence", default=[0]) or [0])
     past = context + lags
     future = field(config, "prediction_length", default=8) or 8
-    features = field(config, "num_time_features", default=1) or 1
+    features = field(config, "num_time_features", default=1)
     series = field(config, "num_input_channels", "input_size", default=1)
     length = past if name.startswith("past") else future
     if name.endswith("time_features"):
@@ -147,6 +194,12 @@ def realize(shapes: Mapping[str, tuple], config: Any, seed: int, device: str = "
             value = torch.tensor(allowed)[places]
         elif kind == "ones":
             value = torch.ones(shape, dtype=torch.long)
+        elif kind == "zeros":
+            value = torch.zeros(shape, dtype=torch.long)
+        elif kind == "true":
+            value = torch.ones(shape, dtype=torch.bool)
+        elif kind == "grid":
+            value = torch.tensor([[1, *IMAGES]]).repeat(shape[0], 1)
         elif kind == "boxes":
             corner = torch.randint(0, 50, (*shape[:-1], 2), generator=generator)
             value = torch.cat([corner, corner + torch.randint(1, 14, corner.shape, generator=generator)], dim=-1)

@@ -4,12 +4,13 @@ A rule is tried on the meta device, where building and running cost nothing, and
 """
 
 import copy
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 WIDTH, HEADS, HEAD, LAYERS, VOCABULARY, POSITIONS = 32, 4, 8, 2, 128, 64
-WIDER = ((64, 16), (128, 64))  # for models whose code fixes a size of its own
+WIDER = ((64, 16), (128, 64), (256, 64))  # for models whose code fixes a size of its own
 
 LAYER_FIELDS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth", "encoder_layers", "decoder_layers")
 
@@ -36,22 +37,27 @@ def _steps(step: int) -> Callable[[Any], Any]:
     return lambda old: [step * (i + 1) for i in range(len(old))] if isinstance(old, list | tuple) else old
 
 
+def _in_proportion(smallest: int) -> Callable[[Any], Any]:
+    """A list whose smallest number becomes this one, the others as many times that as before."""
+    return lambda old: [n * smallest // min(old) for n in old] if isinstance(old, list | tuple) else old
+
+
 _heads = _each(lambda n: 1 << (min(max(n, 1), HEADS).bit_length() - 1))
 _token = _each(lambda n: n if n < VOCABULARY - 32 else VOCABULARY - 1 - n % 32)
 
 
-def groups(width: int = WIDTH, head: int = HEAD) -> tuple[tuple[Rule, ...], ...]:
+def groups(width: int = WIDTH, head: int = HEAD, layers: int = LAYERS) -> tuple[tuple[Rule, ...], ...]:
     """The rules for one width of a model and of its heads."""
     return (
         (
             (
                 "num_hidden_layers n_layers? num_layers depth num_blocks .*_layers .*_num_layers num_.*_blocks depths "
-                "layers .*_depths stage_.*blocks",
-                _most(LAYERS),
+                "layers .*_depths stage_.*blocks blocks_per_stage",
+                _most(layers),
             ),
         ),
         (
-            ("vocab_size .*_vocab_size codebook_size n_vocab", _most(VOCABULARY)),
+            ("vocab_size.* .*_vocab_size codebook_size n_vocab", _most(VOCABULARY)),
             (".*_token_(ids?|index)", _token),
         ),
         (
@@ -69,6 +75,8 @@ def groups(width: int = WIDTH, head: int = HEAD) -> tuple[tuple[Rule, ...], ...]
             ("num_key_value_heads n_kv_heads? .*num_key_value_heads .*kv_heads", _most(2)),
             ("head_dim d_kv v_head_dim qk_.*head_dim d_head head_size .*head_dim", _number(head)),
             (".*lora_rank", _number(16)),
+            ("hidden_size_per_.*", _most(16)),
+            ("embed_dim_per_stage backbone_channel_list", _in_proportion(width)),
             ("hidden_sizes .*_hidden_sizes .*embed_dims?", _steps(width // 4)),
         ),
         (
@@ -81,8 +89,8 @@ def groups(width: int = WIDTH, head: int = HEAD) -> tuple[tuple[Rule, ...], ...]
         ((".*image_size", _most(64)), ("patch_size", _most(8))),
         (
             (".*num_experts n_routed_experts num_local_experts", _most(4)),
-            ("num_experts_per_tok(en)? moe_k .*topk .*top_k", _most(2)),
-            ("n_group topk_group n_shared_experts", _number(1)),
+            ("num_experts_per_tok(en)? moe_k (?!index_).*topk .*top_k", _most(2)),
+            ("n_group num_(expert_)?groups? topk_group num_limited_groups? n_shared_experts", _number(1)),
         ),
         (
             (
@@ -99,12 +107,27 @@ def groups(width: int = WIDTH, head: int = HEAD) -> tuple[tuple[Rule, ...], ...]
                 "d_latents latent_dim latent_size q_dim kv_dim conv_dim .*channels .*_dims .*_groups",
                 _most(width),
             ),
-            (".*_dim .*_size .*_rank .*_features", _most(2 * width)),
+            (".*num_filters", _most(4)),
+            (".*_dim (?!.*vocab|spec_).*_size .*_rank .*_features", _most(2 * width)),
         ),
     )
 
 
 GROUPS = groups()
+DEEPER = (3, 4, 8)  # layers, for models that mix kinds of layers
+
+# What a config that is made without a checkpoint may leave open. A rule: words for the field's name, value.
+OPEN = (
+    ("head_dim .*_head_dim", HEAD),
+    ("num_experts n_routed_experts num_local_experts", 4),
+    ("num_experts_per_tok(en)? .*top_?k", 2),
+    ("n_group topk_group n_shared_experts", 1),
+    (".*kv_heads", 1),
+    (".*n_heads", 2),
+    (".*_compress_ratio", 2),
+    (".*_budget prediction_length context_length sliding_window", 8),
+    ("attn_layer_indices", [1]),
+)
 
 
 def parts(config: Any) -> Iterator[Any]:
@@ -118,11 +141,15 @@ def parts(config: Any) -> Iterator[Any]:
 def shrink(config: Any, works: Callable[[Any], bool]) -> Any:
     """A config that is as small as the rules make it and for which `works` is true.
 
-    All groups at once usually work; else all but one, or all but two; else as many as work one after another.
+    All groups at once usually work; else with what the config leaves open filled in, or with layers that do not
+    differ; else all but one, or all but two; else as many as work one after another.
     """
-    for rules in (GROUPS, *(groups(*sizes) for sizes in WIDER)):
-        if works(candidate := applied(config, rules)):
-            return candidate
+    every = (GROUPS, *(groups(*sizes) for sizes in WIDER), *(groups(layers=count) for count in DEEPER))
+    starts = {repr(start): start for start in (config, filled(config), uniform(config), filled(uniform(config)))}
+    for start in starts.values():
+        for rules in every:
+            if works(candidate := applied(start, rules)):
+                return candidate
     for rules in (GROUPS, groups(*WIDER[-1])):
         for left in rules[1:]:
             if works(candidate := applied(config, tuple(group for group in rules if group is not left))):
@@ -165,9 +192,38 @@ def applied(config: Any, groups: tuple[tuple[Rule, ...], ...], only: str | None 
                 if only in (None, name):
                     _set(part, name, value)
         _cut_lists(part, before)
-        _cut_sections(part, before)
+        _add_heads(part, before)
+        _cut_sections(part)
         if before.get("num_key_value_heads") == before.get("num_attention_heads", 0):  # no groups before, none now
             _set(part, "num_key_value_heads", part.num_attention_heads)
+    return changed
+
+
+def filled(config: Any) -> Any:
+    """A copy with a value for what the config leaves open."""
+    changed = copy.deepcopy(config)
+    for part in parts(changed):
+        for name, value in list(vars(part).items()):
+            for words, new in OPEN if value is None else ():
+                if any(re.fullmatch(word, name) for word in words.split()):
+                    _set(part, name, new)
+                    break
+        layers = vars(part).get("num_hidden_layers")
+        if "layer_types" in vars(part) and part.layer_types is None and layers:
+            _set(part, "layer_types", ["full_attention"] * layers)
+        if vars(part).get("rope_parameters") == {}:
+            kinds = dict.fromkeys(vars(part).get("layer_types") or ())
+            _set(part, "rope_parameters", {kind: {"rope_type": "default", "rope_theta": 1e4} for kind in kinds})
+    return changed
+
+
+def uniform(config: Any) -> Any:
+    """A copy in which all layers have the same widths."""
+    changed = copy.deepcopy(config)
+    for part in parts(changed):
+        spec = vars(part).get("_heterogeneity_spec")
+        if spec is not None:
+            part._heterogeneity_spec = type(spec)({}, set(), set())
     return changed
 
 
@@ -192,22 +248,35 @@ def _cut_lists(part: Any, before: dict[str, int]) -> None:
                 _set(part, field, type(value)(value[i] for i in places))
 
 
-def _cut_sections(part: Any, before: dict[str, int]) -> None:
-    """Rotary positions of several axes share the halves of a head in the old proportion."""
-    new, old = getattr(part, "head_dim", None), before.get("head_dim")
-    if old is None and "hidden_size" in before and before.get("num_attention_heads"):
-        old = before["hidden_size"] // before["num_attention_heads"]
-        new = part.hidden_size // part.num_attention_heads
-    for value in vars(part).values():
+def _cut_sections(part: Any) -> None:
+    """Rotary positions of several axes share the half of a head that is turned, in the old proportion."""
+    now = vars(part)
+    head, width, heads = (now.get(name) for name in ("head_dim", "hidden_size", "num_attention_heads"))
+    if head is None and type(width) is int and type(heads) is int:
+        head = width // heads
+    for value in list(now.values()):
         sections = value.get("mrope_section") if isinstance(value, dict) else None
-        if sections and new and old and all(n * new % old == 0 for n in sections):
-            value["mrope_section"] = [n * new // old for n in sections]
+        if sections and head:
+            turned = value.get("partial_rotary_factor") or now.get("partial_rotary_factor") or 1
+            half, whole = int(head * turned) // 2, sum(sections)
+            ends = [sum(sections[:i]) * half // whole for i in range(len(sections) + 1)]
+            value["mrope_section"] = [end - start for start, end in itertools.pairwise(ends)]
+
+
+def _add_heads(part: Any, before: dict[str, int]) -> None:
+    """The width of a head that has a part with and a part without positions stays the sum of both."""
+    names = ("qk_nope_head_dim", "qk_rope_head_dim")
+    for whole in ("qk_head_dim", "head_dim"):
+        if all(name in before for name in (*names, whole)) and before[whole] == sum(before[name] for name in names):
+            _set(part, whole, sum(vars(part)[name] for name in names))
 
 
 def _changes(config: Any, group: tuple[Rule, ...]) -> Iterator[tuple[str, Any]]:
     for name, value in list(vars(config).items()):
         if isinstance(value, bool) or not isinstance(value, int | list | tuple) or name.startswith("_"):
             continue
+        if name == "num_layers" and vars(config).get("out_features"):
+            continue  # the stages of a backbone
         if isinstance(value, list | tuple) and not (value and all(type(n) is int for n in value)):
             continue
         for words, rule in group:
