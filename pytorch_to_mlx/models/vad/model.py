@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 from ...backend import ops
 from ...errors import UsageError
@@ -36,6 +37,8 @@ class Network(nn.Module):
         self.chunk = round(CHUNK_S * sample_rate)
         self.context = self.chunk // 8
         window = self.chunk // 2
+        reach = np.arange(self.context + self.chunk)
+        self._reach = mx.array(np.concatenate([reach, reach[-2 : -2 - self.context : -1]])[None])  # the end is mirrored
         self.stft = Conv1d(1, window + 2, window, stride=window // 2, bias=False)
         self.encoder = [
             Conv1d(window // 2 + 1, 128, 3, padding=1),
@@ -52,36 +55,34 @@ class Network(nn.Module):
         return State(mx.zeros((batch, self.context)), (zeros, zeros))
 
     def features(self, frames: mx.array) -> mx.array:
-        """Shapes: frames [N, context + chunk] in samples -> [N, D]."""
-        edge = frames.shape[1] - 2 - mx.arange(self.context)
-        x = mx.concatenate([frames, frames[:, edge]], axis=1)[..., None]  # the end is mirrored
-        real, imaginary = mx.split(self.stft(x), 2, axis=-1)  # [N, 4, F]
+        """Shapes: frames [N, context + chunk + context] in samples -> [N, D]."""
+        real, imaginary = mx.split(self.stft(frames[..., None]), 2, axis=-1)  # [N, 4, F]
         x = tap("magnitude", mx.sqrt(real * real + imaginary * imaginary))
         for layer in self.encoder:
-            x = mx.maximum(layer(x), 0)  # [N, 4, D], [N, 2, D], [N, 1, D], [N, 1, D]
+            x = ops.leaky_relu(layer(x), 0.0)  # ReLU; [N, 4, D], [N, 2, D], [N, 1, D], [N, 1, D]
         return tap("features", x[:, 0])
 
     def frames(self, audio: mx.array, context: mx.array) -> mx.array:
-        """The chunks, each after the end of the one before. Shapes: audio [B, L] -> [B, N, context + chunk]."""
-        chunks = audio.reshape(audio.shape[0], -1, self.chunk)
-        before = mx.concatenate([context[:, None], chunks[:, :-1, -self.context :]], axis=1)
-        return mx.concatenate([before, chunks], axis=2)
+        """The chunks, each after the end of the one before. Shapes: audio [B, L] -> [B, N, context + chunk + context]."""
+        one = audio.shape[1] == self.chunk
+        where = self._reach if one else self._reach + mx.arange(0, audio.shape[1], self.chunk)[:, None]
+        return mx.concatenate([context, audio], axis=1)[:, where]
 
     def encode(self, audio: mx.array, context: mx.array) -> mx.array:
         """The features of all chunks, block by block. Shapes: audio [B, L] -> [B, N, D]."""
         frames = self.frames(audio.astype(self.stft.weight.dtype), context.astype(self.stft.weight.dtype))
         batch, count, width = frames.shape
         frames = frames.reshape(batch * count, width)
+        if batch * count <= BLOCK:
+            return self.features(frames).reshape(batch, count, HIDDEN)
         parts = [self.features(frames[start : start + BLOCK]) for start in range(0, batch * count, BLOCK)]
-        if len(parts) > 1:
-            for part in parts:
-                mx.eval(part)
-            return mx.concatenate(parts).reshape(batch, count, HIDDEN)
-        return parts[0].reshape(batch, count, HIDDEN)
+        for part in parts:
+            mx.eval(part)
+        return mx.concatenate(parts).reshape(batch, count, HIDDEN)
 
     def judge(self, hidden: mx.array) -> mx.array:
         """Shapes: hidden [B, N, D] -> probabilities [B, N]."""
-        logits = linear(self.output, mx.maximum(tap("hidden", hidden), 0))[..., 0]
+        logits = linear(self.output, ops.leaky_relu(tap("hidden", hidden), 0.0))[..., 0]
         return tap("probability", ops.sigmoid(logits))
 
 

@@ -122,7 +122,7 @@ class VADStream:
             piece = mx.array(samples[start : start + step])[None]
             probabilities, self._state = self._model.step(piece, self._state, self._rate)
             mx.eval(probabilities, self._state)
-            for probability in np.array(probabilities[0].astype(mx.float32)).tolist():
+            for probability in np.array(probabilities.astype(mx.float32))[0].tolist():
                 yield self._judged, probability
                 self._judged += self._network.chunk
 
