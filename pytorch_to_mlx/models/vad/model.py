@@ -55,7 +55,7 @@ class Network(nn.Module):
         return State(mx.zeros((batch, self.context)), (zeros, zeros))
 
     def features(self, frames: mx.array) -> mx.array:
-        """Shapes: frames [N, context + chunk + context] in samples -> [N, D]."""
+        """Shapes: frames [N, chunk + 2 · context] in samples -> [N, D]."""
         real, imaginary = mx.split(self.stft(frames[..., None]), 2, axis=-1)  # [N, 4, F]
         x = tap("magnitude", mx.sqrt(real * real + imaginary * imaginary))
         for layer in self.encoder:
@@ -63,7 +63,7 @@ class Network(nn.Module):
         return tap("features", x[:, 0])
 
     def frames(self, audio: mx.array, context: mx.array) -> mx.array:
-        """The chunks, each after the end of the one before. Shapes: audio [B, L] -> [B, N, context + chunk + context]."""
+        """The chunks, each after the end of the one before. Shapes: audio [B, L] -> [B, N, chunk + 2 · context]."""
         one = audio.shape[1] == self.chunk
         where = self._reach if one else self._reach + mx.arange(0, audio.shape[1], self.chunk)[:, None]
         return mx.concatenate([context, audio], axis=1)[:, where]
