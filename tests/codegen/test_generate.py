@@ -144,6 +144,16 @@ def test_parts_of_an_array_are_replaced(tmp_path):
     convert(Parts(), tmp_path / "parts", example_inputs=torch.randn(3, 5, 8)).check()
 
 
+def test_sizes_are_numbers_in_splits_and_quotients(tmp_path):
+    class Sizes(nn.Module):
+        def forward(self, x):
+            first, rest = x.split([2, x.shape[1] - 2], dim=1)
+            places = torch.arange(0.5, x.shape[1]) / x.shape[1]
+            return torch.cat([rest, first], 1) * places[:, None]
+
+    convert(Sizes(), tmp_path / "sizes", example_inputs=torch.randn(3, 5, 8)).check()
+
+
 def test_an_op_without_a_form_names_its_place():
     with pytest.raises(FormatError) as caught:
         written(nn.Sequential(nn.Linear(4, 4), Loose()), torch.randn(2, 4))

@@ -1,8 +1,9 @@
 """Views, permutations, joining and splitting: nothing here changes a value."""
 
+import itertools
+
 from ..graph import Meta
 from ..recorder import Recorded, Size, fn, let, mx
-from ..unsupported import Unsupported
 from .conv import channels_first, channels_last
 from .registry import lowers
 from .types import axes_of, axis_of, known, to
@@ -198,15 +199,11 @@ def chunk(x, chunks=None, sections=None, indices=None, dim=0, *, result):
 
 
 def _pieces(x, sizes, dim):
-    if not all(known(s) for s in sizes):
-        if isinstance(x, Recorded) and len(sizes) > 1 and all(_same_size(s, sizes[0]) for s in sizes):
-            return mx.split(x, len(sizes), axis=dim)
-        raise Unsupported("a split into pieces of dynamic size")
     if len(sizes) == 1:
         return [x]
-    if len(set(sizes)) == 1 and sizes[0] > 0:
+    if all(_same_size(size, sizes[0]) for size in sizes) and not (known(sizes[0]) and sizes[0] == 0):
         return mx.split(x, len(sizes), axis=dim)
-    ends = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
+    ends = list(itertools.accumulate(sizes[:-1]))
     return mx.split(x, ends, axis=dim)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import mlx.core
 import mlx.core as _mx
 
-from ..recorder import Recorded
+from ..recorder import Recorded, Size
 from ..unsupported import Unsupported
 
 FLOATS = (_mx.float16, _mx.bfloat16, _mx.float32, _mx.float64)
@@ -13,7 +13,7 @@ INTS = (_mx.uint8, _mx.uint16, _mx.uint32, _mx.uint64, _mx.int8, _mx.int16, _mx.
 
 
 def is_array(x: Any) -> bool:
-    return isinstance(x, mlx.core.array | Recorded) and not isinstance(x, int | float)
+    return isinstance(x, mlx.core.array | Recorded) and not isinstance(x, Size)
 
 
 def is_float(dtype: mlx.core.Dtype) -> bool:
