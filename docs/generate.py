@@ -6,6 +6,7 @@ import typing
 from pathlib import Path
 
 from pytorch_to_mlx import errors, registry
+from pytorch_to_mlx.bench import ops
 from pytorch_to_mlx.bench.result import read
 from pytorch_to_mlx.cli import app, general, verbs
 
@@ -84,6 +85,8 @@ def benchmarks() -> str:
         parts.append(f"{where}, kernels {machine['kernels']}; {result.date[:10]}; weights {result.weights}.\n")
         rows = result.rows()
         parts.append(table(list(rows[0]), [[str(cell) for cell in row.values()] for row in rows]))
+        if result.what == "ops":
+            parts.append(f"{ops.counts(result.measurements)}.\n")
     return "\n".join(parts)
 
 

@@ -21,7 +21,8 @@ from ..progress import track
 from .result import Measurement, Result
 
 Arrays = list[np.ndarray]
-KERNEL, MLX, FLOOR = "kernel", "MLX's own op", "floor"
+KERNEL, MLX = "kernel", "MLX's own op"
+MEMORY, ARITHMETIC = "memory floor", "arithmetic floor"  # whichever takes longer
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def run(*, seconds: float = 0.4, against_torch: bool = True, names: str = "") ->
         for side in (KERNEL, MLX):
             if side in took:
                 measurements.append(Measurement(row.name, side, "ms", 1e3 * took[side], torch_s and 1e3 * torch_s))
-        measurements.append(Measurement(row.name, FLOOR, "ms", 1e3 * floor(row)))
+        measurements.append(Measurement(row.name, *floor(row)))
     threads = {"ours": backend.describe(measure=False).threads}
     if against_torch:
         from ..validate import torch_side
@@ -122,8 +123,10 @@ class _Floor:
         self._copies: dict[int, float] = {}
         self._flops_per_s = 2 * 1024**3 / _best(lambda: mx.eval(a @ a))
 
-    def __call__(self, row: Row) -> float:
-        return max(row.flops / self._flops_per_s, self._copy_s(row.bytes))
+    def __call__(self, row: Row) -> tuple[str, str, float]:
+        """Which floor it is, its unit, and how much."""
+        memory, arithmetic = 1e3 * self._copy_s(row.bytes), 1e3 * row.flops / self._flops_per_s
+        return (MEMORY, "ms", memory) if memory > arithmetic else (ARITHMETIC, "ms", arithmetic)
 
     def _copy_s(self, size: float) -> float:
         """To move `size` bytes, half of them read and half written: a power of two near it is measured."""
@@ -148,14 +151,19 @@ def _best(call: Callable[[], Any], seconds: float = 0.2) -> float:
     return best
 
 
+def _by_op(measurements: tuple[Measurement, ...]) -> dict[str, dict[str, Measurement]]:
+    found: dict[str, dict[str, Measurement]] = {}
+    for m in measurements:
+        found.setdefault(m.workload, {})[m.measure] = m
+    return found
+
+
 def table(measurements: tuple[Measurement, ...]) -> list[dict[str, str]]:
     """One line an op: milliseconds, and how many times faster the kernel is and how far above the floor."""
-    by_op: dict[str, dict[str, Measurement]] = {}
-    for m in measurements:
-        by_op.setdefault(m.workload, {})[m.measure] = m
     lines = []
-    for name, found in by_op.items():
-        kernel, floor = found.get(KERNEL), found[FLOOR].ours
+    for name, found in _by_op(measurements).items():
+        kernel, bound = found.get(KERNEL), MEMORY if MEMORY in found else ARITHMETIC
+        floor = found[bound].ours
         ours, torch = (kernel.ours, kernel.torch) if kernel else (None, None)
         lines.append(
             {
@@ -165,10 +173,30 @@ def table(measurements: tuple[Measurement, ...]) -> list[dict[str, str]]:
                 "PyTorch ms": _ms(torch if kernel else found[MLX].torch),
                 "PyTorch / kernel": f"{torch / ours:.2f}" if ours and torch else "",
                 "floor ms": _ms(floor),
+                "bound by": bound.split()[0],
                 "kernel / floor": f"{ours / floor:.2f}" if ours and floor else "",
             }
         )
     return lines
+
+
+def counts(measurements: tuple[Measurement, ...]) -> str:
+    """How many rows reach PyTorch or their floor, and how many of those that memory bounds are 1.5 times as fast."""
+    missed, fast, memory, rows = [], 0, 0, 0
+    for name, found in _by_op(measurements).items():
+        kernel, floor = found.get(KERNEL), found.get(MEMORY) or found[ARITHMETIC]
+        if not (kernel and kernel.ratio and kernel.ours and floor.ours):
+            continue
+        rows += 1
+        memory += MEMORY in found
+        fast += MEMORY in found and kernel.ratio >= 1.5
+        if kernel.ratio < 1 and kernel.ours > 1.15 * floor.ours:
+            missed.append(name)
+    if not rows:
+        return "nothing was measured on the kernels beside PyTorch"
+    reached = f"{rows - len(missed)} of {rows} rows take no longer than PyTorch, or at most 1.15 times their floor"
+    why = f" (not: {'; '.join(missed)})" if missed else ""
+    return f"{reached}{why}; {fast} of the {memory} rows that memory bounds are at least 1.5 times as fast as PyTorch"
 
 
 def _ms(value: float | None) -> str:

@@ -73,6 +73,10 @@ class Result:
             f"weights: {self.weights}; medians{f' of {self.runs} runs' if self.runs else ''}; "
             f"ratio = {self.reference} / ours",
         ]
+        if self.what == "ops":
+            from .ops import counts
+
+            lines.append(counts(self.measurements))
         for name, spent in self.profile.items():
             total = sum(spent.values()) or 1.0
             parts = [f"{key} {100 * s / total:.0f}% ({s:.3f} s)" for key, s in spent.items() if s / total >= 0.01]

@@ -163,11 +163,15 @@ def _attention() -> list[Row]:
 
 
 def _convolutions() -> list[Row]:
-    """Kokoro's for 6.2 s of audio (L, D_in, D_out, K, stride, dilation), Whisper's first two, and others' kinds."""
+    """Kokoro's for 6.2 s of audio (L, D_in, D_out, K, stride, dilation), Whisper's first two, HiFT's (CosyVoice)
+    for 5 s, and others' kinds.
+    """
     found = []
     for L, C, D, K, stride, dilation in (
         (29521, 128, 128, 11, 1, 1), (29521, 128, 128, 11, 1, 5), (29521, 128, 128, 3, 1, 3), (4920, 256, 256, 7, 1, 1),
         (246, 1024, 1024, 3, 1, 1), (29521, 22, 256, 12, 6, 1), (3000, 80, 512, 3, 1, 1), (3000, 512, 512, 3, 2, 1),
+        (250, 80, 512, 7, 1, 1), (2000, 256, 256, 11, 1, 5), (10000, 128, 128, 7, 1, 3), (30000, 64, 64, 3, 1, 1),
+        (30000, 64, 64, 11, 1, 5), (30000, 64, 18, 7, 1, 1),
     ):  # fmt: skip
         padding = dilation * (K - 1) // 2
         rows = (L + 2 * padding - dilation * (K - 1) - 1) // stride + 1
@@ -184,7 +188,10 @@ def _convolutions() -> list[Row]:
                 to_torch=channels_first,
             )
         )
-    for L, C, D, K, stride in ((492, 512, 256, 20, 10), (4920, 256, 128, 12, 6)):
+    for L, C, D, K, stride in (
+        (492, 512, 256, 20, 10), (4920, 256, 128, 12, 6), (250, 512, 256, 16, 8), (2000, 256, 128, 11, 5),
+        (10000, 128, 64, 7, 3),
+    ):  # fmt: skip
         padding = (K - stride) // 2
         found.append(
             Row(

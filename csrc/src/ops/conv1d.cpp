@@ -182,7 +182,8 @@ class ConvTranspose1d : public Op {
 
   // With q = padding + position = stride·u + r and k = stride·j + r: y[q] = bias + Σ_j W[:, stride·j + r] · x[u - j].
   // So row u of the result, its `stride` positions side by side, is an ordinary convolution of x with J = ⌈K / stride⌉
-  // taps and stride · D columns; positions beyond the padding are computed aside and the rest of them copied.
+  // taps and stride · D columns; where stride does not divide K, the last positions have a tap less and go by themselves.
+  // Positions beyond the padding are computed aside and the rest of them copied.
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     auto& y = outputs[0];
     const auto w = row_major(inputs[1]), b = inputs.size() > 2 ? row_major(inputs[2]) : w;
@@ -191,22 +192,23 @@ class ConvTranspose1d : public Op {
                       bias = inputs.size() > 2 ? b.data<float>() : nullptr, batch = (int64_t)y.shape(0),
                       length = (int64_t)y.shape(1), cols = (int64_t)y.shape(2), K = (int64_t)inputs[1].shape(1),
                       stride = stride_, padding = padding_, depthwise = groups_ > 1] {
-      const int64_t J = ceil_div(K, stride), C = depthwise ? 1 : x.channels, wide = stride * cols;
-      // W' [r, column, tap, channel], the taps backwards because a convolution correlates; absent taps are zero.
-      const std::unique_ptr<float[]> kernel(new float[wide * J * C]);
-      std::vector<float> wide_bias(bias ? wide : 0);
-      parallel(wide, [&](int64_t i) {
-        const int64_t r = i / cols, column = i % cols;
-        for (int64_t j = 0; j < J; j++) {
-          const int64_t k = (J - 1 - j) * stride + r;
-          if (k < K)
-            std::memcpy(&kernel[(i * J + j) * C], w + (column * K + k) * C, C * sizeof(float));
-          else
-            std::memset(&kernel[(i * J + j) * C], 0, C * sizeof(float));
-        }
-        if (bias) wide_bias[i] = bias[column];
-      });
-      const float* start = bias ? wide_bias.data() : nullptr;
+      const int64_t most = ceil_div(K, stride), C = depthwise ? 1 : x.channels, wide = stride * cols;
+      // W' [r, column, tap, channel] of positions [first, last), the taps backwards because a convolution correlates;
+      // absent taps are zero.
+      auto kernel_of = [&](int64_t first, int64_t last, int64_t J) {
+        std::unique_ptr<float[]> kernel(new float[(last - first) * cols * J * C]);
+        parallel((last - first) * cols, [&](int64_t i) {
+          const int64_t r = first + i / cols, column = i % cols;
+          for (int64_t j = 0; j < J; j++) {
+            const int64_t k = (J - 1 - j) * stride + r;
+            if (k < K)
+              std::memcpy(&kernel[(i * J + j) * C], w + (column * K + k) * C, C * sizeof(float));
+            else
+              std::memset(&kernel[(i * J + j) * C], 0, C * sizeof(float));
+          }
+        });
+        return kernel;
+      };
       const int64_t u0 = padding / stride, u1 = (padding + length - 1) / stride + 1;
       const int64_t whole0 = ceil_div(padding, stride), whole1 = larger(whole0, (padding + length) / stride);
 
@@ -222,21 +224,33 @@ class ConvTranspose1d : public Op {
       if (whole1 > whole0) parts.push_back({whole0, whole1 - whole0, out + (whole0 * stride - padding) * cols, length * cols});
       if (u1 > whole1) cut_row(u1 - 1);
 
-      const Geometry g{batch, u1 - u0, wide, J, 1, J - 1, 1, 1};
       if (depthwise) {
+        const auto kernel = kernel_of(0, stride, most);
         for (int64_t r = 0; r < stride; r++) {
-          const float* taps = tap_major(&kernel[r * cols * J], cols, J);
+          const float* taps = tap_major(&kernel[r * cols * most], cols, most);
           for (const Part& part : parts)
-            convolve_depthwise(x, {batch, part.rows, cols, J, 1, J - 1 - part.first, 1, 1}, taps, bias, part.to + r * cols, part.batch, wide);
+            convolve_depthwise(x, {batch, part.rows, cols, most, 1, most - 1 - part.first, 1, 1}, taps, bias, part.to + r * cols, part.batch, wide);
         }
-      } else if (few_rows(g, J * C)) {
-        convolve_few(x, g, kernel.get(), start, nullptr, parts, wide);
-      } else {
-        float* panels = scratch(panels_slot, panels_size(J * C, wide));
-        pack_panels(kernel.get(), 1, J * C, J * C, wide, 1, panels);
-        for (const Part& part : parts)
-          convolve(x, {batch, part.rows, wide, J, 1, J - 1 - part.first, 1, 1}, panels, start, nullptr, part.to, part.batch, wide);
       }
+      auto run = [&](int64_t first, int64_t last, int64_t J) {
+        const int64_t columns = (last - first) * cols;
+        if (depthwise || columns == 0) return;
+        const auto kernel = kernel_of(first, last, J);
+        std::vector<float> start(bias ? columns : 0);
+        for (size_t i = 0; i < start.size(); i++) start[i] = bias[i % cols];
+        const float* starts = bias ? start.data() : nullptr;
+        std::vector<Part> here = parts;
+        for (Part& part : here) part.to += first * cols;
+        if (const Geometry g{batch, u1 - u0, columns, J, 1, J - 1, 1, 1}; few_rows(g, J * C))
+          return convolve_few(x, g, kernel.get(), starts, nullptr, here, wide);
+        float* panels = scratch(panels_slot, panels_size(J * C, columns));
+        pack_panels(kernel.get(), 1, J * C, J * C, columns, 1, panels);
+        for (const Part& part : here)
+          convolve(x, {batch, part.rows, columns, J, 1, J - 1 - part.first, 1, 1}, panels, starts, nullptr, part.to, part.batch, wide);
+      };
+      const int64_t full = most == 1 ? stride : K - (most - 1) * stride; // positions that have all taps
+      run(0, full, most);
+      run(full, stride, most - 1);
       for (const Part& part : parts)
         if (part.to >= aside.data() && part.to < next)
           for (int64_t b = 0; b < batch; b++)
