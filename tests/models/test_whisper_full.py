@@ -79,6 +79,29 @@ def test_every_token_and_word_time(sides, samples, options):
     assert max(apart) <= 0.04 + 1e-9, max(apart)
 
 
+def test_silence_gives_what_the_original_gives(sides):
+    """Both hear " you" twice in 35 s of zeros with these weights, too probable for no_speech_threshold."""
+    ours, theirs = sides
+    silence = np.zeros(35 * 16000, np.float32)
+    found = ours.transcribe(silence, temperature=0.0)
+    expected = whisper.transcribe(theirs, silence, fp16=False, temperature=0.0)
+    assert [list(s.tokens) for s in found.segments] == [s["tokens"] for s in expected["segments"]]
+    assert found.language == expected["language"]
+    assert ours.transcribe(silence, temperature=0.0, vad_filter=True).text == ""
+
+
+def test_a_long_silence_says_nothing_in_flat_memory():
+    """Twenty minutes through the filter, a second at a time: no word, and nothing kept of what was heard."""
+    stream = load("packaged:whisper-tiny.en").stream(vad_filter=True)
+    silence = np.zeros(16000, np.float32)
+    for second in range(1200):
+        assert all(not update.committed for update in stream.feed(silence))
+        if second == 120:
+            peak = peak_memory_bytes()
+    assert stream.finish().text == "" and len(stream._audio) == 0
+    assert peak_memory_bytes() <= 1.02 * peak
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_speak_and_listen(kokoro, text):
     heard = load("packaged:whisper-base").transcribe(spoken(kokoro, text))
