@@ -1,5 +1,6 @@
 """Convert a checkpoint into a folder of MLX weights. Knows no model: the card and the family's folder say the rest."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +40,7 @@ def convert(
     revision: str | None = None,
     force: bool = False,
     allow_nonfinite: bool = False,
+    extend: Sequence[str | Path] | None = None,
 ) -> Any:
     """Convert `source` (path, hub id, `packaged:NAME`, or a converted folder) into the folder `mlx_path`.
 
@@ -48,6 +50,7 @@ def convert(
     dtype: float32, float16 or bfloat16; None keeps what the checkpoint has. quantize: Linear and Embedding layers to
     q_bits in groups of q_group_size; dequantize undoes it. The folder is verified and then appears whole, with the
     report of the conversion in conversion.json; a run that fails leaves nothing.
+    extend: Python files to run first, which register ops and modules for the conversion of a torch module.
     Raises: PortError of every kind; errors list all problems.
     """
     if quantize and dequantize:
@@ -57,7 +60,13 @@ def convert(
     if is_module(source, family=family, revision=revision):
         if dtype or dequantize or allow_nonfinite:
             raise UsageError("dtype, dequantize and allow_nonfinite are for the checkpoints of a family")
-        options = {"quantize": quantize, "q_bits": q_bits, "q_group_size": q_group_size, "force": force}
+        options = {
+            "quantize": quantize,
+            "q_bits": q_bits,
+            "q_group_size": q_group_size,
+            "force": force,
+            "extend": extend,
+        }
         return codegen.convert(source, mlx_path, example_inputs, **options)
     check_destination(Path(mlx_path), force=force)
     with open_named(source, family=family, revision=revision) as opened:

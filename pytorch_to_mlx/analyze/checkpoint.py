@@ -1,6 +1,7 @@
 """What a checkpoint holds, which family it is, and what of it would not convert. Only headers are read."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,14 +80,21 @@ class Analysis:
         return "\n".join(lines)
 
 
-def analyze(source: Any, example_inputs: Any = (), *, family: str | None = None, revision: str | None = None) -> Any:
+def analyze(
+    source: Any,
+    example_inputs: Any = (),
+    *,
+    family: str | None = None,
+    revision: str | None = None,
+    extend: Sequence[str | Path] | None = None,
+) -> Any:
     """Tell what a checkpoint or a PyTorch module holds and what would not convert, and why; nothing is written.
 
     source: a checkpoint (path, hub id, `packaged:NAME`), or a torch module with example_inputs, a Python factory
     `file.py:function` (it is run), a `.pt2` file, a Hugging Face model that is no family here.
     """
     if is_module(source, family=family, revision=revision):
-        return codegen.analyze(source, example_inputs)
+        return codegen.analyze(source, example_inputs, extend=extend)
     return _analyze(source, family=family, revision=revision)
 
 

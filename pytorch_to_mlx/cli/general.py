@@ -32,7 +32,14 @@ def doctor() -> Any:
     return backend.describe()
 
 
-def analyze(source: str, *, family: str | None = None, revision: str | None = None, html: Path | None = None) -> Any:
+def analyze(
+    source: str,
+    *,
+    family: str | None = None,
+    revision: str | None = None,
+    extend: list[Path] | None = None,
+    html: Path | None = None,
+) -> Any:
     """Tell what a checkpoint or a PyTorch module holds, and what would not convert and why.
 
     A checkpoint: tensors, sizes, dtypes, its family. A module: its ops, source lines, dynamic sizes and memory;
@@ -47,7 +54,7 @@ def analyze(source: str, *, family: str | None = None, revision: str | None = No
     from ..analyze import analyze
     from ..errors import UsageError
 
-    result = analyze(source, family=family, revision=revision)
+    result = analyze(source, family=family, revision=revision, extend=extend)
     if html is not None:
         if not hasattr(result, "html"):
             raise UsageError("--html is for PyTorch modules, and this is a checkpoint")
@@ -69,6 +76,7 @@ def convert(
     revision: str | None = None,
     force: bool = False,
     allow_nonfinite: bool = False,
+    extend: list[Path] | None = None,
 ) -> Any:
     """Convert a PyTorch checkpoint into a folder of MLX weights, or a PyTorch module into MLX source.
 
@@ -97,6 +105,7 @@ def convert(
         revision=revision,
         force=force,
         allow_nonfinite=allow_nonfinite,
+        extend=extend,
     )
 
 

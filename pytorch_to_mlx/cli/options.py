@@ -39,6 +39,7 @@ OPTIONS: dict[str, Option] = {
     "dequantize": Option("store quantized weights in full precision", short=("-d",)),
     "q_bits": Option("bits of a quantized weight"),
     "q_group_size": Option("weights that share one scale"),
+    "extend": Option("Python file to run first: it registers ops and modules with pytorch_to_mlx.codegen"),
     # how to run
     "voice": Option("voice, or a blend such as 'a:0.6+b:0.4'", short=("-v",)),
     "speed": Option("speed of speech; 1 is normal, 2 twice as fast"),

@@ -10,6 +10,7 @@ from torch.utils import _pytree as pytree
 
 from ..errors import FormatError
 from .capture import Captured
+from .extend import replacement_for
 from .generate import size_hints
 from .graph import Graph, Meta, Node, Sym, transform
 from .ops import lower
@@ -51,6 +52,7 @@ class ModuleAnalysis:
     data_dependent: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     memory: dict[str, int] = field(default_factory=dict)
+    replaced: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON types."""
@@ -78,6 +80,7 @@ class ModuleAnalysis:
                 f"dynamic sizes: {', '.join(self.dynamic) or 'none'}",
                 "memory: " + ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in self.memory.items()),
             ]
+        lines += [f"replaced by a registered module: {path} ({name})" for path, name in self.replaced.items()]
         lines += [f"depends on data: {spot}" for spot in self.data_dependent]
         lines.append("would convert" if self.convertible else f"would not convert: {len(self.problems)} problems")
         return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
@@ -133,6 +136,9 @@ def _ops(result: ModuleAnalysis, graph: Graph, hints: Mapping[Any, int]) -> None
     known = set(hints)
     for node in graph.nodes:
         if not node.op.startswith("aten.") and node.op.count(".") == 0:
+            continue
+        if frame := next((frame for frame in node.stack if replacement_for(frame.class_name)), None):
+            result.replaced[frame.path] = replacement_for(frame.class_name).mlx_class.__name__  # type: ignore[union-attr]
             continue
         problem = why_not(node, hints)
         use = uses.setdefault((node.op, problem), OpUse(node.op, 0, node.where, node.module, problem))

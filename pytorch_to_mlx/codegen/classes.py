@@ -111,7 +111,7 @@ def build_classes(root: Place, class_names: Mapping[str, str], modules: Mapping[
     height: dict[str, int] = {}
     for place in root.walk():
         height[place.path] = 1 + max((height[child.path] for child in place.children.values()), default=0)
-    taken: dict[str, int] = {}
+    taken = {place.leaf.layer: 1 for place in root.walk() if place.leaf is not None and place.leaf.replaced}
     classes: list[ast.ClassDef] = []
     generated = sorted((place for place in root.walk() if place.generated), key=lambda p: height[p.path])
     level = 0
@@ -176,7 +176,8 @@ def _constructor(place: Place) -> ast.expr:
 
 def _layer(leaf: Leaf) -> ast.Call:
     keywords = [ast.keyword(name, to_tree(value)) for name, value in leaf.options.items()]
-    return ast.Call(ast.Attribute(ast.Name("nn"), leaf.layer), [to_tree(arg) for arg in leaf.args], keywords)
+    layer = ast.Name(leaf.layer) if leaf.replaced else ast.Attribute(ast.Name("nn"), leaf.layer)
+    return ast.Call(layer, [to_tree(arg) for arg in leaf.args], keywords)
 
 
 def _list(place: Place) -> ast.expr:

@@ -4,7 +4,7 @@ import json
 import platform
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from . import KIND
 from .capture import Captured, tied_names
 from .check import check_outputs, import_source
 from .compare import summary
+from .extend import load_extensions
 from .generate import Generated, generate, size_hints
 from .graph import Meta
 from .parity import Checked, check_submodules, first_wrong_op
@@ -47,6 +48,7 @@ class Conversion:
     submodules: list[dict[str, Any]] = field(default_factory=list)
     wrong_op: dict[str, str] | None = None
     renamed: dict[str, str] = field(default_factory=dict)
+    replaced: dict[str, str] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     quantization: dict[str, Any] | None = None
@@ -105,17 +107,22 @@ def convert_module(
     q_bits: int = 8,
     q_group_size: int = 64,
     force: bool = False,
+    extend: Sequence[str | Path] | None = None,
 ) -> Conversion:
     """Write the MLX source and weights of a module into a folder, with a report that compares every submodule.
 
     source: `package.module:function`, `file.py:function`, `file.pt2`, a Hugging Face id or folder, or a ModuleSource.
+    extend: Python files to run first, which register ops and modules; the folder remembers them for `validate`.
     The folder is written also if something differs; `check()` of the result then raises.
     """
     check_destination(Path(mlx_path), force=force)
+    extended = load_extensions(extend)
     opened = open_module(source) if isinstance(source, str) else source
     result, captured, generated = _generate(opened)
     note(f"comparing {len(generated.calls) + len(generated.leaves)} submodules with PyTorch")
     config = _config(opened, captured, generated)
+    if extended:
+        config["extend"] = extended
     with tempfile.TemporaryDirectory() as folder:
         model = load_generated(_unproved(Path(folder), generated), generated.source)
         mx.eval(model.parameters())
@@ -144,6 +151,7 @@ def validate_folder(folder: str | Path, source: str | ModuleSource | None = None
     """Compare a generated folder with PyTorch again: outputs at the example sizes and others, then every submodule."""
     folder = Path(folder)
     config = _read_config(folder)
+    load_extensions(config.get("extend"))
     if source is None and not config.get("source"):
         raise UsageError("the folder does not say where its module came from", where=folder, fix="give the module")
     opened = source if isinstance(source, ModuleSource) else open_module(source or config["source"])
@@ -190,6 +198,7 @@ def _generate(opened: ModuleSource) -> tuple[Conversion, Captured, Generated]:
     result.parameters = sum(p.numel() for p in opened.module.parameters())
     result.source_lines = len(generated.source.splitlines())
     result.inputs = {node.name: str(node.meta) for node in captured.graph.inputs()}
+    result.replaced = {path: leaf.layer for path, leaf in generated.leaves.items() if leaf.replaced}
     result.renamed, result.updated = generated.renamed, sorted(captured.updates)
     tied = tied_names(captured.program)
     used = {name for original in generated.originals for name in (original, *tied.get(original, ()))}

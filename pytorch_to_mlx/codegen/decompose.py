@@ -8,12 +8,15 @@ import torch
 from .ops import table
 
 
-@cache
 def decompositions() -> Any:
     """torch's default decompositions minus every op of the table."""
-    known = table()
+    return _without(frozenset(op for op, lowering in table().items() if not lowering.why_not))
+
+
+@cache
+def _without(known: frozenset[str]) -> Any:
     full = torch.export.default_decompositions()
     for op in list(full.keys()):
-        if str(op) in known and not known[str(op)].why_not:
+        if str(op) in known:
             del full[op]
     return full

@@ -11,11 +11,13 @@ from torch.utils import _pytree as pytree
 
 from .capture import Captured
 from .classes import build_classes, place_tree
+from .extend import replacement_for
 from .graph import Meta, Node, leaves
 from .leaves import Leaf, match_leaf
 from .modules import CONTAINERS, Call, call_tree, connect, dissolve, hoist_views, trivial_calls
 from .observe import Values, same_tensor, watch_arguments
 from .outputs import output_tree
+from .replaced import find_replaced, outside_weights, wire
 from .simplify import simplify
 from .source import module_text, require_ruff
 from .source_names import SourceNames
@@ -60,9 +62,11 @@ def _generate(captured: Captured, module: nn.Module, args: tuple, kwargs: Mappin
     root = call_tree(graph, f"{type(module).__module__}.{type(module).__qualname__}")
     hoist_views(root)
     connect(root, graph)
-    found = find_leaves(root)
+    replaced = find_replaced(root, graph, module)
+    found = find_leaves(root) | replaced
     dissolve(root, trivial_calls(root) - {call for call in root.calls() if call.path in found})
     connect(root, graph)
+    wire(root, graph, replaced, captured, module, args, kwargs, flat)
     outputs = list(dict.fromkeys(leaves(graph.output.args, Node)))
     root.outputs = list(dict.fromkeys([*outputs, *captured.updates.values()]))
     modules = dict(module.named_modules())
@@ -76,7 +80,7 @@ def _generate(captured: Captured, module: nn.Module, args: tuple, kwargs: Mappin
         written[call] = one = Writer(call, found, written, names, hints).write()
         add_variant(bodies.setdefault(call.path, []), one)
     output_tree(written[root], captured, graph.output.args[0])
-    weights = used_weights(graph, captured)
+    weights = used_weights(graph, captured, outside_weights(graph, root, replaced))
     order = {name: place for place, name in enumerate(_declared(module))}
     tree = place_tree(bodies, found, {name: meta for name, (_, meta) in weights.items()}, order)
     classes = build_classes(tree, {call.path: call.class_name for call in root.calls()}, modules)
@@ -84,8 +88,10 @@ def _generate(captured: Captured, module: nn.Module, args: tuple, kwargs: Mappin
     title = f"{type(module).__name__} in MLX, written by pytorch-to-mlx.\n\nOriginal: {root.class_name}\n"
     raw = set().union(*(one.raw for one in written.values()))
     arrays, renamed = mlx_weights(weights, found)
-    text = module_text(classes, helpers, title)
-    return Generated(text, arrays, root, written, found, renamed, classes[-1].name, list(weights), raw, layered_now())
+    users = [leaf.replaced.replacement.mlx_class for leaf in replaced.values()]
+    text = module_text(classes, helpers, title, dict.fromkeys(users))
+    originals = [*weights, *(name for leaf in replaced.values() for name in leaf.replaced.state)]
+    return Generated(text, arrays, root, written, found, renamed, classes[-1].name, originals, raw, layered_now())
 
 
 def size_hints(captured: Captured, flat: list[Any]) -> dict[Any, int]:
@@ -103,7 +109,7 @@ def find_leaves(root: Call) -> dict[str, Leaf]:
     """Paths of modules whose every call is the same layer of mlx.nn."""
     found: dict[str, Leaf | None] = {}
     for call in root.calls():
-        if call is root:
+        if call is root or replacement_for(call.class_name):
             continue
         leaf = match_leaf(call)
         found[call.path] = leaf if found.get(call.path, leaf) == leaf else None
@@ -170,9 +176,13 @@ def add_variant(bodies: list[Written], one: Written) -> None:
     bodies.append(one)
 
 
-def used_weights(graph: Any, captured: Captured) -> dict[str, tuple[torch.Tensor, Meta]]:
+def used_weights(graph: Any, captured: Captured, read: set[str]) -> dict[str, tuple[torch.Tensor, Meta]]:
     """The tensors that the simplified graph still reads."""
-    return {node.args[0]: (captured.weights[node.args[0]], node.meta) for node in graph.nodes if node.op == "weight"}
+    return {
+        node.args[0]: (captured.weights[node.args[0]], node.meta)
+        for node in graph.nodes
+        if node.op == "weight" and node.args[0] in read
+    }
 
 
 def mlx_weights(
@@ -181,6 +191,10 @@ def mlx_weights(
     """Arrays in MLX's layout under the names of the generated source, and the names that had to change."""
     arrays: dict[str, mx.array] = {}
     renamed: dict[str, str] = {}
+    for path, leaf in found.items():
+        if leaf.replaced:
+            prefix = ".".join(mlx_parts(path))
+            arrays |= {f"{prefix}.{name}": array for name, array in leaf.replaced.weights.items()}
     for name, (tensor, _) in weights.items():
         owner, _, last = name.rpartition(".")
         array = to_mlx(tensor)

@@ -23,6 +23,7 @@ class Leaf:
     layouts: dict[str, tuple[int, ...]] = field(default_factory=dict)
     channels_last: bool = False
     source: Node | None = field(default=None, compare=False)  # the value that goes in
+    replaced: Any = field(default=None, compare=False)  # a user's module, which is not of mlx.nn
 
 
 MATCHERS: list[Callable[[Call, list[Node]], Leaf | None]] = []

@@ -25,7 +25,7 @@ def watch_arguments(module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -
         def before(child: nn.Module, given: tuple, named: dict[str, Any]) -> None:
             number = counts.get(path, 0)
             counts[path] = number + 1
-            seen[path, number] = list(_named_tensors(child, given, named))
+            seen[path, number] = list(named_tensors(child, given, named))
 
         return before
 
@@ -70,7 +70,7 @@ def tracing_arguments(module: nn.Module) -> Iterator[Described]:
             counts[path] = number + 1
             seen[path, number] = [
                 (name, value.dtype, tuple(_example(size) for size in value.shape))
-                for name, value in _named_tensors(child, given, named)
+                for name, value in named_tensors(child, given, named)
             ]
 
         return before
@@ -90,7 +90,7 @@ def _example(size: Any) -> Any:
     return size
 
 
-def _named_tensors(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Iterable[tuple[str, torch.Tensor]]:
+def named_tensors(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Iterable[tuple[str, torch.Tensor]]:
     signature = inspect.signature(module.forward)
     try:
         bound = signature.bind(*args, **kwargs).arguments

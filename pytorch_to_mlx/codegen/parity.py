@@ -16,11 +16,13 @@ from torch.utils import _pytree as pytree
 
 from .capture import Captured
 from .compare import Agreement, agree, summary
+from .extend import replacement_for
 from .generate import Generated
 from .graph import Graph, Meta, Node, Sym, transform
 from .interpret import evaluate, step
 from .modules import Call
 from .observe import Values, wide_dtype
+from .replaced import run_replaced
 from .sizes import PREFIX
 from .tensors import to_mlx, to_numpy
 from .trees import layered, mlx_parts
@@ -160,8 +162,11 @@ def _check(call: Call, generated: Generated, truth: Truth, model: Any, hints: Ma
     module = place_of(model, call.path)
     inputs = [pytree.tree_map(to_mlx, value) for value in given]
     leaf = generated.leaves.get(call.path)
-    if leaf is not None:
-        ours: Any = _run_leaf(module, leaf.channels_last, inputs[0])
+    if leaf is not None and leaf.replaced:
+        ours: Any = run_replaced(module, leaf.replaced, call, inputs)
+        ours = ours[0] if len(arrays) == 1 else ours
+    elif leaf is not None:
+        ours = _run_leaf(module, leaf.channels_last, inputs[0])
     else:
         written = generated.calls[call]
         sizes = [_size(name, hints) for name in written.sizes]
@@ -222,7 +227,9 @@ def first_wrong_op(graph: Graph, captured: Captured, flat: list[Any], hints: Map
     truth = Truth(captured, flat, {node.name for node in graph.nodes}).run()
     sizes = dict(hints)
     for node in graph.nodes:
-        if not node.op.startswith("aten.") or not isinstance(node.meta, Meta):
+        if node.op.count(".") < 2 or not isinstance(node.meta, Meta):
+            continue
+        if any(replacement_for(frame.class_name) for frame in node.stack):
             continue
 
         def value(item: Any) -> Any:

@@ -279,12 +279,16 @@ class _Helpers:
     """The functions of `codegen.functions`: what torch has and MLX has not, each written in plain MLX."""
 
     def __getattr__(self, name: str) -> Any:
-        function = find(name)
-        recorder = _RECORDING.get()
-        if recorder is None:
-            return function
-        recorder.helpers.add(name)
-        return _Function(ast.Name(name), function)
+        return written(find(name))
+
+
+def written(function: Callable) -> Callable:
+    """A helper function as lowerings call it: run on arrays, written and noted while source is written."""
+    recorder = _RECORDING.get()
+    if recorder is None:
+        return function
+    recorder.helpers.add(function.__name__)
+    return _Function(ast.Name(function.__name__), function)
 
 
 mx: Any = _Namespace(ast.Name("mx"), mlx.core)

@@ -35,6 +35,8 @@ def report_text(result: "Conversion") -> str:
         lines += [f"Quantized to {result.quantization['bits']} bits: the outputs then differ by "
                   f"{result.quantization['error']:.1e}.", ""]  # fmt: skip
     for title, names in (("Renamed", [f"{old} → {new}" for old, new in result.renamed.items()]),
+                         ("Replaced by a registered module", [f"{path}: {name}" for path, name in
+                                                              result.replaced.items()]),
                          ("Not used by the captured path", result.unused),
                          ("State that a call updates", result.updated)):  # fmt: skip
         if names:

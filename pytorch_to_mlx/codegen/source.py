@@ -4,10 +4,13 @@ import ast
 import importlib
 import inspect
 import subprocess
+import sys
+from collections.abc import Iterable
 from functools import cache
 from types import ModuleType
+from typing import Any
 
-from ..errors import MissingExtraError
+from ..errors import MissingExtraError, UsageError
 from .functions import find
 
 MLX = "import mlx.core as mx\nimport mlx.nn as nn"
@@ -32,11 +35,11 @@ def load(folder: str = ".") -> {name}:
 '''
 
 
-def module_text(classes: list[ast.ClassDef], helpers: set[str], title: str) -> str:
-    """A whole `model.py`. The last class is the model itself."""
+def module_text(classes: list[ast.ClassDef], helpers: set[str], title: str, users: Iterable[type] = ()) -> str:
+    """A whole `model.py`. The last class is the model itself. users: registered classes, which are copied."""
     code = "\n\n\n".join(ast.unparse(ast.fix_missing_locations(item)) for item in classes)
     code += "\n\n" + LOADER.format(name=classes[-1].name)
-    helper_text, imports = helper_source(helpers)
+    helper_text, imports = helper_source(helpers, users)
     imports |= {"import json", "from pathlib import Path"}
     for name in ("math",):
         if f"{name}." in code:
@@ -68,8 +71,8 @@ def require_ruff() -> None:
         raise MissingExtraError("ruff", "validate", needed_for="writing formatted source") from error
 
 
-def helper_source(names: set[str]) -> tuple[str, set[str]]:
-    """Copies of helper functions and of all that they use; and the imports they need."""
+def helper_source(names: set[str], users: Iterable[type] = ()) -> tuple[str, set[str]]:
+    """Copies of helper functions, users' classes and all that they use; and the imports they need."""
     wanted: dict[str, str] = {}
     imports: set[str] = set()
 
@@ -82,7 +85,8 @@ def helper_source(names: set[str]) -> tuple[str, set[str]]:
             if origin is None:
                 return
             if origin.startswith("import") or origin.startswith("from "):
-                if "mlx.core" not in origin:
+                if origin not in (*MLX.splitlines(), "from mlx import nn"):
+                    _check_import(origin, module)
                     imports.add(origin)
                 return
             add(name, importlib.import_module(origin))
@@ -96,10 +100,29 @@ def helper_source(names: set[str]) -> tuple[str, set[str]]:
 
     for name in sorted(names):
         function = find(name)
-        add(name, importlib.import_module(function.__module__))
-    constants = [text for text in wanted.values() if not text.startswith(("def ", "@"))]
-    functions = [text for text in wanted.values() if text.startswith(("def ", "@"))]
+        add(name, _module_of(function))
+    for user in users:
+        add(user.__name__, _module_of(user))
+    constants = [text for text in wanted.values() if not text.startswith(("def ", "class "))]
+    functions = [text for text in wanted.values() if text.startswith(("def ", "class "))]
     return "\n\n\n".join([*constants, *functions]), imports
+
+
+def _module_of(item: Any) -> ModuleType:
+    """The module that defines a function or a class at its top level."""
+    found = inspect.getmodule(item)
+    if found is None or item.__name__ not in _definitions(found)[0]:
+        raise UsageError(f"{item.__qualname__} is not at the top level of a Python file", fix="move it there")
+    return found
+
+
+def _check_import(line: str, module: ModuleType) -> None:
+    """Generated source imports MLX and the standard library alone."""
+    (statement,) = ast.parse(line).body
+    names = [statement.module or ""] if isinstance(statement, ast.ImportFrom) else [a.name for a in statement.names]  # type: ignore[attr-defined]
+    foreign = [name for name in names if name.partition(".")[0] not in {"mlx", *sys.stdlib_module_names}]
+    if foreign:
+        raise UsageError(f"registered code uses {line!r}", where=module.__file__, fix="use MLX and Python's own alone")
 
 
 @cache
@@ -110,7 +133,8 @@ def _definitions(module: ModuleType) -> tuple[dict[str, tuple[ast.stmt, str]], d
     imported: dict[str, str] = {}
     for node in ast.parse(source).body:
         text = ast.get_source_segment(source, node) or ""
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            node.decorator_list = []  # they register, and are not in `text`
             found[node.name] = (node, text)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             found[node.targets[0].id] = (node, text)

@@ -2,12 +2,10 @@
 
 import ast
 import importlib
-import importlib.util
 import io
 import json
 import pickle
 import re
-import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from torch import nn
 from ..errors import FormatError, MissingExtraError, UnsafeError, UsageError
 from . import FACTORY
 from .capture import Captured, capture, read_program
+from .extend import load_file, said_by
 
 # A symbolic size in an exported program is text that sympy runs: calls of these words on symbols and numbers, no more.
 SIZE_WORDS = set(
@@ -69,25 +68,23 @@ def open_module(text: str) -> ModuleSource:
 def call_factory(text: str, place: str, function: str) -> ModuleSource:
     """Call a function that returns (module, args) or (module, args, kwargs) with example inputs."""
     if place.endswith(".py"):
-        path = Path(place)
-        if not path.is_file():
-            raise UsageError(f"no file {place}", fix="give file.py:function")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None
-        found = importlib.util.module_from_spec(spec)
-        sys.modules.setdefault(path.stem, found)
-        spec.loader.exec_module(found)
+        found = load_file(place)
     else:
         try:
             found = importlib.import_module(place)
         except ModuleNotFoundError as error:
             if error.name and place.startswith(error.name):
                 raise UsageError(f"no Python module {place!r}", fix="give package.module:function") from error
-            raise
+            raise said_by(error, place) from error
+        except Exception as error:
+            raise said_by(error, place) from error
     factory = getattr(found, function, None)
     if not callable(factory):
         raise UsageError(f"{place} has no function {function!r}")
-    made = factory()
+    try:
+        made = factory()
+    except Exception as error:
+        raise said_by(error, text) from error
     if isinstance(made, tuple) and len(made) in (2, 3) and isinstance(made[0], nn.Module):
         args = made[1] if isinstance(made[1], tuple) else (made[1],)
         return ModuleSource(made[0], args, dict(made[2]) if len(made) == 3 else {}, text)

@@ -17,6 +17,7 @@ from .modules import Call
 from .ops import lower
 from .ops.conv import channels_first, channels_last
 from .recorder import Recorded, Recording, recording
+from .replaced import write_replaced
 from .sizes import PREFIX, as_size, axis_name, with_sizes
 from .source_names import SourceNames
 from .trees import access, constant_value, is_path, read_shape, short_name, solved_size, substitute
@@ -24,32 +25,9 @@ from .unsupported import Unsupported
 
 LONGEST = 72  # an expression longer than this gets a line of its own
 SCALAR_USERS = (
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "rsub",
-    "pow",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "where",
-    "masked_fill",
-    "clamp",
-    "maximum",
-    "minimum",
-    "full",
-    "fill",
-    "full_like",
-    "new_full",
-    "remainder",
-    "fmod",
-    "clamp_min",
-    "clamp_max",
-)
+    "add sub mul div rsub pow eq ne lt le gt ge where masked_fill clamp maximum minimum full fill full_like new_full "
+    "remainder fmod clamp_min clamp_max"
+).split()
 ELEMENTWISE = {
     f"aten.{name}"
     for name in (
@@ -390,6 +368,9 @@ class Writer:
         if isinstance(target, ast.Subscript):
             self.from_lists.update(call.outputs)
         leaf = self.leaves.get(call.path)
+        if leaf is not None and leaf.replaced:
+            write_replaced(self, call, leaf.replaced)
+            return
         if leaf is not None:
             assert leaf.source is not None
             node = call.outputs[0]

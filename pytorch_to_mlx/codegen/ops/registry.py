@@ -8,6 +8,7 @@ from typing import Any
 
 import mlx.core
 
+from ...errors import UsageError
 from ..graph import Meta
 from ..recorder import Recorded
 from ..unsupported import Unsupported
@@ -64,6 +65,7 @@ class Lowering:
         return arguments | ({"result": result} if "result" in parameters else {})
 
 
+USER = "user"
 _TABLE: dict[str, Lowering] = {}
 
 
@@ -80,6 +82,14 @@ def lowers(*names: str) -> Callable[[Callable], Callable]:
         return function
 
     return register
+
+
+def register_user(op: str, function: Callable) -> None:
+    """Register a user's function. One of his may be registered again, one of ours may not be replaced."""
+    known = table().get(op)
+    if known is not None and known.family not in (USER, "refused"):
+        raise UsageError(f"{op} has a lowering already, in {known.family}")
+    _TABLE[op] = Lowering(op, function, USER)
 
 
 def refuse(why: str, *names: str) -> None:
@@ -104,7 +114,7 @@ def find(op: str) -> Lowering:
     """The lowering of an op. Raises: Unsupported if there is none."""
     found = table().get(op)
     if found is None:
-        raise Unsupported(f"{op} has no lowering", fix="register one with pytorch_to_mlx.codegen.lowers")
+        raise Unsupported(f"{op} has no lowering", fix="register one: pytorch_to_mlx.codegen.register_op")
     return found
 
 
