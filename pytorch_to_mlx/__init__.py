@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import backend as _backend  # noqa: F401  a fast BLAS must be in place before MLX is imported
 
 if TYPE_CHECKING:
+    from .analyze import analyze
     from .convert import convert
     from .registry import load
     from .registry import names as models
