@@ -122,12 +122,13 @@ def load_file(path: str | Path) -> ModuleType:
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None
         found = sys.modules[name] = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(found)
-        except Exception as error:
-            del sys.modules[name]
-            raise said_by(error, str(path)) from error
-        _FILES[known] = found
+        with UserCode(str(path)):
+            try:
+                spec.loader.exec_module(found)
+                _FILES[known] = found
+            finally:
+                if known not in _FILES:
+                    del sys.modules[name]
     return _FILES[known]
 
 
@@ -139,10 +140,22 @@ def load_extensions(files: Any) -> list[str]:
     return names
 
 
-def said_by(error: Exception, what: str) -> Exception:
-    """An exception of the user's code as an error in one line, with the innermost line outside of packages."""
-    if isinstance(error, PortError):
-        return error
+class UserCode:
+    """Code of the user's runs inside: whatever it raises becomes an error in one line, with his line."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, PortError):
+            raise said_by(error, self.what) from error
+
+
+def said_by(error: Exception, what: str) -> UsageError:
+    """An exception as an error in one line, with the innermost line outside of packages."""
     line = None
     trace = error.__traceback__
     while trace:

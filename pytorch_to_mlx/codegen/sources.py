@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.util
 import io
 import json
 import pickle
@@ -18,7 +19,7 @@ from torch import nn
 from ..errors import FormatError, MissingExtraError, UnsafeError, UsageError
 from . import FACTORY
 from .capture import Captured, capture, read_program
-from .extend import load_file, said_by
+from .extend import UserCode, load_file
 
 # A symbolic size in an exported program is text that sympy runs: calls of these words on symbols and numbers, no more.
 SIZE_WORDS = set(
@@ -70,21 +71,16 @@ def call_factory(text: str, place: str, function: str) -> ModuleSource:
     if place.endswith(".py"):
         found = load_file(place)
     else:
-        try:
+        top = place.partition(".")[0]
+        if importlib.util.find_spec(top) is None:
+            raise UsageError(f"no Python module {place!r}", fix="give package.module:function")
+        with UserCode(place):
             found = importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            if error.name and place.startswith(error.name):
-                raise UsageError(f"no Python module {place!r}", fix="give package.module:function") from error
-            raise said_by(error, place) from error
-        except Exception as error:
-            raise said_by(error, place) from error
     factory = getattr(found, function, None)
     if not callable(factory):
         raise UsageError(f"{place} has no function {function!r}")
-    try:
+    with UserCode(text):
         made = factory()
-    except Exception as error:
-        raise said_by(error, text) from error
     if isinstance(made, tuple) and len(made) in (2, 3) and isinstance(made[0], nn.Module):
         args = made[1] if isinstance(made[1], tuple) else (made[1],)
         return ModuleSource(made[0], args, dict(made[2]) if len(made) == 3 else {}, text)
