@@ -1,6 +1,7 @@
 """Capture a torch module: export it with dynamic sizes, and read the result as our graph with its weights."""
 
 import contextlib
+import itertools
 import logging
 import warnings
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ def capture(
         attempts.append(("torch.export with the patches of transformers.exporters", _transformers_export))
     errors: list[BaseException] = []
     for how, export in attempts:
-        with quiet(), tracing_arguments(module) as given:
+        with quiet(), conversions_to_itself(), tracing_arguments(module) as given:
             try:
                 program = export(module, args, kwargs, dynamic)
                 program = program.run_decompositions(decompositions())
@@ -218,6 +219,27 @@ def _transformers_export(module: nn.Module, args: tuple, kwargs: dict[str, Any],
         raise ValueError("transformers models are exported with keyword inputs")
     exported = DynamoExporter().export(module, dict(kwargs), config=DynamoConfig(dynamic=dynamic))
     return exported[0] if isinstance(exported, tuple) else exported
+
+
+@contextlib.contextmanager
+def conversions_to_itself() -> Iterator[None]:
+    """`module.to(dtype)` inside a forward is left out where the module has that dtype: torch.export cannot trace it."""
+    original = nn.Module.to
+
+    def to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        same = all(
+            device in (None, tensor.device) and (dtype in (None, tensor.dtype) or not tensor.is_floating_point())
+            for tensor in tensors
+        )
+        return self if same else original(self, *args, **kwargs)
+
+    nn.Module.to = to
+    try:
+        yield
+    finally:
+        nn.Module.to = original
 
 
 @contextlib.contextmanager

@@ -154,6 +154,20 @@ def test_sizes_are_numbers_in_splits_and_quotients(tmp_path):
     convert(Sizes(), tmp_path / "sizes", example_inputs=torch.randn(3, 5, 8)).check()
 
 
+def test_a_conversion_to_the_same_dtype_inside_a_forward_is_left_out(tmp_path):
+    class Router(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate = nn.Linear(8, 4)
+
+        def forward(self, x):
+            return self.gate.to(x.dtype)(x)
+
+    original = nn.Module.to
+    convert(Router(), tmp_path / "router", example_inputs=torch.randn(3, 8)).check()
+    assert nn.Module.to is original
+
+
 def test_an_op_without_a_form_names_its_place():
     with pytest.raises(FormatError) as caught:
         written(nn.Sequential(nn.Linear(4, 4), Loose()), torch.randn(2, 4))

@@ -80,9 +80,11 @@ def summarize(suite: str, cases: list[dict[str, Any]], size: int) -> dict[str, A
     for step in STEPS:
         summary[step] = sum(bool(case.get(step)) for case in cases)
     times = [
-        sum(case["seconds"].get(key, 0) for key in ("capture", "generate")) for case in cases if case.get("converted")
+        sum(case["seconds"].get(key, 0) for key in ("capture", "generate"))
+        for case in cases
+        if case.get("converted") and case.get("clock") == "cpu"
     ]
-    summary["median conversion, s"] = round(statistics.median(times), 1) if times else None
+    summary["median conversion, CPU s"] = round(statistics.median(times), 1) if times else None
     return summary
 
 
@@ -104,7 +106,9 @@ def page(coverage: Coverage) -> str:
         "Written by `pytorch-to-mlx benchmark coverage`, which measures what `benchmarks/coverage` does not hold yet. "
         "A case is right if the generated source agrees with PyTorch in float64 to max(1e-5 relative, 2 × PyTorch "
         "float32's own error) at two input sizes, on outputs that are not degenerate; whatever fails on the way "
-        "counts as failed. Text-and-image models are run on the first inputs that they accept, often text alone.",
+        "counts as failed. Text-and-image models are run on the first inputs that they accept, often text alone. "
+        "The last result of each case counts, so the cases of a suite come from several commits; conversion times are "
+        "those of the cases measured since they are CPU time.",
         "",
     ]
     for suite, cases in coverage.suites.items():
@@ -130,7 +134,13 @@ def page(coverage: Coverage) -> str:
 
 def _kind(why: str) -> str:
     """A reason without what is particular to one case."""
-    for start in ("not built", "took longer", "no size is dynamic", "the original takes no other size"):
+    for start in (
+        "not built",
+        "took longer",
+        "the process ended",
+        "no size is dynamic",
+        "the original takes no other size",
+    ):
         if why.startswith(start):
             return start
     return why.split("; ")[0][:70].partition(" (in module")[0]
