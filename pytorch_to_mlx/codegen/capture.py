@@ -19,6 +19,7 @@ from ..errors import FormatError
 from .decompose import decompositions
 from .fx_graph import meta_of, read_graph
 from .graph import Graph, Node
+from .guards import Guard, own_guards
 from .observe import tracing_arguments
 from .tensors import to_mlx
 
@@ -44,6 +45,7 @@ class Captured:
     inputs: placeholder names of the tensors among the example inputs, in pytree order.
     updates: buffer name -> the node with its new value, for modules that change their own state.
     given: names, dtypes and example shapes of what each call of each submodule was given while it was traced.
+    guards: what the module's code decided by dynamic sizes: the graph holds only where these are true.
     """
 
     graph: Graph
@@ -53,6 +55,7 @@ class Captured:
     updates: dict[str, Node] = field(default_factory=dict)
     given: dict[tuple[str, int], list[tuple[str, torch.dtype, tuple]]] = field(default_factory=dict)
     how: str = "torch.export"
+    guards: list[Guard] = field(default_factory=list)
 
     @property
     def in_spec(self) -> Any:
@@ -127,7 +130,7 @@ def read_program(program: ExportedProgram) -> Captured:
         elif spec.kind == OutputKind.BUFFER_MUTATION and isinstance(value, Node):
             updates[spec.target] = value
     graph.output.args = (tuple(outputs),)
-    return Captured(graph, weights, program, inputs, updates)
+    return Captured(graph, weights, program, inputs, updates, guards=own_guards(program))
 
 
 def tied_names(program: ExportedProgram) -> dict[str, list[str]]:

@@ -77,7 +77,8 @@ def _generate(captured: Captured, module: nn.Module, args: tuple, kwargs: Mappin
     for call in reversed(list(root.calls())):
         if call.path in found:
             continue
-        written[call] = one = Writer(call, found, written, names, hints).write()
+        guards = captured.guards if call is root else ()
+        written[call] = one = Writer(call, found, written, names, hints, guards).write()
         add_variant(bodies.setdefault(call.path, []), one)
     output_tree(written[root], captured, graph.output.args[0])
     weights = used_weights(graph, captured, outside_weights(graph, root, replaced))

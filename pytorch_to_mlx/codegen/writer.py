@@ -5,13 +5,14 @@ Values are named "%1", "%2", …; dynamic sizes "$s0". `naming.py` replaces both
 
 import ast
 import keyword
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
 
 from .graph import Meta, Node, Sym, transform
+from .guards import CHECK, Guard
 from .leaves import Leaf
 from .modules import Call
 from .ops import lower
@@ -70,7 +71,7 @@ class _Recording(Recording):
 
 
 class Writer:
-    """Writes one call. `children` holds what was written for the calls inside."""
+    """Writes one call. `children` holds what was written for the calls inside; `guards` are checked first."""
 
     def __init__(
         self,
@@ -79,8 +80,10 @@ class Writer:
         children: Mapping[Call, Written],
         names: SourceNames,
         hints: Mapping[Any, int],
+        guards: Sequence[Guard] = (),
     ) -> None:
         self.call = call
+        self.guards = guards
         self.leaves = leaves
         self.children = children
         self.names = names
@@ -118,6 +121,9 @@ class Writer:
                 node = item if isinstance(item, Node) else next(iter(item.nodes()))
                 raise error.at(node) from error
         self.out.results = [self._tree(node) for node in self.call.outputs]
+        if self.guards:
+            self.out.statements[:0] = [guard.statement() for guard in self.guards]
+            self.out.helpers.add(CHECK)
         self._bind_sizes()
         return self.out
 

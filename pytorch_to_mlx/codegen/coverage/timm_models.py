@@ -1,8 +1,10 @@
-"""timm: one model, the smallest, of every chosen module family, converted and compared at two sizes."""
+"""timm: one model, small and shallow, of every chosen module family, converted and compared at two sizes."""
 
 import contextlib
 import copy
+import inspect
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 
 from ..capture import quiet
 from .huggingface import chosen
-from .modules import ModuleResult, measure_module, randomize
+from .modules import Case, ModuleResult, measure_module, randomize
 from .op_samples import FAILURES
 
 LIGHT = (
@@ -32,6 +34,9 @@ LIGHT = (
     "_t",
 )
 MOST_TRIED = 12
+IMAGE = 128
+BLOCKS = 3
+"""At most so many equal blocks in a stage: one before a change, one at it, one after."""
 
 
 def families() -> list[str]:
@@ -56,32 +61,82 @@ def smallest(family: str) -> str:
 
 def measure_family(family: str) -> ModuleResult:
     """One module family through the whole path."""
-    import timm
-
     result = ModuleResult(family)
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            name = smallest(family)
-            result.model = name
-            torch.manual_seed(0)
-            model = timm.create_model(name, pretrained=False, num_classes=10).eval()
-            randomize(model)
-            first, *others = _cases(model, model.default_cfg.get("input_size", (3, 224, 224)))
+            result.model = smallest(family)
+            model, (first, *others) = build(result.model)
         except FAILURES as error:
             result.reason = f"not built: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
             return result
         return measure_module(result, model, first, others)
 
 
-def _cases(model: nn.Module, size: tuple[int, int, int]) -> list[tuple[tuple, dict[str, Any]]]:
-    """A batch of two; then a batch of three, larger where the original accepts that."""
-    channels, height, width = size
+def build(name: str) -> tuple[nn.Module, list[Case]]:
+    """A model with random weights, as shallow as its class lets it be built and run, and inputs for it."""
+    import timm
+
+    few = shallow(name)
+    for settings in (few, {word: value for word, value in few.items() if word != "img_size"}, {}):
+        torch.manual_seed(0)
+        with contextlib.suppress(*FAILURES):
+            model = timm.create_model(name, pretrained=False, num_classes=10, **settings).eval()
+            randomize(model)
+            if cases := _cases(model, settings.get("img_size", model.default_cfg["input_size"][-1])):
+                return model, cases
+    raise RuntimeError(f"{name} takes no image")
+
+
+def shallow(name: str) -> dict[str, Any]:
+    """Fewer blocks in every stage and small images, in the words of the model's own class."""
+    import timm
+
+    with torch.device("meta"):
+        model = timm.create_model(name, pretrained=False)
+        with arguments_of(type(model)) as given:
+            timm.create_model(name, pretrained=False)
+    settings: dict[str, Any] = {}
+    for word, value in given.items():
+        if isinstance(value, int) and word in ("depth", "layers"):
+            settings[word] = min(value, BLOCKS)
+        elif word in ("depths", "layers", "serial_depths") and all(isinstance(part, int) for part in value):
+            settings[word] = type(value)(min(part, BLOCKS) for part in value)
+    if given.get("img_size"):
+        settings["img_size"] = IMAGE
+    return settings
+
+
+@contextlib.contextmanager
+def arguments_of(kind: type) -> Iterator[dict[str, Any]]:
+    """What the next instance of a class is made with, by parameter name, defaults included."""
+    original, given = kind.__init__, {}
+
+    def noted(self: Any, *args: Any, **kwargs: Any) -> None:
+        bound = inspect.signature(original).bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        given.update(bound.arguments)
+        original(self, *args, **kwargs)
+
+    kind.__init__ = noted
+    try:
+        yield given
+    finally:
+        kind.__init__ = original
+
+
+def _cases(model: nn.Module, size: int) -> list[Case]:
+    """Images that the original accepts: two that are small and not square, or else as it wants them; then threes."""
     generator = torch.Generator().manual_seed(0)
-    cases: list[tuple[tuple, dict[str, Any]]] = [((torch.randn(2, channels, height, width, generator=generator),), {})]
-    for grow in (64, 0):
-        image = torch.randn(3, channels, height + grow, width + grow, generator=generator)
-        with contextlib.suppress(*FAILURES), torch.no_grad():
-            copy.deepcopy(model)(image)
-            cases.append(((image,), {}))
-    return cases
+
+    def accepted(*shapes: tuple[int, ...]) -> Iterator[Case]:
+        for shape in shapes:
+            image = torch.randn(shape, generator=generator)
+            with contextlib.suppress(*FAILURES), torch.no_grad():
+                copy.deepcopy(model)(image)
+                yield (image,), {}
+
+    first = next(accepted((2, 3, IMAGE + 32, IMAGE + 64), (2, 3, size, size)), None)
+    if first is None:
+        return []
+    return [first, *accepted((3, 3, IMAGE + 64, IMAGE + 32), (3, 3, IMAGE + 96, IMAGE + 128), (3, 3, size, size))]

@@ -10,6 +10,7 @@ from importlib import import_module
 from ...errors import UsageError
 
 MODULES = (
+    "checks",
     "numbers",
     "special",
     "polynomials",

@@ -1,0 +1,78 @@
+"""The sizes a capture holds for: every question that the original's own code asked about sizes while it was traced."""
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.export import ExportedProgram
+from torch.utils._sympy.value_ranges import bound_sympy
+
+from .recorder import to_tree
+from .sizes import size_tree
+from .unsupported import Unsupported
+
+_RELATIONS = {"==": ast.Eq(), "!=": ast.NotEq(), "<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
+CHECK = "check_size"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A condition on dynamic sizes, as a sympy expression, and the line ("file.py:12") that branched on it."""
+
+    condition: Any
+    where: str
+
+    def holds(self, sizes: Mapping[Any, int]) -> bool:
+        return bool(self.condition.subs(sizes))
+
+    def statement(self) -> ast.stmt:
+        """The call of the helper that refuses other sizes."""
+        return ast.Expr(ast.Call(ast.Name(CHECK), [condition_tree(self.condition), to_tree(self.where)], []))
+
+
+def condition_tree(condition: Any) -> ast.expr:
+    """The syntax tree of a sympy condition on sizes."""
+    if condition.is_Relational:
+        left, right = size_tree(condition.lhs), size_tree(condition.rhs)
+        if condition.lhs.is_number:  # 49 == h * w
+            condition, left, right = condition.reversed, right, left
+        return ast.Compare(left, [_RELATIONS[condition.rel_op]], [right])
+    kind = type(condition).__name__
+    if kind == "Not":
+        return ast.UnaryOp(ast.Not(), condition_tree(condition.args[0]))
+    if kind in ("And", "Or"):
+        return ast.BoolOp(ast.And() if kind == "And" else ast.Or(), [condition_tree(part) for part in condition.args])
+    raise Unsupported(f"a condition on sizes, {condition} ({kind})")
+
+
+def own_guards(program: ExportedProgram) -> list[Guard]:
+    """What the code outside torch decided by sizes, without what is true of all sizes that were left dynamic.
+
+    torch's own questions (is it contiguous, does it broadcast) are left out: they choose how, not what, to compute.
+    """
+    symbols = _input_symbols(program)
+    if not symbols:
+        return []
+    found: dict[Any, Guard] = {}
+    for guard in next(iter(symbols.values())).guards:
+        file = getattr(guard.sloc.framework_loc, "filename", "")
+        if not file or "/torch/" in file or not guard.expr.free_symbols <= symbols.keys():
+            continue
+        if not bound_sympy(guard.expr, program.range_constraints).is_singleton():
+            where = file.rpartition("site-packages/")[2] if "site-packages/" in file else Path(file).name
+            found.setdefault(guard.expr, Guard(guard.expr, f"{where}:{guard.sloc.framework_loc.lineno}"))
+    return list(found.values())
+
+
+def _input_symbols(program: ExportedProgram) -> dict[Any, Any]:
+    """Dynamic sizes of the inputs, each with the shape environment that knows what was asked about it."""
+    found = {}
+    for item in program.graph.nodes:
+        value = item.meta.get("val")
+        if item.op == "placeholder" and hasattr(value, "fake_mode"):
+            for size in value.shape:
+                if not isinstance(size, int) and size.node.expr.is_Symbol:
+                    found[size.node.expr] = size.node.shape_env
+    return found
