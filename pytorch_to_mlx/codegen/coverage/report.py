@@ -108,7 +108,9 @@ def page(coverage: Coverage) -> str:
         "float32's own error) at two input sizes, on outputs that are not degenerate; whatever fails on the way "
         "counts as failed. Text-and-image models are run on the first inputs that they accept, often text alone. "
         "The last result of each case counts, so the cases of a suite come from several commits; conversion times are "
-        "those of the cases measured since they are CPU time.",
+        "those of the cases measured since they are CPU time. "
+        "Of the Hugging Face cases, those without such a time were in part measured with PyTorch 2.14.1, the others "
+        "with 2.13.0.",
         "",
     ]
     for suite, cases in coverage.suites.items():
