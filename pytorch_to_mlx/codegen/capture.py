@@ -80,6 +80,8 @@ def capture(
     if _is_transformers(module):
         _register_caches(module)
         attempts.append(("torch.export with the patches of transformers.exporters", _transformers_export))
+    if dynamic and not _is_transformers(module):
+        attempts.append(("torch.export, only first axes dynamic", _batch_export))
     errors: list[BaseException] = []
     for how, export in attempts:
         with quiet(), conversions_to_itself(), tracing_arguments(module) as given:
@@ -174,11 +176,11 @@ def inline_constants(graph: Graph, weights: dict[str, torch.Tensor]) -> None:
             node.args = (moved,)
 
 
-def dynamic_shapes(tree: Any) -> Any:
-    """Dim.AUTO for every axis of every tensor of a pytree, None for everything else."""
+def dynamic_shapes(tree: Any, axes: int | None = None) -> Any:
+    """Dim.AUTO for every axis (or the first `axes`) of every tensor of a pytree, None for everything else."""
 
     def one(item: Any) -> Any:
-        return dict.fromkeys(range(item.ndim), Dim.AUTO) if isinstance(item, torch.Tensor) else None
+        return dict.fromkeys(range(item.ndim)[:axes], Dim.AUTO) if isinstance(item, torch.Tensor) else None
 
     return pytree.tree_map(one, tree)
 
@@ -189,7 +191,14 @@ def _plain_export(module: nn.Module, args: tuple, kwargs: dict[str, Any], dynami
         return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
 
 
-def _shapes_by_name(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Any:
+def _batch_export(module: nn.Module, args: tuple, kwargs: dict[str, Any], dynamic: bool) -> ExportedProgram:
+    """For sizes that torch cannot reason about: all but the first of every tensor stay as they are in the example."""
+    with torch.no_grad():
+        shapes = _shapes_by_name(module, args, kwargs, axes=1)
+        return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
+
+
+def _shapes_by_name(module: nn.Module, args: tuple, kwargs: dict[str, Any], axes: int | None = None) -> Any:
     """Dynamic shapes in the form torch.export wants: (positional…), then keywords by name."""
     import inspect
 
@@ -198,9 +207,9 @@ def _shapes_by_name(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> A
     shapes: dict[str, Any] = {}
     for name, value in bound.arguments.items():
         if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-            shapes |= {key: dynamic_shapes(item) for key, item in value.items()}
+            shapes |= {key: dynamic_shapes(item, axes) for key, item in value.items()}
         else:
-            shapes[name] = dynamic_shapes(value)
+            shapes[name] = dynamic_shapes(value, axes)
     return shapes
 
 

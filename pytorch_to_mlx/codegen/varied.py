@@ -17,16 +17,19 @@ from .observe import unchanged
 def other_sizes(
     captured: Captured, module: nn.Module, args: tuple, kwargs: Mapping[str, Any], hints: Mapping[Any, int]
 ) -> Iterator[tuple[str, tuple, dict[str, Any]]]:
-    """Examples with all dynamic sizes grown at once, or one by one where the original refuses that.
+    """Examples with all dynamic sizes grown at once, or one by one where the original or the source refuses that.
 
     An axis is grown by repeating its values from the start, so ids and masks stay valid.
     """
     values = list(dict.fromkeys(hints.values()))  # sizes that are equal in the example stay equal
     grown = {symbol: size + 1 + values.index(size) for symbol, size in hints.items()}
     each = [{symbol: grown[symbol] for symbol in hints if hints[symbol] == size} for size in values]
-    attempts = [grown, *each] if hints else []
-    for number, change in enumerate(attempts):
+    doubled = {symbol: 2 * size for symbol, size in hints.items()}  # for sizes that must divide
+    attempts = [grown, doubled, *each] if hints else []
+    for change in attempts:
         sizes = dict(hints) | change
+        if not all(guard.holds(sizes) for guard in captured.guards):
+            continue
         made = _resized(captured, args, kwargs, sizes)
         if made is None:
             continue
@@ -36,7 +39,7 @@ def other_sizes(
         except DOUBLE_FAILURES:
             continue
         yield ", ".join(f"{symbol}={size}" for symbol, size in change.items()), *made
-        if number == 0:
+        if len(change) == len(hints):
             return
 
 

@@ -66,7 +66,7 @@ def crepe():
 def voice_encoder():
     from resemblyzer import VoiceEncoder
 
-    return VoiceEncoder("cpu", verbose=False), noise((2, 40, 40), (3, 60, 40)), True
+    return VoiceEncoder("cpu", verbose=False), noise((2, 50, 40), (3, 60, 40)), True
 
 
 @package("openai-whisper: Whisper")

@@ -1,0 +1,53 @@
+"""Sizes at which the original takes another branch are refused by the generated source."""
+
+import mlx.core as mx
+import pytest
+import torch
+from torch import nn
+
+from pytorch_to_mlx import convert
+from pytorch_to_mlx.codegen.capture import capture
+from pytorch_to_mlx.codegen.conversion import load_generated
+from pytorch_to_mlx.codegen.coverage.modules import _allowed
+
+
+class Windows(nn.Module):
+    """Halves a long input, as window attention pads an image whose size does not fit."""
+
+    def forward(self, x):
+        if x.shape[1] % 4 == 0:
+            return x.unflatten(1, (-1, 4)).mean(2)
+        return x
+
+
+def test_another_branch_is_refused(tmp_path):
+    convert(Windows(), tmp_path / "out", example_inputs=torch.randn(2, 8, 3))
+    model = load_generated(tmp_path / "out")
+    assert model(mx.ones([3, 12, 3])).shape == (3, 3, 3)
+    with pytest.raises(ValueError, match=r"test_guards.py:\d+"):
+        model(mx.ones([2, 9, 3]))
+
+
+def test_other_sizes_are_judged_by_what_the_code_asked():
+    captured = capture(Windows(), (torch.randn(2, 8, 3),))
+    assert _allowed(captured, ((torch.randn(3, 16, 3),), {}))
+    assert not _allowed(captured, ((torch.randn(3, 9, 3),), {}))
+    assert not _allowed(captured, ((torch.randn(2, 8, 3), torch.randn(2)), {}))
+
+
+def test_questions_with_one_answer_leave_no_check():
+    class Long(nn.Module):
+        def forward(self, x):
+            return x * 2 if x.shape[1] > 1 else x
+
+    assert capture(Long(), (torch.randn(2, 8),)).guards == []
+
+
+def test_sizes_that_torch_cannot_reason_about_stay_and_the_batch_is_dynamic():
+    class Causal(nn.Module):
+        def forward(self, x):  # is_causal takes no symbolic boolean
+            return nn.functional.scaled_dot_product_attention(x, x, x, is_causal=x.shape[1] > 6)
+
+    captured = capture(Causal(), (torch.randn(2, 8, 3),))
+    batch, *others = captured.graph.inputs()[0].meta.shape
+    assert others == [8, 3] and not isinstance(batch, int) and "first axes" in captured.how
