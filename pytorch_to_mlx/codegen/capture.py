@@ -185,17 +185,17 @@ def dynamic_shapes(tree: Any, axes: int | None = None) -> Any:
     return pytree.tree_map(one, tree)
 
 
-def _plain_export(module: nn.Module, args: tuple, kwargs: dict[str, Any], dynamic: bool) -> ExportedProgram:
-    shapes = _shapes_by_name(module, args, kwargs) if dynamic else None
+def _plain_export(
+    module: nn.Module, args: tuple, kwargs: dict[str, Any], dynamic: bool, axes: int | None = None
+) -> ExportedProgram:
+    shapes = _shapes_by_name(module, args, kwargs, axes) if dynamic else None
     with torch.no_grad():
         return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
 
 
 def _batch_export(module: nn.Module, args: tuple, kwargs: dict[str, Any], dynamic: bool) -> ExportedProgram:
     """For sizes that torch cannot reason about: all but the first of every tensor stay as they are in the example."""
-    with torch.no_grad():
-        shapes = _shapes_by_name(module, args, kwargs, axes=1)
-        return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
+    return _plain_export(module, args, kwargs, dynamic, axes=1)
 
 
 def _shapes_by_name(module: nn.Module, args: tuple, kwargs: dict[str, Any], axes: int | None = None) -> Any:

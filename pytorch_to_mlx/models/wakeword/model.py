@@ -115,7 +115,7 @@ class Embedding(nn.Module):
                 x = max_pool(x, *POOLS[number])
             if number + 1 < len(self.convs):
                 x = mx.maximum(ops.leaky_relu(x, SLOPE), floor)
-            if number % 4 == 2:
+            if number in POOLS:
                 x = started(x)
         return x.squeeze(2), kept  # [B, N, D]
 
