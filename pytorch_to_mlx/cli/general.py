@@ -1,5 +1,6 @@
 """The verbs that stand beside the families. Each calls the Python function of the same name."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,15 +136,23 @@ def benchmark(
     runs: int = 5,
     fresh: bool = True,
     profile: bool = False,
+    suite: list[str] | None = None,
+    only: list[str] | None = None,
+    failed: bool = False,
+    processes: int = 1,
     output: Path | None = None,
 ) -> Any:
     """Measure speed and memory of a family, of the single ops or of decoding text, beside PyTorch in one run.
 
     `coverage` measures what the converter of modules covers: the cases that benchmarks/coverage does not hold yet. It
-    writes docs/coverage.md. Its workloads are `ops`, `huggingface`, `timm` and `packages`.
+    writes docs/coverage.md, which says at which commit each case was measured.
 
     Args:
         what: a family, `ops`, `decoding` (language models by mlx-lm), or `coverage`
+        suite: of coverage: `ops`, `huggingface`, `timm` or `packages`; all if not given
+        only: of coverage: names of cases (NAME[,NAME]) to measure, again if they were measured before
+        failed: of coverage: measure again every case that is not right
+        processes: of coverage: cases at a time
 
     Example: pytorch-to-mlx benchmark ops --against torch
     """
@@ -164,7 +173,14 @@ def benchmark(
     if what == "coverage":
         from ..codegen.coverage import measured
 
-        return measured(workloads, Path("benchmarks/coverage"), output or Path("docs/coverage.md"))
+        return measured(
+            suite,
+            Path("benchmarks/coverage"),
+            output or Path("docs/coverage.md"),
+            only=[name for one in only or () for name in re.split(r",(?=\S)", one)],
+            failed=failed,
+            processes=processes,
+        )
     return family.benchmark(
         what,
         against=against,

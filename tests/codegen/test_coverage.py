@@ -40,14 +40,29 @@ def test_a_case_that_crashes_costs_one_case():
     assert not case["ok"] and "7" in case["reason"]
 
 
-def test_measured_cases_are_not_measured_again(tmp_path):
-    first = run.run(["ops"], results=tmp_path, only=["nn.functional.relu"])
+def test_measured_cases_are_not_measured_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "names", lambda suite: ["nn.functional.relu"])
+    first = run.run(["ops"], results=tmp_path)
     assert [case["ok"] for case in first.suites["ops"]] == [True]
     before = (tmp_path / "ops.jsonl").read_text()
-    run.run(["ops"], results=tmp_path, only=["nn.functional.relu"])
+    run.run(["ops"], results=tmp_path)
     assert (tmp_path / "ops.jsonl").read_text() == before
     with pytest.raises(UsageError, match="no suite"):
         run.run(["everything"], results=tmp_path)
+
+
+def test_named_and_failed_cases_are_measured_again(tmp_path):
+    append(tmp_path, "ops", {"cases": 677})
+    for name, right in (("abs", False), ("nn.functional.relu", True)):
+        append(tmp_path, "ops", {"name": name, "ok": right, "samples": 1, "right": int(right), "reason": "old"})
+    found = run.run(["ops"], results=tmp_path, only=["nn.functional.relu"])
+    again = {case["name"]: "versions" in case for case in found.suites["ops"]}
+    assert again == {"abs": False, "nn.functional.relu": True}
+    found = run.run(["ops"], results=tmp_path, failed=True, within_s=0)
+    assert len(found.suites["ops"]) == 2
+    assert "1 cases at" in page(found) and "1 cases before commits" in page(found)
+    with pytest.raises(UsageError, match="no case 'nothing'"):
+        run.run(["ops"], results=tmp_path, only=["nothing"])
 
 
 class Config:

@@ -1,6 +1,7 @@
 """What coverage runs found: one JSON line for each case on disk, and the table for docs/. Needs no torch."""
 
 import json
+import re
 import statistics
 from collections import Counter
 from dataclasses import dataclass, field
@@ -107,10 +108,8 @@ def page(coverage: Coverage) -> str:
         "A case is right if the generated source agrees with PyTorch in float64 to max(1e-5 relative, 2 × PyTorch "
         "float32's own error) at two input sizes, on outputs that are not degenerate; whatever fails on the way "
         "counts as failed. Text-and-image models are run on the first inputs that they accept, often text alone. "
-        "The last result of each case counts, so the cases of a suite come from several commits; conversion times are "
-        "those of the cases measured since they are CPU time. "
-        "Of the Hugging Face cases, those without such a time were in part measured with PyTorch 2.14.1, the others "
-        "with 2.13.0.",
+        "The last result of each case counts; below each table stands when its cases were measured. Conversion times "
+        "are CPU time.",
         "",
     ]
     for suite, cases in coverage.suites.items():
@@ -118,6 +117,7 @@ def page(coverage: Coverage) -> str:
         counts = summarize(suite, cases, size)
         lines += [f"## {TITLES[suite]}", "", "| " + " | ".join(counts) + " |", "|" + "---|" * len(counts)]
         lines += ["| " + " | ".join(str(value) for value in counts.values()) + " |", ""]
+        lines += [origins(cases), ""]
         if size > len(cases):
             lines += [f"{size - len(cases)} cases are not measured yet; the measured ones are the first in the order "
                       "of their hashes.", ""]  # fmt: skip
@@ -134,6 +134,19 @@ def page(coverage: Coverage) -> str:
     return "\n".join(lines)
 
 
+def origins(cases: list[dict[str, Any]]) -> str:
+    """At which commits and with which packages the cases of a suite were measured."""
+    counts = Counter(
+        f"at {case['commit'] or 'an unknown commit'} ("
+        + ", ".join(f"{package} {number}" for package, number in case["versions"].items())
+        + ")"
+        if "versions" in case
+        else "before commits and versions were noted (with PyTorch 2.13.0, in part 2.14.1)"
+        for case in cases
+    )
+    return "Measured: " + "; ".join(f"{count} cases {where}" for where, count in counts.most_common()) + "."
+
+
 def _kind(why: str) -> str:
     """A reason without what is particular to one case."""
     for start in (
@@ -145,7 +158,8 @@ def _kind(why: str) -> str:
     ):
         if why.startswith(start):
             return start
-    return why.split("; ")[0][:70].partition(" (in module")[0]
+    what = re.sub(r"^(\w+: )?\S+\.py:\d+( \(in module \S+\))?: |^FormatError: ", "", why)
+    return re.sub(r"(cannot capture) \w+", r"\1 it", what).split("; ")[0][:70]
 
 
 def _cell(text: str) -> str:

@@ -8,9 +8,11 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,32 +31,67 @@ def run(
     *,
     results: Path,
     only: Sequence[str] = (),
+    failed: bool = False,
+    processes: int = 1,
     limit: int | None = None,
     timeout_s: int = TIMEOUT_S,
     within_s: float = math.inf,
 ) -> Coverage:
     """Measure the cases that `results` does not hold yet, and gather all.
 
-    only: names of cases. limit: at most so many samples of each op, for a quick look; the full figure has none.
-    timeout_s: CPU seconds for a case. within_s: begin no further case of a suite after so many seconds.
+    only: names of cases, which are measured again if `results` holds them. failed: measure again what is not right.
+    processes: cases at a time. limit: at most so many samples of each op, for a quick look; the full figure has none.
+    timeout_s: CPU seconds for a case. within_s: begin no further case after so many seconds.
     """
     if unknown := set(suites) - set(SUITES):
         raise UsageError(f"no suite {sorted(unknown)[0]!r}", fix=f"suites: {', '.join(SUITES)}")
     results.mkdir(parents=True, exist_ok=True)
     known = read(results)
-    start = time.monotonic()
+    end = time.monotonic() + within_s
+    stamp = {"commit": commit(), "versions": versions()}
+    missing = set(only)
     for suite in suites:
         preload(suite)
         every = names(suite)
         if known.sizes.get(suite) != len(every):
-            append(results, suite, {"cases": len(every), "versions": versions()})
-        done = {case["name"] for case in known.suites.get(suite, [])}
-        waiting = [name for name in every if name not in done and (not only or name in only)]
-        for name in track(sorted(waiting, key=_hash), f"coverage: {suite}"):
-            append(results, suite, one_case(suite, name, limit, timeout_s))
-            if time.monotonic() - start > within_s:
-                break
+            append(results, suite, {"cases": len(every)})
+        done = {case["name"] for case in known.suites.get(suite, []) if case["ok"] or not failed}
+        asked = set(every) & set(only) if only else set(every) - done
+        missing -= asked
+        for case in track(
+            _measured(suite, sorted(asked, key=_hash), processes, limit, timeout_s, end),
+            f"coverage: {suite}",
+            len(asked),
+        ):
+            append(results, suite, case | stamp)
+    if missing:
+        raise UsageError(f"no case {sorted(missing)[0]!r} in {', '.join(suites)}", fix="names: docs/coverage.md")
     return read(results)
+
+
+def _measured(
+    suite: str, waiting: list[str], processes: int, limit: int | None, timeout_s: int, end: float
+) -> Iterator[dict[str, Any]]:
+    def one(name: str) -> dict[str, Any] | None:
+        return one_case(suite, name, limit, timeout_s) if time.monotonic() < end else None
+
+    with ThreadPoolExecutor(processes) as pool:
+        for future in as_completed([pool.submit(one, name) for name in waiting]):
+            if (case := future.result()) is not None:
+                yield case
+
+
+def commit() -> str | None:
+    """The commit of this source, with a + if it was changed since; None outside a repository."""
+    folder = Path(__file__).parent
+    try:
+        said = [
+            subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+            for words in (("rev-parse", "--short=9", "HEAD"), ("status", "--porcelain", "--", str(folder.parent)))
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return said[0] + "+" * bool(said[1])
 
 
 def versions() -> dict[str, str]:
