@@ -2,10 +2,37 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from ..errors import UsageError
-from ..tasks import Segment, Transcript
+from ..tasks import Transcript, Word
+
+PAUSE_S = 3.0  # between the starts of two words: a new cue, where cues may span segments
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How subtitles are broken into cues and lines, by the times of the words.
+
+    max_line_width: characters. max_line_count: lines of a cue; with a width, cues span segments and break at
+    pauses.
+    max_words_per_line: a cue has so many words at most. highlight_words: a cue for every word, underlined in its line.
+    Source: the options and results of openai-whisper 20250625, whisper/utils.py `SubtitlesWriter`.
+    """
+
+    max_line_width: int | None = None
+    max_line_count: int | None = None
+    max_words_per_line: int | None = None
+    highlight_words: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_line_width", "max_line_count", "max_words_per_line"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1, not {value}")
+
+
+PLAIN = Layout()
 
 
 def timestamp(seconds: float, *, comma: bool, hours: bool) -> str:
@@ -18,31 +45,28 @@ def timestamp(seconds: float, *, comma: bool, hours: bool) -> str:
     return f"{prefix}{minute:02d}:{second:02d}{',' if comma else '.'}{milliseconds:03d}"
 
 
-def to_txt(transcript: Transcript) -> str:
+def to_txt(transcript: Transcript, layout: Layout = PLAIN) -> str:
     return "".join(f"{segment.text.strip()}\n" for segment in transcript.segments)
 
 
-def to_vtt(transcript: Transcript) -> str:
+def to_vtt(transcript: Transcript, layout: Layout = PLAIN) -> str:
     """WebVTT. Source: W3C, WebVTT: The Web Video Text Tracks Format."""
     cues = [
-        f"{timestamp(s.start_s, comma=False, hours=False)} --> {timestamp(s.end_s, comma=False, hours=False)}\n"
-        f"{_cue(s)}\n\n"
-        for s in transcript.segments
+        f"{timestamp(start, comma=False, hours=False)} --> {timestamp(end, comma=False, hours=False)}\n{text}\n\n"
+        for start, end, text in cues_of(transcript, layout)
     ]
     return "WEBVTT\n\n" + "".join(cues)
 
 
-def to_srt(transcript: Transcript) -> str:
+def to_srt(transcript: Transcript, layout: Layout = PLAIN) -> str:
     """SubRip: numbered cues, commas in the times."""
     return "".join(
-        f"{number}\n"
-        f"{timestamp(s.start_s, comma=True, hours=True)} --> {timestamp(s.end_s, comma=True, hours=True)}\n"
-        f"{_cue(s)}\n\n"
-        for number, s in enumerate(transcript.segments, 1)
+        f"{number}\n{timestamp(start, comma=True, hours=True)} --> {timestamp(end, comma=True, hours=True)}\n{text}\n\n"
+        for number, (start, end, text) in enumerate(cues_of(transcript, layout), 1)
     )
 
 
-def to_tsv(transcript: Transcript) -> str:
+def to_tsv(transcript: Transcript, layout: Layout = PLAIN) -> str:
     """Start and end in milliseconds, and the text, between tabs."""
     rows = (
         f"{round(1000 * s.start_s)}\t{round(1000 * s.end_s)}\t{s.text.strip()}".replace("\n", " ")
@@ -66,11 +90,11 @@ def to_dict(transcript: Transcript) -> dict:
     return {"text": transcript.text, "segments": segments, "language": transcript.language}
 
 
-def to_json(transcript: Transcript) -> str:
+def to_json(transcript: Transcript, layout: Layout = PLAIN) -> str:
     return json.dumps(to_dict(transcript), ensure_ascii=False) + "\n"
 
 
-FORMATS: dict[str, Callable[[Transcript], str]] = {
+FORMATS: dict[str, Callable[[Transcript, Layout], str]] = {
     "txt": to_txt,
     "vtt": to_vtt,
     "srt": to_srt,
@@ -79,13 +103,75 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
 }
 
 
-def render(transcript: Transcript, formats: str) -> Iterator[tuple[str, str]]:
+def render(transcript: Transcript, formats: str, layout: Layout = PLAIN) -> Iterator[tuple[str, str]]:
     """(extension, content) of one format, or of "all". Raises UsageError for an unknown one."""
     if formats != "all" and formats not in FORMATS:
         raise UsageError(f"no output format is called '{formats}'", fix=f"use {', '.join(FORMATS)} or all")
     for name in FORMATS if formats == "all" else (formats,):
-        yield name, FORMATS[name](transcript)
+        yield name, FORMATS[name](transcript, layout)
 
 
-def _cue(segment: Segment) -> str:
-    return segment.text.strip().replace("-->", "->")
+def cues_of(transcript: Transcript, layout: Layout = PLAIN) -> Iterator[tuple[float, float, str]]:
+    """(start, end, text) of every cue: a segment each, or as the layout says where the words have times."""
+    if not any(segment.words for segment in transcript.segments):
+        for segment in transcript.segments:
+            yield segment.start_s, segment.end_s, _safe(segment.text.strip())
+        return
+    for lines in _broken(transcript, layout):
+        if layout.highlight_words:
+            yield from _highlighted(lines)
+        else:
+            yield lines[0][0].start_s, lines[-1][-1].end_s, _text(lines)
+
+
+def _broken(transcript: Transcript, layout: Layout) -> Iterator[list[list[Word]]]:
+    """The words of every cue, line by line."""
+    may_span = layout.max_line_count is not None and layout.max_line_width is not None
+    lines: list[list[Word]] = []
+    width, before = 0, None
+    for segment in transcript.segments:
+        untimed = (Word(segment.text, segment.start_s, segment.end_s),) if segment.text.strip() else ()
+        for number, word in enumerate(segment.words or untimed):
+            starts = number % layout.max_words_per_line == 0 if layout.max_words_per_line else number == 0
+            paused = may_span and before is not None and word.start_s - before > PAUSE_S
+            fits = layout.max_line_width is None or width + len(word.text) <= layout.max_line_width
+            ends_cue = starts and not may_span
+            if lines and fits and not paused and not ends_cue:
+                lines[-1].append(word)
+                width += len(word.text)
+            else:
+                full = layout.max_line_count is not None and (paused or len(lines) >= layout.max_line_count)
+                if lines and (ends_cue or full):
+                    yield lines
+                    lines = []
+                lines.append([word])
+                width = len(word.text.strip())
+            before = word.start_s
+    if lines:
+        yield lines
+
+
+def _highlighted(lines: list[list[Word]]) -> Iterator[tuple[float, float, str]]:
+    """A cue for every word, underlined, and one without underline for every pause between words."""
+    now = lines[0][0].start_s
+    for word in (word for line in lines for word in line):
+        if word.start_s != now:
+            yield now, word.start_s, _text(lines)
+        yield word.start_s, word.end_s, _text(lines, word)
+        now = word.end_s
+
+
+def _text(lines: list[list[Word]], marked: Word | None = None) -> str:
+    return "\n".join(
+        "".join(_underlined(word.text) if word is marked else _safe(word.text) for word in line).strip()
+        for line in lines
+    )
+
+
+def _underlined(text: str) -> str:
+    space = text[: len(text) - len(text.lstrip())]
+    return f"{space}<u>{_safe(text.lstrip())}</u>"
+
+
+def _safe(text: str) -> str:
+    return text.replace("-->", "->")

@@ -2,13 +2,15 @@
 
 import io
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from whisper.utils import WriteSRT, WriteTSV, WriteTXT, WriteVTT
 
 from pytorch_to_mlx.errors import UsageError
 from pytorch_to_mlx.tasks import Segment, Transcript, Word
-from pytorch_to_mlx.text.subtitles import render, timestamp
+from pytorch_to_mlx.text.subtitles import Layout, render, timestamp
 
 TRANSCRIPT = Transcript(
     " Hello --> there. Again?",
@@ -25,7 +27,60 @@ def test_files_are_openai_s(name, writer):
     plain = [{"start": s.start_s, "end": s.end_s, "text": s.text} for s in TRANSCRIPT.segments]
     file = io.StringIO()
     writer("").write_result({"segments": plain}, file, {})
-    assert dict(render(TRANSCRIPT, name))[name] == file.getvalue()
+    without = replace(TRANSCRIPT, segments=tuple(replace(s, words=()) for s in TRANSCRIPT.segments))
+    assert dict(render(without, name))[name] == file.getvalue()
+
+
+def test_a_segment_whose_words_have_no_times_is_not_lost():
+    assert "01:01:11,004\nAgain?" in dict(render(TRANSCRIPT, "srt"))["srt"]
+
+
+def spoken(seed):
+    """A transcript with words of random length, with pauses, and its entries as openai-whisper has them."""
+    rng = np.random.default_rng(seed)
+    segments, now = [], 0.0
+    for _ in range(6):
+        words = []
+        for _ in range(rng.integers(1, 14)):
+            now += float(rng.choice([0.0, 0.0, 0.25, 3.5]))
+            words.append(Word(" " + "w" * rng.integers(1, 9) + "-é", now, now + 0.25, 0.5))
+            now += 0.25
+        segments.append(Segment("".join(w.text for w in words), words[0].start_s, words[-1].end_s, (1,), tuple(words)))
+    return Transcript("", "en", tuple(segments))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"max_line_width": 20},
+        {"max_line_width": 20, "max_line_count": 2},
+        {"max_line_width": 1, "max_line_count": 1},
+        {"max_line_count": 1},
+        {"max_words_per_line": 3},
+        {"max_words_per_line": 5, "max_line_width": 14},
+        {"highlight_words": True},
+        {"highlight_words": True, "max_line_width": 24, "max_line_count": 2},
+    ],
+    ids=str,
+)
+def test_cues_break_where_openai_s_do(options, seed):
+    transcript = spoken(seed)
+    entries = [
+        {"start": s.start_s, "end": s.end_s, "text": s.text}
+        | {"words": [{"word": w.text, "start": w.start_s, "end": w.end_s} for w in s.words]}
+        for s in transcript.segments
+    ]
+    for name, writer in (("srt", WriteSRT), ("vtt", WriteVTT)):
+        file = io.StringIO()
+        writer("").write_result({"segments": entries}, file, **options)
+        assert dict(render(transcript, name, Layout(**options)))[name] == file.getvalue()
+
+
+def test_a_layout_without_room_is_refused():
+    with pytest.raises(UsageError, match="max_line_width"):
+        Layout(max_line_width=0)
 
 
 def test_all_and_json():

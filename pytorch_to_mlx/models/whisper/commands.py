@@ -63,9 +63,16 @@ def transcribe(
     patience: float | None = None,
     length_penalty: float | None = None,
     initial_prompt: str | None = None,
+    carry_initial_prompt: bool = False,
     hotwords: str | None = None,
     condition_on_previous_text: bool = True,
     word_timestamps: bool = False,
+    prepend_punctuations: str | None = None,
+    append_punctuations: str | None = None,
+    max_line_width: int | None = None,
+    max_line_count: int | None = None,
+    max_words_per_line: int | None = None,
+    highlight_words: bool = False,
     clip_timestamps: list[float] | None = None,
     compression_ratio_threshold: float = 2.4,
     logprob_threshold: float = -1.0,
@@ -93,8 +100,15 @@ def transcribe(
         best_of: samples to choose from at temperatures over 0
         patience: how long beam search goes on after its first result
         length_penalty: 0 to 1; by default the score is the mean log probability of a token
+        carry_initial_prompt: give the initial prompt to the model with every window
         hotwords: words to expect, given to the model with every window
         condition_on_previous_text: give the text so far to the model
+        prepend_punctuations: signs that belong to the word after them
+        append_punctuations: signs that belong to the word before them
+        max_line_width: characters in a line of a subtitle, with --word-timestamps
+        max_line_count: lines in a subtitle; with --max-line-width, subtitles break where the text does
+        max_words_per_line: words in a subtitle, with --word-timestamps
+        highlight_words: underline every word of a subtitle in its time, with --word-timestamps
         clip_timestamps: start, end, start, end … in seconds of the parts to transcribe
         compression_ratio_threshold: text that compresses better is too repetitive
         logprob_threshold: text with a lower mean log probability is not believed
@@ -113,7 +127,7 @@ def transcribe(
     """
     from ...errors import UsageError
     from ...progress import note, track
-    from ...text.subtitles import render, to_dict
+    from ...text.subtitles import PLAIN, Layout, render, to_dict
     from .pipeline import load
 
     if stream:
@@ -124,6 +138,9 @@ def transcribe(
         raise UsageError("give audio files", fix="--raw and --microphone need --stream")
     if output_dir is not None and not output_dir.is_dir():
         raise UsageError("is not a folder", where=output_dir, fix="make it first, or leave --output-dir out")
+    layout = Layout(max_line_width, max_line_count, max_words_per_line, highlight_words)
+    if layout != PLAIN and not word_timestamps:
+        raise UsageError("subtitles are broken by the times of their words", fix="add --word-timestamps")
     pipeline = load(model)
     entries, printed = [], []
     for name in track(audio, "transcribing", len(audio)):
@@ -137,9 +154,12 @@ def transcribe(
             patience=patience,
             length_penalty=length_penalty,
             initial_prompt=initial_prompt,
+            carry_initial_prompt=carry_initial_prompt,
             hotwords=hotwords,
             condition_on_previous_text=condition_on_previous_text,
             word_timestamps=word_timestamps,
+            prepend_punctuations=prepend_punctuations,
+            append_punctuations=append_punctuations,
             clip_timestamps=tuple(clip_timestamps) if clip_timestamps else None,
             compression_ratio_threshold=compression_ratio_threshold,
             logprob_threshold=logprob_threshold,
@@ -156,12 +176,12 @@ def transcribe(
         if output_dir is not None:
             stem = "stdin" if name == "-" else Path(name).stem
             entry["files"] = []
-            for extension, content in render(transcript, output_format):
+            for extension, content in render(transcript, output_format, layout):
                 (output_dir / f"{stem}.{extension}").write_text(content, encoding="utf-8")
                 entry["files"].append(str(output_dir / f"{stem}.{extension}"))
             printed += entry["files"]
         else:
-            printed += [content.rstrip("\n") for _, content in render(transcript, output_format)]
+            printed += [content.rstrip("\n") for _, content in render(transcript, output_format, layout)]
         entries.append(entry)
     return Transcripts(tuple(entries), tuple(printed))
 
