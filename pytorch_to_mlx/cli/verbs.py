@@ -119,9 +119,32 @@ def _parameter(parameter: inspect.Parameter, hint: Any, help_text: str | None, v
 
 def _annotation(parameter: Parameter) -> Any:
     """What Typer reads."""
+    if parameter.spellings and (kind := _NUMBERS.get(parameter.hint)):
+        several = {"parser": _numbers(kind), "callback": _joined, "metavar": f"<{kind.__name__},{kind.__name__},…>"}
+        return Annotated[parameter.hint, typer.Option(*parameter.spellings, help=parameter.help, **several)]
     if parameter.spellings:
         return Annotated[parameter.hint, typer.Option(*parameter.spellings, help=parameter.help)]
     return Annotated[parameter.hint, typer.Argument(help=parameter.help, show_default=False)]
+
+
+KINDS = {int: "whole numbers", float: "numbers"}
+_NUMBERS = {list[int]: int, list[int] | None: int, list[float]: float, list[float] | None: float}
+
+
+def _numbers(kind: type) -> Callable[[str], list[Any]]:
+    """Numbers with commas between, as in `--temperature 0,0.2`; the option may also be given several times."""
+
+    def parse(value: str) -> list[Any]:
+        try:
+            return [kind(part) for part in value.split(",")]
+        except ValueError as error:
+            raise typer.BadParameter(f"'{value}' is not {KINDS[kind]} with commas between") from error
+
+    return parse
+
+
+def _joined(values: list[list[Any]] | None) -> list[Any] | None:
+    return [number for part in values for number in part] if values else values
 
 
 def _simple(hint: Any) -> Any:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pytorch_to_mlx.cli import verbs
 from pytorch_to_mlx.cli.options import OPTIONS
 
 
@@ -92,3 +93,26 @@ def test_our_bug_is_one_line(toy, cli, capsys):
     err = capsys.readouterr().err
     assert err.startswith("error: this is a bug of pytorch-to-mlx: KeyError") and err.count("\n") == 1
     assert "--debug" in err and "\x1b" not in err
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ([], "none, none"),
+        (["--times", "1,2.5", "--ids", "-1"], "[1.0, 2.5], [-1]"),
+        (["--times", "1", "--times", "2,3"], "[1.0, 2.0, 3.0], none"),
+        (["--ids", "3,x"], "'3,x' is not whole numbers with commas between"),
+    ],
+    ids=str,
+)
+def test_numbers_with_commas_or_given_several_times(given, found, capsys):
+    import typer
+
+    def show(*, times: list[float] | None = None, ids: list[int] | None = None):
+        print(f"{times or 'none'}, {ids or 'none'}")
+
+    app = typer.Typer()
+    verbs.add(app, "show", show)
+    with pytest.raises(SystemExit):
+        typer.main.get_command(app)(given)
+    assert found in "".join(capsys.readouterr())
