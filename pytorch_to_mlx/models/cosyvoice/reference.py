@@ -3,7 +3,6 @@
 torch is imported inside the functions of its side: our side is measured without it.
 """
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,11 +34,15 @@ TOKENS = 40  # that both sides say: the original takes 0.2 s for one
 
 
 class Reference:
-    """Both sides, open. The original's CAM++ and speech tokenizer are ONNX files, run as it does, by onnxruntime."""
+    """Both sides, open. The original's CAM++ and speech tokenizer are ONNX files, run as it does, by onnxruntime.
+
+    The original's other parts are read when a case needs them, and kept no longer than that: in float64 the language
+    model takes 4 GB.
+    """
 
     def __init__(self, model: Model, config: Config, folder: Path) -> None:
         self.model, self.config, self.folder = model, config, folder
-        self.originals: dict[tuple[str, str], Any] = {}
+        self.originals: dict[str, Any] = {}
         self.seen: dict[tuple[str, str], Taps] = {}  # what PyTorch gave for the last case
 
     @classmethod
@@ -68,7 +71,7 @@ class Reference:
 
     def workloads(self) -> dict[str, Workload]:
         work = Work(self.config)
-        sides = work.ours(self.model), work.torch({part: self._part(part, "float32") for part in PARTS})
+        sides = work.ours(self.model), work.torch(self._parts("float32", *PARTS))
         return {name: Workload(sides[0][name], sides[1][name], work.audio_s) for name in sides[0]}
 
     # Ours; each stage is given what float32 PyTorch gave it.
@@ -130,7 +133,7 @@ class Reference:
         if kind == "voice":
             return voice_taps(self.folder, inputs["audio"]) if dtype == "float32" else {}
         if kind == "lm":
-            model = self._part("llm", dtype)
+            model = self._parts(dtype, "llm")["llm"]
             taps = lm_taps(model, inputs["text"], inputs["speech"])
             if dtype == "float32":
                 prompt = inputs["text"], inputs["prompt_text"], inputs["prompt_speech"]
@@ -139,20 +142,19 @@ class Reference:
                 taps["drawn_tokens"] = np.array(lm_tokens(model, *prompt, uniform, inputs["ratio"]))
             return taps
         given = self.seen.get((inputs["name"], "float32"))
-        taps = audio_taps(self._part("flow", dtype), self._part("hift", dtype), inputs, given)
+        taps = audio_taps(**self._parts(dtype, "flow", "hift"), inputs=inputs, given=given)
         if dtype == "float64":
             del taps["source"]  # its phase is a sum over all samples, whose rounding is part of the value
         return taps
 
-    def _part(self, part: str, dtype: str) -> Any:
-        if (part, dtype) not in self.originals:
-            if dtype == "float32":
-                model = original_part(part, self.config, self.folder)
-            else:
-                model = widened(self._part(part, "float32"))
-            self.originals = {key: m for key, m in self.originals.items() if key[1] == "float32"}
-            self.originals[part, dtype] = model
-        return self.originals[part, dtype]
+    def _parts(self, dtype: str, *names: str) -> dict[str, Any]:
+        """These parts of the original in this precision, and no others in memory."""
+        self.originals = {name: part for name, part in self.originals.items() if name in names}
+        for name in names:
+            if name not in self.originals:
+                self.originals[name] = original_part(name, self.config, self.folder)
+            cast(self.originals[name], dtype)
+        return self.originals
 
 
 def ours(path: Path) -> Model:
@@ -183,16 +185,15 @@ def original_part(part: str, config: Config, folder: Path) -> Any:
     return model.eval()
 
 
-def widened(model: Any) -> Any:
-    """The same in float64, with the constants that are no buffers."""
+def cast(model: Any, dtype: str) -> None:
+    """Change the precision in place, of the constants that are no buffers too; float64 and back loses nothing."""
     import torch
 
-    wide = copy.deepcopy(model).double()
-    if hasattr(wide, "stft_window"):
-        wide.stft_window = wide.stft_window.double()
-    if hasattr(wide, "decoder") and isinstance(getattr(wide.decoder, "rand_noise", None), torch.Tensor):
-        wide.decoder.rand_noise = wide.decoder.rand_noise.double()
-    return wide
+    wanted = getattr(torch, dtype)
+    model.to(wanted)
+    for holder, name in ((model, "stft_window"), (getattr(model, "decoder", None), "rand_noise")):
+        if isinstance(getattr(holder, name, None), torch.Tensor):
+            setattr(holder, name, getattr(holder, name).to(wanted))
 
 
 def voice_taps(folder: Path, audio: np.ndarray) -> Taps:
