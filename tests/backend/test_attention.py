@@ -64,10 +64,9 @@ def test_error(shape, path):
     for name, mask in masks(B, H, L, S):
         ours = "causal" if name == "causal" else None if mask is None else mx.array(mask)
         got = ops.attention(mx.array(q), mx.array(k), mx.array(v), scale=scale, mask=ours)
-        factor = 3 if path == "native" else 10
-        no_worse_than_torch(
-            got, reference(scale, H, K), q, k, v, None if mask is None else torch.from_numpy(mask), factor=factor
-        )
+        theirs, more = reference(scale, H, K), None if mask is None else torch.from_numpy(mask)
+        # The largest error is that of the one row with the largest score, and chance: it may be a millionth.
+        no_worse_than_torch(got, theirs, q, k, v, more, factor=2 if path == "native" else 10, rounding=1e-6)
 
 
 @pytest.mark.parametrize("L", [1, 3, 90])

@@ -57,7 +57,8 @@ class ChannelNorm : public Op {
             const double f = scale * (weight ? weight[b * weight_stride + d] : 1);
             center[d] = (float)middle;
             factor[d] = (float)f;
-            shift[d] = (float)((bias ? bias[b * bias_stride + d] : 0) - (middle - center[d]) * f);
+            const double rest = (middle - center[d]) * f; // with a weight of Inf, of no account
+            shift[d] = (float)((bias ? bias[b * bias_stride + d] : 0) - (std::isinf(f) ? 0 : rest));
           }
         }
       });

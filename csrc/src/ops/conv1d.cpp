@@ -90,7 +90,8 @@ void convolve_few(const Input& x, const Geometry& g, const float* w, const float
   parallel_ranges(count, 1 + 65536 / C, [&](int64_t first, int64_t end) {
     for (int64_t item = 0; item < g.batch; item++) x.copy(item, begin + first, 1, end - first, &rows[(item * count + first) * ld], ld);
   });
-  const auto offsets = tap_offsets(g.taps, ld * g.dilation);
+  const bool packed = g.dilation == 1 && ld == C; // a window is one stretch of memory
+  const auto offsets = tap_offsets(packed ? 1 : g.taps, ld * g.dilation);
   const int64_t wide = panel_columns(smaller(131072 / depth, g.cols / 8)), blocks = ceil_div(g.cols, wide);
   parallel(blocks, [&](int64_t job) {
     const int64_t column = job * wide, cols = smaller(wide, g.cols - column);
@@ -104,10 +105,23 @@ void convolve_few(const Input& x, const Geometry& g, const float* w, const float
           for (int64_t i = 0; i < part.rows; i++)
             for (int64_t j = 0; j < cols; j++)
               to[i * y_stride + j] = add[item * part.batch + i * y_stride + column + j] + (start ? start[j] : 0.0f);
-        multiply_rows({&rows[(item * count + (part.first - head.first) * g.stride) * ld], g.stride * ld, offsets.data(), g.taps, C,
-                       panels, to, y_stride, part.rows, cols, start, add != nullptr});
+        multiply_rows({&rows[(item * count + (part.first - head.first) * g.stride) * ld], g.stride * ld, offsets.data(), (int64_t)offsets.size(),
+                       packed ? depth : C, panels, to, y_stride, part.rows, cols, start, add != nullptr});
       }
   });
+}
+
+// So few rows that unfolding them costs less than packing the weights [cols, depth], which are read where they lie.
+bool least_rows(const Geometry& g) { return g.groups == 1 && g.batch * g.rows <= 16; }
+
+void convolve_least(const Input& x, const Geometry& g, const float* w, const float* bias, const float* add, float* y) {
+  const int64_t depth = g.taps * x.channels, rows = g.batch * g.rows;
+  const std::unique_ptr<float[]> windows(new float[rows * depth]);
+  for (int64_t i = 0; i < rows; i++)
+    x.copy(i / g.rows, i % g.rows * g.stride - g.left, g.dilation, g.taps, &windows[i * depth], x.channels);
+  if (add)
+    for (int64_t i = 0; i < rows * g.cols; i++) y[i] = add[i] + (bias ? bias[i % g.cols] : 0.0f);
+  sgemm(false, true, rows, g.cols, depth, 1, windows.get(), depth, w, depth, add ? 1 : 0, y, g.cols, add ? nullptr : bias);
 }
 
 void convolve_depthwise(const Input& x, const Geometry& g, const float* w, const float* bias, float* y, int64_t y_batch,
@@ -155,6 +169,7 @@ class Conv1d : public Op {
         convolve_depthwise(x, g, tap_major(w, g.cols, g.taps), bias, out, g.rows * g.cols, g.cols);
         return;
       }
+      if (least_rows(g)) return convolve_least(x, g, w, bias, add, out);
       if (few_rows(g, depth)) return convolve_few(x, g, w, bias, add, {{0, g.rows, out, g.rows * g.cols}}, g.cols);
       const int64_t size = panels_size(depth, group_cols);
       float* panels = scratch(panels_slot, size * g.groups);
@@ -225,11 +240,12 @@ class ConvTranspose1d : public Op {
       if (u1 > whole1) cut_row(u1 - 1);
 
       if (depthwise) {
-        const auto kernel = kernel_of(0, stride, most);
-        for (int64_t r = 0; r < stride; r++) {
-          const float* taps = tap_major(&kernel[r * cols * most], cols, most);
+        for (int64_t r = 0; r < smaller(K, stride); r++) {
+          const int64_t J = ceil_div(K - r, stride);
+          const auto kernel = kernel_of(r, r + 1, J);
+          const float* taps = tap_major(kernel.get(), cols, J);
           for (const Part& part : parts)
-            convolve_depthwise(x, {batch, part.rows, cols, most, 1, most - 1 - part.first, 1, 1}, taps, bias, part.to + r * cols, part.batch, wide);
+            convolve_depthwise(x, {batch, part.rows, cols, J, 1, J - 1 - part.first, 1, 1}, taps, bias, part.to + r * cols, part.batch, wide);
         }
       }
       auto run = [&](int64_t first, int64_t last, int64_t J) {
@@ -248,9 +264,13 @@ class ConvTranspose1d : public Op {
         for (const Part& part : here)
           convolve(x, {batch, part.rows, columns, J, 1, J - 1 - part.first, 1, 1}, panels, starts, nullptr, part.to, part.batch, wide);
       };
-      const int64_t full = most == 1 ? stride : K - (most - 1) * stride; // positions that have all taps
+      const int64_t full = K - (most - 1) * stride; // positions that have all taps
       run(0, full, most);
-      run(full, stride, most - 1);
+      if (most > 1) run(full, stride, most - 1);
+      for (int64_t column = K * cols; column < wide; column++) // positions that no tap reaches
+        for (const Part& part : parts)
+          for (int64_t i = 0; i < batch * part.rows; i++)
+            part.to[i / part.rows * part.batch + i % part.rows * wide + column] = bias ? bias[column % cols] : 0;
       for (const Part& part : parts)
         if (part.to >= aside.data() && part.to < next)
           for (int64_t b = 0; b < batch; b++)

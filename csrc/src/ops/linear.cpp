@@ -1,4 +1,5 @@
 // x Wᵀ + bias with a weight stored as float32, float16, bfloat16, or 8 or 4 bits in MLX's affine groups.
+#include <cmath>
 #include <optional>
 
 #include "matmul.h"
@@ -17,7 +18,10 @@ void multiply(const float* x, const RowWeights& w, float* y, int64_t rows, int64
   if (!w.bits && w.dtype == Dtype::float32)
     return sgemm(false, true, rows, columns, depth, 1, x, depth, static_cast<const float*>(w.data), w.row_bytes / 4, 0, y,
                  columns, bias);
-  if (rows <= few) {
+  bool in_registers = rows <= few;
+  if (in_registers && w.group) // an Inf would become NaN between the sums about the middle and those of the middle
+    for (int64_t i = 0; i < rows * depth; i++) in_registers &= std::abs(x[i]) < 1e30f;
+  if (in_registers) {
     const float *sums = x, *sorted = x;
     if (w.group) {
       const int64_t groups = depth / w.group;

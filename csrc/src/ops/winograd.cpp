@@ -2,7 +2,8 @@
 //   y0 = (x0 - x2) g0 + s + d,   y1 = s - d - (x1 - x3) g2,
 //   s = (x1 + x2) (g0 + g1 + g2) / 2,   d = (x2 - x1) (g0 - g1 + g2) / 2.
 // More taps are taken by threes; two that are left over cost three products, and one costs two. A dilated convolution is
-// as many ordinary ones as its dilation. Source: Winograd 1980, F(2, 3); Lavin & Gray 2016, section 4.1.
+// as many ordinary ones as its dilation. An Inf or a number near the greatest would spread over what it is mixed with: rows
+// where it does are computed again, each product by itself. Source: Winograd 1980, F(2, 3); Lavin & Gray 2016, section 4.1.
 #include <algorithm>
 #include <memory>
 
@@ -41,6 +42,22 @@ std::vector<Piece> pieces_of(int sum_index, int64_t taps) {
   }
   if (taps - t == 1 && (sum_index == 0 || sum_index == 3)) pieces.push_back({as_it_is, t + sum_index / 3, t, {1}});
   return pieces;
+}
+
+// `rows` rows of the result, y_ld apart, from rows of x `ld` apart: an ordinary convolution, on this thread.
+void one_by_one(const Geometry& g, const float* w, int64_t channels, const float* bias, const float* add, float* y, int64_t y_ld,
+                const float* x, int64_t ld, int64_t rows) {
+  const int64_t depth = g.taps * channels, wide = panel_columns(1);
+  std::vector<int64_t> offsets(g.taps);
+  for (int64_t k = 0; k < g.taps; k++) offsets[k] = k * ld;
+  float* panels = scratch(kernel_slot, panels_size(depth, wide));
+  for (int64_t column = 0; column < g.cols; column += wide) {
+    const int64_t cols = std::min(wide, g.cols - column);
+    pack_panels(w + column * depth, 1, depth, depth, cols, 1, panels);
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t j = column; j < column + cols; j++) y[i * y_ld + j] = (bias ? bias[j] : 0) + (add ? add[i * y_ld + j] : 0);
+    multiply_rows({x, ld, offsets.data(), g.taps, channels, panels, y + column, y_ld, rows, cols, nullptr, true});
+  }
 }
 
 } // namespace
@@ -99,15 +116,17 @@ void convolve_winograd(const Input& x, const Geometry& g, const float* w, const 
     x.copy(item, start - g.left, g.dilation, used, space, ld);
     winograd_inputs(space, used, C, ld, space + far * stream_size, space + sum * stream_size, space + step * stream_size);
     const int64_t at = (item * g.rows + start) * g.cols, y_ld = g.dilation * g.cols;
+    bool finite = true;
     for (int64_t column = 0; column < g.cols; column += block_cols) {
       const int64_t cols = std::min(block_cols, g.cols - column);
       for (int i = 0; i < 4; i++)
         if (const int64_t count = pieces[i].size())
           multiply_rows({space, 2 * ld, offsets[i].data(), count, C, panels + starts[i] + column * count * C, m + i * m_size,
                          block_cols, half, cols, nullptr, false, chain});
-      winograd_join(m, m_size, block_cols, bias ? bias + column : nullptr, add ? add + at + column : nullptr,
-                    y + at + column, y_ld, rows, cols);
+      finite &= winograd_join(m, m_size, block_cols, bias ? bias + column : nullptr, add ? add + at + column : nullptr,
+                              y + at + column, y_ld, rows, cols);
     }
+    if (!finite) one_by_one(g, w, C, bias, add ? add + at : nullptr, y + at, y_ld, space, ld, rows);
   });
 }
 

@@ -6,7 +6,7 @@ namespace ptm::PTM_ISA {
 
 // Channels [c, c + N vectors of `count` numbers): distances from the mean of the first eight rows are summed, and their
 // squares. That mean is near enough: the squares are at most rows / 8 + 2 times as large as those about the true mean.
-// Eight rows are summed before they join the rest, which keeps rounding errors small.
+// Eight rows are summed, and sixteen such sums, before they join the rest: that keeps rounding errors small.
 template <int N, class T>
 INLINE void moments(const T* x, int64_t rows, int64_t size, int64_t c, int64_t count, float* shift, float* mean, float* square) {
   auto at = [&](int64_t row, int k) { return load_some(x + row * size + c + k * W, count); };
@@ -16,15 +16,19 @@ INLINE void moments(const T* x, int64_t rows, int64_t size, int64_t c, int64_t c
     for (int k = 0; k < N; k++) start[k] += at(row, k);
   for (int k = 0; k < N; k++) start[k] *= 1.0f / few;
   for (int64_t row = 0; row < rows;) {
-    F some[N] = {}, some_squares[N] = {};
-    for (const int64_t stop = row + 8 < rows ? row + 8 : rows; row < stop; row++)
+    F more[N] = {}, more_squares[N] = {};
+    for (const int64_t end = row + 128 < rows ? row + 128 : rows; row < end;) {
+      F some[N] = {}, some_squares[N] = {};
+      for (const int64_t stop = row + 8 < end ? row + 8 : end; row < stop; row++)
 #pragma GCC unroll 4
-      for (int k = 0; k < N; k++) {
-        const F away = at(row, k) - start[k];
-        some[k] += away;
-        some_squares[k] += away * away;
-      }
-    for (int k = 0; k < N; k++) sums[k] += some[k], squares[k] += some_squares[k];
+        for (int k = 0; k < N; k++) {
+          const F away = at(row, k) - start[k];
+          some[k] += away;
+          some_squares[k] += away * away;
+        }
+      for (int k = 0; k < N; k++) more[k] += some[k], more_squares[k] += some_squares[k];
+    }
+    for (int k = 0; k < N; k++) sums[k] += more[k], squares[k] += more_squares[k];
   }
   for (int k = 0; k < N; k++) {
     const F middle = sums[k] * (1.0f / rows);

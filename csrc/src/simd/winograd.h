@@ -7,4 +7,5 @@ PTM_KERNEL(void, winograd_inputs, const float* x, int64_t rows, int64_t channels
 
 // y[2i] = m0 + m1 + m2 and y[2i+1] = m1 - m2 + m3, each + bias + add, for `rows` rows of y and `cols` columns.
 // m are four blocks of `block` floats, rows m_ld apart; rows of y and of add are y_ld apart; bias and add may be null.
-PTM_KERNEL(void, winograd_join, const float* m, int64_t block, int64_t m_ld, const float* bias, const float* add, float* y, int64_t y_ld, int64_t rows, int64_t cols)
+// Whether all of these rows are finite.
+PTM_KERNEL(bool, winograd_join, const float* m, int64_t block, int64_t m_ld, const float* bias, const float* add, float* y, int64_t y_ld, int64_t rows, int64_t cols)
