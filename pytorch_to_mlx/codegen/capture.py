@@ -204,13 +204,7 @@ def _shapes_by_name(module: nn.Module, args: tuple, kwargs: dict[str, Any], axes
 
     signature = inspect.signature(module.forward)
     bound = signature.bind(*args, **kwargs)
-    shapes: dict[str, Any] = {}
-    for name, value in bound.arguments.items():
-        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-            shapes |= {key: dynamic_shapes(item, axes) for key, item in value.items()}
-        else:
-            shapes[name] = dynamic_shapes(value, axes)
-    return shapes
+    return {name: dynamic_shapes(value, axes) for name, value in bound.arguments.items()}
 
 
 def _is_transformers(module: nn.Module) -> bool:
@@ -229,8 +223,7 @@ def _transformers_export(module: nn.Module, args: tuple, kwargs: dict[str, Any],
 
     if args:
         raise ValueError("transformers models are exported with keyword inputs")
-    exported = DynamoExporter().export(module, dict(kwargs), config=DynamoConfig(dynamic=dynamic))
-    return exported[0] if isinstance(exported, tuple) else exported
+    return DynamoExporter().export(module, dict(kwargs), config=DynamoConfig(dynamic=dynamic)).program
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from ..capture import quiet
 from .inputs import asked_for, candidates, realize
 from .modules import ModuleResult, measure_module, randomize
 from .op_samples import FAILURES
-from .shrink import parts, shrink
+from .shrink import lacking, parts, shrink
 
 MOST_TRIED = 40
 LONGEST_SEARCH_S = 60  # of CPU time, for a tiny config; what was found by then is taken
@@ -55,28 +55,28 @@ def measure_type(name: str) -> ModuleResult:
 
 def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
     """A tiny model of a type with random weights, its config, and the shapes of inputs that it accepts."""
-    from transformers import AutoConfig, AutoModel
-
-    config = AutoConfig.for_model(name)
+    kind, config = kind_and_config(name)
     found: dict[str, tuple] = {}
 
     end = time.process_time() + LONGEST_SEARCH_S
 
     def works(candidate: Any) -> bool:
-        nonlocal found
         if time.process_time() > end:
             return False
         try:
-            with torch.device("meta"):
-                model = AutoModel.from_config(copy.deepcopy(candidate)).eval()
-            device = "meta"
-            if sum(p.numel() for p in model.parameters()) <= SMALL:
-                model, device = AutoModel.from_config(copy.deepcopy(candidate)).eval(), "cpu"
-            with torch.no_grad():
-                shapes = accepted(model, candidate, found, device)
-        except FAILURES:
-            return False
-        found = shapes
+            return tried(candidate)
+        except FAILURES as error:
+            return lacking(candidate, error) and works(candidate)
+
+    def tried(candidate: Any) -> bool:
+        nonlocal found
+        with torch.device("meta"):
+            model = kind._from_config(copy.deepcopy(candidate)).eval()
+        device = "meta"
+        if sum(p.numel() for p in model.parameters()) <= SMALL:
+            model, device = kind._from_config(copy.deepcopy(candidate)).eval(), "cpu"
+        with torch.no_grad():
+            found = accepted(model, candidate, found, device)
         return True
 
     small = shrink(config, works)
@@ -84,14 +84,24 @@ def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
         if hasattr(part, "use_cache"):
             part.use_cache = False
     with torch.device("meta"):
-        count = sum(p.numel() for p in AutoModel.from_config(copy.deepcopy(small)).parameters())
+        count = sum(p.numel() for p in kind._from_config(copy.deepcopy(small)).parameters())
     if count > MOST_PARAMETERS:
         raise ValueError(f"the smallest config that works still has {count} parameters")
     torch.manual_seed(0)
-    model = AutoModel.from_config(copy.deepcopy(small)).eval()
+    model = kind._from_config(copy.deepcopy(small)).eval()
     randomize(model)
     with torch.no_grad():
         return model, small, accepted(model, small, found, "cpu")
+
+
+def kind_and_config(name: str) -> tuple[Any, Any]:
+    """The model class of a type, and the config it is made with: for some types it is one inside that of the type."""
+    from transformers import MODEL_MAPPING, AutoConfig
+
+    config = AutoConfig.for_model(name)
+    kinds = MODEL_MAPPING[type(config)]
+    kind = kinds[0] if isinstance(kinds, tuple) else kinds
+    return kind, next((part for part in parts(config) if isinstance(part, kind.config_class)), config)
 
 
 def accepted(model: nn.Module, config: Any, first: Mapping[str, tuple], device: str) -> dict[str, tuple]:

@@ -64,8 +64,9 @@ def candidates(
     pairs = [group for group in companions if not also and set(group) <= set(names) - set(wanted)]
     for extra in ([], *pairs) if "input_ids" in wanted else ([],):
         options = [list(shapes_of(name, config, batch, length, image, names)) for name in [*wanted, *extra]]
-        for choice in product(*options):
-            yield dict(zip([*wanted, *extra], choice, strict=True))
+        places = product(*(range(len(option)) for option in options))
+        for choice in sorted(places, key=sum):  # the likeliest of all first, then with one less likely
+            yield {name: option[i] for name, option, i in zip([*wanted, *extra], options, choice, strict=True)}
 
 
 def asked_for(error: BaseException, model: nn.Module, given: Iterable[str]) -> str | None:
@@ -93,6 +94,8 @@ def shapes_of(
         yield "ids", (batch, length, 1 + field(config, "num_codebooks", default=4))
         if "pixel_values" not in names and channels != 3:
             yield "ids", (batch, length, channels)
+        if "pixel_values" in names and (places := field(config, "num_query_tokens", "image_seq_length")):
+            yield "ids after image places", (batch, places + length)
     elif name.endswith("grid_thw"):
         yield "grid", (batch, 3)
     elif name in ("merge_sizes", "freq"):
@@ -107,7 +110,10 @@ def shapes_of(
         yield "noise", (batch, 5, field(config, "visual_feat_dim", default=32))
     elif name == "visual_pos":
         yield "noise", (batch, 5, field(config, "visual_pos_dim", default=4))
-    elif name == "attention_mask" or name.endswith("_attention_mask") or name == "padding_mask":
+    elif name == "attention_mask":
+        yield "padded", (batch, length)  # where all is attended to, PyTorch leaves masks out, and its export does not
+        yield "ones", (batch, length)
+    elif name.endswith("_attention_mask") or name == "padding_mask":
         yield "ones", (batch, length)
     elif name == "bbox":
         yield "boxes", (batch, length, 4)
@@ -192,6 +198,14 @@ def realize(shapes: Mapping[str, tuple], config: Any, seed: int, device: str = "
         if kind == "ids":
             places = torch.randint(0, len(allowed), shape, generator=generator)
             value = torch.tensor(allowed)[places]
+        elif kind == "ids after image places":
+            value = torch.tensor(allowed)[torch.randint(0, len(allowed), shape, generator=generator)]
+            value[:, : field(config, "num_query_tokens", "image_seq_length")] = field(
+                config, "image_token_id", "image_token_index"
+            )
+        elif kind == "padded":
+            value = torch.ones(shape, dtype=torch.long)
+            value[-1, -2:] = 0
         elif kind == "ones":
             value = torch.ones(shape, dtype=torch.long)
         elif kind == "zeros":

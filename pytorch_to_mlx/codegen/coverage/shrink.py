@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 WIDTH, HEADS, HEAD, LAYERS, VOCABULARY, POSITIONS = 32, 4, 8, 2, 128, 64
+IMAGE_TOKEN = VOCABULARY - 40
 WIDER = ((64, 16), (128, 64), (256, 64))  # for models whose code fixes a size of its own
 
 LAYER_FIELDS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth", "encoder_layers", "decoder_layers")
@@ -57,7 +58,7 @@ def groups(width: int = WIDTH, head: int = HEAD, layers: int = LAYERS) -> tuple[
             ),
         ),
         (
-            ("vocab_size.* .*_vocab_size codebook_size n_vocab", _most(VOCABULARY)),
+            ("vocab_size.* .*_vocab_size codebook_size n_vocab .*_vocab", _most(VOCABULARY)),
             (".*_token_(ids?|index)", _token),
         ),
         (
@@ -127,7 +128,19 @@ OPEN = (
     (".*_compress_ratio", 2),
     (".*_budget prediction_length context_length sliding_window", 8),
     ("attn_layer_indices", [1]),
+    ("(image|video|audio)_token_(id|index)", IMAGE_TOKEN),
+    ("vocabulary_map", {"<image>": IMAGE_TOKEN, "IMGIMGAZ": IMAGE_TOKEN + 1}),
 )
+# What a config may lack although the model's code asks for it.
+LACKING = (*OPEN, (".*_token_(id|index)", IMAGE_TOKEN + 2), ("num_hidden_layers", LAYERS), (".*dropout.*", 0.0))
+
+# timm's own tiny models, for backbones that are timm models: words in the name of the original.
+TIMM = (
+    ("vit|eva|deit|dinov|_pe_", "test_vit"),
+    (r"net_?v\d|efficientnet|mnasnet", "test_efficientnet"),
+    ("", "test_resnet"),
+)
+TIMM_FIELDS = {"timm_wrapper": "architecture", "timm_backbone": "backbone"}
 
 
 def parts(config: Any) -> Iterator[Any]:
@@ -146,8 +159,8 @@ def shrink(config: Any, works: Callable[[Any], bool]) -> Any:
     """
     every = (GROUPS, *(groups(*sizes) for sizes in WIDER), *(groups(layers=count) for count in DEEPER))
     starts = {repr(start): start for start in (config, filled(config), uniform(config), filled(uniform(config)))}
-    for start in starts.values():
-        for rules in every:
+    for rules in every:
+        for start in starts.values():
             if works(candidate := applied(start, rules)):
                 return candidate
     for rules in (GROUPS, groups(*WIDER[-1])):
@@ -186,6 +199,8 @@ def applied(config: Any, groups: tuple[tuple[Rule, ...], ...], only: str | None 
     """A copy with the rules of some groups applied; a value that the config refuses stays."""
     changed = copy.deepcopy(config)
     for part in parts(changed):
+        if only is None:
+            _plain_scale(part)
         before = {name: value for name, value in vars(part).items() if type(value) is int}
         for group in groups:
             for name, value in list(_changes(part, group)):
@@ -204,17 +219,34 @@ def filled(config: Any) -> Any:
     changed = copy.deepcopy(config)
     for part in parts(changed):
         for name, value in list(vars(part).items()):
-            for words, new in OPEN if value is None else ():
-                if any(re.fullmatch(word, name) for word in words.split()):
-                    _set(part, name, new)
-                    break
+            if value is None and (new := _named(OPEN, name)) is not None:
+                _set(part, name, copy.copy(new))
         layers = vars(part).get("num_hidden_layers")
         if "layer_types" in vars(part) and part.layer_types is None and layers:
             _set(part, "layer_types", ["full_attention"] * layers)
         if vars(part).get("rope_parameters") == {}:
             kinds = dict.fromkeys(vars(part).get("layer_types") or ())
-            _set(part, "rope_parameters", {kind: {"rope_type": "default", "rope_theta": 1e4} for kind in kinds})
+            rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [HEAD // 8, HEAD // 8, HEAD // 4]}
+            _set(part, "rope_parameters", {kind: dict(rope) for kind in kinds} or rope)
     return changed
+
+
+def lacking(config: Any, error: BaseException) -> bool:
+    """Give a config a field that an error says it lacks. Whether it was that, and a value is known."""
+    found = re.match(r"'(\w+)' object has no attribute '(\w+)'", str(error))
+    if not found or (value := _named(LACKING, found[2])) is None:
+        return False
+    owners = [part for part in parts(config) if type(part).__name__ == found[1] and found[2] not in vars(part)]
+    for part in owners:
+        _set(part, found[2], value)
+    return bool(owners)
+
+
+def _named(rules: tuple[tuple[str, Any], ...], name: str) -> Any:
+    for words, value in rules:
+        if any(re.fullmatch(word, name) for word in words.split()):
+            return value
+    return None
 
 
 def uniform(config: Any) -> Any:
@@ -234,17 +266,26 @@ def _set(part: Any, name: str, value: Any) -> None:
         return
 
 
+def _plain_scale(part: Any) -> None:
+    """Factors on widths and depths become one; a timm model becomes one of timm's own tiny ones."""
+    for name in ("width_coefficient", "depth_coefficient"):
+        if vars(part).get(name):
+            _set(part, name, 1.0)
+    field = TIMM_FIELDS.get(getattr(part, "model_type", ""), "")
+    if isinstance(original := vars(part).get(field), str):
+        _set(part, field, next(tiny for words, tiny in TIMM if re.search(words, original)))
+
+
 def _cut_lists(part: Any, before: dict[str, int]) -> None:
-    """Lists with an entry for every layer get as many as there are layers now: one of each kind, if there is room."""
+    """Lists with an entry for every layer get as many as there are layers now: one of each kind, then another."""
     for name in LAYER_FIELDS:
         old, new = before.get(name), getattr(part, name, None)
         if old is None or type(new) is not int or new >= old:
             continue
         for field, value in list(vars(part).items()):
             if isinstance(value, list | tuple) and len(value) == old and old > 1:
-                words = list(dict.fromkeys(item for item in value if isinstance(item, str)))
-                kinds = [value.index(word) for word in words]
-                places = sorted([*kinds, *(i for i in range(old) if i not in kinds)][:new])
+                kinds = [item if isinstance(item, str) else "" for item in value]
+                places = sorted(sorted(range(old), key=lambda i: kinds[:i].count(kinds[i]))[:new])
                 _set(part, field, type(value)(value[i] for i in places))
 
 
