@@ -219,11 +219,16 @@ def _register_caches(module: nn.Module) -> None:
 
 
 def _transformers_export(module: nn.Module, args: tuple, kwargs: dict[str, Any], dynamic: bool) -> ExportedProgram:
-    from transformers.exporters.exporter_dynamo import DynamoConfig, DynamoExporter
+    """With the code that transformers puts in place of what cannot be exported, such as attention to packed images."""
+    from transformers.exporters import exporter_dynamo as exporter
 
-    if args:
-        raise ValueError("transformers models are exported with keyword inputs")
-    return DynamoExporter().export(module, dict(kwargs), config=DynamoConfig(dynamic=dynamic)).program
+    with (
+        exporter.apply_patches("dynamo"),
+        exporter.reset_model_state(module),
+        exporter.patch_model_config(module, {}),
+        exporter.patch_forward_signature(module, kwargs),
+    ):
+        return _plain_export(module, args, kwargs, dynamic)
 
 
 @contextlib.contextmanager

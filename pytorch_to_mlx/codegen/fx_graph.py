@@ -22,13 +22,14 @@ def read_graph(module: GraphModule, inputs: Callable[[FxNode], Node] | None = No
     """Our graph of an fx graph of ATen calls. `inputs` makes the node of a placeholder (default: an input)."""
     made: dict[FxNode, Any] = {}
     nodes: list[Node] = []
+    checks = only_checked(module.graph)
     for item in module.graph.nodes:
         if item.op == "placeholder":
             node = inputs(item) if inputs else Node(item.name, "input", meta=meta_of(item))
         elif item.op == "get_attr":
             node = Node(item.name, "constant", (to_mlx(_attribute(module, item.target)),), meta=meta_of(item))
         elif item.op == "call_function":
-            if is_assertion(item.target) or _only_writes_input(item):
+            if item in checks or _only_writes_input(item):
                 continue
             if is_size(item):
                 made[item] = symbol_of(item.meta["val"])
@@ -49,6 +50,15 @@ def read_graph(module: GraphModule, inputs: Callable[[FxNode], Node] | None = No
 
 def is_assertion(target: Any) -> bool:
     return isinstance(target, torch._ops.OpOverload) and target._schema.name.partition("::")[2].startswith(ASSERTIONS)
+
+
+def only_checked(graph: torch.fx.Graph) -> set[FxNode]:
+    """The assertions of a graph, and what is computed for them alone."""
+    found: set[FxNode] = set()
+    for item in reversed(graph.nodes):
+        if item.op == "call_function" and (is_assertion(item.target) or (item.users and found.issuperset(item.users))):
+            found.add(item)
+    return found
 
 
 def _only_writes_input(item: FxNode) -> bool:

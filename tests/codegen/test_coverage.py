@@ -7,10 +7,10 @@ import pytest
 from torch import nn
 
 from pytorch_to_mlx.codegen.coverage import page, read, run
-from pytorch_to_mlx.codegen.coverage.huggingface import build
+from pytorch_to_mlx.codegen.coverage.huggingface import build, measure_type
 from pytorch_to_mlx.codegen.coverage.inputs import asked_for
 from pytorch_to_mlx.codegen.coverage.report import append, summarize
-from pytorch_to_mlx.codegen.coverage.shrink import shrink
+from pytorch_to_mlx.codegen.coverage.shrink import lacking, shrink
 from pytorch_to_mlx.codegen.coverage.suites import preload
 from pytorch_to_mlx.errors import UsageError
 
@@ -95,6 +95,28 @@ def test_what_a_config_leaves_open_is_filled_in():
     config = Config(num_hidden_layers=9, layer_types=None, head_dim=None, num_experts_per_tok=None)
     small = shrink(config, lambda candidate: candidate.head_dim is not None)
     assert len(small.layer_types) == small.num_hidden_layers == 2 and small.num_experts_per_tok == 2
+
+
+def test_layers_that_stay_are_of_every_kind_in_turn():
+    config = Config(num_hidden_layers=6, kinds=["a", "a", "a", "b", "b", "b"])
+    small = shrink(config, lambda candidate: candidate.kinds.count("b") == 2)
+    assert small.kinds == ["a", "a", "b", "b"]
+
+
+def test_timm_backbones_become_timms_own_tiny_ones():
+    small = shrink(Config(architecture="mobilenetv5_300m_enc", width_coefficient=2.0), lambda candidate: True)
+    assert (small.architecture, small.width_coefficient) == ("test_efficientnet", 1.0)
+
+
+def test_a_field_that_the_code_asks_for_is_added():
+    config = Config(hidden_size=8)
+    assert lacking(config, AttributeError("'Config' object has no attribute 'image_start_token_id'"))
+    assert config.image_start_token_id and not lacking(config, AttributeError("'Config' object has no attribute 'x'"))
+
+
+def test_packed_images_are_exported_with_transformers_own_patches():
+    preload("huggingface")
+    assert measure_type("qwen3_vl_vision").ok
 
 
 def test_an_optional_input_is_added_when_an_error_asks_for_it():

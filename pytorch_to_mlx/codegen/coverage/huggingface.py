@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import hashlib
+import inspect
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -101,7 +102,9 @@ def kind_and_config(name: str) -> tuple[Any, Any]:
     config = AutoConfig.for_model(name)
     kinds = MODEL_MAPPING[type(config)]
     kind = kinds[0] if isinstance(kinds, tuple) else kinds
-    return kind, next((part for part in parts(config) if isinstance(part, kind.config_class)), config)
+    wanted = inspect.signature(kind.__init__).parameters["config"].annotation
+    fitting = (part for part in parts(config) if isinstance(wanted, type) and isinstance(part, wanted))
+    return kind, next(fitting, config)
 
 
 def accepted(model: nn.Module, config: Any, first: Mapping[str, tuple], device: str) -> dict[str, tuple]:
@@ -156,8 +159,8 @@ def second_cases(model: nn.Module, config: Any, shapes: Mapping[str, tuple]) -> 
 def _grown(shape: tuple, name: str, batch: bool, rest: bool, shapes: Mapping[str, tuple]) -> tuple:
     (count, length, _), (count2, length2, _) = SIZES
     sizes = list(shape)
-    if batch and shape[0] == count:
-        sizes[0] = count2
+    if batch and shape[0] % count == 0:
+        sizes[0] = shape[0] * count2 // count
     if "grid_thw" in shapes:  # more images, and so more patches
         return (shape[0] * count2 // count, *shape[1:])
     for axis in range(1, len(sizes) if rest else 0):

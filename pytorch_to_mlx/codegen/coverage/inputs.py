@@ -65,7 +65,7 @@ def candidates(
     for extra in ([], *pairs) if "input_ids" in wanted else ([],):
         options = [list(shapes_of(name, config, batch, length, image, names)) for name in [*wanted, *extra]]
         places = product(*(range(len(option)) for option in options))
-        for choice in sorted(places, key=sum):  # the likeliest of all first, then with one less likely
+        for choice in sorted(places, key=lambda choice: (sum(map(bool, choice)), sum(choice))):  # the likeliest first
             yield {name: option[i] for name, option, i in zip([*wanted, *extra], options, choice, strict=True)}
 
 
@@ -94,6 +94,8 @@ def shapes_of(
         yield "ids", (batch, length, 1 + field(config, "num_codebooks", default=4))
         if "pixel_values" not in names and channels != 3:
             yield "ids", (batch, length, channels)
+        if books := field(config, "num_codebooks"):
+            yield "ids", (batch * books, length)
         if "pixel_values" in names and (places := field(config, "num_query_tokens", "image_seq_length")):
             yield "ids after image places", (batch, places + length)
     elif name.endswith("grid_thw"):

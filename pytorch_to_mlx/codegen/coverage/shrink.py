@@ -140,7 +140,7 @@ TIMM = (
     (r"net_?v\d|efficientnet|mnasnet", "test_efficientnet"),
     ("", "test_resnet"),
 )
-TIMM_FIELDS = {"timm_wrapper": "architecture", "timm_backbone": "backbone"}
+TIMM_FIELDS = ("architecture", "backbone")
 
 
 def parts(config: Any) -> Iterator[Any]:
@@ -226,8 +226,10 @@ def filled(config: Any) -> Any:
             _set(part, "layer_types", ["full_attention"] * layers)
         if vars(part).get("rope_parameters") == {}:
             kinds = dict.fromkeys(vars(part).get("layer_types") or ())
-            rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [HEAD // 8, HEAD // 8, HEAD // 4]}
+            rope = {"rope_type": "default", "rope_theta": 1e4}
             _set(part, "rope_parameters", {kind: dict(rope) for kind in kinds} or rope)
+        if "rope_type" in (rope := vars(part).get("rope_parameters") or {}):
+            rope.setdefault("mrope_section", [HEAD // 8, HEAD // 8, HEAD // 4])
     return changed
 
 
@@ -271,9 +273,9 @@ def _plain_scale(part: Any) -> None:
     for name in ("width_coefficient", "depth_coefficient"):
         if vars(part).get(name):
             _set(part, name, 1.0)
-    field = TIMM_FIELDS.get(getattr(part, "model_type", ""), "")
-    if isinstance(original := vars(part).get(field), str):
-        _set(part, field, next(tiny for words, tiny in TIMM if re.search(words, original)))
+    for field in TIMM_FIELDS:
+        if isinstance(original := vars(part).get(field), str):
+            _set(part, field, next(tiny for words, tiny in TIMM if re.search(words, original)))
 
 
 def _cut_lists(part: Any, before: dict[str, int]) -> None:

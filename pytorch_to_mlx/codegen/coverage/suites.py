@@ -1,16 +1,17 @@
 """The suites: which cases there are, and how one of them is measured."""
 
-import sys
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
-
-_LIBRARIES: list[Any] = []  # torch forgets a library that nobody holds
 
 IMPORTS = ("torch", "pytorch_to_mlx.codegen.conversion", "pytorch_to_mlx.codegen.generate")
 _TRANSFORMERS = ("transformers", "transformers.exporters.exporter_dynamo", "transformers.modeling_utils")
-IMPORTS_OF = {"huggingface": ("torch._dynamo", "torch.export", *_TRANSFORMERS)}
+_TORCHVISION = "pytorch_to_mlx.codegen.coverage.torchvision_import"
+IMPORTS_OF = {
+    "huggingface": (_TORCHVISION, "torch._dynamo", "torch.export", *_TRANSFORMERS),
+    "timm": (_TORCHVISION,),
+    "packages": (_TORCHVISION,),
+}
 """What takes seconds to import: once in the process that the cases' processes are forked from."""
 
 
@@ -21,27 +22,8 @@ def preload(suite: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    if suite != "ops":
-        _torchvision()
     if suite == "timm":
         import_module("timm")
-
-
-def _torchvision() -> None:
-    """timm imports torchvision, whose Linux wheels hold operators for CUDA alone: its import asks for these names."""
-    import torch
-
-    if find_spec("torchvision") is None:
-        return
-    try:
-        import_module("torchvision")
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        _LIBRARIES.append(library := torch.library.Library("torchvision", "DEF"))
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import_module("torchvision")
 
 
 def names(suite: str) -> list[str]:

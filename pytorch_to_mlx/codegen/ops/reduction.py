@@ -102,7 +102,7 @@ def any_(x, dim=None, keepdim=False):
     return _reduce("any", _truth(x), dim, keepdim)
 
 
-@lowers("all.default", "all.dim", "all.dims")
+@lowers("all.default", "all.dim", "all.dims", "_is_all_true.default")
 def all_(x, dim=None, keepdim=False):
     return _reduce("all", _truth(x), dim, keepdim)
 
