@@ -1,10 +1,5 @@
 """Capture a torch module: export it with dynamic sizes, and read the result as our graph with its weights."""
 
-import contextlib
-import itertools
-import logging
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +17,7 @@ from .graph import Graph, Node
 from .guards import Guard, own_guards
 from .observe import tracing_arguments
 from .tensors import to_mlx
+from .tracing import traceable
 
 LARGEST_CONSTANT = 16  # numbers that are written into the source
 # What torch.export raises when a model cannot be exported.
@@ -84,7 +80,7 @@ def capture(
         attempts.append(("torch.export, only first axes dynamic", _batch_export))
     errors: list[BaseException] = []
     for how, export in attempts:
-        with quiet(), conversions_to_itself(), tracing_arguments(module) as given:
+        with traceable(module), tracing_arguments(module) as given:
             try:
                 program = export(module, args, kwargs, dynamic)
                 program = program.run_decompositions(decompositions())
@@ -229,43 +225,6 @@ def _transformers_export(module: nn.Module, args: tuple, kwargs: dict[str, Any],
         exporter.patch_forward_signature(module, kwargs),
     ):
         return _plain_export(module, args, kwargs, dynamic)
-
-
-@contextlib.contextmanager
-def conversions_to_itself() -> Iterator[None]:
-    """`module.to(dtype)` inside a forward is left out where the module has that dtype: torch.export cannot trace it."""
-    original = nn.Module.to
-
-    def to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
-        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
-        tensors = itertools.chain(self.parameters(), self.buffers())
-        same = all(
-            device in (None, tensor.device) and (dtype in (None, tensor.dtype) or not tensor.is_floating_point())
-            for tensor in tensors
-        )
-        return self if same else original(self, *args, **kwargs)
-
-    nn.Module.to = to
-    try:
-        yield
-    finally:
-        nn.Module.to = original
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """torch.export reports through loggers and warnings what its exception says again."""
-    loggers = [logging.getLogger(name) for name in ("torch", "torch.fx", "torch._dynamo", "transformers")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _first_lines(error: BaseException) -> str:

@@ -192,6 +192,9 @@ class Writer:
     def _write_node(self, node: Node) -> None:
         if node.op == "getitem":
             whole, place = node.args
+            if whole in self.fixed:
+                self.fixed[node] = self.fixed[whole][place]
+                return
             part = self._value(whole)[place]
             if isinstance(part, Recorded) and isinstance(node.meta, Meta):
                 part._shape = with_sizes(node.meta, self.hints).shape

