@@ -44,10 +44,12 @@ def test_questions_with_one_answer_leave_no_check():
 
 
 def test_sizes_that_torch_cannot_reason_about_stay_and_the_batch_is_dynamic():
-    class Causal(nn.Module):
-        def forward(self, x):  # is_causal takes no symbolic boolean
-            return nn.functional.scaled_dot_product_attention(x, x, x, is_causal=x.shape[1] > 6)
+    class Unsolved(nn.Module):
+        def forward(self, x):
+            if isinstance(x.shape[1], torch.SymInt):
+                raise NotImplementedError("the inequality cannot be solved")
+            return x * 2
 
-    captured = capture(Causal(), (torch.randn(2, 8, 3),))
+    captured = capture(Unsolved(), (torch.randn(2, 8, 3),))
     batch, *others = captured.graph.inputs()[0].meta.shape
     assert others == [8, 3] and not isinstance(batch, int) and "first axes" in captured.how
