@@ -6,7 +6,7 @@ import os
 import mlx.core as mx
 
 from pytorch_to_mlx import backend
-from pytorch_to_mlx.backend import native
+from pytorch_to_mlx.backend import native, ops
 from pytorch_to_mlx.backend.dtype import compute_dtype, on_cpu
 
 
@@ -34,6 +34,22 @@ def test_missing_kernels_are_a_problem_with_a_cure(monkeypatch):
         if on_cpu():
             problems = dict(backend.describe(measure=False).problems)
             assert any("PYTORCH_TO_MLX_NATIVE=0" in p and "./csrc" in cure for p, cure in problems.items())
+    finally:
+        native.load.cache_clear()
+
+
+def test_kernels_built_for_another_mlx_are_refused_in_words(monkeypatch):
+    if native.load()[0] is None:
+        return  # there are none
+    import pytorch_to_mlx_cpu
+
+    native.load.cache_clear()
+    monkeypatch.setattr(pytorch_to_mlx_cpu, "BUILT_FOR_MLX", "0.1.2")
+    try:
+        module, why = native.load()
+        assert module is None and why and "was built for MLX 0.1.2, and this is MLX" in why
+        assert any(why in problem and "./csrc" in cure for problem, cure in backend.describe(measure=False).problems)
+        assert ops.gelu(mx.array([0.0])).item() == 0
     finally:
         native.load.cache_clear()
 

@@ -1,6 +1,7 @@
 """What the kernels owe the process: its floating-point mode, thread variables, the same bits from any thread count."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -37,6 +38,28 @@ def run(program: str, **environment: str) -> str:
 
 def test_importing_and_computing_leave_the_floating_point_mode():
     run(SUBNORMALS)
+
+
+MAPPED_ALONE = """
+import ctypes, numpy as np
+import pytorch_to_mlx.backend
+from pytorch_to_mlx.backend import native
+native.load()
+class Use(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd rest1 rest2 rest3 rest4 rest5".split()]
+use = ctypes.CDLL(None).mallinfo2
+use.restype = Use
+before = use().hblks
+array = np.ones(2**21)
+print(use().hblks - before)
+"""
+
+
+def test_large_arrays_reuse_memory_unless_the_user_says_otherwise():
+    if CPU is None or not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        return  # MLX's own ops leave malloc alone
+    assert run(MAPPED_ALONE) == "0"
+    assert run(MAPPED_ALONE, MALLOC_MMAP_THRESHOLD_="1000000") == "1"
 
 
 @pytest.mark.parametrize("name", ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"])

@@ -25,7 +25,7 @@ class ChannelNorm : public Op {
     auto& encoder = begin_in_place(inputs, outputs[0]);
     const Arrays dense = row_major(inputs);
     const array& x = dense[0];
-    const int64_t batch = x.shape(0), rows = x.shape(1), size = x.shape(2), chunk = std::clamp<int64_t>(32768 / size, 16, 1024);
+    const int64_t batch = x.shape(0), rows = x.shape(1), size = x.shape(2), chunk = std::clamp<int64_t>(32768 / size, 16, 256);
     auto data = [&](const array* p) { return p ? p->data<float>() : nullptr; };
     auto stride = [&](const array* p) { return p && p->ndim() == 3 && p->shape(0) > 1 ? size : 0; };
     const array *w = named(dense, "weight"), *b = named(dense, "bias");

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <sys/mman.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "mlx/backend/common/unary.h"
@@ -174,12 +175,19 @@ Arrays Op::row_major(const Arrays& x) {
   return found;
 }
 
-void bind_op(nb::module_& m) {
+// malloc gives the memory of each large array back to the system, and fetches it page by page for the next: keep some of
+// it. This is for the whole process, so whoever has set a policy keeps it.
+static void keep_memory() {
 #if defined(__GLIBC__)
-  // malloc gives the memory of each large array back to the system, and fetches it again for the next: keep some of it.
+  for (const char* name : {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"})
+    if (std::getenv(name)) return;
   mallopt(M_MMAP_THRESHOLD, mapped_alone);
   mallopt(M_TRIM_THRESHOLD, 512 << 20);
 #endif
+}
+
+void bind_op(nb::module_& m) {
+  keep_memory();
   m.def("set_plain", [](nb::dict functions) { plain_functions = functions.release(); }, "functions"_a,
         "Give the functions written with MLX's own ops, by name: gradients are taken through them.");
 }

@@ -45,7 +45,7 @@ void softmax_step(const SoftmaxStep& s) {
     each(
         count, [&](int64_t j) { tops[j / W & 1] = max(load(scores + j), tops[j / W & 1]); },
         [&](int64_t j, int64_t n) {
-          for (; n > 0; n--, j++) tops[0][0] = scores[j] > tops[0][0] ? scores[j] : tops[0][0];
+          tops[0] = max(select(inside(n), load(scores + j, n), splat(-INFINITY)), tops[0]);
         });
     const float top = greatest(max(tops[0], tops[1]));
     const float from = top == -INFINITY ? 0.0f : top; // nothing but -Inf so far: e^(-Inf) is 0, not NaN
@@ -60,14 +60,14 @@ void softmax_step(const SoftmaxStep& s) {
         [&](int64_t j, int64_t n) {
           const F e = exp(load(scores + j, n) - from);
           store(scores + j, e, n);
-          sums[0] += load(scores + j, n);
+          sums[0] += select(inside(n), e, F{});
         });
-    if (top != s.top[row]) {
+    if (top != s.top[row] && s.top[row] != -INFINITY) { // before the first score, sum and out are zero
       const float factor = exp(splat(s.top[row] - from))[0];
       s.sum[row] *= factor;
       for (int64_t j = 0; j < s.size; j++) out[j] *= factor;
-      s.top[row] = top;
     }
+    s.top[row] = top;
     s.sum[row] += total(sums[0] + sums[1]);
   }
 }

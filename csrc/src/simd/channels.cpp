@@ -4,48 +4,49 @@
 
 namespace ptm::PTM_ISA {
 
-// Channels [c, c + N vectors of `count` numbers): distances from the mean of the first eight rows are summed, and their
-// squares. That mean is near enough: the squares are at most rows / 8 + 2 times as large as those about the true mean.
-// Eight rows are summed, and sixteen such sums, before they join the rest: that keeps rounding errors small.
-template <int N, class T>
-INLINE void moments(const T* x, int64_t rows, int64_t size, int64_t c, int64_t count, float* shift, float* mean, float* square) {
-  auto at = [&](int64_t row, int k) { return load_some(x + row * size + c + k * W, count); };
-  F start[N] = {}, sums[N] = {}, squares[N] = {};
+// Distances from the mean of the first eight rows are summed, and their squares. That mean is near enough: the squares are
+// at most rows / 8 + 2 times as large as those about the true mean. Eight rows at a time, which are read as they lie and
+// summed before they join the rest: that keeps rounding errors small.
+template <class T>
+INLINE void moments(const T* x, int64_t rows, int64_t size, float* shift, float* mean, float* square) {
   const int64_t few = rows < 8 ? rows : 8;
-  for (int64_t row = 0; row < few; row++)
-    for (int k = 0; k < N; k++) start[k] += at(row, k);
-  for (int k = 0; k < N; k++) start[k] *= 1.0f / few;
-  for (int64_t row = 0; row < rows;) {
-    F more[N] = {}, more_squares[N] = {};
-    for (const int64_t end = row + 128 < rows ? row + 128 : rows; row < end;) {
-      F some[N] = {}, some_squares[N] = {};
-      for (const int64_t stop = row + 8 < end ? row + 8 : end; row < stop; row++)
-#pragma GCC unroll 4
-        for (int k = 0; k < N; k++) {
-          const F away = at(row, k) - start[k];
-          some[k] += away;
-          some_squares[k] += away * away;
-        }
-      for (int k = 0; k < N; k++) more[k] += some[k], more_squares[k] += some_squares[k];
-    }
-    for (int k = 0; k < N; k++) sums[k] += more[k], squares[k] += more_squares[k];
+  auto start = [&](int64_t c, int64_t n) {
+    F sum{};
+    for (int64_t row = 0; row < few; row++) sum += load_some(x + row * size + c, n);
+    store_some(shift + c, sum * (1.0f / few), n);
+    store_some(mean + c, F{}, n);
+    store_some(square + c, F{}, n);
+  };
+  each(size, [&](int64_t c) { start(c, W); }, start);
+  for (int64_t row = 0; row < rows; row += 8) {
+    const T* here = x + row * size;
+    auto join = [&](int64_t c, int64_t n, int64_t count) {
+      const F from = load_some(shift + c, n);
+      F sum{}, squares{};
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < count; i++) {
+        const F away = load_some(here + i * size + c, n) - from;
+        sum += away;
+        squares += away * away;
+      }
+      store_some(mean + c, load_some(mean + c, n) + sum, n);
+      store_some(square + c, load_some(square + c, n) + squares, n);
+    };
+    if (rows - row >= 8)
+      each(size, [&](int64_t c) { join(c, W, 8); }, [&](int64_t c, int64_t n) { join(c, n, 8); });
+    else
+      each(size, [&](int64_t c) { join(c, W, rows - row); }, [&](int64_t c, int64_t n) { join(c, n, rows - row); });
   }
-  for (int k = 0; k < N; k++) {
-    const F middle = sums[k] * (1.0f / rows);
-    store_some(shift + c + k * W, start[k], count);
-    store_some(mean + c + k * W, middle, count);
-    store_some(square + c + k * W, squares[k] - sums[k] * middle, count);
-  }
+  auto end = [&](int64_t c, int64_t n) {
+    const F sum = load_some(mean + c, n), middle = sum * (1.0f / rows);
+    store_some(mean + c, middle, n);
+    store_some(square + c, load_some(square + c, n) - sum * middle, n);
+  };
+  each(size, [&](int64_t c) { end(c, W); }, end);
 }
 
 void channel_moments(Dtype dtype, const void* x, int64_t rows, int64_t size, float* shift, float* mean, float* square) {
-  with_type(dtype, [&](auto* type) {
-    auto* in = (decltype(type))x;
-    int64_t c = 0;
-    for (; c + 4 * W <= size; c += 4 * W) moments<4>(in, rows, size, c, W, shift, mean, square);
-    for (; c + W <= size; c += W) moments<1>(in, rows, size, c, W, shift, mean, square);
-    if (c < size) moments<1>(in, rows, size, c, size - c, shift, mean, square);
-  });
+  with_type(dtype, [&](auto* type) { moments((decltype(type))x, rows, size, shift, mean, square); });
 }
 
 void channel_join(const float* moments, int64_t chunks, int64_t rows, int64_t chunk_rows, int64_t size, int64_t begin,
@@ -89,7 +90,7 @@ void channel_apply(Dtype dtype, const void* x, const float* mean, const float* f
     if (then == Then::snake)
       return run([&](F v, int64_t i, int64_t n) {
         const F a = load_some(alpha + i, n);
-        return v + sin_squared(a * v) / a;
+        return v + quotient(sin_squared(a * v), a);
       });
     run([&](F v, int64_t, int64_t) { return v; });
   });

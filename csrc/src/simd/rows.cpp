@@ -16,11 +16,7 @@ INLINE float total(int64_t n, const Term& term) {
 }
 
 // Lanes from `count` on are zero.
-INLINE F first(F x, int64_t count) {
-  if (count < W)
-    for (int64_t i = count; i < W; i++) x[i] = 0;
-  return x;
-}
+INLINE F first(F x, int64_t count) { return select(inside(count), x, F{}); }
 
 // The same for long sums: of eight terms in float32, which join in float64.
 template <class Term>
@@ -94,8 +90,7 @@ INLINE void softmax_row(const T* x, float scale, const float* mask, T* y, int64_
   each(
       size, [&](int64_t i) { tops[i / W & 1] = max(score(i, W), tops[i / W & 1]); },
       [&](int64_t i, int64_t n) {
-        const F v = score(i, n);
-        for (int64_t k = 0; k < n; k++) tops[0][k] = v[k] > tops[0][k] ? v[k] : tops[0][k];
+        tops[0] = max(select(inside(n), score(i, n), splat(-INFINITY)), tops[0]);
       });
   const float top = greatest(max(tops[0], tops[1]));
   auto power = [&](int64_t i, int64_t n) { return exp(score(i, n) - top); };
