@@ -90,7 +90,7 @@ void channel_apply(Dtype dtype, const void* x, const float* mean, const float* f
     if (then == Then::snake)
       return run([&](F v, int64_t i, int64_t n) {
         const F a = load_some(alpha + i, n);
-        return v + quotient(sin_squared(a * v), a);
+        return v + sin_squared(a * v) / a;
       });
     run([&](F v, int64_t, int64_t) { return v; });
   });

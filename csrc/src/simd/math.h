@@ -55,10 +55,10 @@ INLINE F tanh(F x) {
   p = fma(p, s, splat(-0.053884108f));
   p = fma(p, s, splat(0.13332412f));
   p = fma(p, s, splat(-0.333333f));
-  return with_sign_of(select(t < 1.0f, fma(p * s, t, t), 1.0f - quotient(splat(2.0f), 1.0f + exp(t + t))), x);
+  return with_sign_of(select(t < 1.0f, fma(p * s, t, t), 1.0f - 2.0f / (1.0f + exp(t + t))), x);
 }
 
-INLINE F sigmoid(F x) { return quotient(splat(1.0f), 1.0f + exp(-x)); }
+INLINE F sigmoid(F x) { return 1.0f / (1.0f + exp(-x)); }
 
 INLINE F erf(F x) {
   const F t = abs(x), s = x * x, end = min(splat(4.0f), t); // 1 beyond
@@ -84,7 +84,7 @@ INLINE F relu(F x) { return max(splat(0.0f), x); }
 // value and within 1e-4 of it in proportion: as exact as x Φ(x) in float32 can show, and in the tail as float16 can.
 INLINE F below(F t) {
   const F square = t * t, whole = fma(square, splat(log2_e * -0.5f), splat(round_magic)) - round_magic;
-  const F f = fma(square, splat(log2_e * -0.5f), -whole), u = quotient(splat(1.0f), fma(t, splat(0.25f), splat(1.0f)));
+  const F f = fma(square, splat(log2_e * -0.5f), -whole), u = 1.0f / fma(t, splat(0.25f), splat(1.0f));
   F power = splat(0.0013276472f), p = splat(-0.091848366f);
   power = fma(power, f, splat(0.009675541f));
   p = fma(p, u, splat(0.34294045f));
@@ -109,15 +109,15 @@ INLINE F gelu(F x) {
 // 0.5 x (1 + tanh z) = x / (1 + exp(-2 z)), z = sqrt(2 / pi) (x + 0.044715 x³).
 INLINE F gelu_tanh(F x) {
   const F z = x * fma(x * x, splat(0.044715f * 0.797884560802865f), splat(0.797884560802865f));
-  return quotient(x, 1.0f + exp(z * -2.0f));
+  return x / (1.0f + exp(z * -2.0f));
 }
 
-INLINE F silu(F x) { return quotient(x, 1.0f + exp(-x)); }
+INLINE F silu(F x) { return x / (1.0f + exp(-x)); }
 
 // x tanh(log(1 + e^x)) = x n / (n + 2) with n = e^x (e^x + 2).
 INLINE F mish(F x) {
   const F e = exp(min(splat(40.0f), x)), n = e * (e + 2.0f);
-  return x * quotient(n, n + 2.0f);
+  return x * (n / (n + 2.0f));
 }
 
 INLINE F elu(F x, float alpha) { return x > 0.0f ? x : expm1(min(splat(0.0f), x)) * alpha; }

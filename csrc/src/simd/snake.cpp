@@ -4,7 +4,7 @@
 namespace ptm::PTM_ISA {
 
 INLINE F snake_one(F x, F alpha) {
-  return x + quotient(sin_squared(alpha * x), alpha);
+  return x + sin_squared(alpha * x) / alpha;
 }
 
 void snake(const float* x, const float* alpha, float* y, int64_t rows, int64_t channels) {

@@ -51,19 +51,18 @@ INLINE void store(float* p, F x, int64_t n) {
 
 INLINE F select(I mask, F yes, F no) { return mask ? yes : no; }
 INLINE F abs(F x) { return (F)((I)x & 0x7fffffff); }
-INLINE F min(F a, F b) { return a < b ? a : b; } // b where either is NaN
-INLINE F max(F a, F b) { return a > b ? a : b; }
-INLINE F fma(F a, F b, F c) { return a * b + c; } // contracted to one instruction where there is one
-// a / b; with AVX-512 within two roundings, because a division takes as long as 16 products there. |b| >= 2^-126.
-INLINE F quotient(F a, F b) {
+// The smaller and the larger; b where either is NaN. Of a comparison and a choice, compilers would make two instructions.
 #if defined(__AVX512F__)
-  const F near = (F)_mm512_maskz_rcp14_ps((__mmask16)-1, (__m512)b), error = min(1.0f - b * near, splat(1.0f)); // Inf: 1
-  return a * (near + near * error);
+INLINE F min(F a, F b) { return (F)_mm512_maskz_min_ps((__mmask16)-1, (__m512)a, (__m512)b); }
+INLINE F max(F a, F b) { return (F)_mm512_maskz_max_ps((__mmask16)-1, (__m512)a, (__m512)b); }
+#elif defined(__AVX2__)
+INLINE F min(F a, F b) { return (F)_mm256_min_ps((__m256)a, (__m256)b); }
+INLINE F max(F a, F b) { return (F)_mm256_max_ps((__m256)a, (__m256)b); }
 #else
-  return a / b;
+INLINE F min(F a, F b) { return a < b ? a : b; }
+INLINE F max(F a, F b) { return a > b ? a : b; }
 #endif
-}
-
+INLINE F fma(F a, F b, F c) { return a * b + c; } // contracted to one instruction where there is one
 // The first n lanes.
 INLINE I inside(int64_t n) {
   I lane{};
