@@ -46,7 +46,8 @@ import pytorch_to_mlx.backend
 from pytorch_to_mlx.backend import native
 native.load()
 class Use(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd rest1 rest2 rest3 rest4 rest5".split()]
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
 use = ctypes.CDLL(None).mallinfo2
 use.restype = Use
 before = use().hblks

@@ -156,9 +156,9 @@ def test_random_damage(tmp_path, seed):
     read = 0
     for _ in range(rounds):
         data = damaged(good, dice)
-        started = time.monotonic()
+        started = time.process_time()
         read += attempt(path, data, storages)
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
     assert read < rounds  # some damage was noticed
 
 

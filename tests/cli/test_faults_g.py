@@ -86,11 +86,11 @@ def test_no_network_is_said_at_once(tmp_path, env):
     done = run("convert", "org/name", "--mlx-path", str(tmp_path / "m"), env={**env, "HF_HOME": str(tmp_path / "hf")})
     assert done.returncode == 6 and done.stderr.count(b"\n") == 1, done.stderr
     assert b"org/name" in done.stderr and not (tmp_path / "m").exists()
-    assert time.monotonic() - start < 10  # of which 2 s are ours; other tests run beside this one
+    assert time.monotonic() - start < 60  # of which 2 s are ours on an idle machine; trying again takes minutes
 
 
 def test_missing_extra_names_the_pip_line(tmp_path):
     hide = "import sys; sys.modules['torch'] = None; from pytorch_to_mlx.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", hide, "validate", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, cwd=ROOT, timeout=60)
+    done = subprocess.run(command, capture_output=True, cwd=ROOT, timeout=600)
     assert done.returncode == 6 and b"pip install 'pytorch-to-mlx[validate]'" in done.stderr
