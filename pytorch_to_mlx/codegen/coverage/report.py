@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 STEPS = ("built", "exported", "converted", "matched", "dynamic")
-SUITES = ("ops", "huggingface", "timm", "packages")
+SUITES = ("ops", "huggingface", "timm", "packages", "cost")
 TITLES = {
     "ops": "PyTorch's own op samples (OpInfo, every float32 CPU sample)",
     "huggingface": "Hugging Face: model types whose sha256 begins with an even digit, made tiny",
     "timm": "timm: module families chosen the same way",
     "packages": "Modules of other packages",
+    "cost": "Cost of converting models of about 100M parameters, with the proof of every submodule",
 }
 LISTED = 12  # reasons of a suite in the page
 
@@ -78,6 +79,8 @@ def summarize(suite: str, cases: list[dict[str, Any]], size: int) -> dict[str, A
     if suite == "ops":
         samples = sum(case["samples"] for case in cases)
         return summary | {"samples": samples, "samples right": sum(case["right"] for case in cases)}
+    if suite == "cost":
+        return summary
     for step in STEPS:
         summary[step] = sum(bool(case.get(step)) for case in cases)
     times = [
@@ -118,6 +121,8 @@ def page(coverage: Coverage) -> str:
         lines += [f"## {TITLES[suite]}", "", "| " + " | ".join(counts) + " |", "|" + "---|" * len(counts)]
         lines += ["| " + " | ".join(str(value) for value in counts.values()) + " |", ""]
         lines += [origins(cases), ""]
+        if suite == "cost":
+            lines += costs(cases)
         if size > len(cases):
             lines += [f"{size - len(cases)} cases are not measured yet; the measured ones are the first in the order "
                       "of their hashes.", ""]  # fmt: skip
@@ -132,6 +137,22 @@ def page(coverage: Coverage) -> str:
             lines += [f"| {case['name']} | {_cell(reason(case))[:200]} |" for case in wrong]
             lines += [""]
     return "\n".join(lines)
+
+
+def costs(cases: list[dict[str, Any]]) -> list[str]:
+    """A line for each conversion. The peak is of the whole process, PyTorch and MLX included."""
+    lines = [
+        "| model | parameters | seconds | CPU s | peak memory, MiB | times the weights |",
+        "|---|---|---|---|---|---|",
+    ]
+    for case in cases:
+        if "cpu_s" in case:
+            ratio = case["peak_mib"] / case["weights_mib"]
+            lines += [
+                f"| {case['name']} | {case['parameters']:,} | {case['wall_s']:.1f} | {case['cpu_s']:.1f} | "
+                f"{case['peak_mib']:,} | {ratio:.2f} |"
+            ]
+    return [*lines, ""]
 
 
 def origins(cases: list[dict[str, Any]]) -> str:

@@ -11,6 +11,7 @@ _TORCHAUDIO = "pytorch_to_mlx.codegen.coverage.torchaudio_import"
 IMPORTS_OF = {
     "huggingface": (_TORCHVISION, "torch._dynamo", "torch.export", *_TRANSFORMERS),
     "timm": (_TORCHVISION,),
+    "cost": _TRANSFORMERS,
     "packages": (_TORCHVISION, _TORCHAUDIO),
 }
 """What takes seconds to import: once in the process that the cases' processes are forked from."""
@@ -41,6 +42,10 @@ def names(suite: str) -> list[str]:
         from .timm_models import families
 
         return families()
+    if suite == "cost":
+        from .cost import MODELS
+
+        return sorted(MODELS)
     from .packages import MODULES
 
     return sorted(MODULES)
@@ -54,6 +59,10 @@ def measure(suite: str, name: str, limit: int | None = None) -> dict[str, Any]:
 
         entry = next(entry for entry in entries() if entry_name(entry) == name)
         return measure_entry(entry, limit).as_dict()
+    if suite == "cost":
+        from .cost import measure_cost
+
+        return measure_cost(name)
     return _module(suite)(name).as_dict()
 
 
