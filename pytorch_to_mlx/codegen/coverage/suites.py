@@ -11,7 +11,7 @@ _TORCHAUDIO = "pytorch_to_mlx.codegen.coverage.torchaudio_import"
 IMPORTS_OF = {
     "huggingface": (_TORCHVISION, "torch._dynamo", "torch.export", *_TRANSFORMERS),
     "timm": (_TORCHVISION,),
-    "cost": _TRANSFORMERS,
+    "cost": (_TORCHVISION, *_TRANSFORMERS),
     "packages": (_TORCHVISION, _TORCHAUDIO),
 }
 """What takes seconds to import: once in the process that the cases' processes are forked from."""
