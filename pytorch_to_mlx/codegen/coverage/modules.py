@@ -1,5 +1,6 @@
 """One module through the whole path: capture, write, run, compare at two sizes; steps timed, failures named."""
 
+import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -142,4 +143,4 @@ def _allowed(captured: Captured, case: Case) -> bool:
 
 def _line(error: BaseException) -> str:
     text = str(error) if isinstance(error, PortError) else f"{error}"
-    return " ".join(text.split())[:400]
+    return re.sub(r"\S*/site-packages/", "", " ".join(text.split()))[:400]
