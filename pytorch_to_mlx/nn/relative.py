@@ -9,6 +9,8 @@ from ..backend import ops
 from .linear import linear
 from .stream import Stream
 
+MAX_SCORES = 1 << 24  # at a time: 64 MB, where the scores of a minute of speech all together would take 0.7 GB
+
 
 class RelativeAttention(Module):
     """Multi-head self-attention; a score is ((q_i + u)·k_j + (q_i + v)·W p(i - j)) / sqrt(D).
@@ -30,7 +32,7 @@ class RelativeAttention(Module):
         )
 
     def __call__(self, x: mx.array, positions: mx.array, stream: Stream, mask: mx.array | None = None) -> mx.array:
-        batch, length, size = x.shape
+        batch, length, _ = x.shape
 
         def split(y: mx.array) -> mx.array:
             return y.reshape(*y.shape[:-1], self.num_attention_heads, -1)  # [..., L, H, D]
@@ -38,12 +40,25 @@ class RelativeAttention(Module):
         q, k, v = (split(linear(layer, x)) for layer in (self.q_proj, self.k_proj, self.v_proj))
         k, v = (stream.so_far(y.swapaxes(1, 2), axis=2) for y in (k, v))  # [B, H, S, D]
         p = split(linear(self.pos_proj, positions)).swapaxes(0, 1)  # [H, S + L - 1, D]
-        scale = 1 / math.sqrt(size // self.num_attention_heads)
+        keys = k.shape[2]
+        rows = max(1, MAX_SCORES // (batch * self.num_attention_heads * (keys + length)))
+        outputs = []
+        for start in range(0, length, rows):
+            end = min(start + rows, length)
+            near = p[:, length - end : length + keys - 1 - start]
+            outputs.append(self._attend(q[:, start:end], k, v, near, None if mask is None else mask[start:end]))
+            if length > rows:
+                mx.eval(outputs)
+        return linear(self.o_proj, mx.concatenate(outputs, axis=1) if length > rows else outputs[0])
+
+    def _attend(self, q: mx.array, k: mx.array, v: mx.array, p: mx.array, mask: mx.array | None) -> mx.array:
+        """Shapes: q [B, L, H, D], k and v [B, H, S, D], p [H, S + L - 1, D], mask [L, S] -> [B, L, H · D]."""
+        scale = 1 / math.sqrt(q.shape[-1])
         bias = shift(((q + self.pos_bias_v) * scale).swapaxes(1, 2) @ p.swapaxes(1, 2))  # [B, H, L, S]
         if mask is not None:
             bias = mx.where(mask, bias, -math.inf)
         y = ops.attention((q + self.pos_bias_u).swapaxes(1, 2), k, v, scale=scale, mask=bias)
-        return linear(self.o_proj, y.swapaxes(1, 2).reshape(batch, length, size))
+        return y.swapaxes(1, 2).reshape(*q.shape[:2], -1)
 
 
 def shift(x: mx.array) -> mx.array:

@@ -148,6 +148,14 @@ def test_stream_is_the_whole_with_the_mask_of_a_stream(pipeline, seconds):
     assert clock.first.keys() == {"flow_prompt", "language_model", "flow", "vocoder"}
 
 
+def test_long_pieces_go_through_the_vocoder_in_windows(pipeline, monkeypatch):
+    whole = joined(pipeline.inference_sft(TEXT, "random", steps=1))
+    monkeypatch.setattr("pytorch_to_mlx.models.cosyvoice.pipeline.VOCODER_FRAMES", 60)
+    windows = joined(pipeline.inference_sft(TEXT, "random", steps=1))
+    assert len(whole) > 120 * 480
+    np.testing.assert_allclose(windows, whole, atol=1e-5)
+
+
 def test_the_original_s_streams(pipeline):
     """With its faults on demand: the pieces of the second request are longer."""
     counts = []

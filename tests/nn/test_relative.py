@@ -7,6 +7,7 @@ import torch
 from parity import assert_close
 
 from pytorch_to_mlx.models.cosyvoice.original import original
+from pytorch_to_mlx.nn import relative
 from pytorch_to_mlx.nn.positions import relative_sinusoids
 from pytorch_to_mlx.nn.relative import RelativeAttention
 from pytorch_to_mlx.nn.stream import Stream
@@ -53,6 +54,28 @@ def test_attention(pair, length, masked):
         expected, _ = theirs(t, t, t, torch.from_numpy(mask)[None] if masked else torch.ones(0, 0, 0), p)
     got = ours(mx.array(x), mx.array(positions), Stream(), mx.array(mask) if masked else None)
     assert_close(got, expected)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("before", [0, 5])
+def test_many_steps_are_the_same_in_blocks(pair, monkeypatch, masked, before):
+    _, ours = pair
+    rng = np.random.default_rng(0)
+    past, x = (mx.array(rng.standard_normal((2, n, SIZE)).astype(np.float32)) for n in (before, 13))
+    mask = mx.array(rng.random((13, before + 13)) < 0.6) | (mx.arange(before + 13) == 0) if masked else None
+    positions = relative_sinusoids(before + 12, -12, SIZE)
+
+    def attended():
+        stream = Stream()
+        if before:
+            with stream.piece(False):
+                ours(past, relative_sinusoids(before - 1, 1 - before, SIZE), stream)
+        with stream.piece(True):
+            return ours(x, positions, stream, mask)
+
+    whole = attended()
+    monkeypatch.setattr(relative, "MAX_SCORES", 4 * 2 * HEADS * (before + 26))
+    assert_close(attended(), np.array(whole))
 
 
 def test_with_what_came_before(pair):

@@ -12,6 +12,7 @@ import mlx.core as mx
 import numpy as np
 
 from ...audio.resample import sinc_resample
+from ...backend import memory
 from ...backend.native import kernels
 from ...checkpoint import open_checkpoint, read_config, resolve
 from ...errors import CheckError, UsageError
@@ -46,6 +47,7 @@ from .weights import WEIGHTS, open_source
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
 WINDOW_TOKENS = 750  # 30 s that voice conversion takes at once: the cost of the flow grows with the square
+VOCODER_FRAMES = 1000  # 20 s that the vocoder takes at once, about 1 GB; in windows it takes 1.4 times as long
 STREAM_WINDOW_TOKENS = 250  # 10 s: what a stream of the flow remembers grows with each
 
 Text = str | Iterable[str]
@@ -315,6 +317,7 @@ class CosyVoicePipeline:
                 speech = Speech(_finite(audio), self.sample_rate, text, start_s=start_s)
                 yield replace(speech, processing_s=perf_counter() - began)
                 start_s, text, began = start_s + speech.duration_s, "", perf_counter()
+            memory.give_back()  # pieces differ in length
 
     def _whole(
         self, tokens: Iterator[int], speaker: Speaker, options: Options, number: int, clock: Clock
@@ -343,9 +346,14 @@ class CosyVoicePipeline:
     def _audio(self, mel: mx.array, options: Options, number: int, clock: Clock) -> np.ndarray:
         with clock.part("vocoder"):
             mel = stretched(mel, options.speed)
-            hift = self.model.hift
-            noise = hift.noise(options.seed + number)(0, mel.shape[1] * hift.config.samples_per_frame)
-            audio = np.array(hift(mel, noise)[0])
+            hift, frames = self.model.hift, mel.shape[1]
+            noise = hift.noise(options.seed + number)
+            if frames <= VOCODER_FRAMES:
+                audio = np.array(hift(mel, noise(0, frames * hift.config.samples_per_frame))[0])
+            else:
+                vocoder, starts = HiftStream(hift, noise), range(0, frames, VOCODER_FRAMES)
+                parts = [np.array(vocoder.feed(mel[:, start : start + VOCODER_FRAMES])[0]) for start in starts]
+                audio = np.concatenate([*parts, np.array(vocoder.finish()[0])])
         clock.audio()
         return audio
 
@@ -385,6 +393,7 @@ class CosyVoicePipeline:
         prefix = self._prefix(speaker, options, clock) if options.stream else None
         size = WINDOW_TOKENS if prefix is None else STREAM_WINDOW_TOKENS
         for start in range(0, len(tokens), size):
+            memory.give_back()
             window = tokens[start : start + size]
             if prefix is not None:
                 yield from mels_of(self.model, iter(window), prefix.copy(), len(speaker.speech_tokens), clock)
