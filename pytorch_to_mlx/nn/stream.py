@@ -62,12 +62,14 @@ class Stream:
             return layer(x, add)
         place, kept = self.recall()
         left, right = (layer.padding,) * 2 if isinstance(layer.padding, int) else layer.padding
-        x = mx.pad(x, [(0, 0), (left, 0), (0, 0)]) if kept is None else mx.concatenate([kept, x], axis=1)
-        x = mx.pad(x, [(0, 0), (0, right), (0, 0)]) if self.final else x
+        left, right = left if kept is None else 0, right if self.final else 0
+        x = x if kept is None else mx.concatenate([kept, x], axis=1)
         span = layer.dilation * (layer.weight.shape[1] - 1) + 1
-        count = (x.shape[1] - span) // layer.stride + 1
-        self._memory[place] = x[:, count * layer.stride :]
-        y = layer(x[:, : (count - 1) * layer.stride + span], padding=0)
+        count = (left + x.shape[1] + right - span) // layer.stride + 1
+        if count * layer.stride < left:  # some of the zeros are still to be seen
+            x, left = mx.pad(x, [(0, 0), (left, 0), (0, 0)]), 0
+        self._memory[place] = mx.contiguous(x[:, count * layer.stride - left :])  # a view would keep all of x
+        y = layer(x[:, : (count - 1) * layer.stride + span - left], padding=(left, right))
         return y if add is None else self.add(y, add)
 
     def conv_transpose1d(self, layer: ConvTranspose1d, x: mx.array) -> mx.array:
@@ -84,7 +86,7 @@ class Stream:
         )
         end = y.shape[1] - layer.padding if self.final else x.shape[1] * stride
         used = max(0, -(-(end - size + 1) // stride))  # the first input that counts in outputs after `end`
-        self._memory[place] = (x[:, used:], end - used * stride)
+        self._memory[place] = (mx.contiguous(x[:, used:]), end - used * stride)
         return y[:, start:end]
 
     def add(self, *arrays: mx.array, scale: float = 1.0) -> mx.array:
@@ -96,7 +98,7 @@ class Stream:
             both = zip(kept, arrays, strict=True)
             arrays = tuple(mx.concatenate([old, new], axis=1) if old.shape[1] else new for old, new in both)
         count = min(x.shape[1] for x in arrays)
-        self._memory[place] = [x[:, count:] for x in arrays]
+        self._memory[place] = [mx.contiguous(x[:, count:]) for x in arrays]
         return ops.add(*(x[:, :count] for x in arrays), scale=scale)
 
     def so_far(self, x: mx.array, axis: int = 1) -> mx.array:
@@ -120,7 +122,7 @@ class Stream:
         x = mx.concatenate([x[:, half:0:-1] if kept is None else kept, x], axis=1)
         x = mx.concatenate([x, x[:, -2 : -half - 2 : -1]], axis=1) if self.final else x
         spec = stft(x, n_fft=n_fft, hop_length=hop_length, window=window, center=False)
-        self._memory[place] = x[:, spec.shape[1] * hop_length :]
+        self._memory[place] = mx.contiguous(x[:, spec.shape[1] * hop_length :])
         return spec
 
     def istft(self, spec: mx.array, *, n_fft: int, hop_length: int, window: mx.array) -> mx.array:
@@ -134,5 +136,5 @@ class Stream:
             spec, start = mx.concatenate([kept, spec], axis=1), overlap * hop_length - n_fft // 2
         if not self.final:
             end = spec.shape[1] * hop_length - n_fft // 2
-        self._memory[place] = spec[:, -overlap:]
+        self._memory[place] = mx.contiguous(spec[:, -overlap:])
         return istft(spec, n_fft=n_fft, hop_length=hop_length, window=window)[:, start:end]

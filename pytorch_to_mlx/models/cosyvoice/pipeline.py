@@ -47,7 +47,7 @@ from .weights import WEIGHTS, open_source
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
 WINDOW_TOKENS = 750  # 30 s that voice conversion takes at once: the cost of the flow grows with the square
-VOCODER_FRAMES = 1000  # 20 s that the vocoder takes at once, about 1 GB; in windows it takes 1.4 times as long
+VOCODER_FRAMES = 500  # 10 s that the vocoder takes at once, about 1 GB; in windows it takes 1.15 times as long
 STREAM_WINDOW_TOKENS = 250  # 10 s: what a stream of the flow remembers grows with each
 
 Text = str | Iterable[str]
