@@ -9,6 +9,7 @@ from typing import Any, Literal
 from .. import backend, registry
 from ..errors import MissingExtraError, UsageError
 from ..progress import note, track
+from ..validate.contract import Workload
 from ..validate.run import open_reference
 from . import fresh as fresh_process
 from .measure import Timing, alternate
@@ -43,9 +44,12 @@ def benchmark(
     path, converted = resolve(source), None if mlx_path is None else Path(mlx_path)
     measurements: list[Measurement] = []
     spent: dict[str, dict[str, float]] = {}
-    for name, sides, audio_s in _chosen(family, path, converted, against, workloads):
+    for name, work in _chosen(family, path, converted, against, workloads).items():
+        sides: Sides = {"ours": work.ours, **({"torch": work.torch} if work.torch else {})}
         note(f"measuring {name}: {runs} runs of {' and '.join(sides)}")
-        measurements += _rows(name, alternate(sides, runs=runs), audio_s)
+        measurements += _rows(name, alternate(sides, runs=runs), work.audio_s)
+        parts = work.first_parts() if work.first_parts else {}
+        measurements += [Measurement(name, f"first audio: {part}", "s", s) for part, s in parts.items()]
         if profile:
             spent |= _profile(name, sides, reference)
     if fresh:
@@ -67,19 +71,15 @@ Sides = dict[str, Callable[[], Any]]
 
 def _chosen(
     family: str, path: Path, mlx_path: Path | None, against: str | None, names: Sequence[str] | None
-) -> list[tuple[str, Sides, float | None]]:
-    """The workloads to run as (name, the calls by side, seconds of audio)."""
+) -> dict[str, Workload]:
+    """The workloads to run."""
     if against is None:
         call = registry.part(family, "reference").Reference.alone("ours", path, mlx_path)
-        return [("largest", {"ours": call}, getattr(call, "audio_s", None))]
+        return {"largest": Workload(call, None, getattr(call, "audio_s", None))}
     known = open_reference(family, path, mlx_path).workloads()
     if unknown := [name for name in names or () if name not in known]:
         raise UsageError(f"no workload is called '{unknown[0]}'", fix=f"workloads: {', '.join(known)}")
-    return [
-        (name, {"ours": work.ours, "torch": work.torch}, work.audio_s)
-        for name, work in known.items()
-        if not names or name in names
-    ]
+    return {name: work for name, work in known.items() if not names or name in names}
 
 
 def _rows(name: str, timings: dict[str, Timing], audio_s: float | None) -> list[Measurement]:

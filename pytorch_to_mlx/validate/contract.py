@@ -21,12 +21,14 @@ class Workload:
     """The same work on both sides, for `benchmark --against torch`.
 
     A callable that returns an iterator is consumed; its first item is the first audio.
-    audio_s: seconds of audio that one call makes or hears, for the real-time factor.
+    torch: None for what the original does not do. audio_s: seconds of audio that one call makes or hears, for the
+    real-time factor. first_parts: seconds by part until the first audio, in the last call of ours.
     """
 
     ours: Callable[[], Any]
-    torch: Callable[[], Any]
+    torch: Callable[[], Any] | None
     audio_s: float | None = None
+    first_parts: Callable[[], Mapping[str, float]] | None = None
 
 
 class Reference(Protocol):

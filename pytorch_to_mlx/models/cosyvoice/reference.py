@@ -19,6 +19,8 @@ from ...validate.contract import Case, Workload
 from ...weights import load_model
 from .campplus import speaker_features
 from .config import Config
+from .flow import FlowStream
+from .hift import HiftStream
 from .lm_decoding import Decoder, sampler_of, speech_tokens
 from .model import Model
 from .original import original
@@ -26,6 +28,7 @@ from .original_audio import build_flow, build_hift
 from .reference_lm import build_lm, lm_taps, lm_tokens
 from .s3_tokenizer import tokenizer_features
 from .source import flow_noise
+from .streaming import Clock, audio_of, mels_of
 from .weights import WEIGHTS, open_source
 
 Taps = dict[str, np.ndarray]
@@ -71,8 +74,9 @@ class Reference:
 
     def workloads(self) -> dict[str, Workload]:
         work = Work(self.config)
-        sides = work.ours(self.model), work.torch(self._parts("float32", *PARTS))
-        return {name: Workload(sides[0][name], sides[1][name], work.audio_s) for name in sides[0]}
+        ours, theirs = work.ours(self.model), work.torch(self._parts("float32", *PARTS))
+        works = {name: Workload(ours[name], theirs[name], work.audio_s) for name in theirs}
+        return works | {"stream": Workload(ours["stream"], None, work.audio_s, lambda: work.clock.first)}
 
     # Ours; each stage is given what float32 PyTorch gave it.
 
@@ -338,6 +342,7 @@ class Work:
         self.said = rng.integers(0, speech, 125).tolist()
         self.inputs = audio_inputs(config, 125, 75)
         self.mel = (np.cumsum(rng.standard_normal((1, 250, config.flow.n_mels)) * 0.2, axis=1) - 4).astype(np.float32)
+        self.clock = Clock()  # of the last stream
         self.audio_s = 250 * config.hift.samples_per_frame / config.sample_rate
 
     def ours(self, model: Model) -> dict[str, Callable[[], Any]]:
@@ -346,11 +351,17 @@ class Work:
         mx.eval(noise, source_noise, arrays)
         mel = mx.array(self.mel)
 
-        def language_model() -> None:
+        def spoken() -> Iterator[int]:
             decoder = Decoder(model.lm, sampler_of(model.lm), np.random.default_rng(0).random)
             decoder.draw(decoder.read(model.lm.prompt(self.text, self.prompt)))
+            yield self.said[0]
             for token in self.said[1:]:
                 decoder.draw(decoder.read(model.lm.speech([token])))
+                yield token
+
+        def language_model() -> None:
+            for _ in spoken():
+                pass
 
         def flow() -> mx.array:
             return model.flow(*arrays, noise=noise)
@@ -358,7 +369,15 @@ class Work:
         def vocoder() -> mx.array:
             return model.hift(mel, source_noise)
 
-        return _works(language_model, lambda: mx.eval(flow()), lambda: mx.eval(vocoder()))
+        def stream() -> Iterator[np.ndarray]:
+            """All of it in pieces; the prompt's share of the flow too."""
+            self.clock = Clock()
+            with self.clock.part("flow_prompt"):
+                flow = FlowStream(model.flow, *arrays[1:], noise=noise)
+            mels = mels_of(model, spoken(), flow, arrays[1].shape[1], self.clock)
+            yield from audio_of(mels, HiftStream(model.hift, model.hift.noise(0)), self.clock)
+
+        return {**_works(language_model, lambda: mx.eval(flow()), lambda: mx.eval(vocoder())), "stream": stream}
 
     def torch(self, parts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         import torch
