@@ -42,7 +42,7 @@ class State(NamedTuple):
 class Mel(nn.Module):
     """Mel power in bels, not more than 8 (80 dB) under the loudest of the call, plus 2.
 
-    The transform is the reference's: a convolution with windowed sines and cosines, here as one matrix product.
+    The transform is the reference's: a convolution with windowed sines and cosines.
     Shapes: samples [R, L] as 16-bit numbers -> [R, (L - 512) // 160 + 1, 32] float32.
     """
 
@@ -52,10 +52,7 @@ class Mel(nn.Module):
         self.filters = mx.random.uniform(0, 0.01, (N_FFT // 2 + 1, N_MELS))
 
     def __call__(self, samples: mx.array) -> mx.array:
-        rows, length = samples.shape
-        shape = (rows, (length - N_FFT) // HOP_LENGTH + 1, N_FFT)
-        windows = mx.as_strided(mx.contiguous(samples.astype(mx.float32)), shape, (length, HOP_LENGTH, 1))
-        spec = ops.linear(windows, self.stft.weight.astype(mx.float32).squeeze(-1))  # [R, T, 514]
+        spec = self.stft(samples[..., None].astype(mx.float32))  # [R, T, 514]
         real, imag = mx.split(mx.square(spec), 2, axis=-1)
         power = mx.maximum((real + imag) @ self.filters.astype(mx.float32), LOWEST_POWER)
         bels = mx.log10(power) + 2.0
