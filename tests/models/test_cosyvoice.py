@@ -1,6 +1,7 @@
 """CosyVoice 2 as a whole: a tiny release through conversion, validation, loading and the modes of the pipeline."""
 
 import json
+import sys
 from dataclasses import replace
 
 import mlx.core as mx
@@ -150,9 +151,9 @@ def test_stream_is_the_whole_with_the_mask_of_a_stream(pipeline, seconds):
 
 def test_long_pieces_go_through_the_vocoder_in_windows(pipeline, monkeypatch):
     whole = joined(pipeline.inference_sft(TEXT, "random", steps=1))
-    monkeypatch.setattr("pytorch_to_mlx.models.cosyvoice.pipeline.VOCODER_FRAMES", 60)
+    monkeypatch.setattr(sys.modules[type(pipeline).__module__], "VOCODER_FRAMES", 60)
     windows = joined(pipeline.inference_sft(TEXT, "random", steps=1))
-    assert len(whole) > 120 * 480
+    assert len(whole) > 60 * 480
     np.testing.assert_allclose(windows, whole, atol=1e-5)
 
 
