@@ -65,8 +65,10 @@ def test_error(shape, path):
         ours = "causal" if name == "causal" else None if mask is None else mx.array(mask)
         got = ops.attention(mx.array(q), mx.array(k), mx.array(v), scale=scale, mask=ours)
         theirs, more = reference(scale, H, K), None if mask is None else torch.from_numpy(mask)
-        # The largest error is that of the one row with the largest score, and chance: it may be a millionth.
-        no_worse_than_torch(got, theirs, q, k, v, more, factor=2 if path == "native" else 10, rounding=1e-6)
+        # The largest error is that of the one row with the largest score, and chance: it may be a millionth; half as
+        # much again by the instruction set without fused multiply-add, which PyTorch beside it uses.
+        rounding = 1.5e-6 if CPU is not None and CPU.isa == "SSE4.2" else 1e-6
+        no_worse_than_torch(got, theirs, q, k, v, more, factor=2 if path == "native" else 10, rounding=rounding)
 
 
 @pytest.mark.parametrize("L", [1, 3, 90])
