@@ -1,6 +1,6 @@
 """One module through the whole path: capture, write, run, compare at two sizes; steps timed, failures named."""
 
-import re
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,6 @@ import mlx.core as mx
 import torch
 from torch import nn
 
-from ...errors import PortError
 from ..capture import Captured, capture
 from ..check import check_outputs, flat_tensors, import_source
 from ..compare import summary
@@ -142,5 +141,8 @@ def _allowed(captured: Captured, case: Case) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    text = str(error) if isinstance(error, PortError) else f"{error}"
-    return re.sub(r"\S*/site-packages/", "", " ".join(text.split()))[:400]
+    """The error in one line, files named as they are imported, wherever this machine has them."""
+    text = " ".join(str(error).split())
+    for folder in sorted((path for path in sys.path if path.startswith("/") and len(path) > 1), key=len, reverse=True):
+        text = text.replace(f"{folder.rstrip('/')}/", "")
+    return text[:400]
