@@ -173,6 +173,10 @@ def benchmark(
     if what == "coverage":
         from ..codegen.coverage import measured
 
+        if workloads:
+            from ..errors import UsageError
+
+            raise UsageError("coverage has suites, not workloads", fix=f"--suite {workloads[0]}")
         return measured(
             suite,
             Path("benchmarks/coverage"),

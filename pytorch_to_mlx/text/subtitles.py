@@ -14,9 +14,8 @@ PAUSE_S = 3.0  # between the starts of two words: a new cue, where cues may span
 class Layout:
     """How subtitles are broken into cues and lines, by the times of the words.
 
-    max_line_width: characters. max_line_count: lines of a cue; with a width, cues span segments and break at
-    pauses.
-    max_words_per_line: a cue has so many words at most. highlight_words: a cue for every word, underlined in its line.
+    max_line_width: characters. max_line_count: lines of a cue; with a width, cues span segments and break at pauses.
+    max_words_per_line: words of a cue. highlight_words: a cue for every word, underlined in its line.
     Source: the options and results of openai-whisper 20250625, whisper/utils.py `SubtitlesWriter`.
     """
 

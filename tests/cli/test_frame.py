@@ -22,6 +22,7 @@ VERBS = ("list", "doctor", "analyze", "convert", "validate", "benchmark", "compa
         (["convert", "a", "--hf-path", "b"], "give the checkpoint once"),
         (["convert", "a", "--dtype", "float8"], "float8"),
         (["convert", "a", "--q-bits", "many"], "'--q-bits'"),
+        (["benchmark", "coverage", "--workloads", "timm"], "--suite timm"),
     ],
     ids=str,
 )
