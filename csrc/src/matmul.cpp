@@ -88,7 +88,8 @@ void sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const
   const bool accumulate = beta == 1;
 
   if (m <= few && !ta) {
-    const int64_t width = gemm_width(), grain = ceil_div(ceil_div(65536, k), width) * width;
+    const int64_t width = gemm_width(), jobs = 2 * ceil_div(n * k, 131072); // of at most 256 KiB, and as long as each other
+    const int64_t grain = ceil_div(ceil_div(n, jobs), width) * width;
     parallel_ranges(n, grain, [&](int64_t j, int64_t end) {
       const float* start = bias ? bias + j : nullptr;
       if (tb)

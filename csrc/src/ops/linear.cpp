@@ -39,7 +39,8 @@ void multiply(const float* x, const RowWeights& w, float* y, int64_t rows, int64
         sorted = to;
       }
     }
-    const int64_t grain = ceil_div(ceil_div(131072, w.row_bytes), 4) * 4; // 128 KiB of weights
+    const int64_t jobs = 2 * ceil_div(columns * w.row_bytes, 131072); // of at most 64 KiB of weights, and as long as each other
+    const int64_t grain = ceil_div(ceil_div(columns, jobs), 4) * 4;
     parallel_ranges(columns, grain, [&](int64_t first, int64_t end) {
       row_products(sorted, sums, w, first, end - first, y + first, columns, rows, depth, bias ? bias + first : nullptr);
     });

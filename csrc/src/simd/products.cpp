@@ -51,6 +51,8 @@ INLINE Bytes nibbles(const uint8_t* p) {
   return out;
 }
 
+constexpr int64_t ahead = 8192; // bytes: rows are too short for the processor to see that reading goes on
+
 // R rows of x with C rows of w.
 template <class T, int R, int C>
 static void products(const float* x, const T* w, int64_t depth, float (&out)[R][C]) {
@@ -59,6 +61,7 @@ static void products(const float* x, const T* w, int64_t depth, float (&out)[R][
   for (; k + W <= depth; k += W)
 #pragma GCC unroll 4
     for (int j = 0; j < C; j++) {
+      __builtin_prefetch((const char*)(w + j * depth + k) + ahead);
       const F y = load(w + j * depth + k);
 #pragma GCC unroll 4
       for (int i = 0; i < R; i++) sum[i][j] += load(x + i * depth + k) * y;
@@ -74,7 +77,7 @@ static void products(const float* x, const T* w, int64_t depth, float (&out)[R][
 
 constexpr int64_t max_groups = 512; // widened at a time
 
-// Scales and biases of C rows, as float32.
+// Scales and biases of C rows, as float32; zeros up to a whole vector.
 template <int C>
 static void sides(const RowWeights& w, int64_t column, int64_t groups, int64_t from, int64_t count,
                   float (&scales)[C][max_groups], float (&biases)[C][max_groups]) {
@@ -84,8 +87,8 @@ static void sides(const RowWeights& w, int64_t column, int64_t groups, int64_t f
       const int64_t at = (column + j) * groups + from;
       for (int64_t g = 0; g < count; g += W) {
         const int64_t n = count - g < W ? count - g : W;
-        store_some(scales[j] + g, load_some((const T)w.scales + at + g, n), n);
-        store_some(biases[j] + g, load_some((const T)w.biases + at + g, n), n);
+        store(scales[j] + g, load_some((const T)w.scales + at + g, n));
+        store(biases[j] + g, load_some((const T)w.biases + at + g, n));
       }
     }
   });
@@ -98,7 +101,6 @@ static void quantized(const float* x, const float* sums, const RowWeights& w, in
                       float (&out)[R][C]) {
   const uint8_t* rows = (const uint8_t*)w.data + column * w.row_bytes;
   const int64_t groups = depth / w.group;
-  constexpr int64_t ahead = 8192; // bytes: rows are too short for the processor to see that reading goes on
   constexpr uint8_t middle = 1 << (BITS - 1);
   F sum[R][C] = {}, offset[R][C] = {};
   float scales[C][max_groups], biases[C][max_groups];
@@ -109,7 +111,7 @@ static void quantized(const float* x, const float* sums, const RowWeights& w, in
       for (int j = 0; j < C; j++)
         for (int64_t g = 0; g < count; g += W) {
           const int64_t n = count - g < W ? count - g : W;
-          const F bias = fma(load(scales[j] + g, n), splat((float)middle), load(biases[j] + g, n));
+          const F bias = fma(load(scales[j] + g), splat((float)middle), load(biases[j] + g));
           offset[i][j] += load_some(sums + i * groups + from + g, n) * bias;
         }
     for (int64_t g = 0; g < count; g++) {

@@ -42,14 +42,22 @@ INLINE void store(Half* p, F x) {
 template <class T>
 INLINE F load(const T* p, int64_t n) {
   T lanes[W]{};
+#if defined(__AVX512F__)
+  _mm256_storeu_si256((__m256i*)lanes, _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
+#else
   for (int i = 0; i < n; i++) lanes[i] = p[i];
+#endif
   return load(lanes);
 }
 template <class T>
 INLINE void store(T* p, F x, int64_t n) {
   T lanes[W];
   store(lanes, x);
+#if defined(__AVX512F__)
+  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), _mm256_loadu_si256((const __m256i*)lanes));
+#else
   for (int i = 0; i < n; i++) p[i] = lanes[i];
+#endif
 }
 
 template <class T>
