@@ -111,4 +111,12 @@ void softmax_rows(Dtype dtype, const void* x, float scale, const float* mask, vo
   });
 }
 
+void exact_products(const float* a, const float* b, float* c, int64_t ldc, int64_t rows, int64_t cols, int64_t depth) {
+  for (int64_t j = 0; j < cols; j++, b += depth)
+    for (int64_t i = 0; i < rows; i++)
+      c[i * ldc + j] += (float)exact_total(depth, [&](int64_t k, int64_t n) {
+        return load_some(a + i * depth + k, n) * load_some(b + k, n);
+      });
+}
+
 } // namespace ptm::PTM_ISA

@@ -10,3 +10,6 @@ PTM_KERNEL(void, norm_rows, Dtype dtype, const void* x, const float* weight, con
 
 // softmax(scale x + mask); mask [size] (float32) may be null.
 PTM_KERNEL(void, softmax_rows, Dtype dtype, const void* x, float scale, const float* mask, void* y, int64_t rows, int64_t size)
+
+// C[rows, cols] += A[rows, depth] · B[cols, depth]ᵀ, summed in float64 by eights: for a transform whose logarithm is taken.
+PTM_KERNEL(void, exact_products, const float* a, const float* b, float* c, int64_t ldc, int64_t rows, int64_t cols, int64_t depth)
