@@ -50,7 +50,8 @@ def condition_tree(condition: Any) -> ast.expr:
 def own_guards(program: ExportedProgram) -> list[Guard]:
     """What the code outside torch decided by sizes, without what is true of all sizes that were left dynamic.
 
-    torch's own questions (is it contiguous, does it broadcast) are left out: they choose how, not what, to compute.
+    torch's own questions (is it contiguous, does it broadcast) are left out: they choose how, not what, to compute;
+    but not where it took a size for a plain number, as where an op has no dynamic size in its place.
     """
     symbols = _input_symbols(program)
     if not symbols:
@@ -58,12 +59,19 @@ def own_guards(program: ExportedProgram) -> list[Guard]:
     found: dict[Any, Guard] = {}
     for guard in next(iter(symbols.values())).guards:
         file = getattr(guard.sloc.framework_loc, "filename", "")
-        if not file or "/torch/" in file or not guard.expr.free_symbols <= symbols.keys():
+        asked_by_torch = not file or "/torch/" in file
+        if (asked_by_torch and not _fixes(guard.expr)) or not guard.expr.free_symbols <= symbols.keys():
             continue
         if not bound_sympy(guard.expr, program.range_constraints).is_singleton():
             where = file.rpartition("site-packages/")[2] if "site-packages/" in file else Path(file).name
             found.setdefault(guard.expr, Guard(guard.expr, f"{where}:{guard.sloc.framework_loc.lineno}"))
     return list(found.values())
+
+
+def _fixes(condition: Any) -> bool:
+    """Whether a condition makes a size a number; sizes of 1 are asked about for broadcasting."""
+    number = next((side for side in condition.args if side.is_Integer), None) if condition.is_Equality else None
+    return number is not None and number > 1
 
 
 def _input_symbols(program: ExportedProgram) -> dict[Any, Any]:

@@ -14,6 +14,8 @@ from torch import nn
 from torch._decomp import decomposition_table
 from torch.fx.experimental.symbolic_shapes import DimConstraints
 
+from .quick_sizes import quick_sizes
+
 DispatchKey = torch._C.DispatchKey
 LAYERS = [getattr(torch.ops.aten, name).input for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")]
 
@@ -21,7 +23,15 @@ LAYERS = [getattr(torch.ops.aten, name).input for name in ("lstm", "gru", "rnn_t
 @contextlib.contextmanager
 def traceable(module: nn.Module) -> Iterator[None]:
     """A module may be traced inside: recurrent layers stay whole, so that their lengths stay dynamic."""
-    with quiet(), conversions_to_itself(), whole_recurrences(), unsolved_constraints(), plain_causality(module):
+    with (
+        quiet(),
+        conversions_to_itself(),
+        whole_recurrences(),
+        unsolved_constraints(),
+        plain_causality(module),
+        dynamic_linspace(),
+        quick_sizes(),
+    ):
         yield
 
 
@@ -111,6 +121,25 @@ def plain_causality(module: nn.Module) -> Iterator[None]:
         for file in files - {None}:
             for name in [name for name, item in vars(file).items() if item is original]:
                 stack.enter_context(replaced(file, name, attention))
+        yield
+
+
+@contextlib.contextmanager
+def dynamic_linspace() -> Iterator[None]:
+    """`torch.linspace` with as many numbers as a dynamic size says: torch's own fixes that size to the example's."""
+    original = torch.linspace
+
+    @functools.wraps(original)
+    def linspace(start: Any, end: Any, steps: Any, **options: Any) -> torch.Tensor:
+        numbers = (int, float, torch.SymInt, torch.SymFloat)
+        if not isinstance(steps, torch.SymInt) or not all(isinstance(limit, numbers) for limit in (start, end)):
+            return original(start, end, steps, **options)
+        places = torch.arange(steps, device=options.get("device"))
+        step = (end - start) / (steps - 1)  # as torch: up from the start, then down to the end
+        values = torch.where(places < steps // 2, start + step * places, end - step * (steps - 1 - places))
+        return values.to(options.get("dtype") or torch.get_default_dtype())
+
+    with replaced(torch, "linspace", linspace):
         yield
 
 

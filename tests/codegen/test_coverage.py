@@ -1,6 +1,7 @@
 """The coverage suites: results on disk, their page, a case that crashes, the shrinker."""
 
 import os
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 
 from pytorch_to_mlx.codegen.coverage import page, read, run
 from pytorch_to_mlx.codegen.coverage.huggingface import build, measure_type
-from pytorch_to_mlx.codegen.coverage.inputs import asked_for
+from pytorch_to_mlx.codegen.coverage.inputs import asked_for, likeliest_first
 from pytorch_to_mlx.codegen.coverage.report import append, summarize
 from pytorch_to_mlx.codegen.coverage.shrink import lacking, shrink
 from pytorch_to_mlx.codegen.coverage.suites import preload
@@ -106,6 +107,19 @@ def test_layers_that_stay_are_of_every_kind_in_turn():
 def test_timm_backbones_become_timms_own_tiny_ones():
     small = shrink(Config(architecture="mobilenetv5_300m_enc", width_coefficient=2.0), lambda candidate: True)
     assert (small.architecture, small.width_coefficient) == ("test_efficientnet", 1.0)
+
+
+def test_feature_maps_shrink_with_the_image():
+    config = Config(image_size=[1024, 1024], backbone_feature_sizes=[[256, 256], [64, 64]])
+    assert shrink(config, lambda candidate: True).backbone_feature_sizes == [[16, 16], [4, 4]]
+
+
+def test_the_likeliest_choices_come_first_and_all_come():
+    counts = (3, 1, 2)
+    every = sorted(product(*map(range, counts)), key=lambda choice: (sum(map(bool, choice)), sum(choice)))
+    assert list(likeliest_first(counts)) == every
+    assert list(likeliest_first((2, 0))) == []
+    assert next(likeliest_first((14,) * 12)) == (0,) * 12  # at once, out of 14^12
 
 
 def test_a_field_that_the_code_asks_for_is_added():

@@ -53,3 +53,15 @@ def test_sizes_that_torch_cannot_reason_about_stay_and_the_batch_is_dynamic():
     captured = capture(Unsolved(), (torch.randn(2, 8, 3),))
     batch, *others = captured.graph.inputs()[0].meta.shape
     assert others == [8, 3] and not isinstance(batch, int) and "first axes" in captured.how
+
+
+def test_a_size_that_torch_itself_fixes_is_no_longer_dynamic():
+    class Fixed(nn.Module):
+        def forward(self, x):
+            x = nn.functional.max_pool2d(x, 2)
+            return x * torch.logspace(0, 1, x.shape[-1])  # its number of steps is a plain number
+
+    captured = capture(Fixed(), (torch.randn(2, 3, 8, 6),))
+    assert len(captured.guards) == 1
+    assert _allowed(captured, ((torch.randn(3, 3, 12, 6),), {}))
+    assert not _allowed(captured, ((torch.randn(3, 3, 8, 10),), {}))

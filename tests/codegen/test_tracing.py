@@ -3,9 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_impls import op_implementations_dict
 from torch.nn.functional import scaled_dot_product_attention
 
 from pytorch_to_mlx.codegen import convert
+from pytorch_to_mlx.codegen.capture import capture
 from pytorch_to_mlx.codegen.tracing import traceable
 
 
@@ -52,6 +54,56 @@ def test_constant_lists_are_made_once(tmp_path):
     done.check()
     source = (tmp_path / "out" / "model.py").read_text()
     assert "meshgrid" in source.partition("def __call__")[0]
+
+
+class Ramp(nn.Module):
+    def forward(self, x):
+        x = nn.functional.max_pool2d(x, 2)
+        height, width = x.shape[-2:]
+        down = torch.linspace(0.5, height - 0.5, height, dtype=x.dtype)
+        return x * down[:, None] + torch.linspace(-1, 1, width)
+
+
+def test_linspace_takes_dynamic_sizes(tmp_path):
+    done = convert(Ramp(), tmp_path / "out", (torch.randn(2, 3, 10, 14),))
+    done.check()
+    assert done.outputs[1]["size"], done.outputs
+    x = torch.randn(2, 3, 10, 14)
+    captured = capture(Ramp(), (x,))
+    torch.testing.assert_close(captured.program.module()(x), Ramp()(x), rtol=3e-7, atol=3e-7)  # as torch's own
+
+
+class Windows(nn.Module):
+    """Windows of four by four, as in Swin."""
+
+    def forward(self, x):
+        batch, height, width, channels = x.shape
+        down, right = -height % 4, -width % 4
+        x = nn.functional.pad(x, (0, 0, 0, right, 0, down))
+        rows, columns = (height + down) // 4, (width + right) // 4
+        x = x.view(batch, rows, 4, columns, 4, channels).transpose(2, 3).contiguous().view(-1, 4, 4, channels)
+        x = x.softmax(1).view(-1, rows, columns, 4, 4, channels).transpose(2, 3)
+        return x.reshape(batch, rows * 4, columns * 4, channels)[:, :height, :width]
+
+
+def test_windows_of_an_image_of_any_size(tmp_path):
+    before = op_implementations_dict[torch.ops.aten.view.default]
+    done = convert(Windows(), tmp_path / "out", (torch.randn(2, 9, 14, 3),))
+    done.check()
+    assert done.outputs[1]["size"], done.outputs
+    assert op_implementations_dict[torch.ops.aten.view.default] is before
+
+
+def test_a_view_of_a_tensor_in_another_order_is_torchs_own():
+    class Turned(nn.Module):
+        def forward(self, x):
+            return x.transpose(1, 2).view(x.shape[0], x.shape[2], 3, 2) + 1
+
+    x = torch.randn(2, 6, 5)
+    captured = capture(Turned(), (x,))
+    assert torch.equal(captured.program.module()(x), Turned()(x))
+    view = next(node for node in captured.program.graph.nodes if "view" in str(node.target))
+    assert not view.meta["val"].is_contiguous()
 
 
 def test_constraints_between_sizes_are_not_solved():

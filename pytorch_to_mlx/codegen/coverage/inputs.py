@@ -5,7 +5,7 @@ import math
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
+from heapq import heappop, heappush
 from typing import Any
 
 import torch
@@ -64,9 +64,25 @@ def candidates(
     pairs = [group for group in companions if not also and set(group) <= set(names) - set(wanted)]
     for extra in ([], *pairs) if "input_ids" in wanted else ([],):
         options = [list(shapes_of(name, config, batch, length, image, names)) for name in [*wanted, *extra]]
-        places = product(*(range(len(option)) for option in options))
-        for choice in sorted(places, key=lambda choice: (sum(map(bool, choice)), sum(choice))):  # the likeliest first
+        for choice in likeliest_first([len(option) for option in options]):
             yield {name: option[i] for name, option, i in zip([*wanted, *extra], options, choice, strict=True)}
+
+
+def likeliest_first(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Every way to choose a place in each of some lists: first by how many places are not the first, then by their sum.
+
+    One after another: with many inputs there are millions of ways, and few of them are tried.
+    """
+    start = (0,) * len(counts)
+    waiting, seen = [(0, 0, start)] * all(counts), {start}
+    while waiting:
+        _, total, choice = heappop(waiting)
+        yield choice
+        for i, place in enumerate(choice):
+            further = (*choice[:i], place + 1, *choice[i + 1 :])
+            if place + 1 < counts[i] and further not in seen:
+                seen.add(further)
+                heappush(waiting, (sum(map(bool, further)), total + 1, further))
 
 
 def asked_for(error: BaseException, model: nn.Module, given: Iterable[str]) -> str | None:

@@ -210,8 +210,30 @@ def applied(config: Any, groups: tuple[tuple[Rule, ...], ...], only: str | None 
         _add_heads(part, before)
         _cut_sections(part)
         if before.get("num_key_value_heads") == before.get("num_attention_heads", 0):  # no groups before, none now
-            _set(part, "num_key_value_heads", part.num_attention_heads)
+            _set(part, "num_key_value_heads", vars(part)["num_attention_heads"])
+    for old, new in zip(parts(config), parts(changed), strict=True):
+        for name in [name for name in vars(new) if name.endswith("feature_sizes")]:
+            _set(new, name, _scaled(vars(old)[name], _grid(new), _grid(old)))
     return changed
+
+
+def _grid(config: Any) -> int:
+    """How many patches, or pixels, the first image that a config speaks of is wide; 1 if it names none."""
+    for part in parts(config):
+        side, patch = (
+            (value if isinstance(value, list | tuple) else [value])[0]
+            for value in (vars(part).get("image_size"), vars(part).get("patch_size", 1))
+        )
+        if type(side) is int and type(patch) is int:
+            return side // patch
+    return 1
+
+
+def _scaled(sizes: Any, new: int, old: int) -> Any:
+    """Heights and widths of feature maps, as images are scaled."""
+    if isinstance(sizes, list | tuple):
+        return type(sizes)(_scaled(size, new, old) for size in sizes)
+    return max(sizes * new // old, 1) if type(sizes) is int else sizes
 
 
 def filled(config: Any) -> Any:

@@ -1,0 +1,86 @@
+"""What torch.export works out about sizes and this project does not need, left out while a module is traced.
+
+A model whose images are cut into windows has sizes such as 7·((x // 4 + 6) // 7); torch simplifies them again with
+every question that it asks about a shape, which takes minutes.
+"""
+
+import contextlib
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import sympy
+import torch
+from torch._dynamo import config
+from torch._prims_common import infer_size
+from torch._subclasses.fake_impls import op_implementations_dict
+from torch.fx.experimental import proxy_tensor
+from torch.fx.experimental.symbolic_shapes import ShapeEnv, has_free_unbacked_symbols
+
+_RESIMPLIFY = "_resimplify_floor_div_axioms"
+_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
+
+
+@contextlib.contextmanager
+def quick_sizes() -> Iterator[None]:
+    """Shapes are found by what follows from their sizes in the example; the questions that models ask stay exact."""
+    setattr(ShapeEnv, _RESIMPLIFY, property(lambda self: False, lambda self, value: None))
+    views, simplify = {op: op_implementations_dict[op] for op in _VIEWS}, sympy.simplify
+    op_implementations_dict.update({op: _view(original) for op, original in views.items()})
+    sympy.simplify = lambda expr, **options: expr if _is_simple(expr) else simplify(expr, **options)
+    try:
+        # torch computes a shape twice to remember it for the next call, and sizes differ from call to call.
+        with config.patch(fake_tensor_cache_enabled=False), _no_formats():
+            yield
+    finally:
+        delattr(ShapeEnv, _RESIMPLIFY)
+        op_implementations_dict.update(views)
+        sympy.simplify = simplify
+
+
+@contextlib.contextmanager
+def _no_formats() -> Iterator[None]:
+    """Nodes do not say which memory format a result has: it costs several questions for each."""
+    original = proxy_tensor._extract_tensor_metadata
+    proxy_tensor._extract_tensor_metadata = functools.partial(original, include_contiguity=False)
+    try:
+        yield
+    finally:
+        proxy_tensor._extract_tensor_metadata = original
+
+
+def _view(original: Any) -> Any:
+    """The new shape of a tensor that is laid out in the order of its axes: no search for which axes become which."""
+
+    def view(mode: Any, op: Any, x: torch.Tensor, *shape: Any, **options: Any) -> torch.Tensor:
+        (sizes,) = shape if len(shape) == 1 and isinstance(shape[0], list | tuple | torch.Size) else (shape,)
+        if not _in_order(x) or any(_hint(size) is None for size in sizes):
+            return original(mode, op, x, *shape, **options)
+        return x.new_empty(infer_size(tuple(sizes), x.numel()))
+
+    return view
+
+
+def _in_order(x: torch.Tensor) -> bool:
+    """Whether the example is contiguous."""
+    sizes, strides = ([_hint(number) for number in numbers] for numbers in (x.shape, x.stride()))
+    if None in sizes or None in strides or x.layout != torch.strided or x.is_nested:
+        return False
+    right = [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
+    return all(stride == wanted or size == 1 for size, stride, wanted in zip(sizes, strides, right, strict=True))
+
+
+def _hint(size: Any) -> int | None:
+    if not isinstance(size, torch.SymInt):
+        return size
+    return None if has_free_unbacked_symbols(size) or not size.node.has_hint() else size.node.hint
+
+
+def _is_simple(expr: Any) -> bool:
+    """Whether nothing is divided in an expression."""
+    return (
+        isinstance(expr, sympy.Expr)
+        and not any(part.exp.could_extract_minus_sign() for part in expr.atoms(sympy.Pow))
+        and all(number.q == 1 for number in expr.atoms(sympy.Rational))
+    )
