@@ -149,7 +149,7 @@ def benchmark(
 
     Args:
         what: a family, `ops`, `decoding` (language models by mlx-lm), or `coverage`
-        suite: of coverage: `ops`, `huggingface`, `timm`, `packages` or `cost`; all if not given
+        suite: of coverage: `ops`, `huggingface`, `timm`, `packages`, `cost` or `runtime`; all if not given
         only: of coverage: names of cases (NAME[,NAME]) to measure, again if they were measured before
         failed: of coverage: measure again every case that is not right
         processes: of coverage: cases at a time

@@ -10,7 +10,7 @@ from torch import nn
 from pytorch_to_mlx.codegen.coverage import page, read, run
 from pytorch_to_mlx.codegen.coverage.huggingface import build, measure_type
 from pytorch_to_mlx.codegen.coverage.inputs import asked_for, likeliest_first
-from pytorch_to_mlx.codegen.coverage.report import append, summarize
+from pytorch_to_mlx.codegen.coverage.report import append, summarize, times
 from pytorch_to_mlx.codegen.coverage.shrink import lacking, shrink
 from pytorch_to_mlx.codegen.coverage.suites import preload
 from pytorch_to_mlx.errors import UsageError
@@ -149,3 +149,11 @@ def test_models_become_tiny(name):
     preload("huggingface")
     model, _, shapes = build(name)
     assert sum(p.numel() for p in model.parameters()) < 200_000 and shapes
+
+
+def test_run_times_are_a_line_for_each_module():
+    part = {"name": "a", "ok": True, "milliseconds": {"torch": 6.0, "generated": 12.0, "patched": 3.0, "port": 2.0}}
+    rows = times([part, {"name": "b", "ok": False, "reason": "crashed"}])
+    assert rows[-2:] == ["| a | 6.0 | 12.0 (0.50) | 3.0 (2.00) | 2.0 (3.00) |", ""]
+    part["milliseconds"].pop("port")
+    assert times([part])[-2] == "| a | 6.0 | 12.0 (0.50) | 3.0 (2.00) |  |"

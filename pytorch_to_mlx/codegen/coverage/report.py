@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 STEPS = ("built", "exported", "converted", "matched", "dynamic")
-SUITES = ("ops", "huggingface", "timm", "packages", "cost")
+SUITES = ("ops", "huggingface", "timm", "packages", "cost", "runtime")
 TITLES = {
     "ops": "PyTorch's own op samples (OpInfo, every float32 CPU sample)",
     "huggingface": "Hugging Face: model types whose sha256 begins with an even digit, made tiny",
     "timm": "timm: module families chosen the same way",
     "packages": "Modules of other packages",
     "cost": "Cost of converting models of about 100M parameters, with the proof of every submodule",
+    "runtime": "Run time of generated source, beside PyTorch and the hand-written port",
 }
+SIDES = ("generated", "patched", "port")
 LISTED = 12  # reasons of a suite in the page
 
 
@@ -79,7 +81,7 @@ def summarize(suite: str, cases: list[dict[str, Any]], size: int) -> dict[str, A
     if suite == "ops":
         samples = sum(case["samples"] for case in cases)
         return summary | {"samples": samples, "samples right": sum(case["right"] for case in cases)}
-    if suite == "cost":
+    if suite in ("cost", "runtime"):
         return summary
     for step in STEPS:
         summary[step] = sum(bool(case.get(step)) for case in cases)
@@ -123,6 +125,8 @@ def page(coverage: Coverage) -> str:
         lines += [origins(cases), ""]
         if suite == "cost":
             lines += costs(cases)
+        if suite == "runtime":
+            lines += times(cases)
         if size > len(cases):
             lines += [f"{size - len(cases)} cases are not measured yet; the measured ones are the first in the order "
                       "of their hashes.", ""]  # fmt: skip
@@ -152,6 +156,22 @@ def costs(cases: list[dict[str, Any]]) -> list[str]:
                 f"| {case['name']} | {case['parameters']:,} | {case['wall_s']:.1f} | {case['cpu_s']:.1f} | "
                 f"{case['peak_mib']:,} | {ratio:.2f} |"
             ]
+    return [*lines, ""]
+
+
+def times(cases: list[dict[str, Any]]) -> list[str]:
+    """A line for each module: medians of one process, all sides taking turns; ratios to PyTorch."""
+    lines = [
+        "Milliseconds of a call, in brackets how many times as fast as PyTorch. Generated source runs on the fast BLAS "
+        "of `import pytorch_to_mlx.backend`, and with the CPU kernels under MLX's functions by `patch_mlx()`.",
+        "",
+        "| module | PyTorch | generated | generated, patch_mlx | port |",
+        "|---|---|---|---|---|",
+    ]
+    for case in cases:
+        if took := case.get("milliseconds"):
+            cells = [f"{took[side]:.1f} ({took['torch'] / took[side]:.2f})" if side in took else "" for side in SIDES]
+            lines += [f"| {case['name']} | {took['torch']:.1f} | " + " | ".join(cells) + " |"]
     return [*lines, ""]
 
 

@@ -12,6 +12,7 @@ IMPORTS_OF = {
     "huggingface": (_TORCHVISION, "torch._dynamo", "torch.export", *_TRANSFORMERS),
     "timm": (_TORCHVISION,),
     "cost": (_TORCHVISION, *_TRANSFORMERS),
+    "runtime": (_TORCHVISION, *_TRANSFORMERS),
     "packages": (_TORCHVISION, _TORCHAUDIO),
 }
 """What takes seconds to import: once in the process that the cases' processes are forked from."""
@@ -46,6 +47,10 @@ def names(suite: str) -> list[str]:
         from .cost import MODELS
 
         return sorted(MODELS)
+    if suite == "runtime":
+        from .runtime import PARTS
+
+        return sorted(PARTS)
     from .packages import MODULES
 
     return sorted(MODULES)
@@ -63,6 +68,10 @@ def measure(suite: str, name: str, limit: int | None = None) -> dict[str, Any]:
         from .cost import measure_cost
 
         return measure_cost(name)
+    if suite == "runtime":
+        from .runtime import measure_runtime
+
+        return measure_runtime(name)
     return _module(suite)(name).as_dict()
 
 
