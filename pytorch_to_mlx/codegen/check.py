@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from .compare import Agreement, agree
 from .observe import unchanged
+from .outputs import given_values
 from .tensors import to_mlx, to_numpy
 from .wide import materialized, widened
 
@@ -84,7 +85,7 @@ def check_outputs(
     plain, exact = reference_outputs(module, args, kwargs)
     exact = exact or wide
     before = model.parameters()
-    ours = flat_arrays(model(*[to_mlx(tensor) for tensor in flat_tensors((args, dict(kwargs)))]))
+    ours = flat_arrays(model(*pytree.tree_map(to_mlx, given_values(args, kwargs))))
     model.update(before)  # a model that changes its state starts each check from the same one
     if len(ours) != len(plain):
         return [Agreement(False, np.inf, 0, 0, f"{len(ours)} outputs instead of {len(plain)}")]

@@ -241,6 +241,12 @@ def _class(name: str, torch_class: str, instances: list[Instance], modules: Mapp
     return ast.ClassDef(name, [ast.Attribute(ast.Name("nn"), "Module")], [], parts, [])
 
 
+def call_arguments(model: ast.ClassDef) -> list[str]:
+    """The parameters of a class's __call__, without self."""
+    (call,) = [part for part in model.body if isinstance(part, ast.FunctionDef) and part.name == "__call__"]
+    return [arg.arg for arg in call.args.args[1:]]
+
+
 def _function(name: str, args: list[str], statements: list[ast.stmt]) -> ast.FunctionDef:
     arguments = ast.arguments([], [ast.arg("self"), *(ast.arg(a) for a in args)], None, [], [], None, [])
     return ast.FunctionDef(name, arguments, statements, [])

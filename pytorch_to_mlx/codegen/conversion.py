@@ -237,6 +237,7 @@ def _config(opened: ModuleSource, captured: Captured, generated: Generated) -> d
         "model_type": "generated",
         "class": generated.class_name,
         "source": opened.text or None,
+        "arguments": generated.arguments,
         "inputs": {
             node.name: {
                 "dtype": node.meta.dtype_name,

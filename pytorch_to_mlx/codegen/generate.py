@@ -10,13 +10,13 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from .capture import Captured
-from .classes import build_classes, place_tree
+from .classes import build_classes, call_arguments, place_tree
 from .extend import replacement_for
 from .graph import Meta, Node, leaves
 from .leaves import Leaf, match_leaf
 from .modules import CONTAINERS, Call, call_tree, connect, dissolve, hoist_views, trivial_calls
 from .observe import Values, same_tensor, watch_arguments
-from .outputs import output_tree
+from .outputs import input_tree, output_tree
 from .replaced import find_replaced, outside_weights, wire
 from .simplify import simplify
 from .source import module_text, require_ruff
@@ -31,7 +31,8 @@ class Generated:
     """Source, weights under their names in it, and the module calls that can be checked one by one.
 
     originals: the original names of the tensors that are used. renamed: those that had to change.
-    raw: layers whose weight is also read outside of them, so that it cannot be quantized.
+    raw: layers whose weight is also read outside of them, so that it cannot be quantized. arguments: what the model's
+    call takes.
     """
 
     source: str
@@ -41,6 +42,7 @@ class Generated:
     leaves: dict[str, Leaf]
     renamed: dict[str, str] = field(default_factory=dict)
     class_name: str = ""
+    arguments: list[str] = field(default_factory=list)
     originals: list[str] = field(default_factory=list)
     raw: set[str] = field(default_factory=set)
     layered: frozenset[str] = frozenset()
@@ -81,6 +83,7 @@ def _generate(captured: Captured, module: nn.Module, args: tuple, kwargs: Mappin
         written[call] = one = Writer(call, found, written, names, hints, guards).write()
         add_variant(bodies.setdefault(call.path, []), one)
     output_tree(written[root], captured, graph.output.args[0])
+    input_tree(written[root], module, args, kwargs)
     weights = used_weights(graph, captured, outside_weights(graph, root, replaced))
     order = {name: place for place, name in enumerate(_declared(module))}
     tree = place_tree(bodies, found, {name: meta for name, (_, meta) in weights.items()}, order)
@@ -92,7 +95,8 @@ def _generate(captured: Captured, module: nn.Module, args: tuple, kwargs: Mappin
     users = [leaf.replaced.replacement.mlx_class for leaf in replaced.values()]
     text = module_text(classes, helpers, title, dict.fromkeys(users))
     originals = [*weights, *(name for leaf in replaced.values() for name in leaf.replaced.state)]
-    return Generated(text, arrays, root, written, found, renamed, classes[-1].name, originals, raw, layered_now())
+    name, arguments = classes[-1].name, call_arguments(classes[-1])
+    return Generated(text, arrays, root, written, found, renamed, name, arguments, originals, raw, layered_now())
 
 
 def size_hints(captured: Captured, flat: list[Any]) -> dict[Any, int]:

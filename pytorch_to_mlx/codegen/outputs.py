@@ -1,8 +1,14 @@
-"""The result of the whole model in the original's structure: output classes become dicts, tuples and lists stay."""
+"""What the whole model takes and gives in the original's structure: lists, tuples and dicts of arrays stay what they
+are, output classes become dicts."""
 
 import ast
+import copy
+import inspect
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+from torch import nn
 from torch.utils import _pytree as pytree
 
 from .capture import Captured
@@ -11,6 +17,65 @@ from .recorder import to_tree
 from .sizes import size_tree
 from .trees import access
 from .writer import Written
+
+
+def given_values(args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
+    """What the generated model is called with, in order: tensors, and lists, tuples and dicts of nothing but tensors as
+    they are; of anything else, such as a cache class, its tensors one by one."""
+    found: list[Any] = []
+    for value in (*args, *kwargs.values()):
+        if _is_tree(value):
+            found.append(value)
+        else:
+            found += [part for part in pytree.tree_leaves(value) if isinstance(part, torch.Tensor)]
+    return found
+
+
+def _is_tree(value: Any) -> bool:
+    if type(value) is dict:
+        return bool(value) and all(isinstance(v, torch.Tensor) or _is_tree(v) for v in value.values())
+    return (
+        type(value) in (list, tuple) and bool(value) and all(isinstance(v, torch.Tensor) or _is_tree(v) for v in value)
+    )
+
+
+def input_tree(written: Written, module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> None:
+    """Give the root one parameter for every list, tuple or dict, where it has one for each tensor inside."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = [*named[: len(args)], *(f"inputs_{i}" for i in range(len(named), len(args))), *kwargs]
+    waiting, taken, parts = list(written.args), [], {}
+    for name, value in zip(names, (*args, *kwargs.values()), strict=True):
+        count = sum(isinstance(part, torch.Tensor) for part in pytree.tree_leaves(value))
+        these, waiting = waiting[:count], waiting[count:]
+        if not _is_tree(value):
+            taken += these
+            continue
+        tree = f"%{len(written.hints) + 1}"
+        written.hints[tree] = name
+        taken.append(tree)
+        parts |= dict(zip(these, _places(ast.Name(tree), value), strict=True))
+    if not parts:
+        return
+
+    class Replace(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            return copy.deepcopy(parts[node.id]) if node.id in parts else node
+
+    written.args = taken
+    written.statements = [Replace().visit(statement) for statement in written.statements]
+    written.results = [Replace().visit(result) for result in written.results]
+    for name in parts:
+        written.hints.pop(name)
+
+
+def _places(tree: ast.expr, value: Any) -> Iterator[ast.expr]:
+    """tree[0]["k"] and so on, in the order in which PyTorch flattens the value."""
+    if isinstance(value, torch.Tensor):
+        yield tree
+        return
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _places(ast.Subscript(tree, to_tree(key)), part)
 
 
 def output_tree(written: Written, captured: Captured, values: tuple) -> None:

@@ -52,7 +52,7 @@ def _row(one: Mapping[str, Any]) -> str:
 
 def readme_text(result: "Conversion", config: Mapping[str, Any]) -> str:
     """How to load and call the model."""
-    names = ", ".join(config["inputs"])
+    names = ", ".join(config["arguments"])
     table = [f"| `{name}` | {one['dtype']} | {one['shape']} |" for name, one in config["inputs"].items()]
     state = "agrees with PyTorch" if result.ok else "**differs from PyTorch: see report.md**"
     return "\n".join(

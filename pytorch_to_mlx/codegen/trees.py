@@ -2,7 +2,7 @@
 
 import ast
 import keyword
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -115,6 +115,16 @@ def substitute(result: Any, steps: dict[str, ast.expr]) -> Any:
         result.tree = Replace().visit(result.tree)
         return result
     return [substitute(part, steps) for part in result]
+
+
+def order_sums(tree: ast.AST, places: Mapping[str, tuple[int, int]]) -> None:
+    """Put the sizes of every sum a + b in the order of the arguments that show them: torch's order differs from call to
+    call, and calls of equal code share a class."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.BinOp(ast.Name(a), ast.Add(), ast.Name(b)) if a in places and b in places:
+                first, second = sorted((a, b), key=lambda name: places[name])
+                node.left, node.right = ast.Name(first), ast.Name(second)
 
 
 def read_shape(argument: str, names: dict[int, str], ndim: int) -> ast.stmt:

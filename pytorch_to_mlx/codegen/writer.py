@@ -21,7 +21,7 @@ from .recorder import Recorded, Recording, recording
 from .replaced import write_replaced
 from .sizes import PREFIX, as_size, axis_name, with_sizes
 from .source_names import SourceNames
-from .trees import access, constant_value, is_path, read_shape, short_name, solved_size, substitute
+from .trees import access, constant_value, is_path, order_sums, read_shape, short_name, solved_size, substitute
 from .unsupported import Unsupported
 
 LONGEST = 72  # an expression longer than this gets a line of its own
@@ -456,19 +456,23 @@ class Writer:
         ]
         reads: dict[str, dict[int, str]] = {}
         solved: list[ast.stmt] = []
-        for name in dict.fromkeys(used):
-            if name in self.defined:
-                continue
-            if (found := self._read_size(name)) is None:
+        places: dict[str, tuple[int, int]] = {}
+        found = {name: self._read_size(name) for name in dict.fromkeys(used) if name not in self.defined}
+        for name, read in found.items():
+            if read is None:
                 self.out.sizes.append(name)
                 self.out.hints[name] = "size"
                 continue
-            argument, axis, ndim, tree = found
+            argument, axis, ndim, tree = read
+            places[name] = (self.out.args.index(argument), axis)
             self.out.hints[name] = axis_name(ndim, axis)
             if tree is None:
                 reads.setdefault(argument, {})[axis] = name
             else:
                 solved.append(ast.Assign([ast.Name(name)], tree))
+        for tree in [*self.out.statements, *self.out.results]:
+            order_sums(tree, places)
+        reads = dict(sorted(reads.items(), key=lambda item: self.out.args.index(item[0])))
         ndims = {
             a: n.meta.ndim for n, a in zip(self.call.inputs, self.out.args, strict=True) if isinstance(n.meta, Meta)
         }
