@@ -13,12 +13,14 @@ from .capture import Captured
 from .classes import build_classes, call_arguments, place_tree
 from .extend import replacement_for
 from .graph import Meta, Node, leaves
+from .guards import fitting_sizes
 from .leaves import Leaf, match_leaf
 from .modules import CONTAINERS, Call, call_tree, connect, dissolve, hoist_views, trivial_calls
 from .observe import Values, same_tensor, watch_arguments
 from .outputs import input_tree, output_tree
 from .replaced import find_replaced, outside_weights, wire
 from .simplify import simplify
+from .sizes import Hints
 from .source import module_text, require_ruff
 from .source_names import SourceNames
 from .tensors import to_mlx
@@ -99,14 +101,15 @@ def _generate(captured: Captured, module: nn.Module, args: tuple, kwargs: Mappin
     return Generated(text, arrays, root, written, found, renamed, name, arguments, originals, raw, layered_now())
 
 
-def size_hints(captured: Captured, flat: list[Any]) -> dict[Any, int]:
+def size_hints(captured: Captured, flat: list[Any]) -> Hints:
     """The value of every dynamic size in the example inputs."""
     tensors = [item for item in flat if isinstance(item, torch.Tensor)]
-    hints: dict[Any, int] = {}
+    hints = Hints()
     for node, tensor in zip(captured.graph.inputs(), tensors, strict=True):
         for size, actual in zip(node.meta.shape, tensor.shape, strict=True):
             if not isinstance(size, int) and size.is_Symbol:
                 hints[size] = actual
+    hints.data = fitting_sizes(captured.program, hints)
     return hints
 
 

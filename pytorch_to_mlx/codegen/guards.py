@@ -1,6 +1,7 @@
 """The sizes a capture holds for: every question that the original's own code asked about sizes while it was traced."""
 
 import ast
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from torch.export import ExportedProgram
 from torch.utils._sympy.value_ranges import bound_sympy
 
 from .recorder import to_tree
-from .sizes import size_tree
+from .sizes import SOME, size_tree
 from .unsupported import Unsupported
 
 _RELATIONS = {"==": ast.Eq(), "!=": ast.NotEq(), "<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
@@ -72,6 +73,22 @@ def _fixes(condition: Any) -> bool:
     """Whether a condition makes a size a number; sizes of 1 are asked about for broadcasting."""
     number = next((side for side in condition.args if side.is_Integer), None) if condition.is_Equality else None
     return number is not None and number > 1
+
+
+def fitting_sizes(program: ExportedProgram, hints: Mapping[Any, int]) -> dict[Any, int]:
+    """Values for sizes that depend on data, such that what the capture asserts holds: pieces that make up a whole."""
+    found: dict[Any, int] = {}
+    shapes = next(iter(_input_symbols(program).values()), None)
+    for asserted in itertools.chain.from_iterable(shapes.deferred_runtime_asserts.values() if shapes else ()):
+        if not asserted.expr.is_Equality:
+            continue
+        missing = shapes.replace(asserted.expr.lhs - asserted.expr.rhs).subs(hints).subs(found)
+        *others, last = sorted(missing.free_symbols, key=str) or [None]
+        known = dict.fromkeys(others, SOME)
+        start, end = (missing.subs(known | {last: value}) if last else 0 for value in (0, 1))
+        if start != end and -start % (end - start) == 0:  # a straight line meets zero at a whole number
+            found |= known | {last: int(-start / (end - start))}
+    return found
 
 
 def _input_symbols(program: ExportedProgram) -> dict[Any, Any]:

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from .graph import Meta, Sym
@@ -15,6 +16,7 @@ AXES = {
     4: ("batch", "channels", "height", "width"),
     5: ("batch", "channels", "depth", "height", "width"),
 }
+SOME = 3
 PREFIX = "$"  # no Python name: replaced when the names of a function are chosen
 
 
@@ -90,10 +92,16 @@ def as_size(value: Any, hints: Mapping[Any, int]) -> Any:
     return Size(size_tree(expr), hint_of(expr, hints), expr=expr)
 
 
+class Hints(dict):
+    """Dynamic sizes of the example. data: values for sizes that depend on data, which fit each other."""
+
+    data: Mapping[Any, int] = MappingProxyType({})
+
+
 def hint_of(expr: Any, hints: Mapping[Any, int]) -> Any:
-    """The value of a size while tracing; a size that depends on data counts as 3."""
-    value = expr.subs(hints)
-    value = value.subs(dict.fromkeys(value.free_symbols, 3))
+    """The value of a size while tracing; a size that depends on data counts as 3 where nothing is known about it."""
+    value, data = expr.subs(hints), hints.data if isinstance(hints, Hints) else {}
+    value = value.subs({size: data.get(size, SOME) for size in value.free_symbols})
     return int(value) if value.is_integer else float(value)
 
 

@@ -65,3 +65,18 @@ def test_a_size_that_torch_itself_fixes_is_no_longer_dynamic():
     assert len(captured.guards) == 1
     assert _allowed(captured, ((torch.randn(3, 3, 12, 6),), {}))
     assert not _allowed(captured, ((torch.randn(3, 3, 8, 10),), {}))
+
+
+class Sorted(nn.Module):
+    """Pieces whose lengths are counted, as experts take their tokens, beside the whole."""
+
+    def forward(self, x, kind):
+        counts = torch.zeros(4, dtype=torch.long).scatter_add(0, kind, torch.ones_like(kind))
+        pieces = x.split(counts.tolist(), 0)
+        return torch.cat([piece * scale for scale, piece in enumerate(pieces)], 0) * x
+
+
+def test_pieces_that_make_up_a_whole(tmp_path):
+    kind = torch.tensor([0, 1, 1, 3, 2, 2, 0, 0, 1, 1, 3, 3, 3, 0, 2])
+    done = convert(Sorted(), tmp_path / "out", example_inputs=(torch.randn(15, 6), kind))
+    done.check()
