@@ -14,6 +14,7 @@ from torch import nn
 from torch._decomp import decomposition_table
 from torch.fx.experimental.symbolic_shapes import DimConstraints
 
+from .counted import counted
 from .quick_sizes import quick_sizes
 
 DispatchKey = torch._C.DispatchKey
@@ -30,6 +31,7 @@ def traceable(module: nn.Module) -> Iterator[None]:
         unsolved_constraints(),
         plain_causality(module),
         dynamic_linspace(),
+        counted(module),
         quick_sizes(),
     ):
         yield

@@ -106,6 +106,49 @@ def test_a_view_of_a_tensor_in_another_order_is_torchs_own():
     assert not view.meta["val"].is_contiguous()
 
 
+class Padded(nn.Module):
+    """Pads to whole strides, as the convolutions of audio codecs: its numbers are in buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(3, 3, 5, 3)
+        self.stride = nn.Buffer(torch.tensor(3), persistent=False)
+        self.kernel_size = nn.Buffer(torch.tensor(5), persistent=False)
+        self.padding_total = self.kernel_size - self.stride
+
+    def forward(self, x):
+        length = x.shape[-1]
+        frames = torch.ceil((length - self.kernel_size + self.padding_total) / self.stride + 1).to(torch.int64) - 1
+        further = frames * self.stride + self.kernel_size - self.padding_total - length
+        return self.conv(nn.functional.pad(x, (self.padding_total, further)))
+
+
+def test_padding_that_is_counted_with_buffers(tmp_path):
+    torch.manual_seed(0)
+    module = nn.Sequential(Padded(), Padded())
+    done = convert(module, tmp_path / "out", (torch.randn(2, 3, 32),))
+    done.check()
+    assert done.outputs[1]["size"], done.outputs
+    captured = capture(module, (torch.randn(2, 3, 32),))
+    for length in (31, 33, 34, 41):
+        x = torch.randn(2, 3, length)
+        torch.testing.assert_close(captured.program.module()(x), module(x))
+
+
+def test_a_number_that_the_module_changes_is_not_taken_as_fixed():
+    class Counter(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.calls = nn.Buffer(torch.tensor(1))
+
+        def forward(self, x):
+            self.calls.add_(1)
+            return nn.functional.pad(x, (0, self.calls * 2))
+
+    captured = capture(Counter(), (torch.randn(2, 3),))
+    assert any(node.op == "aten.item.default" for node in captured.graph.nodes)
+
+
 def test_constraints_between_sizes_are_not_solved():
     """sympy cannot solve what visformer's strides ask; torch wants the answer for messages alone."""
     from torch.fx.experimental.symbolic_shapes import DimConstraints
