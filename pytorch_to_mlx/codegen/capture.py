@@ -78,23 +78,26 @@ def capture(
         attempts.append(("torch.export with the patches of transformers.exporters", _transformers_export))
     if dynamic and not _is_transformers(module):
         attempts.append(("torch.export, only first axes dynamic", _batch_export))
-    errors: list[BaseException] = []
+    errors: list[tuple[str, BaseException]] = []
     for how, export in attempts:
         with traceable(module), tracing_arguments(module) as given:
             try:
                 program = export(module, args, kwargs, dynamic)
                 program = program.run_decompositions(decompositions())
             except EXPORT_FAILURES as error:
-                errors.append(error)
+                errors.append((how, error))
                 continue
         captured = read_program(program)
         captured.how, captured.given = how, given
         return captured
+    first = errors[0][1]
+    others = [f"{how}: {_first_lines(error)}" for how, error in errors[1:]]
     raise FormatError(
-        f"torch.export cannot capture {type(module).__name__}: {_first_lines(errors[0])}",
-        where=_user_line(errors[0]),
+        f"torch.export cannot capture {type(module).__name__}: {_first_lines(first)}",
+        where=_user_line(first),
         fix="change the code so that it does not branch on the values of tensors, or convert its parts one by one",
-    ) from errors[0]
+        details=[text for text in others if not text.endswith(_first_lines(first))],
+    ) from first
 
 
 def read_program(program: ExportedProgram) -> Captured:

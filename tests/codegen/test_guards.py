@@ -9,6 +9,7 @@ from pytorch_to_mlx import convert
 from pytorch_to_mlx.codegen.capture import capture
 from pytorch_to_mlx.codegen.conversion import load_generated
 from pytorch_to_mlx.codegen.coverage.modules import _allowed
+from pytorch_to_mlx.errors import FormatError
 
 
 class Windows(nn.Module):
@@ -53,6 +54,17 @@ def test_sizes_that_torch_cannot_reason_about_stay_and_the_batch_is_dynamic():
     captured = capture(Unsolved(), (torch.randn(2, 8, 3),))
     batch, *others = captured.graph.inputs()[0].meta.shape
     assert others == [8, 3] and not isinstance(batch, int) and "first axes" in captured.how
+
+
+def test_the_error_of_every_attempt_is_shown():
+    class Refusing(nn.Module):
+        def forward(self, x):
+            raise ValueError("all dynamic" if isinstance(x.shape[1], torch.SymInt) else "the first axis alone")
+
+    with pytest.raises(FormatError, match="all dynamic") as raised:
+        capture(Refusing(), (torch.randn(2, 8),))
+    (other,) = raised.value.details
+    assert "first axes" in other and "the first axis alone" in other
 
 
 def test_a_size_that_torch_itself_fixes_is_no_longer_dynamic():
