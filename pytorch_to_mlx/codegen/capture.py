@@ -1,5 +1,7 @@
 """Capture a torch module: export it with dynamic sizes, and read the result as our graph with its weights."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -226,8 +228,23 @@ def _transformers_export(module: nn.Module, args: tuple, kwargs: dict[str, Any],
         exporter.reset_model_state(module),
         exporter.patch_model_config(module, {}),
         exporter.patch_forward_signature(module, kwargs),
+        _experts_at_once(module),
     ):
         return _plain_export(module, args, kwargs, dynamic)
+
+
+@contextlib.contextmanager
+def _experts_at_once(module: Any) -> Iterator[None]:
+    """Where transformers can choose, every token takes its experts' weights: a loop over experts depends on data."""
+    before = getattr(module.config, "_experts_implementation", None)
+    if before != "eager" or not module._can_set_experts_implementation():
+        yield
+        return
+    module.set_experts_implementation("batched_mm")
+    try:
+        yield
+    finally:
+        module.set_experts_implementation(before)
 
 
 def _first_lines(error: BaseException) -> str:

@@ -133,6 +133,11 @@ def test_packed_images_are_exported_with_transformers_own_patches():
     assert measure_type("qwen3_vl_vision").ok
 
 
+def test_experts_are_exported_all_at_once_where_transformers_can_choose():
+    found = measure_type("openai_privacy_filter")
+    assert found.ok and "transformers.exporters" in found.how
+
+
 def test_an_optional_input_is_added_when_an_error_asks_for_it():
     class Both(nn.Module):
         def forward(self, hidden_states, input_features_mask=None, position_ids=None):
