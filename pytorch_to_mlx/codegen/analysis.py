@@ -96,7 +96,7 @@ def analyze_module(source: str | ModuleSource) -> ModuleAnalysis:
     """Tell what of a module would convert to MLX source, and why not; nothing is converted or written."""
     opened = open_module(source) if isinstance(source, str) else source
     module = opened.module
-    result = ModuleAnalysis(opened.text or type(module).__name__, type(module).__name__)
+    result = ModuleAnalysis(opened.text or opened.class_name, opened.class_name)
     result.parameters = sum(p.numel() for p in module.parameters())
     result.modules = [_describe(path, child) for path, child in module.named_modules()]
     try:

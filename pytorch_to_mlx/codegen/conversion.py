@@ -180,7 +180,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _generate(opened: ModuleSource) -> tuple[Conversion, Captured, Generated]:
-    name = type(opened.module).__name__
+    name = opened.class_name
     result = Conversion(opened.text or name, name)
     result.versions = {"python": platform.python_version(), "pytorch-to-mlx": __version__}
     result.versions |= {package: version(package) for package in ("mlx", "torch")}

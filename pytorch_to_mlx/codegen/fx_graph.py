@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.fx import Graph as FxGraph
 from torch.fx import GraphModule
 from torch.fx import Node as FxNode
 
@@ -156,6 +157,16 @@ def _contiguous(item: Any) -> bool:
         if isinstance(value, torch.Tensor)
         else item.meta["tensor_meta"].memory_format == torch.contiguous_format
     )
+
+
+def class_of(module: torch.nn.Module, graph: FxGraph | None) -> str:
+    """The module's class with its package; of an exported program, the class that was exported, as the graph says."""
+    if isinstance(module, GraphModule) and graph is not None:
+        for item in graph.nodes:
+            for path, kind in (item.meta.get("nn_module_stack") or {}).values():
+                if not path:
+                    return kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+    return f"{type(module).__module__}.{type(module).__qualname__}"
 
 
 def stack_of(item: FxNode) -> tuple[Frame, ...]:

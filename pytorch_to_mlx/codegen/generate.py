@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 from .capture import Captured
 from .classes import build_classes, call_arguments, place_tree
 from .extend import replacement_for
+from .fx_graph import class_of
 from .graph import Meta, Node, leaves
 from .guards import fitting_sizes
 from .leaves import Leaf, match_leaf
@@ -63,7 +64,7 @@ def _generate(captured: Captured, module: nn.Module, args: tuple, kwargs: Mappin
     flat = pytree.tree_leaves((args, dict(kwargs)))
     hints = size_hints(captured, flat)
     graph = simplify(captured.graph, hints)
-    root = call_tree(graph, f"{type(module).__module__}.{type(module).__qualname__}")
+    root = call_tree(graph, class_of(module, captured.program.graph))
     hoist_views(root)
     connect(root, graph)
     replaced = find_replaced(root, graph, module)
@@ -91,7 +92,7 @@ def _generate(captured: Captured, module: nn.Module, args: tuple, kwargs: Mappin
     tree = place_tree(bodies, found, {name: meta for name, (_, meta) in weights.items()}, order)
     classes = build_classes(tree, {call.path: call.class_name for call in root.calls()}, modules)
     helpers = set().union(*(one.helpers for one in written.values()))
-    title = f"{type(module).__name__} in MLX, written by pytorch-to-mlx.\n\nOriginal: {root.class_name}\n"
+    title = f"{root.class_name.rpartition('.')[2]} in MLX, written by pytorch-to-mlx.\n\nOriginal: {root.class_name}\n"
     raw = set().union(*(one.raw for one in written.values()))
     arrays, renamed = mlx_weights(weights, found)
     users = [leaf.replaced.replacement.mlx_class for leaf in replaced.values()]

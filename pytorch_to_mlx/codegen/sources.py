@@ -20,6 +20,7 @@ from ..errors import FormatError, MissingExtraError, UnsafeError, UsageError
 from . import FACTORY
 from .capture import Captured, capture, read_program
 from .extend import UserCode, load_file
+from .fx_graph import class_of
 
 # A symbolic size in an exported program is text that sympy runs: calls of these words on symbols and numbers, no more.
 SIZE_WORDS = set(
@@ -46,6 +47,11 @@ class ModuleSource:
     kwargs: dict[str, Any] = field(default_factory=dict)
     text: str = ""
     program: Any = None
+
+    @property
+    def class_name(self) -> str:
+        """The module's class, without its package."""
+        return class_of(self.module, self.program and self.program.graph).rpartition(".")[2]
 
     def captured(self, *, dynamic: bool = True) -> Captured:
         """The exported module."""

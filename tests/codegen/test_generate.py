@@ -210,6 +210,7 @@ def test_exported_program(tmp_path):
     program = torch.export.export(module, args, kwargs, dynamic_shapes=shapes)
     torch.export.save(program, tmp_path / "gate.pt2")
     convert(str(tmp_path / "gate.pt2"), tmp_path / "out").check()
+    assert "class Gate(nn.Module):" in (tmp_path / "out" / "model.py").read_text(encoding="utf-8")
 
 
 def rewrite(source, target, change):

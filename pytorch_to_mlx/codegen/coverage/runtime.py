@@ -89,13 +89,13 @@ def kokoro_snake_block() -> Part:
 
 
 PARTS: dict[str, Callable[[], Part]] = {
-    "Whisper base: encoder, 30 s": whisper_encoder,
-    "Whisper base: decoder, 24 tokens": whisper_decoder,
-    "Kokoro: PL-BERT, 120 phonemes": kokoro_plbert,
-    "Kokoro: AdainResBlk1d, 400 steps": kokoro_style_block,
-    "Kokoro: AdaINResBlock1, 3,000 steps": kokoro_snake_block,
-    "BERT base, 2 x 9 tokens": lambda: Part(bert()[0], (), bert()[1]),
-    "ViT-B/16, 2 images": lambda: Part(vit()[0], (), vit()[1]),
+    "Whisper base encoder (30 s)": whisper_encoder,
+    "Whisper base decoder (24 tokens)": whisper_decoder,
+    "Kokoro PL-BERT (120 phonemes)": kokoro_plbert,
+    "Kokoro AdainResBlk1d (400 steps)": kokoro_style_block,
+    "Kokoro AdaINResBlock1 (3000 steps)": kokoro_snake_block,
+    "BERT base (2 x 9 tokens)": lambda: Part(bert()[0], (), bert()[1]),
+    "ViT-B/16 (2 images)": lambda: Part(vit()[0], (), vit()[1]),
 }
 
 
