@@ -18,13 +18,16 @@ _originals: list[tuple[Any, str, Any]] = []
 
 
 def patch_mlx() -> None:
-    """Put the kernels under mx.fast's norms and attention, mx.softmax, mx.quantized_matmul, the convolutions, and under
-    mlx.nn's activations and linear layers. What a kernel does not take goes to MLX's own; gradients stay right.
+    """Put the kernels under mx.fast's norms and attention, mx.softmax, mx.quantized_matmul, the convolutions, exp, sin,
+    cos, tanh, sigmoid and erf, and under mlx.nn's activations and linear layers. What a kernel does not take goes to
+    MLX's own; gradients stay right.
     """
     if _originals:
         return
     for owner, name, kernel in _functions():
         _replace(owner, name, _with_fallback(kernel, getattr(owner, name)))
+    for name in ("exp", "sin", "cos", "tanh", "sigmoid", "erf"):
+        _replace(mx, name, _with_fallback(_elementwise(name), getattr(mx, name)))
     for name in ("gelu", "gelu_approx", "silu", "mish", "sigmoid", "tanh", "elu", "leaky_relu"):
         picked = getattr(activations, name)
         kernel = _activation("gelu_tanh" if name == "gelu_approx" else name)
@@ -73,6 +76,10 @@ def _method(kernel: Callable[..., Any], original: Callable[..., Any]) -> Callabl
 
 def _activation(name: str) -> Callable[..., Any]:
     return lambda native, *args, **options: getattr(native, name)(*args, **options)
+
+
+def _elementwise(name: str) -> Callable[..., Any]:
+    return lambda native, x: getattr(native, name)(x) if isinstance(x, mx.array) else None
 
 
 def _linear(native: Any, layer: nn.Linear, x: mx.array) -> mx.array | None:

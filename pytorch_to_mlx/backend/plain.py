@@ -16,30 +16,31 @@ from .dtype import on_cpu
 _softmax, _quantized_matmul = mx.softmax, mx.quantized_matmul
 _attention, _layer_norm, _rms_norm = mx.fast.scaled_dot_product_attention, mx.fast.layer_norm, mx.fast.rms_norm
 _conv1d, _conv2d, _conv_transpose1d = mx.conv1d, mx.conv2d, mx.conv_transpose1d
+_exp, _sin, _cos, _tanh, _sigmoid, _erf = mx.exp, mx.sin, mx.cos, mx.tanh, mx.sigmoid, mx.erf
 
 
 def exp(x: mx.array) -> mx.array:
-    return mx.exp(x)
+    return _exp(x)
 
 
 def sin(x: mx.array) -> mx.array:
-    return mx.sin(x)
+    return _sin(x)
 
 
 def cos(x: mx.array) -> mx.array:
-    return mx.cos(x)
+    return _cos(x)
 
 
 def tanh(x: mx.array) -> mx.array:
-    return mx.tanh(x)
+    return _tanh(x)
 
 
 def sigmoid(x: mx.array) -> mx.array:
-    return mx.sigmoid(x)
+    return _sigmoid(x)
 
 
 def erf(x: mx.array) -> mx.array:
-    return mx.erf(x)
+    return _erf(x)
 
 
 def add(*arrays: mx.array, scale: float = 1.0) -> mx.array:
@@ -54,27 +55,27 @@ def snake(x: mx.array, alpha: mx.array) -> mx.array:
     Shapes: x [..., D], alpha [D] -> [..., D].
     Source: Ziyin et al. 2020, "Neural Networks Fail to Learn Periodic Functions", eq. 3.
     """
-    return x + mx.square(mx.sin(alpha * x)) / alpha
+    return x + mx.square(_sin(alpha * x)) / alpha
 
 
 def gelu(x: mx.array) -> mx.array:
     """Exact GELU, x Φ(x). Source: Hendrycks & Gimpel 2016, section 2."""
-    return x * (1 + mx.erf(x * math.sqrt(0.5))) * 0.5
+    return x * (1 + _erf(x * math.sqrt(0.5))) * 0.5
 
 
 def gelu_tanh(x: mx.array) -> mx.array:
     """The tanh approximation of GELU (`gelu_new`). Source: Hendrycks & Gimpel 2016, section 2."""
-    return 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + _tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 def silu(x: mx.array) -> mx.array:
     """x · sigmoid(x)."""
-    return x * mx.sigmoid(x)
+    return x * _sigmoid(x)
 
 
 def mish(x: mx.array) -> mx.array:
     """x · tanh(log(1 + e^x)). Source: Misra 2019, eq. 1."""
-    return x * mx.tanh(mx.logaddexp(x, 0))
+    return x * _tanh(mx.logaddexp(x, 0))
 
 
 def elu(x: mx.array, alpha: float = 1.0) -> mx.array:
@@ -323,7 +324,7 @@ def lstm_steps(gates: mx.array, weight: mx.array, hidden: mx.array, cell: mx.arr
     recurrent, outputs = weight.swapaxes(-1, -2), []
     for step in range(gates.shape[2]):
         i, f, g, o = mx.split(gates[:, :, step] + hidden @ recurrent, 4, axis=-1)
-        cell = mx.sigmoid(f) * cell + mx.sigmoid(i) * mx.tanh(g)
-        hidden = mx.sigmoid(o) * mx.tanh(cell)
+        cell = _sigmoid(f) * cell + _sigmoid(i) * _tanh(g)
+        hidden = _sigmoid(o) * _tanh(cell)
         outputs.append(hidden)
     return mx.stack(outputs, axis=2), cell

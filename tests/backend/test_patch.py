@@ -32,6 +32,11 @@ CALLS = {
         name: lambda x, name=name: getattr(nn, name)(x)
         for name in ("gelu", "gelu_approx", "silu", "mish", "sigmoid", "tanh", "elu", "leaky_relu")
     },
+    **{
+        f"mx.{name}": lambda x, name=name: getattr(mx, name)(x)
+        for name in ("exp", "sin", "cos", "tanh", "sigmoid", "erf")
+    },
+    "a number": lambda x: x * mx.exp(0.5),
     "SiLU": lambda x: nn.SiLU()(x),
     "GELU": lambda x: nn.GELU()(x),
     "compiled": lambda x: mx.compile(lambda y: nn.silu(y) * y, shapeless=True)(x),

@@ -176,6 +176,9 @@ def power(x, exponent, *, result: Meta):
     if isinstance(exponent, int | float) and is_array(x):
         if exponent == 2:
             return mx.square(x)
+        if exponent == 3:  # as torch does it, and many times as fast as a power
+            x = let("x", x)
+            return mx.square(x) * x
         if exponent == 0.5:
             return mx.sqrt(x)
         if exponent == -0.5:
