@@ -13,7 +13,6 @@ from typing import Any
 import sympy
 import torch
 from torch._dynamo import config
-from torch._prims_common import infer_size
 from torch._subclasses.fake_impls import op_implementations_dict
 from torch.fx.experimental import proxy_tensor
 from torch.fx.experimental.symbolic_shapes import ShapeEnv, has_free_unbacked_symbols
@@ -55,9 +54,13 @@ def _view(original: Any) -> Any:
 
     def view(mode: Any, op: Any, x: torch.Tensor, *shape: Any, **options: Any) -> torch.Tensor:
         (sizes,) = shape if len(shape) == 1 and isinstance(shape[0], list | tuple | torch.Size) else (shape,)
-        if not _in_order(x) or any(_hint(size) is None for size in sizes):
+        hints = [_hint(size) for size in sizes]
+        if None in hints or 0 in hints or not _in_order(x):
             return original(mode, op, x, *shape, **options)
-        return x.new_empty(infer_size(tuple(sizes), x.numel()))
+        if -1 in hints:  # torch asks whether the rest divides the whole; the original has run, so it does
+            place = hints.index(-1)
+            sizes = (*sizes[:place], x.numel() // math.prod((*sizes[:place], *sizes[place + 1 :])), *sizes[place + 1 :])
+        return x.new_empty(tuple(sizes))
 
     return view
 
