@@ -268,6 +268,8 @@ class Writer:
         self.out.helpers |= record.helpers
         if isinstance(result, Recorded) and isinstance(node.meta, Meta) and not last:
             result._shape = meta.shape
+            if not all(isinstance(size, int) or size.free_symbols <= self.hints.keys() for size in node.meta.shape):
+                result.value = self.stand_in(meta)  # as long as announced, not as long as zeros make it
         return result
 
     def _scalar(self, node: Node, user: Node) -> Any:

@@ -92,3 +92,16 @@ def test_pieces_that_make_up_a_whole(tmp_path):
     kind = torch.tensor([0, 1, 1, 3, 2, 2, 0, 0, 1, 1, 3, 3, 3, 0, 2])
     done = convert(Sorted(), tmp_path / "out", example_inputs=(torch.randn(15, 6), kind))
     done.check()
+
+
+class Kept(nn.Module):
+    def forward(self, x, mask):
+        kept = x[:, mask > 0]  # as many as the mask says
+        many = kept.new_zeros([2, 4, kept.shape[1], 5])
+        return (many + kept[:, None].cos()).sum(2)
+
+
+def test_a_mask_of_an_array_that_is_not_known_yet(tmp_path):
+    convert(
+        Kept(), tmp_path / "out", example_inputs=(torch.randn(2, 7, 5), torch.tensor([1, 0, 1, 1, 0, 0, 1]))
+    ).check()
