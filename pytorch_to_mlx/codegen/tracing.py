@@ -31,6 +31,7 @@ def traceable(module: nn.Module) -> Iterator[None]:
         unsolved_constraints(),
         plain_causality(module),
         dynamic_linspace(),
+        dynamic_lengths(module),
         counted(module),
         quick_sizes(),
     ):
@@ -117,13 +118,39 @@ def plain_causality(module: nn.Module) -> Iterator[None]:
     def attention(*args: Any, **kwargs: Any) -> torch.Tensor:
         return original(*(_plain(item) for item in args), **{name: _plain(item) for name, item in kwargs.items()})
 
-    files = {sys.modules.get(type(part).__module__) for part in module.modules()}
     with contextlib.ExitStack() as stack:
         stack.enter_context(replaced(nn.functional, "scaled_dot_product_attention", attention))
-        for file in files - {None}:
+        for file in _files(module):
             for name in [name for name, item in vars(file).items() if item is original]:
                 stack.enter_context(replaced(file, name, attention))
         yield
+
+
+@contextlib.contextmanager
+def dynamic_lengths(module: nn.Module) -> Iterator[None]:
+    """`len(tensor)` is its first size, and transformers' `torch_int` leaves sizes alone: Python makes plain numbers."""
+
+    def length(item: Any) -> Any:
+        return item.shape[0] if isinstance(item, torch.Tensor) and item.ndim else len(item)
+
+    with contextlib.ExitStack() as stack:
+        for file in _files(module):
+            if "len" not in vars(file):
+                file.len = length
+                stack.callback(delattr, file, "len")
+            if callable(original := vars(file).get("torch_int")):
+                stack.enter_context(replaced(file, "torch_int", functools.partial(_whole, original)))
+        yield
+
+
+def _whole(original: Any, number: Any) -> Any:
+    return number if isinstance(number, torch.SymInt) else original(number)
+
+
+def _files(module: nn.Module) -> set[Any]:
+    """The Python modules that the classes of a module's parts come from."""
+    files = {sys.modules.get(type(part).__module__) for part in module.modules()}
+    return {file for file in files - {None} if not file.__name__.startswith("torch.")}
 
 
 @contextlib.contextmanager

@@ -73,6 +73,18 @@ def test_linspace_takes_dynamic_sizes(tmp_path):
     torch.testing.assert_close(captured.program.module()(x), Ramp()(x), rtol=3e-7, atol=3e-7)  # as torch's own
 
 
+class Counted(nn.Module):
+    def forward(self, x):
+        return x.reshape(len(x), -1) * len(x.shape)
+
+
+def test_the_length_of_a_tensor_is_a_size(tmp_path):
+    done = convert(Counted(), tmp_path / "out", (torch.randn(2, 3, 4),))
+    done.check()
+    assert "=3" in done.outputs[1]["size"], done.outputs
+    assert "len" not in Counted.forward.__globals__
+
+
 class Windows(nn.Module):
     """Windows of four by four, as in Swin."""
 
