@@ -114,6 +114,13 @@ def test_feature_maps_shrink_with_the_image():
     assert shrink(config, lambda candidate: True).backbone_feature_sizes == [[16, 16], [4, 4]]
 
 
+def test_attention_wider_than_the_model_stays_so():
+    config = Config(hidden_size=3712, attention_hidden_size=7424, num_attention_heads=16, attention_head_dim=464)
+    small = shrink(config, lambda candidate: True)
+    assert small.attention_hidden_size == 2 * small.hidden_size
+    assert small.attention_head_dim * small.num_attention_heads == small.attention_hidden_size
+
+
 def test_the_likeliest_choices_come_first_and_all_come():
     counts = (3, 1, 2)
     every = sorted(product(*map(range, counts)), key=lambda choice: (sum(map(bool, choice)), sum(choice)))

@@ -208,6 +208,7 @@ def applied(config: Any, groups: tuple[tuple[Rule, ...], ...], only: str | None 
                     _set(part, name, value)
         _cut_lists(part, before)
         _add_heads(part, before)
+        _keep_wider_heads(part, before)
         _cut_sections(part)
         if before.get("num_key_value_heads") == before.get("num_attention_heads", 0):  # no groups before, none now
             _set(part, "num_key_value_heads", vars(part)["num_attention_heads"])
@@ -334,6 +335,14 @@ def _add_heads(part: Any, before: dict[str, int]) -> None:
     for whole in ("qk_head_dim", "head_dim"):
         if all(name in before for name in (*names, whole)) and before[whole] == sum(before[name] for name in names):
             _set(part, whole, sum(vars(part)[name] for name in names))
+
+
+def _keep_wider_heads(part: Any, before: dict[str, int]) -> None:
+    """Attention that is a multiple of the model's width stays so, and its heads share it."""
+    width, wide = before.get("hidden_size"), before.get("attention_hidden_size")
+    if width and wide and wide % width == 0:
+        _set(part, "attention_hidden_size", vars(part)["hidden_size"] * (wide // width))
+        _set(part, "attention_head_dim", part.attention_hidden_size // vars(part)["num_attention_heads"])
 
 
 def _changes(config: Any, group: tuple[Rule, ...]) -> Iterator[tuple[str, Any]]:
