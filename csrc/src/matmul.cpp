@@ -113,6 +113,15 @@ void sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const
     all_panels = scratch(panels_slot, panels_size(k, n));
     pack_panels(b, tb ? 1 : ldb, tb ? ldb : 1, k, n, alpha, all_panels);
   }
+  const int64_t stride = k + 16 - (aliases(k + 16) ? 8 : 0);
+  if (!ta && aliases(lda) && blocks.across > 1) { // else each of the jobs across would copy these rows for itself
+    float* copy = scratch(rows_slot, m * stride);
+    parallel_ranges(m, 1 + 16384 / k, [&](int64_t i, int64_t end) {
+      for (; i < end; i++) std::memcpy(copy + i * stride, a + i * lda, k * sizeof(float));
+    });
+    a = copy;
+    lda = stride;
+  }
   parallel(blocks.count(), [&](int64_t job) {
     const int64_t i = job / blocks.across * blocks.rows, j = job % blocks.across * blocks.cols;
     const int64_t rows = smaller(blocks.rows, m - i), cols = smaller(blocks.cols, n - j);
@@ -124,7 +133,6 @@ void sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const
     }
     GemmRows work{a + i * lda, lda, &no_offset, 1, k, panels, c + i * ldc + j, ldc, rows, cols, bias ? bias + j : nullptr, accumulate, chain};
     if (ta || aliases(lda)) {
-      const int64_t stride = k + 16 - (aliases(k + 16) ? 8 : 0);
       float* copy = scratch(rows_slot, rows * stride);
       if (ta)
         for (int64_t from = 0; from < rows; from += 16)
