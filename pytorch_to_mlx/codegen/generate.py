@@ -16,7 +16,7 @@ from .fx_graph import class_of
 from .graph import Meta, Node, leaves
 from .guards import fitting_sizes
 from .leaves import Leaf, match_leaf
-from .modules import CONTAINERS, Call, call_tree, connect, dissolve, hoist_views, trivial_calls
+from .modules import CONTAINERS, Call, call_tree, connect, dissolve, foreign_calls, hoist_views, trivial_calls
 from .observe import Values, same_tensor, watch_arguments
 from .outputs import input_tree, output_tree
 from .replaced import find_replaced, outside_weights, wire
@@ -69,7 +69,7 @@ def _generate(captured: Captured, module: nn.Module, args: tuple, kwargs: Mappin
     connect(root, graph)
     replaced = find_replaced(root, graph, module)
     found = find_leaves(root) | replaced
-    dissolve(root, trivial_calls(root) - {call for call in root.calls() if call.path in found})
+    dissolve(root, trivial_calls(root) - {call for call in root.calls() if call.path in found} | foreign_calls(root))
     connect(root, graph)
     wire(root, graph, replaced, captured, module, args, kwargs, flat)
     outputs = list(dict.fromkeys(leaves(graph.output.args, Node)))

@@ -125,6 +125,16 @@ def trivial_calls(root: Call) -> "set[Call]":
     return found
 
 
+def foreign_calls(call: Call, outside: bool = False) -> "set[Call]":
+    """Calls of modules that are not below the module which calls them: it was handed them, and cannot name them."""
+    found = set()
+    for item in call.items:
+        if isinstance(item, Call):
+            away = outside or not item.path.startswith(f"{call.path}." if call.path else "")
+            found |= ({item} if away else set()) | foreign_calls(item, away)
+    return found
+
+
 def connect(root: Call, graph: Graph) -> None:
     """Fill in inputs and outputs of every call."""
     users = {node: set(items) for node, items in graph.users().items()}

@@ -251,3 +251,31 @@ def test_pickled_objects_are_refused(tmp_path):
     rewrite(tmp_path / "good.pt2", tmp_path / "bad.pt2", lambda name, data: evil if name.endswith(".pt") else data)
     with pytest.raises(UnsafeError):
         open_module(str(tmp_path / "bad.pt2"))
+
+
+class Handed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.own = nn.Linear(4, 4)
+
+    def forward(self, x, norm, heads):
+        x = norm(self.own(x))
+        return x + heads[1](heads[0](x))
+
+
+class Handing(nn.Module):
+    """Hands modules of its own to another module, as detectors hand their heads to the decoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(4)
+        self.heads = nn.ModuleList([nn.Linear(4, 6), nn.Linear(6, 4)])
+        self.inner = Handed()
+
+    def forward(self, x):
+        return self.inner(x, self.norm, self.heads)
+
+
+def test_modules_that_are_handed_to_another(tmp_path):
+    torch.manual_seed(0)
+    convert(Handing(), tmp_path / "out", example_inputs=(torch.randn(2, 3, 4),)).check()
