@@ -48,9 +48,9 @@ def names(suite: str) -> list[str]:
 
         return sorted(MODELS)
     if suite == "runtime":
-        from .runtime import PARTS
+        from .runtime import parts
 
-        return sorted(PARTS)
+        return sorted(parts())
     from .packages import MODULES
 
     return sorted(MODULES)
