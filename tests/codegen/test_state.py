@@ -1,5 +1,7 @@
 """State that a caller keeps: a KV cache goes in and comes out as the same tree, and grows from call to call."""
 
+import shutil
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -79,10 +81,7 @@ def test_steps_through_a_cache_are_the_whole(converted):
 
 def test_a_changed_weight_is_named(converted, tmp_path):
     decoder, example, folder = converted
-    spoilt = tmp_path / "spoilt"
-    spoilt.mkdir()
-    for file in folder.iterdir():
-        (spoilt / file.name).write_bytes(file.read_bytes())
+    spoilt = shutil.copytree(folder, tmp_path / "spoilt")
     weights = load_file(spoilt / "model.safetensors")
     weights["layers.1.out.weight"][3, 3] += 0.5
     save_file(weights, spoilt / "model.safetensors")
