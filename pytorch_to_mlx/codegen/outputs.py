@@ -32,11 +32,10 @@ def given_values(args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
 
 
 def _is_tree(value: Any) -> bool:
-    if type(value) is dict:
-        return bool(value) and all(isinstance(v, torch.Tensor) or _is_tree(v) for v in value.values())
-    return (
-        type(value) in (list, tuple) and bool(value) and all(isinstance(v, torch.Tensor) or _is_tree(v) for v in value)
-    )
+    if type(value) not in (dict, list, tuple) or not value:
+        return False
+    parts = value.values() if isinstance(value, dict) else value
+    return all(isinstance(part, torch.Tensor) or _is_tree(part) for part in parts)
 
 
 def input_tree(written: Written, module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..conversion import convert_module
+from ..conversion import Conversion, convert_module
 from ..sources import ModuleSource
 
 Built = tuple[torch.nn.Module, dict[str, torch.Tensor]]
@@ -39,9 +39,14 @@ def measure_cost(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "ok": done.ok,
-        "reason": "" if done.ok else next(one["why"] for one in [*done.outputs, *done.submodules] if not one["ok"]),
+        "reason": first_difference(done),
         "parameters": done.parameters,
         "weights_mib": sum(p.nbytes for p in model.parameters()) / 2**20,
         "wall_s": time.perf_counter() - start,
         "cpu_s": time.process_time() - cpu,
     }
+
+
+def first_difference(done: Conversion) -> str:
+    """Why the first output or submodule that differs does so; nothing if all agree."""
+    return "" if done.ok else next(one["why"] for one in [*done.outputs, *done.submodules] if not one["ok"])

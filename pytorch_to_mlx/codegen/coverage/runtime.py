@@ -15,7 +15,7 @@ from ...registry import part
 from ..conversion import convert_module, load_generated
 from ..sources import ModuleSource
 from ..tensors import to_mlx
-from .cost import bert, vit
+from .cost import bert, first_difference, vit
 
 RUNS = 5
 FAMILIES = ("kokoro", "whisper")  # whose reference_parts.py has modules beside their ports
@@ -25,12 +25,16 @@ Part = tuple[torch.nn.Module, tuple, dict[str, torch.Tensor], Callable[[], Any] 
 def parts() -> dict[str, Callable[[], Part]]:
     """Every module that is measured: at the size of the real model, with random weights."""
     found: dict[str, Callable[[], Part]] = {
-        "BERT base (2 x 9 tokens)": lambda: (bert()[0], (), bert()[1], None),
-        "ViT-B/16 (2 images)": lambda: (vit()[0], (), vit()[1], None),
+        "BERT base (2 x 9 tokens)": lambda: _without_port(*bert()),
+        "ViT-B/16 (2 images)": lambda: _without_port(*vit()),
     }
     for family in FAMILIES:
         found |= part(family, "reference_parts").PARTS
     return found
+
+
+def _without_port(module: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Part:
+    return module, (), inputs, None
 
 
 def measure_runtime(name: str) -> dict[str, Any]:
@@ -64,7 +68,7 @@ def measure_runtime(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "ok": done.ok,
-        "reason": "" if done.ok else next(one["why"] for one in [*done.outputs, *done.submodules] if not one["ok"]),
+        "reason": first_difference(done),
         "convert_cpu_s": converted,
         "milliseconds": _in_turns(sides),
     }
