@@ -192,7 +192,7 @@ def test_card_says_enough(family):
 
 @pytest.mark.parametrize(("family", "verb"), VERBS, ids=[f"{f} {v}" for f, v in VERBS])
 def test_verbs_explain_themselves(family, verb):
-    """A description, an example of this command, help for every option, and the page in half a second of CPU time."""
+    """A description, an example of this command, help for every option, and a page that imports nothing heavy."""
     read = verbs.read(verb, app.family_verbs(registry.card(family))[verb])
     assert read.description
     assert any(line.startswith(f"pytorch-to-mlx {family} {verb}") for line in read.examples), read.examples
