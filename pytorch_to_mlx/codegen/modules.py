@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from .graph import Graph, Meta, Node, leaves
+from .graph import Graph, Meta, Node, Sym, leaves
 
 CONTAINERS = "torch.nn.modules.container."
 SMALL = 3  # a module without weights and with no more ops than this is written into its caller
@@ -136,8 +137,12 @@ def foreign_calls(call: Call, outside: bool = False) -> "set[Call]":
 
 
 def connect(root: Call, graph: Graph) -> None:
-    """Fill in inputs and outputs of every call."""
+    """Fill in inputs and outputs of every call. A number that is read from an array goes to whoever has it in a size."""
     users = {node: set(items) for node, items in graph.users().items()}
+    askers = _askers(graph)
+    for node in graph.nodes:
+        if isinstance(node.meta, Sym):
+            users[node] |= askers.get(node.meta.expr, set())
     for call in root.calls():
         ordered = list(call.nodes())
         inside = set(ordered)
@@ -149,6 +154,16 @@ def connect(root: Call, graph: Graph) -> None:
         ]
         call.outputs = [node for node in ordered if users[node] - inside]
     root.inputs = graph.inputs()
+
+
+def _askers(graph: Graph) -> dict[Any, set[Node]]:
+    """Symbol -> the nodes that are told a size with that symbol in it."""
+    found: dict[Any, set[Node]] = {}
+    for node in graph.nodes:
+        for size in leaves((node.args, node.kwargs), Sym):
+            for symbol in size.expr.free_symbols:
+                found.setdefault(symbol, set()).add(node)
+    return found
 
 
 def remove_dead(graph: Graph, keep: set[Node] | None = None) -> Graph:

@@ -24,13 +24,13 @@ _VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 @contextlib.contextmanager
 def quick_sizes() -> Iterator[None]:
     """Shapes are found by what follows from their sizes in the example; the questions that models ask stay exact."""
-    setattr(ShapeEnv, _RESIMPLIFY, property(lambda self: False, lambda self, value: None))
+    setattr(ShapeEnv, _RESIMPLIFY, property(lambda self: False, lambda self, value: vars(self).update({_RESIMPLIFY: value})))
     views, simplify = {op: op_implementations_dict[op] for op in _VIEWS}, sympy.simplify
     op_implementations_dict.update({op: _view(original) for op, original in views.items()})
     sympy.simplify = lambda expr, **options: expr if _is_simple(expr) else simplify(expr, **options)
     try:
         # torch computes a shape twice to remember it for the next call, and sizes differ from call to call.
-        with config.patch(fake_tensor_cache_enabled=False), _no_formats():
+        with config.patch(fake_tensor_cache_enabled=False), _no_formats(), _either_answer():
             yield
     finally:
         delattr(ShapeEnv, _RESIMPLIFY)
@@ -47,6 +47,37 @@ def _no_formats() -> Iterator[None]:
         yield
     finally:
         proxy_tensor._extract_tensor_metadata = original
+
+
+@contextlib.contextmanager
+def _either_answer() -> Iterator[None]:
+    """Where torch says what to assume if it cannot know, it is told what holds in the example, without a proof.
+
+    Such questions choose how to compute. An equality that holds goes torch's way: it makes two sizes one.
+    """
+    original = ShapeEnv.evaluate_sym_node
+
+    def evaluate(
+        self: ShapeEnv, sym_node: Any, size_oblivious: bool = False, fallback_value: bool | None = None
+    ) -> sympy.Basic:
+        if fallback_value is not None and (answer := _seen(sym_node)) is not None:
+            return answer
+        return original(self, sym_node, size_oblivious, fallback_value)
+
+    ShapeEnv.evaluate_sym_node = evaluate
+    try:
+        yield
+    finally:
+        ShapeEnv.evaluate_sym_node = original
+
+
+def _seen(sym_node: Any) -> sympy.Basic | None:
+    """What holds in the example, for a comparison; None for an equality that holds, and where data decides."""
+    expr = sym_node.expr
+    if not isinstance(expr, sympy.core.relational.Relational) or not sym_node.has_hint():
+        return None
+    equal = sym_node.hint == isinstance(expr, sympy.Eq)
+    return None if equal and isinstance(expr, sympy.Eq | sympy.Ne) else sympy.sympify(sym_node.hint)
 
 
 def _view(original: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch._decomp import decomposition_table
-from torch.fx.experimental.symbolic_shapes import DimConstraints
+from torch.fx.experimental.symbolic_shapes import DimConstraints, ShapeEnv
 
 from .counted import counted
 from .quick_sizes import quick_sizes
@@ -31,6 +31,7 @@ def traceable(module: nn.Module) -> Iterator[None]:
         unsolved_constraints(),
         plain_causality(module),
         dynamic_linspace(),
+        no_full_masks(),
         dynamic_lengths(module),
         counted(module),
         quick_sizes(),
@@ -101,8 +102,12 @@ def recurrent_shapes(
 
 @contextlib.contextmanager
 def unsolved_constraints() -> Iterator[None]:
-    """Inequalities between sizes are not solved: torch wants the solution for messages alone, and sympy often fails."""
-    with replaced(DimConstraints, "solve", lambda self: None):
+    """Conditions on sizes are not written out and solved: torch wants them for messages alone, and sympy often fails."""
+
+    def none(self: ShapeEnv, *args: Any, **options: Any) -> None:
+        self.dim_constraints = DimConstraints({}, {}, set(), {})
+
+    with replaced(ShapeEnv, "produce_guards", none):
         yield
 
 
@@ -169,6 +174,27 @@ def dynamic_linspace() -> Iterator[None]:
         return values.to(options.get("dtype") or torch.get_default_dtype())
 
     with replaced(torch, "linspace", linspace):
+        yield
+
+
+@contextlib.contextmanager
+def no_full_masks() -> Iterator[None]:
+    """transformers makes no mask where everything is attended to and nothing is padded; here also while it is traced.
+
+    Some models refuse a mask there: attention whose length is not that of the tokens, such as Autoformer's.
+    """
+    masks: Any = sys.modules.get("transformers.masking_utils")
+    name = "_ignore_bidirectional_mask_sdpa"
+    original = getattr(masks, name, None)
+    if original is None:
+        yield
+        return
+
+    def ignored(padding_mask: Any, kv_length: Any, local_attention_size: Any = None) -> bool:
+        nothing = padding_mask is None and local_attention_size is None
+        return nothing or original(padding_mask, kv_length, local_attention_size)
+
+    with replaced(masks, name, ignored):
         yield
 
 

@@ -93,6 +93,7 @@ class Writer:
         self.fixed: dict[Node, Any] = {}  # values that depend on no input: written in __init__
         self.attributes: dict[Node, Recorded] = {}
         self.defined: set[str] = set()
+        self.told: set[str] = set()  # sizes that ops here are given: what an op is given, its result does not define
         self.from_lists: set[Node] = set()  # results of list items: named, so that repeated calls become a loop
         self.uses, self.user = self._count_uses()
 
@@ -243,6 +244,7 @@ class Writer:
     def _lowered(self, node: Node, fixed: bool = False, last: bool = False) -> Any:
         def value(item: Any) -> Any:
             if isinstance(item, Sym):
+                self.told |= {f"{PREFIX}{symbol}" for symbol in item.expr.free_symbols}
                 return as_size(item, self.hints)
             if fixed:
                 if item.op == "constant":
@@ -291,6 +293,7 @@ class Writer:
             name = f"{PREFIX}{node.meta.expr.name}"
             self.out.statements.append(ast.Assign([ast.Name(name)], value.tree))
             self.defined.add(name)
+            self.values[node] = Recorded(ast.Name(name), None)
             return
         if isinstance(value, list | tuple):
             self.values[node] = list(value)
@@ -317,7 +320,7 @@ class Writer:
         for axis, size in enumerate(node.meta.shape):
             if not isinstance(size, int) and size.is_Symbol and size not in self.hints:
                 name = f"{PREFIX}{size.name}"
-                if name not in self.defined and not self._given(size):
+                if name not in self.defined | self.told and not self._given(size):
                     found.append((name, axis))
         return found
 
@@ -399,6 +402,7 @@ class Writer:
             for node in call.inputs:
                 self._name_argument(node)
         args = [self._tree(node) for node in call.inputs] + [ast.Name(name) for name in written.sizes]
+        self.told.update(written.sizes)
         if len(call.outputs) == 1:
             node = call.outputs[0]
             if isinstance(node.meta, Meta):
@@ -409,6 +413,7 @@ class Writer:
             if isinstance(node.meta, Sym):
                 targets.append(ast.Name(name := f"{PREFIX}{node.meta.expr.name}"))
                 self.defined.add(name)
+                self.values[node] = Recorded(ast.Name(name), None)
                 continue
             variable = ast.Name(self.fresh(self.names.target(node, self.call) or short_name(node)))
             targets.append(variable)

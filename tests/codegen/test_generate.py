@@ -279,3 +279,19 @@ class Handing(nn.Module):
 def test_modules_that_are_handed_to_another(tmp_path):
     torch.manual_seed(0)
     convert(Handing(), tmp_path / "out", example_inputs=(torch.randn(2, 3, 4),)).check()
+
+
+class Blind(nn.Module):
+    """Attention in which what is padded attends to nothing."""
+
+    def forward(self, x, mask):
+        seen = mask.bool()
+        return nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=seen[:, None, :, None] & seen[:, None, None])
+
+
+def test_a_row_that_attends_to_nothing_gives_zeros(tmp_path):
+    torch.manual_seed(0)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1]])
+    done = convert(Blind(), tmp_path / "out", example_inputs=(torch.randn(2, 3, 5, 8), mask))
+    done.check()
+    assert not Blind()(torch.randn(2, 3, 5, 8), mask)[1, :, :2].any()

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+import transformers
 from torch import nn
 from torch._subclasses.fake_impls import op_implementations_dict
+from torch.fx.experimental.symbolic_shapes import ShapeEnv, guard_or_false, guard_or_true
 from torch.nn.functional import scaled_dot_product_attention
+from transformers import masking_utils
 
 from pytorch_to_mlx.codegen import convert
 from pytorch_to_mlx.codegen.capture import capture
@@ -161,11 +164,42 @@ def test_a_number_that_the_module_changes_is_not_taken_as_fixed():
     assert any(node.op == "aten.item.default" for node in captured.graph.nodes)
 
 
-def test_constraints_between_sizes_are_not_solved():
+def test_conditions_between_sizes_are_not_written_out():
     """sympy cannot solve what visformer's strides ask; torch wants the answer for messages alone."""
-    from torch.fx.experimental.symbolic_shapes import DimConstraints
-
-    solve = DimConstraints.solve
+    produced = ShapeEnv.produce_guards
     with traceable(nn.Linear(2, 2)):
-        assert DimConstraints.solve is not solve
-    assert DimConstraints.solve is solve
+        assert ShapeEnv.produce_guards is not produced
+    assert ShapeEnv.produce_guards is produced
+
+
+def test_torch_is_told_what_holds_in_the_example_where_it_can_do_with_either_answer():
+    asked = []
+
+    class Asking(nn.Module):
+        def forward(self, x):
+            length = x.shape[0]
+            asked[:] = [guard_or_false(length == 5), guard_or_true(length != 5), guard_or_false(length > 3)]
+            before = len(length.node.shape_env.guards)
+            asked.append(before)
+            asked.append(guard_or_false(length == 7))
+            return x + length
+
+    captured = capture(Asking(), (torch.randn(7),))
+    assert asked == [False, True, True, 0, True]
+    assert captured.graph.inputs()[0].meta.shape == (7,)  # an equality that holds is a condition
+
+
+class Refusing(nn.Module):
+    """Attention that refuses a mask, as Autoformer's where its length is not that of the tokens."""
+
+    def forward(self, x):
+        config = transformers.BertConfig(attn_implementation="sdpa")
+        mask = masking_utils.create_bidirectional_mask(config=config, inputs_embeds=x, attention_mask=None)
+        assert mask is None
+        return x * 2
+
+
+def test_no_mask_where_everything_is_attended_to():
+    original = masking_utils._ignore_bidirectional_mask_sdpa
+    capture(Refusing(), (torch.randn(2, 3, 8),))
+    assert masking_utils._ignore_bidirectional_mask_sdpa is original

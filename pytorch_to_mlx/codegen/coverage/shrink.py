@@ -128,6 +128,7 @@ OPEN = (
     (".*_compress_ratio", 2),
     (".*_budget prediction_length context_length sliding_window", 8),
     ("attn_layer_indices", [1]),
+    (".*_scale_factors", [1.0]),
     ("(image|video|audio)_token_(id|index)", IMAGE_TOKEN),
     ("vocabulary_map", {"<image>": IMAGE_TOKEN, "IMGIMGAZ": IMAGE_TOKEN + 1}),
 )
@@ -213,6 +214,7 @@ def applied(config: Any, groups: tuple[tuple[Rule, ...], ...], only: str | None 
         if before.get("num_key_value_heads") == before.get("num_attention_heads", 0):  # no groups before, none now
             _set(part, "num_key_value_heads", vars(part)["num_attention_heads"])
     for old, new in zip(parts(config), parts(changed), strict=True):
+        _timm_channels(new)
         for name in [name for name in vars(new) if name.endswith("feature_sizes")]:
             _set(new, name, _scaled(vars(old)[name], _grid(new), _grid(old)))
     return changed
@@ -242,7 +244,7 @@ def filled(config: Any) -> Any:
     changed = copy.deepcopy(config)
     for part in parts(changed):
         for name, value in list(vars(part).items()):
-            if value is None and (new := _named(OPEN, name)) is not None:
+            if value in (None, []) and (new := _named(OPEN, name)) is not None:
                 _set(part, name, copy.copy(new))
         layers = vars(part).get("num_hidden_layers")
         if "layer_types" in vars(part) and part.layer_types is None and layers:
@@ -299,6 +301,20 @@ def _plain_scale(part: Any) -> None:
     for field in TIMM_FIELDS:
         if isinstance(original := vars(part).get(field), str):
             _set(part, field, next(tiny for words, tiny in TIMM if re.search(words, original)))
+
+
+def _timm_channels(part: Any) -> None:
+    """The widths of a timm backbone's features, last first, in the list that repeats them."""
+    backbone = vars(part).get("backbone_config")
+    name = getattr(backbone, "architecture", None)
+    if "backbone_channel_list" not in vars(part) or not isinstance(name, str):
+        return
+    import timm
+    import torch
+
+    with torch.device("meta"):
+        features = timm.create_model(name, **(backbone.model_args or {})).feature_info
+    _set(part, "backbone_channel_list", features.channels()[::-1])
 
 
 def _cut_lists(part: Any, before: dict[str, int]) -> None:

@@ -19,6 +19,8 @@ def attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False,
         return mx.fast.scaled_dot_product_attention(query, key, value, scale=scale, mask="causal")
     if attn_mask is None:
         return mx.fast.scaled_dot_product_attention(query, key, value, scale=scale)
+    if attn_mask.dtype == mx.bool_:
+        return fn.masked_attention(query, key, value, attn_mask, scale)
     return mx.fast.scaled_dot_product_attention(query, key, value, scale=scale, mask=attn_mask)
 
 
