@@ -8,6 +8,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import sympy
@@ -15,7 +16,7 @@ import torch
 from torch._dynamo import config
 from torch._subclasses.fake_impls import op_implementations_dict
 from torch.fx.experimental import proxy_tensor
-from torch.fx.experimental.symbolic_shapes import ShapeEnv, has_free_unbacked_symbols
+from torch.fx.experimental.symbolic_shapes import ShapeEnv, has_free_unbacked_symbols, uninteresting_files
 
 _RESIMPLIFY = "_resimplify_floor_div_axioms"
 _VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
@@ -56,6 +57,7 @@ def _either_answer() -> Iterator[None]:
     Such questions choose how to compute. An equality that holds goes torch's way: it makes two sizes one.
     """
     original = ShapeEnv.evaluate_sym_node
+    uninteresting_files().update(str(file) for file in Path(__file__).parent.glob("*.py"))  # they ask nothing themselves
 
     def evaluate(
         self: ShapeEnv, sym_node: Any, size_oblivious: bool = False, fallback_value: bool | None = None

@@ -126,7 +126,10 @@ def arguments_of(kind: type) -> Iterator[dict[str, Any]]:
 
 
 def _cases(model: nn.Module, size: int) -> list[Case]:
-    """Images that the original accepts: two that are small and not square, or else as it wants them; then threes."""
+    """Images that the original accepts: two that are small and not square, or else as it wants them; then threes.
+
+    The last are of the first size: for models that take images of that size alone.
+    """
     generator = torch.Generator().manual_seed(0)
 
     def accepted(*shapes: tuple[int, ...]) -> Iterator[Case]:
@@ -139,4 +142,5 @@ def _cases(model: nn.Module, size: int) -> list[Case]:
     first = next(accepted((2, 3, IMAGE + 32, IMAGE + 64), (2, 3, size, size)), None)
     if first is None:
         return []
-    return [first, *accepted((3, 3, IMAGE + 64, IMAGE + 32), (3, 3, IMAGE + 96, IMAGE + 128), (3, 3, size, size))]
+    others = ((IMAGE + 64, IMAGE + 32), (IMAGE + 96, IMAGE + 128), (size, size), first[0][0].shape[2:])
+    return [first, *accepted(*((3, 3, *sides) for sides in others))]
