@@ -137,7 +137,7 @@ def foreign_calls(call: Call, outside: bool = False) -> "set[Call]":
 
 
 def connect(root: Call, graph: Graph) -> None:
-    """Fill in inputs and outputs of every call. A number that is read from an array goes to whoever has it in a size."""
+    """Fill in inputs and outputs of every call. A number read from an array goes to whoever has it in a size."""
     users = {node: set(items) for node, items in graph.users().items()}
     askers = _askers(graph)
     for node in graph.nodes:

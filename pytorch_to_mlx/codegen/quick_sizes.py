@@ -25,7 +25,9 @@ _VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 @contextlib.contextmanager
 def quick_sizes() -> Iterator[None]:
     """Shapes are found by what follows from their sizes in the example; the questions that models ask stay exact."""
-    setattr(ShapeEnv, _RESIMPLIFY, property(lambda self: False, lambda self, value: vars(self).update({_RESIMPLIFY: value})))
+    setattr(
+        ShapeEnv, _RESIMPLIFY, property(lambda self: False, lambda self, value: vars(self).update({_RESIMPLIFY: value}))
+    )
     views, simplify = {op: op_implementations_dict[op] for op in _VIEWS}, sympy.simplify
     op_implementations_dict.update({op: _view(original) for op, original in views.items()})
     sympy.simplify = lambda expr, **options: expr if _is_simple(expr) else simplify(expr, **options)
@@ -57,7 +59,9 @@ def _either_answer() -> Iterator[None]:
     Such questions choose how to compute. An equality that holds goes torch's way: it makes two sizes one.
     """
     original = ShapeEnv.evaluate_sym_node
-    uninteresting_files().update(str(file) for file in Path(__file__).parent.glob("*.py"))  # they ask nothing themselves
+    uninteresting_files().update(
+        str(file) for file in Path(__file__).parent.glob("*.py")
+    )  # they ask nothing themselves
 
     def evaluate(
         self: ShapeEnv, sym_node: Any, size_oblivious: bool = False, fallback_value: bool | None = None

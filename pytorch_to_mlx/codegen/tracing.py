@@ -102,12 +102,18 @@ def recurrent_shapes(
 
 @contextlib.contextmanager
 def unsolved_constraints() -> Iterator[None]:
-    """Conditions on sizes are not written out and solved: torch wants them for messages alone, and sympy often fails."""
+    """Conditions on sizes are not solved, nor written into the program: it is not run, and tracing them takes long.
+
+    torch wants their solution for messages alone, and sympy often fails at it. `guards.py` reads them as they are.
+    """
 
     def none(self: ShapeEnv, *args: Any, **options: Any) -> None:
         self.dim_constraints = DimConstraints({}, {}, set(), {})
 
-    with replaced(ShapeEnv, "produce_guards", none):
+    with (
+        replaced(ShapeEnv, "produce_guards", none),
+        replaced(torch.export.exported_program, "_convert_guards_to_code", lambda module: []),
+    ):
         yield
 
 

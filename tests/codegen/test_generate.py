@@ -286,7 +286,9 @@ class Blind(nn.Module):
 
     def forward(self, x, mask):
         seen = mask.bool()
-        return nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=seen[:, None, :, None] & seen[:, None, None])
+        return nn.functional.scaled_dot_product_attention(
+            x, x, x, attn_mask=seen[:, None, :, None] & seen[:, None, None]
+        )
 
 
 def test_a_row_that_attends_to_nothing_gives_zeros(tmp_path):

@@ -10,6 +10,12 @@ import mlx.core as mx
 import mlx.nn as nn
 
 
+def masked_attention(q, k, v, mask: mx.array, scale: float) -> mx.array:
+    """mx.fast's attention with a boolean mask. A row that attends to nothing gives 0; mx.fast gives the mean of v."""
+    y = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
+    return mx.where(mx.any(mask, axis=-1, keepdims=True), y, 0)
+
+
 class BertEmbeddings(nn.Module):
     """transformers.models.bert.modeling_bert.BertEmbeddings"""
 
@@ -48,8 +54,7 @@ class BertSelfAttention(nn.Module):
         query_layer = mx.unflatten(self.query(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
         key_layer = mx.unflatten(self.key(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
         value_layer = mx.unflatten(self.value(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
-        x = mx.fast.scaled_dot_product_attention(query_layer, key_layer, value_layer, scale=0.3535533905932738, mask=x)
-        attn_output = x.swapaxes(1, 2)
+        attn_output = masked_attention(query_layer, key_layer, value_layer, x, 0.3535533905932738).swapaxes(1, 2)
         return mx.flatten(attn_output, -2, -1)
 
 

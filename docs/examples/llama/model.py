@@ -10,6 +10,12 @@ import mlx.core as mx
 import mlx.nn as nn
 
 
+def masked_attention(q, k, v, mask: mx.array, scale: float) -> mx.array:
+    """mx.fast's attention with a boolean mask. A row that attends to nothing gives 0; mx.fast gives the mean of v."""
+    y = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
+    return mx.where(mx.any(mask, axis=-1, keepdims=True), y, 0)
+
+
 class LlamaAttention(nn.Module):
     """transformers.models.llama.modeling_llama.LlamaAttention"""
 
@@ -30,10 +36,9 @@ class LlamaAttention(nn.Module):
             query_states * x + mx.concatenate([-query_states[:, :, :, 4:], query_states[:, :, :, :4]], axis=-1) * x_2
         )
         key_states = key_states * x + mx.concatenate([-key_states[:, :, :, 4:], key_states[:, :, :, :4]], axis=-1) * x_2
-        x = mx.fast.scaled_dot_product_attention(
-            query_states, key_states, value_states, scale=0.3535533905932738, mask=attention_mask
-        )
-        attn_output = x.swapaxes(1, 2)
+        attn_output = masked_attention(
+            query_states, key_states, value_states, attention_mask, 0.3535533905932738
+        ).swapaxes(1, 2)
         attn_output = mx.flatten(attn_output, -2, -1)
         return self.o_proj(attn_output)
 

@@ -21,7 +21,7 @@ class T5Attention(nn.Module):
         self.o = nn.Linear(32, 32, bias=False)
         self.relative_attention_bias = nn.Embedding(32, 4)
 
-    def __call__(self, hidden_states, mask):
+    def __call__(self, hidden_states):
         length = hidden_states.shape[1]
         query_states = mx.unflatten(self.q(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
         key_states = mx.unflatten(self.k(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
@@ -40,14 +40,9 @@ class T5Attention(nn.Module):
             (position_bias > 0).astype(mx.int64) * 16 + position_bias_2
         ).transpose(2, 0, 1)
         position_bias = mx.expand_dims(position_bias, 0)
-        x = mx.fast.scaled_dot_product_attention(
-            query_states,
-            key_states,
-            value_states,
-            scale=1.0,
-            mask=mx.where(mask, position_bias, -3.4028234663852886e38),
-        )
-        attn_output = x.swapaxes(1, 2)
+        attn_output = mx.fast.scaled_dot_product_attention(
+            query_states, key_states, value_states, scale=1.0, mask=position_bias
+        ).swapaxes(1, 2)
         attn_output = mx.flatten(attn_output, -2, -1)
         return (position_bias, self.o(attn_output))
 
@@ -76,18 +71,13 @@ class T5Attention2(nn.Module):
         self.v = nn.Linear(32, 32, bias=False)
         self.o = nn.Linear(32, 32, bias=False)
 
-    def __call__(self, hidden_states, mask, position_bias):
+    def __call__(self, hidden_states, position_bias):
         query_states = mx.unflatten(self.q(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
         key_states = mx.unflatten(self.k(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
         value_states = mx.unflatten(self.v(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
-        x = mx.fast.scaled_dot_product_attention(
-            query_states,
-            key_states,
-            value_states,
-            scale=1.0,
-            mask=mx.where(mask, position_bias, -3.4028234663852886e38),
-        )
-        attn_output = x.swapaxes(1, 2)
+        attn_output = mx.fast.scaled_dot_product_attention(
+            query_states, key_states, value_states, scale=1.0, mask=position_bias
+        ).swapaxes(1, 2)
         attn_output = mx.flatten(attn_output, -2, -1)
         return self.o(attn_output)
 
@@ -141,21 +131,16 @@ class T5Attention4(nn.Module):
         self.v = nn.Linear(32, 32, bias=False)
         self.o = nn.Linear(32, 32, bias=False)
 
-    def __call__(self, hidden_states, mask, key_value_states):
+    def __call__(self, hidden_states, key_value_states):
         length = hidden_states.shape[1]
-        width = mask.shape[3]
+        length_2 = key_value_states.shape[1]
         query_states = mx.unflatten(self.q(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
         key_states = mx.unflatten(self.k(key_value_states), -1, [-1, 8]).swapaxes(1, 2)
         value_states = mx.unflatten(self.v(key_value_states), -1, [-1, 8]).swapaxes(1, 2)
-        position_bias = mx.zeros([1, 4, length, width], dtype=mx.float32)
-        x = mx.fast.scaled_dot_product_attention(
-            query_states,
-            key_states,
-            value_states,
-            scale=1.0,
-            mask=mx.where(mask, position_bias, -3.4028234663852886e38),
-        )
-        attn_output = x.swapaxes(1, 2)
+        position_bias = mx.zeros([1, 4, length, length_2], dtype=mx.float32)
+        attn_output = mx.fast.scaled_dot_product_attention(
+            query_states, key_states, value_states, scale=1.0, mask=position_bias
+        ).swapaxes(1, 2)
         attn_output = mx.flatten(attn_output, -2, -1)
         return (position_bias, self.o(attn_output))
 
@@ -170,10 +155,10 @@ class T5Attention5(nn.Module):
         self.v = nn.Linear(32, 32, bias=False)
         self.o = nn.Linear(32, 32, bias=False)
 
-    def __call__(self, hidden_states, mask, key_value_states, position_bias):
+    def __call__(self, hidden_states, mask, position_bias):
         query_states = mx.unflatten(self.q(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
-        key_states = mx.unflatten(self.k(key_value_states), -1, [-1, 8]).swapaxes(1, 2)
-        value_states = mx.unflatten(self.v(key_value_states), -1, [-1, 8]).swapaxes(1, 2)
+        key_states = mx.unflatten(self.k(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
+        value_states = mx.unflatten(self.v(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
         x = mx.fast.scaled_dot_product_attention(
             query_states,
             key_states,
@@ -186,6 +171,27 @@ class T5Attention5(nn.Module):
         return self.o(attn_output)
 
 
+class T5Attention6(nn.Module):
+    """transformers.models.t5.modeling_t5.T5Attention"""
+
+    def __init__(self):
+        super().__init__()
+        self.q = nn.Linear(32, 32, bias=False)
+        self.k = nn.Linear(32, 32, bias=False)
+        self.v = nn.Linear(32, 32, bias=False)
+        self.o = nn.Linear(32, 32, bias=False)
+
+    def __call__(self, hidden_states, key_value_states, position_bias):
+        query_states = mx.unflatten(self.q(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
+        key_states = mx.unflatten(self.k(key_value_states), -1, [-1, 8]).swapaxes(1, 2)
+        value_states = mx.unflatten(self.v(key_value_states), -1, [-1, 8]).swapaxes(1, 2)
+        attn_output = mx.fast.scaled_dot_product_attention(
+            query_states, key_states, value_states, scale=1.0, mask=position_bias
+        ).swapaxes(1, 2)
+        attn_output = mx.flatten(attn_output, -2, -1)
+        return self.o(attn_output)
+
+
 class T5LayerSelfAttention(nn.Module):
     """transformers.models.t5.modeling_t5.T5LayerSelfAttention"""
 
@@ -194,9 +200,9 @@ class T5LayerSelfAttention(nn.Module):
         self.SelfAttention = T5Attention()
         self.layer_norm = nn.RMSNorm(32, eps=1e-06)
 
-    def __call__(self, hidden_states, attention_mask):
+    def __call__(self, hidden_states):
         normed_hidden_states = self.layer_norm(hidden_states)
-        x, y = self.SelfAttention(normed_hidden_states, attention_mask)
+        x, y = self.SelfAttention(normed_hidden_states)
         return (x, hidden_states + y)
 
 
@@ -222,9 +228,9 @@ class T5LayerSelfAttention2(nn.Module):
         self.SelfAttention = T5Attention2()
         self.layer_norm = nn.RMSNorm(32, eps=1e-06)
 
-    def __call__(self, hidden_states, attention_mask, position_bias):
+    def __call__(self, hidden_states, position_bias):
         normed_hidden_states = self.layer_norm(hidden_states)
-        attention_output = self.SelfAttention(normed_hidden_states, attention_mask, position_bias)
+        attention_output = self.SelfAttention(normed_hidden_states, position_bias)
         return hidden_states + attention_output
 
 
@@ -250,10 +256,24 @@ class T5LayerCrossAttention(nn.Module):
         self.EncDecAttention = T5Attention4()
         self.layer_norm = nn.RMSNorm(32, eps=1e-06)
 
-    def __call__(self, hidden_states, key_value_states, attention_mask):
+    def __call__(self, hidden_states, key_value_states):
         normed_hidden_states = self.layer_norm(hidden_states)
-        zeros, y = self.EncDecAttention(normed_hidden_states, attention_mask, key_value_states)
+        zeros, y = self.EncDecAttention(normed_hidden_states, key_value_states)
         return (zeros, hidden_states + y)
+
+
+class T5LayerSelfAttention4(nn.Module):
+    """transformers.models.t5.modeling_t5.T5LayerSelfAttention"""
+
+    def __init__(self):
+        super().__init__()
+        self.SelfAttention = T5Attention5()
+        self.layer_norm = nn.RMSNorm(32, eps=1e-06)
+
+    def __call__(self, hidden_states, attention_mask, position_bias):
+        normed_hidden_states = self.layer_norm(hidden_states)
+        attention_output = self.SelfAttention(normed_hidden_states, attention_mask, position_bias)
+        return hidden_states + attention_output
 
 
 class T5LayerCrossAttention2(nn.Module):
@@ -261,12 +281,12 @@ class T5LayerCrossAttention2(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.EncDecAttention = T5Attention5()
+        self.EncDecAttention = T5Attention6()
         self.layer_norm = nn.RMSNorm(32, eps=1e-06)
 
-    def __call__(self, hidden_states, key_value_states, attention_mask, position_bias):
+    def __call__(self, hidden_states, key_value_states, position_bias):
         normed_hidden_states = self.layer_norm(hidden_states)
-        attention_output = self.EncDecAttention(normed_hidden_states, attention_mask, key_value_states, position_bias)
+        attention_output = self.EncDecAttention(normed_hidden_states, key_value_states, position_bias)
         return hidden_states + attention_output
 
 
@@ -277,8 +297,8 @@ class T5Block(nn.Module):
         super().__init__()
         self.layer = [T5LayerSelfAttention(), T5LayerFF()]
 
-    def __call__(self, hidden_states, attention_mask):
-        x, x_2 = self.layer[0](hidden_states, attention_mask)
+    def __call__(self, hidden_states):
+        x, x_2 = self.layer[0](hidden_states)
         hidden_states = self.layer[1](x_2)
         return (x, hidden_states)
 
@@ -290,8 +310,8 @@ class T5Block2(nn.Module):
         super().__init__()
         self.layer = [T5LayerSelfAttention2(), T5LayerFF()]
 
-    def __call__(self, hidden_states, attention_mask, position_bias):
-        hidden_states = self.layer[0](hidden_states, attention_mask, position_bias)
+    def __call__(self, hidden_states, position_bias):
+        hidden_states = self.layer[0](hidden_states, position_bias)
         hidden_states = self.layer[1](hidden_states)
         return hidden_states
 
@@ -303,9 +323,9 @@ class T5Block3(nn.Module):
         super().__init__()
         self.layer = [T5LayerSelfAttention3(), T5LayerCrossAttention(), T5LayerFF()]
 
-    def __call__(self, hidden_states, attention_mask, encoder_hidden_states, encoder_attention_mask):
+    def __call__(self, hidden_states, attention_mask, encoder_hidden_states):
         x, x_2 = self.layer[0](hidden_states, attention_mask)
-        zeros, x_2 = self.layer[1](x_2, encoder_hidden_states, encoder_attention_mask)
+        zeros, x_2 = self.layer[1](x_2, encoder_hidden_states)
         hidden_states = self.layer[2](x_2)
         return (x, zeros, hidden_states)
 
@@ -315,21 +335,13 @@ class T5Block4(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layer = [T5LayerSelfAttention2(), T5LayerCrossAttention2(), T5LayerFF()]
+        self.layer = [T5LayerSelfAttention4(), T5LayerCrossAttention2(), T5LayerFF()]
 
     def __call__(
-        self,
-        hidden_states,
-        attention_mask,
-        position_bias,
-        encoder_hidden_states,
-        encoder_attention_mask,
-        encoder_decoder_position_bias,
+        self, hidden_states, attention_mask, position_bias, encoder_hidden_states, encoder_decoder_position_bias
     ):
         hidden_states = self.layer[0](hidden_states, attention_mask, position_bias)
-        hidden_states = self.layer[1](
-            hidden_states, encoder_hidden_states, encoder_attention_mask, encoder_decoder_position_bias
-        )
+        hidden_states = self.layer[1](hidden_states, encoder_hidden_states, encoder_decoder_position_bias)
         hidden_states = self.layer[2](hidden_states)
         return hidden_states
 
@@ -344,13 +356,9 @@ class T5Stack(nn.Module):
         self.final_layer_norm = nn.RMSNorm(32, eps=1e-06)
 
     def __call__(self, input_ids):
-        batch, length = input_ids.shape
         inputs_embeds = self.embed_tokens(input_ids)
-        attention_mask = mx.broadcast_to(
-            mx.expand_dims(mx.arange(length, dtype=mx.int64), [0, 1, 3]) >= 0, [batch, 1, length, length]
-        )
-        x, x_2 = self.block[0](inputs_embeds, attention_mask)
-        hidden_states = self.block[1](x_2, attention_mask, x)
+        x, x_2 = self.block[0](inputs_embeds)
+        hidden_states = self.block[1](x_2, x)
         return self.final_layer_norm(hidden_states)
 
 
@@ -364,20 +372,14 @@ class T5Stack2(nn.Module):
 
     def __call__(self, input_ids, encoder_hidden_states, encoder_embed_tokens_weight):
         batch, length = input_ids.shape
-        length_2 = encoder_hidden_states.shape[1]
         inputs_embeds = encoder_embed_tokens_weight[input_ids]
         attention_mask = mx.arange(length, dtype=mx.int64)
-        attention_mask_2 = mx.expand_dims(attention_mask, [0, 1, 3])
         attention_mask = mx.broadcast_to(
-            mx.expand_dims(attention_mask, [0, 1, 2]) <= attention_mask_2, [batch, 1, length, length]
+            mx.expand_dims(attention_mask, [0, 1, 2]) <= mx.expand_dims(attention_mask, [0, 1, 3]),
+            [batch, 1, length, length],
         )
-        encoder_extended_attention_mask = mx.broadcast_to(attention_mask_2 >= 0, [batch, 1, length, length_2])
-        x, zeros, x_2 = self.block[0](
-            inputs_embeds, attention_mask, encoder_hidden_states, encoder_extended_attention_mask
-        )
-        hidden_states = self.block[1](
-            x_2, attention_mask, x, encoder_hidden_states, encoder_extended_attention_mask, zeros
-        )
+        x, zeros, x_2 = self.block[0](inputs_embeds, attention_mask, encoder_hidden_states)
+        hidden_states = self.block[1](x_2, attention_mask, x, encoder_hidden_states, zeros)
         return self.final_layer_norm(hidden_states)
 
 

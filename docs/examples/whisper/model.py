@@ -10,6 +10,12 @@ import mlx.core as mx
 import mlx.nn as nn
 
 
+def masked_attention(q, k, v, mask: mx.array, scale: float) -> mx.array:
+    """mx.fast's attention with a boolean mask. A row that attends to nothing gives 0; mx.fast gives the mean of v."""
+    y = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
+    return mx.where(mx.any(mask, axis=-1, keepdims=True), y, 0)
+
+
 class WhisperAttention(nn.Module):
     """transformers.models.whisper.modeling_whisper.WhisperAttention"""
 
@@ -58,9 +64,7 @@ class WhisperAttention2(nn.Module):
         query_states = mx.unflatten(self.q_proj(hidden_states) * 0.3535533905932738, -1, [-1, 8]).swapaxes(1, 2)
         key_states = self.k_proj(hidden_states).reshape([batch, -1, 4, 8]).swapaxes(1, 2)
         value_states = self.v_proj(hidden_states).reshape([batch, -1, 4, 8]).swapaxes(1, 2)
-        attn_output = mx.fast.scaled_dot_product_attention(
-            query_states, key_states, value_states, scale=1.0, mask=attention_mask
-        ).swapaxes(1, 2)
+        attn_output = masked_attention(query_states, key_states, value_states, attention_mask, 1.0).swapaxes(1, 2)
         attn_output = mx.flatten(attn_output, -2, -1)
         return self.out_proj(attn_output)
 

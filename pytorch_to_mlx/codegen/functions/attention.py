@@ -24,6 +24,6 @@ def attention(q, k, v, mask, causal: bool, scale: float, grouped: bool) -> mx.ar
 
 
 def masked_attention(q, k, v, mask: mx.array, scale: float) -> mx.array:
-    """mx.fast's attention with a boolean mask. A row that may attend to nothing gives 0; mx.fast gives it the mean of v."""
+    """mx.fast's attention with a boolean mask. A row that attends to nothing gives 0; mx.fast gives the mean of v."""
     y = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
     return mx.where(mx.any(mask, axis=-1, keepdims=True), y, 0)
