@@ -11,7 +11,7 @@ from torch.export import ExportedProgram
 from torch.utils._sympy.value_ranges import bound_sympy
 
 from .recorder import to_tree
-from .sizes import SOME, size_tree
+from .sizes import SOME, at, size_tree
 from .unsupported import Unsupported
 
 _RELATIONS = {"==": ast.Eq(), "!=": ast.NotEq(), "<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
@@ -26,7 +26,7 @@ class Guard:
     where: str
 
     def holds(self, sizes: Mapping[Any, int]) -> bool:
-        return bool(self.condition.subs(sizes))
+        return bool(at(self.condition, sizes))
 
     def statement(self) -> ast.stmt:
         """The call of the helper that refuses other sizes."""
@@ -82,10 +82,10 @@ def fitting_sizes(program: ExportedProgram, hints: Mapping[Any, int]) -> dict[An
     for asserted in itertools.chain.from_iterable(shapes.deferred_runtime_asserts.values() if shapes else ()):
         if not asserted.expr.is_Equality:
             continue
-        missing = shapes.replace(asserted.expr.lhs - asserted.expr.rhs).subs(hints).subs(found)
+        missing = at(shapes.replace(asserted.expr.lhs - asserted.expr.rhs), {**hints, **found})
         *others, last = sorted(missing.free_symbols, key=str) or [None]
         known = dict.fromkeys(others, SOME)
-        start, end = (missing.subs(known | {last: value}) if last else 0 for value in (0, 1))
+        start, end = (at(missing, known | {last: value}) if last else 0 for value in (0, 1))
         if start != end and -start % (end - start) == 0:  # a straight line meets zero at a whole number
             found |= known | {last: int(-start / (end - start))}
     return found

@@ -7,6 +7,7 @@ import mlx.core as mx
 
 from .graph import Graph, Meta, Node, Sym, transform
 from .ops import lower
+from .sizes import at
 from .unsupported import Unsupported
 
 
@@ -28,7 +29,7 @@ def resolve(meta: Any, sizes: Mapping[Any, Any]) -> Any:
     if isinstance(meta, Meta):
         shape = []
         for size in meta.shape:
-            value = size if isinstance(size, int) else size.subs(sizes)
+            value = size if isinstance(size, int) else at(size, sizes)
             shape.append(int(value) if isinstance(size, int) or value.is_number else value)
         return Meta(tuple(shape), meta.dtype_name)
     return [resolve(part, sizes) for part in meta] if isinstance(meta, list | tuple) else meta
@@ -36,7 +37,7 @@ def resolve(meta: Any, sizes: Mapping[Any, Any]) -> Any:
 
 def evaluate(symbol: Sym, sizes: Mapping[Any, Any]) -> int | float:
     """The number a symbolic size stands for."""
-    value = symbol.expr.subs(sizes)
+    value = at(symbol.expr, sizes)
     if not value.is_number:
         raise Unsupported(f"the size {value} depends on data")
     return int(value) if value.is_integer else float(value)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from sympy import sympify
+
 from .graph import Meta, Sym
 from .recorder import Size
 from .unsupported import Unsupported
@@ -98,10 +100,15 @@ class Hints(dict):
     data: Mapping[Any, int] = MappingProxyType({})
 
 
+def at(expr: Any, sizes: Mapping[Any, Any]) -> Any:
+    """An expression with numbers for its symbols, as far as they are known: all at once, so sympy only computes."""
+    return expr.xreplace({symbol: sympify(sizes[symbol]) for symbol in expr.free_symbols if symbol in sizes})
+
+
 def hint_of(expr: Any, hints: Mapping[Any, int]) -> Any:
     """The value of a size while tracing; a size that depends on data counts as 3 where nothing is known about it."""
-    value, data = expr.subs(hints), hints.data if isinstance(hints, Hints) else {}
-    value = value.subs({size: data.get(size, SOME) for size in value.free_symbols})
+    data = hints.data if isinstance(hints, Hints) else {}
+    value = at(expr, dict.fromkeys(expr.free_symbols, SOME) | dict(data) | dict(hints))
     return int(value) if value.is_integer else float(value)
 
 

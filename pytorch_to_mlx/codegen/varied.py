@@ -12,6 +12,7 @@ from .capture import Captured
 from .check import DOUBLE_FAILURES
 from .graph import Meta
 from .observe import unchanged
+from .sizes import at
 
 
 def other_sizes(
@@ -58,7 +59,7 @@ def _resized(
         for axis, size in enumerate(meta.shape):
             if isinstance(size, int):
                 continue
-            value = size.subs(sizes)
+            value = at(size, sizes)
             if not value.is_number:
                 return None
             places = torch.arange(int(value)) % item.shape[axis]

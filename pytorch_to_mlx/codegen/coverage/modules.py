@@ -16,6 +16,7 @@ from ..capture import Captured, capture
 from ..check import check_outputs, flat_tensors, import_source
 from ..compare import summary
 from ..generate import generate
+from ..sizes import at
 from .op_samples import FAILURES
 
 Case = tuple[tuple, Mapping[str, Any]]  # args, kwargs
@@ -135,7 +136,7 @@ def _allowed(captured: Captured, case: Case) -> bool:
         for size, actual in zip(meta.shape, tensor.shape, strict=True)
     ]
     sizes = {size: actual for size, actual in pairs if not isinstance(size, int) and size.is_Symbol}
-    return all((size if isinstance(size, int) else size.subs(sizes)) == actual for size, actual in pairs) and all(
+    return all((size if isinstance(size, int) else at(size, sizes)) == actual for size, actual in pairs) and all(
         guard.holds(sizes) for guard in captured.guards
     )
 
