@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-IMPORTS = ("torch", "pytorch_to_mlx.codegen.conversion", "pytorch_to_mlx.codegen.generate")
+IMPORTS = ("torch", "networkx", "pytorch_to_mlx.codegen.conversion", "pytorch_to_mlx.codegen.generate")
 _TRANSFORMERS = ("transformers", "transformers.exporters.exporter_dynamo", "transformers.modeling_utils")
 _TORCHVISION = "pytorch_to_mlx.codegen.coverage.torchvision_import"
 _TORCHAUDIO = "pytorch_to_mlx.codegen.coverage.torchaudio_import"
