@@ -42,8 +42,9 @@ def agree(ours: np.ndarray, torch32: np.ndarray, torch64: np.ndarray | None = No
     truth = torch32 if torch64 is None else torch64
     wide = np.complex128 if truth.dtype.kind == "c" else np.float64
     ours, torch32, truth = ours.astype(wide), torch32.astype(wide), truth.astype(wide)
-    finite = np.isfinite(torch32) & np.isfinite(truth)
-    special = ~np.isfinite(torch32)
+    finite = np.isfinite(torch32)
+    truth = np.where(np.isfinite(truth), truth, torch32)  # code that overflows in float64 alone proves nothing there
+    special = ~finite
     if not np.array_equal(np.isnan(ours[special]), np.isnan(torch32[special])):
         return Agreement(False, np.inf, 0, 0, "NaN in other places")
     infinite = special & ~np.isnan(torch32)

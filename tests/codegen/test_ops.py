@@ -2,6 +2,7 @@
 
 import inspect
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.modules.linear_cross_entropy  # it registers the ops of torch_nn
@@ -125,3 +126,9 @@ def test_eigenvectors_belong_to_their_values():
         values, vectors = (to_numpy(part) for part in lower(f"aten.{name}", {argument: to_mlx(matrix)}, None))
         scaled = vectors * values[..., None, :]
         assert agree((matrix.numpy() @ vectors).astype(scaled.dtype), scaled).ok
+
+
+def test_where_float64_overflows_alone_float32_is_the_truth():
+    ours, narrow, wide = (np.array(pair, np.float32) for pair in ((1, 2.5), (1, 2), (1, np.nan)))
+    assert not agree(ours, narrow, wide).ok
+    assert agree(narrow, narrow, wide).ok
