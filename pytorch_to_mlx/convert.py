@@ -1,6 +1,6 @@
 """Convert a checkpoint into a folder of MLX weights. Knows no model: the card and the family's folder say the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +31,7 @@ def convert(
     mlx_path: str | Path,
     *,
     example_inputs: Any = (),
+    methods: Mapping[str, Any] | None = None,
     family: str | None = None,
     dtype: str | None = None,
     quantize: bool = False,
@@ -46,6 +47,7 @@ def convert(
 
     A torch module with example_inputs, a Python factory (`file.py:function`; it is run), a `.pt2` file or a Hugging
     Face model that is no family here becomes MLX source, and the result is the proof of it; else it is the path.
+    methods: example inputs by method, for a torch module with several entry points: {"encode": x, "decode": (y, z)}.
 
     dtype: float32, float16 or bfloat16; None keeps what the checkpoint has. quantize: Linear and Embedding layers to
     q_bits in groups of q_group_size; dequantize undoes it. The folder is verified and then appears whole, with the
@@ -67,7 +69,7 @@ def convert(
             "force": force,
             "extend": extend,
         }
-        return codegen.convert(source, mlx_path, example_inputs, **options)
+        return codegen.convert(source, mlx_path, example_inputs, methods=methods, **options)
     check_destination(Path(mlx_path), force=force)
     with open_named(source, family=family, revision=revision) as opened:
         packed = opened.converted and "quantization" in (opened.checkpoint.config or {})

@@ -1,7 +1,7 @@
 """What a checkpoint holds, which family it is, and what of it would not convert. Only headers are read."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,7 @@ def analyze(
     source: Any,
     example_inputs: Any = (),
     *,
+    methods: Mapping[str, Any] | None = None,
     family: str | None = None,
     revision: str | None = None,
     extend: Sequence[str | Path] | None = None,
@@ -92,9 +93,10 @@ def analyze(
 
     source: a checkpoint (path, hub id, `packaged:NAME`), or a torch module with example_inputs, a Python factory
     `file.py:function` (it is run), a `.pt2` file, a Hugging Face model that is no family here.
+    methods: example inputs by method, for a module with several entry points.
     """
     if is_module(source, family=family, revision=revision):
-        return codegen.analyze(source, example_inputs, extend=extend)
+        return codegen.analyze(source, example_inputs, methods=methods, extend=extend)
     return _analyze(source, family=family, revision=revision)
 
 

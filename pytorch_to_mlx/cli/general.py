@@ -82,9 +82,9 @@ def convert(
     """Convert a PyTorch checkpoint into a folder of MLX weights, or a PyTorch module into MLX source.
 
     The folder appears whole or not at all. SOURCE and --hf-path mean the same. A module is a Python factory
-    (`file.py:function` or `package.module:function`, your own code, which is run, and which returns the module and
-    example inputs), a `.pt2` file, or a Hugging Face model that is no family here; if a submodule of the source
-    differs from PyTorch, the exit code is 5.
+    (`file.py:function` or `package.module:function`, your own code, which is run, and which returns the module with
+    example inputs, or with a dict of them by method), a `.pt2` file, or a Hugging Face model that is no family here;
+    if a submodule of the source differs from PyTorch, the exit code is 5.
 
     Example: pytorch-to-mlx convert hexgrad/Kokoro-82M --mlx-path kokoro-mlx
     """

@@ -1,7 +1,7 @@
 """Any PyTorch module in, readable MLX source and its proof out. Importing this imports no torch."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,31 +50,47 @@ def is_generated(path: str | Path) -> bool:
     return here and read_config(folder).get("kind") == KIND
 
 
-def analyze(module: Any, example_inputs: Any = (), *, extend: Sequence[str | Path] | None = None) -> Any:
+def analyze(
+    module: Any,
+    example_inputs: Any = (),
+    *,
+    methods: Mapping[str, Any] | None = None,
+    extend: Sequence[str | Path] | None = None,
+) -> Any:
     """Tell what of a module would convert to MLX source, and why not; nothing is converted or written.
 
     module: a torch module, or text: a factory, a `.pt2` file, a Hugging Face id or folder.
     example_inputs: a tensor, a tuple of arguments, a dict of keywords, or (tuple, dict).
+    methods: such example inputs by method, for a module with several entry points: {"encode": x, "decode": (y, z)}.
     extend: Python files to run first, which register ops and modules.
     """
     load_extensions(extend)
-    return _part("analysis").analyze_module(_source(module, example_inputs))
+    return _part("analysis").analyze_module(_source(module, example_inputs, methods))
 
 
-def convert(module: Any, mlx_path: str | Path, example_inputs: Any = (), **options: Any) -> Any:
+def convert(
+    module: Any,
+    mlx_path: str | Path,
+    example_inputs: Any = (),
+    *,
+    methods: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Any:
     """Write MLX source and weights of a module, with the proof of every submodule. Arguments: see `analyze`.
 
     options: quantize, q_bits, q_group_size, force, extend. `check()` of the result raises if anything differs.
     """
-    return _part("conversion").convert_module(_source(module, example_inputs), mlx_path, **options)
+    return _part("conversion").convert_module(_source(module, example_inputs, methods), mlx_path, **options)
 
 
-def validate(folder: str | Path, module: Any = None, example_inputs: Any = ()) -> Any:
+def validate(
+    folder: str | Path, module: Any = None, example_inputs: Any = (), *, methods: Mapping[str, Any] | None = None
+) -> Any:
     """Compare a generated folder with PyTorch again. This runs the folder's model.py and its factory.
 
     module: the original, where the folder was made from a module in hand.
     """
-    return _part("conversion").validate_folder(folder, _source(module, example_inputs))
+    return _part("conversion").validate_folder(folder, _source(module, example_inputs, methods))
 
 
 def __getattr__(name: str) -> Any:
@@ -90,6 +106,8 @@ def _part(name: str) -> Any:
     return import_module(f".{name}", __name__)
 
 
-def _source(module: Any, example_inputs: Any) -> Any:
+def _source(module: Any, example_inputs: Any, methods: Mapping[str, Any] | None) -> Any:
     module = str(module) if isinstance(module, Path) else module
-    return module if module is None or isinstance(module, str) else _part("sources").from_object(module, example_inputs)
+    if module is None or isinstance(module, str):
+        return module
+    return _part("sources").from_object(module, example_inputs, methods)

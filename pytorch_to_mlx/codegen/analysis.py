@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from ..errors import FormatError
 from .capture import Captured
+from .entries import labelled
 from .extend import replacement_for
 from .generate import size_hints
 from .graph import Graph, Meta, Node, Sym, transform
@@ -100,17 +100,23 @@ def analyze_module(source: str | ModuleSource) -> ModuleAnalysis:
     result.parameters = sum(p.numel() for p in module.parameters())
     result.modules = [_describe(path, child) for path, child in module.named_modules()]
     try:
-        captured = opened.captured()
+        entries = opened.entries()
     except FormatError as error:
         result.problems.append(str(error))
         return result
-    flat = pytree.tree_leaves((opened.args, opened.kwargs))
-    hints = size_hints(captured, flat)
-    result.captured = captured.how
-    result.inputs = {node.name: str(node.meta) for node in captured.graph.inputs()}
-    result.dynamic = list(_dynamic(captured))
-    result.memory = _memory(captured, hints)
-    _ops(result, captured.graph, hints)
+    result.captured = ", ".join(dict.fromkeys(entry.captured.how for entry in entries))
+    uses: dict[tuple[str, str], OpUse] = {}
+    weights: dict[str, torch.Tensor] = {}
+    values = 0
+    for entry in entries:
+        inputs, hints = entry.captured.graph.inputs(), size_hints(entry)
+        result.inputs |= {labelled(entries, entry, node.name): str(node.meta) for node in inputs}
+        result.dynamic += [labelled(entries, entry, axis) for axis in _dynamic(entry.captured)]
+        weights |= entry.captured.weights
+        values = max(values, _values(entry.captured.graph, hints))
+        _ops(result, uses, entry.captured.graph, hints)
+    result.memory = {"weights": sum(_size(tensor) for tensor in weights.values()), "values": values}
+    result.ops = sorted(uses.values(), key=lambda use: (not use.problem, -use.count, use.op))
     result.problems += [
         f"{use.op} ×{use.count} at {use.where or use.module}: {use.problem}" for use in result.ops if use.problem
     ]
@@ -131,8 +137,7 @@ def _dynamic(captured: Captured) -> list[str]:
     return found
 
 
-def _ops(result: ModuleAnalysis, graph: Graph, hints: Mapping[Any, int]) -> None:
-    uses: dict[tuple[str, str], OpUse] = {}
+def _ops(result: ModuleAnalysis, uses: dict[tuple[str, str], OpUse], graph: Graph, hints: Mapping[Any, int]) -> None:
     known = set(hints)
     for node in graph.nodes:
         if not node.op.startswith("aten.") and node.op.count(".") == 0:
@@ -148,7 +153,6 @@ def _ops(result: ModuleAnalysis, graph: Graph, hints: Mapping[Any, int]) -> None
         if fresh or isinstance(node.meta, Sym):
             known |= fresh
             result.data_dependent.append(f"{node.op} at {node.where or node.module}")
-    result.ops = sorted(uses.values(), key=lambda use: (not use.problem, -use.count, use.op))
 
 
 def why_not(node: Node, hints: Mapping[Any, int]) -> str:
@@ -180,19 +184,19 @@ def _stand_in(node: Node, hints: Mapping[Any, int]) -> Any:
     return Recorded(ast.Name("x"), Writer.stand_in(meta), meta.shape)
 
 
-def _memory(captured: Captured, hints: Mapping[Any, int]) -> dict[str, int]:
-    """Bytes of the weights, and of the most values that are alive at once at the example's sizes."""
-    users = captured.graph.users()
+def _values(graph: Graph, hints: Mapping[Any, int]) -> int:
+    """Bytes of the most values that are alive at once at the example's sizes."""
+    users = graph.users()
     left = {node: len(used_by) for node, used_by in users.items()}
     alive = peak = 0
-    for node in captured.graph.nodes:
+    for node in graph.nodes:
         alive += 0 if node.op == "weight" else _bytes(node, hints)
         peak = max(peak, alive)
         for used in dict.fromkeys(node.inputs()):
             left[used] -= 1
             if not left[used] and used.op != "weight":
                 alive -= _bytes(used, hints)
-    return {"weights": sum(_size(tensor) for tensor in captured.weights.values()), "values": peak}
+    return peak
 
 
 def _size(tensor: torch.Tensor) -> int:

@@ -6,6 +6,7 @@ import itertools
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,21 @@ def _double(item: Any) -> Any:
 
 
 def check_outputs(
-    model: Any, module: nn.Module, args: tuple, kwargs: Mapping[str, Any], wide: list[torch.Tensor] | None = None
+    model: Any,
+    module: nn.Module,
+    args: tuple,
+    kwargs: Mapping[str, Any],
+    method: str = "__call__",
+    reset: Callable[[], None] | None = None,
 ) -> list[Agreement]:
-    """Agreement of every output array of the generated model with the original, on the same inputs."""
+    """Agreement of every output array of the generated model with the original, on the same inputs.
+
+    A model that changes its state starts each check from the same one. reset: what gives it that state.
+    """
     plain, exact = reference_outputs(module, args, kwargs)
-    exact = exact or wide
-    before = model.parameters()
-    ours = flat_arrays(model(*pytree.tree_map(to_mlx, given_values(args, kwargs))))
-    model.update(before)  # a model that changes its state starts each check from the same one
+    reset = reset or partial(model.update, model.parameters())
+    ours = flat_arrays(getattr(model, method)(*pytree.tree_map(to_mlx, given_values(args, kwargs))))
+    reset()
     if len(ours) != len(plain):
         return [Agreement(False, np.inf, 0, 0, f"{len(ours)} outputs instead of {len(plain)}")]
     found = []

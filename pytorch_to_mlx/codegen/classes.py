@@ -79,7 +79,7 @@ class Instance:
             for part in ast.walk(tree):
                 if isinstance(part, ast.Constant) and type(part.value) in (int, float):
                     part.value = 0
-        shape = [[len(body.statements), *body.args] for body in self.bodies]
+        shape = [[body.method, len(body.statements), *body.args] for body in self.bodies]
         return "\n".join([str(shape), *(ast.dump(tree) for tree in trees)])
 
 
@@ -135,9 +135,9 @@ def build_classes(root: Place, class_names: Mapping[str, str], modules: Mapping[
 def _init_statements(place: Place) -> Iterator[ast.stmt]:
     for child in place.children.values():
         yield from _construct(access(place.path, child.path), child, place.path)
-    for written in place.bodies:
-        for name, tree in written.constants.items():
-            yield ast.Assign([ast.Attribute(ast.Name("self"), name)], copy.deepcopy(tree))
+    constants = {name: tree for written in place.bodies for name, tree in written.constants.items()}
+    for name, tree in constants.items():
+        yield ast.Assign([ast.Attribute(ast.Name("self"), name)], copy.deepcopy(tree))
 
 
 def _construct(target: ast.expr, place: Place, owner: str) -> Iterator[ast.stmt]:
@@ -232,18 +232,18 @@ def _class(name: str, torch_class: str, instances: list[Instance], modules: Mapp
     if init or arguments:
         start = ast.Expr(ast.Call(ast.Attribute(ast.Call(ast.Name("super"), [], []), "__init__"), [], []))
         parts.append(_function("__init__", list(arguments.values()), [start, *init]))
-    for variant, body in enumerate(template.bodies):
+    for body in template.bodies:
         statements = [swap.visit(statement) for statement in body.statements]
         results = [swap.visit(result) for result in body.results]
         result = results[0] if len(results) == 1 else ast.Tuple(results)
         statements.append(ast.Return(result))
-        parts.append(_function(f"call_{variant}" if variant else "__call__", body.args, statements))
+        parts.append(_function(body.method, body.args, statements))
     return ast.ClassDef(name, [ast.Attribute(ast.Name("nn"), "Module")], [], parts, [])
 
 
-def call_arguments(model: ast.ClassDef) -> list[str]:
-    """The parameters of a class's __call__, without self."""
-    (call,) = [part for part in model.body if isinstance(part, ast.FunctionDef) and part.name == "__call__"]
+def method_arguments(model: ast.ClassDef, method: str) -> list[str]:
+    """The parameters of a method of a class, without self."""
+    (call,) = [part for part in model.body if isinstance(part, ast.FunctionDef) and part.name == method]
     return [arg.arg for arg in call.args.args[1:]]
 
 

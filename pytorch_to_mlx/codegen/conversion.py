@@ -6,13 +6,14 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
-from torch.utils import _pytree as pytree
 
 from .. import __version__
 from ..errors import CheckError, UsageError
@@ -21,9 +22,9 @@ from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
 from ..weights.folder import to_json
 from . import KIND
-from .capture import Captured, tied_names
 from .check import check_outputs, import_source
 from .compare import summary
+from .entries import Entry, all_tied, entered, labelled
 from .extend import load_extensions
 from .generate import Generated, generate, size_hints
 from .graph import Meta
@@ -31,6 +32,7 @@ from .parity import Checked, check_submodules, first_wrong_op
 from .report_text import readme_text, report_text
 from .sources import ModuleSource, open_module
 from .varied import other_sizes
+from .weights import reload
 
 
 @dataclass
@@ -118,23 +120,24 @@ def convert_module(
     check_destination(Path(mlx_path), force=force)
     extended = load_extensions(extend)
     opened = open_module(source) if isinstance(source, str) else source
-    result, captured, generated = _generate(opened)
+    result, entries, generated = _generate(opened)
     note(f"comparing {len(generated.calls) + len(generated.leaves)} submodules with PyTorch")
-    config = _config(opened, captured, generated)
+    config = _config(opened, entries, generated)
     if extended:
         config["extend"] = extended
     with tempfile.TemporaryDirectory() as folder:
-        model = load_generated(_unproved(Path(folder), generated), generated.source)
-        mx.eval(model.parameters())
-        _prove(result, opened, captured, generated, model)
+        unproved = _unproved(Path(folder), generated)
+        model = load_generated(unproved)
+        _prove(result, opened, entries, generated, model, unproved)
+        weights: Mapping[str, mx.array] = generated.weights
         if quantize:
             done = quantize_layers(
                 model, bits=q_bits, group_size=q_group_size, predicate=lambda path, _: path not in generated.raw
             )
             config["quantization"] = done.config
             result.quantization = {**done.config, "layers": done.layers, "skipped": done.skipped}
-            result.quantization["error"] = summary(_outputs(model, opened))["error"]
-    weights: dict[str, mx.array] = dict(tree_flatten(model.parameters()))
+            result.quantization["error"] = _quantization_error(model, opened, entries)
+            weights = dict(sorted(tree_flatten(model.parameters())))
     result.folder = str(mlx_path)
     files = {
         "model.py": generated.source.encode(),
@@ -142,8 +145,7 @@ def convert_module(
         "report.md": report_text(result).encode(),
         "README.md": readme_text(result, config).encode(),
     }
-    ordered = {name: weights[name] for name in sorted(weights)}
-    write_folder(mlx_path, config=config, weights=ordered, files=files, force=force)
+    write_folder(mlx_path, config=config, weights=weights, files=files, force=force)
     return result
 
 
@@ -155,22 +157,19 @@ def validate_folder(folder: str | Path, source: str | ModuleSource | None = None
     if source is None and not config.get("source"):
         raise UsageError("the folder does not say where its module came from", where=folder, fix="give the module")
     opened = source if isinstance(source, ModuleSource) else open_module(source or config["source"])
-    result, captured, generated = _generate(opened)
+    result, entries, generated = _generate(opened)
     result.folder = str(folder)
     model = load_generated(folder)
     if quantization := config.get("quantization"):
-        result.quantization = {**quantization, "error": summary(_outputs(model, opened))["error"]}
+        result.quantization = {**quantization, "error": _quantization_error(model, opened, entries)}
         return result
-    _prove(result, opened, captured, generated, model)
+    _prove(result, opened, entries, generated, model, folder)
     return result
 
 
-def load_generated(folder: Path, source: str | None = None) -> Any:
+def load_generated(folder: Path) -> Any:
     """The model of a generated folder, through its own loader."""
-    path = folder / "model.py"
-    if source is not None:
-        path.write_text(source)
-    return import_source(path).load(str(folder))
+    return import_source(folder / "model.py").load(str(folder))
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -179,7 +178,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return read_config(folder)
 
 
-def _generate(opened: ModuleSource) -> tuple[Conversion, Captured, Generated]:
+def _generate(opened: ModuleSource) -> tuple[Conversion, list[Entry], Generated]:
     name = opened.class_name
     result = Conversion(opened.text or name, name)
     result.versions = {"python": platform.python_version(), "pytorch-to-mlx": __version__}
@@ -188,63 +187,87 @@ def _generate(opened: ModuleSource) -> tuple[Conversion, Captured, Generated]:
         opened.module.eval()
     note(f"capturing {name}")
     start = time.perf_counter()
-    captured = opened.captured()
+    entries = opened.entries()
     result.seconds["capture"] = time.perf_counter() - start
     note("writing source")
     start = time.perf_counter()
-    generated = generate(captured, opened.module, opened.args, opened.kwargs)
+    generated = generate(entries, opened.module)
     result.seconds["generate"] = time.perf_counter() - start
-    result.model, result.captured = generated.class_name, captured.how
+    result.model, result.captured = generated.class_name, ", ".join(dict.fromkeys(e.captured.how for e in entries))
     result.parameters = sum(p.numel() for p in opened.module.parameters())
     result.source_lines = len(generated.source.splitlines())
-    result.inputs = {node.name: str(node.meta) for node in captured.graph.inputs()}
+    result.inputs = {
+        labelled(entries, entry, node.name): str(node.meta)
+        for entry in entries
+        for node in entry.captured.graph.inputs()
+    }
     result.replaced = {path: leaf.layer for path, leaf in generated.leaves.items() if leaf.replaced}
-    result.renamed, result.updated = generated.renamed, sorted(captured.updates)
-    tied = tied_names(captured.program)
+    result.renamed, result.updated = (
+        generated.renamed,
+        sorted({name for entry in entries for name in entry.captured.updates}),
+    )
+    tied = all_tied(entries)
     used = {name for original in generated.originals for name in (original, *tied.get(original, ()))}
     result.unused = sorted(set(opened.module.state_dict()) - used)
-    return result, captured, generated
+    return result, entries, generated
 
 
-def _outputs(model: Any, opened: ModuleSource) -> list[Any]:
-    return check_outputs(model, opened.module, opened.args, opened.kwargs)
+def _quantization_error(model: Any, opened: ModuleSource, entries: Sequence[Entry]) -> float:
+    """The largest error of a method's outputs."""
+    found = []
+    for entry in entries:
+        with entered(opened.module, entry.name):
+            found.append(summary(check_outputs(model, opened.module, entry.args, entry.kwargs, entry.method))["error"])
+    return max(found)
 
 
-def _prove(result: Conversion, opened: ModuleSource, captured: Captured, generated: Generated, model: Any) -> None:
+def _prove(
+    result: Conversion, opened: ModuleSource, entries: Sequence[Entry], generated: Generated, model: Any, folder: Path
+) -> None:
     start = time.perf_counter()
-    flat = pytree.tree_leaves((opened.args, opened.kwargs))
-    hints = size_hints(captured, flat)
-    result.outputs.append({"size": "as captured", **summary(_outputs(model, opened))})
-    for label, args, kwargs in other_sizes(captured, opened.module, opened.args, opened.kwargs, hints):
-        result.outputs.append({"size": label, **summary(check_outputs(model, opened.module, args, kwargs))})
-    found: list[Checked] = check_submodules(generated, captured, model, flat, hints)
-    result.submodules = [one.as_dict() for one in found]
-    if not result.ok and (wrong := first_wrong_op(captured.graph, captured, flat, hints)):
-        result.wrong_op = asdict(wrong)
+    sizes = {entry.name: size_hints(entry) for entry in entries}
+    reset = partial(reload, model, folder)
+    for entry in entries:
+        hints = sizes[entry.name]
+        examples = other_sizes(entry.captured, opened.module, entry.args, entry.kwargs, hints)
+        with entered(opened.module, entry.name):
+            for label, args, kwargs in chain([("as captured", entry.args, entry.kwargs)], examples):
+                found = check_outputs(model, opened.module, args, kwargs, entry.method, reset)
+                result.outputs.append({"size": labelled(entries, entry, label), **summary(found)})
+        checked: list[Checked] = check_submodules(generated, entry, model, hints, reset)
+        result.submodules += [one.as_dict() for one in checked]
+    wrong = (first_wrong_op(entry, sizes[entry.name]) for entry in entries) if not result.ok else ()
+    if found := next((one for one in wrong if one), None):
+        result.wrong_op = asdict(found)
     result.seconds["prove"] = time.perf_counter() - start
 
 
 def _unproved(folder: Path, generated: Generated) -> Path:
-    (folder / "config.json").write_text("{}")
-    mx.save_safetensors(str(folder / "model.safetensors"), generated.weights)
-    generated.weights.clear()  # the model reads its own
-    return folder
+    """The generated model as a folder that nothing has been compared of yet."""
+    return write_folder(
+        folder / "unproved", config={}, weights=generated.weights, files={"model.py": generated.source.encode()}
+    )
 
 
-def _config(opened: ModuleSource, captured: Captured, generated: Generated) -> dict[str, Any]:
+def _config(opened: ModuleSource, entries: Sequence[Entry], generated: Generated) -> dict[str, Any]:
     config: dict[str, Any] = {
         "kind": KIND,
         "model_type": "generated",
         "class": generated.class_name,
         "source": opened.text or None,
-        "arguments": generated.arguments,
-        "inputs": {
-            node.name: {
-                "dtype": node.meta.dtype_name,
-                "shape": [n if isinstance(n, int) else str(n) for n in node.meta.shape],
+        "methods": {
+            entry.method: {
+                "arguments": generated.arguments[entry.method],
+                "inputs": {
+                    node.name: {
+                        "dtype": node.meta.dtype_name,
+                        "shape": [n if isinstance(n, int) else str(n) for n in node.meta.shape],
+                    }
+                    for node in entry.captured.graph.inputs()
+                    if isinstance(node.meta, Meta)
+                },
             }
-            for node in captured.graph.inputs()
-            if isinstance(node.meta, Meta)
+            for entry in entries
         },
     }
     original = getattr(opened.module, "config", None)

@@ -1,22 +1,25 @@
 """From a captured module to MLX source: the steps in order."""
 
-from collections.abc import Mapping
+import ast
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from .capture import Captured
-from .classes import build_classes, call_arguments, place_tree
+from .classes import build_classes, method_arguments, place_tree
+from .entries import Entry, entered, share_weights
 from .extend import replacement_for
 from .fx_graph import class_of
-from .graph import Meta, Node, leaves
+from .graph import Graph, Meta, Node, leaves
 from .guards import fitting_sizes
 from .leaves import Leaf, match_leaf
 from .modules import CONTAINERS, Call, call_tree, connect, dissolve, foreign_calls, hoist_views, trivial_calls
+from .naming import choose_names
 from .observe import Values, same_tensor, watch_arguments
 from .outputs import input_tree, output_tree
 from .replaced import find_replaced, outside_weights, wire
@@ -24,8 +27,8 @@ from .simplify import simplify
 from .sizes import Hints
 from .source import module_text, require_ruff
 from .source_names import SourceNames
-from .tensors import to_mlx
-from .trees import layered, layered_now, mlx_parts
+from .trees import layered, layered_now
+from .weights import Weights
 from .writer import Writer, Written
 
 
@@ -33,78 +36,129 @@ from .writer import Writer, Written
 class Generated:
     """Source, weights under their names in it, and the module calls that can be checked one by one.
 
-    originals: the original names of the tensors that are used. renamed: those that had to change.
-    raw: layers whose weight is also read outside of them, so that it cannot be quantized. arguments: what the model's
-    call takes.
+    roots: the tree of calls of each converted method. originals: the original names of the tensors that are used.
+    renamed: those that had to change. raw: layers whose weight is also read outside of them, so that it cannot be
+    quantized. arguments: what each method of the generated class takes.
     """
 
     source: str
-    weights: dict[str, mx.array]
-    root: Call
+    weights: Mapping[str, mx.array]
+    roots: dict[str, Call]
     calls: dict[Call, Written]
     leaves: dict[str, Leaf]
     renamed: dict[str, str] = field(default_factory=dict)
     class_name: str = ""
-    arguments: list[str] = field(default_factory=list)
+    arguments: dict[str, list[str]] = field(default_factory=dict)
     originals: list[str] = field(default_factory=list)
     raw: set[str] = field(default_factory=set)
     layered: frozenset[str] = frozenset()
 
 
-def generate(captured: Captured, module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> Generated:
-    """Write the MLX source of a captured module. args and kwargs: the example inputs it was captured with."""
+@dataclass
+class Part:
+    """One method on its way into source."""
+
+    entry: Entry
+    flat: list[Any]
+    hints: Hints
+    graph: Graph
+    root: Call
+    replaced: dict[str, Leaf]
+
+
+def generate(entries: Sequence[Entry], module: nn.Module) -> Generated:
+    """Write the MLX source of a module from what was captured of its methods."""
     require_ruff()
-    frames = {frame for node in captured.graph.nodes for frame in node.stack}
+    frames = {frame for entry in entries for node in entry.captured.graph.nodes for frame in node.stack}
     own_code = {frame.path for frame in frames if not frame.class_name.startswith(CONTAINERS)}
     with layered(frozenset({"", *own_code})):
-        return _generate(captured, module, args, kwargs)
+        return _generate(entries, module)
 
 
-def _generate(captured: Captured, module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> Generated:
-    flat = pytree.tree_leaves((args, dict(kwargs)))
-    hints = size_hints(captured, flat)
-    graph = simplify(captured.graph, hints)
-    root = call_tree(graph, class_of(module, captured.program.graph))
-    hoist_views(root)
-    connect(root, graph)
-    replaced = find_replaced(root, graph, module)
-    found = find_leaves(root) | replaced
-    dissolve(root, trivial_calls(root) - {call for call in root.calls() if call.path in found} | foreign_calls(root))
-    connect(root, graph)
-    wire(root, graph, replaced, captured, module, args, kwargs, flat)
-    outputs = list(dict.fromkeys(leaves(graph.output.args, Node)))
-    root.outputs = list(dict.fromkeys([*outputs, *captured.updates.values()]))
+def _generate(entries: Sequence[Entry], module: nn.Module) -> Generated:
+    share_weights(entries)
     modules = dict(module.named_modules())
-    names = SourceNames(modules, argument_names(root, captured, module, args, kwargs, flat))
-    order_inputs(root, names, modules)
+    parts = [_call_tree(entry, module) for entry in entries]
+    replaced = {path: leaf for part in parts for path, leaf in part.replaced.items()}
+    found = find_leaves([part.root for part in parts]) | replaced
     written: dict[Call, Written] = {}
-    bodies: dict[str, list[Written]] = {}
-    for call in reversed(list(root.calls())):
-        if call.path in found:
-            continue
-        guards = captured.guards if call is root else ()
-        written[call] = one = Writer(call, found, written, names, hints, guards).write()
-        add_variant(bodies.setdefault(call.path, []), one)
-    output_tree(written[root], captured, graph.output.args[0])
-    input_tree(written[root], module, args, kwargs)
-    weights = used_weights(graph, captured, outside_weights(graph, root, replaced))
+    bodies: dict[str, dict[str, Written]] = {}  # path -> code -> the first call with it
+    for part in parts:
+        _write(part, found, module, modules, written, bodies)
+    roots = {part.entry.name: part.root for part in parts}
+    calls = [call for root in roots.values() for call in root.calls()]
+    weights: dict[str, tuple[torch.Tensor, Meta]] = {}
+    for part in parts:
+        read = outside_weights(part.graph, part.root, replaced)
+        weights = used_weights(part.graph, part.entry.captured, read) | weights
     order = {name: place for place, name in enumerate(_declared(module))}
-    tree = place_tree(bodies, found, {name: meta for name, (_, meta) in weights.items()}, order)
-    classes = build_classes(tree, {call.path: call.class_name for call in root.calls()}, modules)
+    codes = {path: list(different.values()) for path, different in bodies.items()}
+    tree = place_tree(codes, found, {name: meta for name, (_, meta) in weights.items()}, order)
+    classes = build_classes(tree, {call.path: call.class_name for call in calls}, modules)
     helpers = set().union(*(one.helpers for one in written.values()))
-    title = f"{root.class_name.rpartition('.')[2]} in MLX, written by pytorch-to-mlx.\n\nOriginal: {root.class_name}\n"
+    root_class = parts[0].root.class_name
+    title = f"{root_class.rpartition('.')[2]} in MLX, written by pytorch-to-mlx.\n\nOriginal: {root_class}\n"
     raw = set().union(*(one.raw for one in written.values()))
-    arrays, renamed = mlx_weights(weights, found)
+    arrays = Weights(weights, found)
     users = [leaf.replaced.replacement.mlx_class for leaf in replaced.values()]
     text = module_text(classes, helpers, title, dict.fromkeys(users))
     originals = [*weights, *(name for leaf in replaced.values() for name in leaf.replaced.state)]
-    name, arguments = classes[-1].name, call_arguments(classes[-1])
-    return Generated(text, arrays, root, written, found, renamed, name, arguments, originals, raw, layered_now())
+    arguments = {entry.method: method_arguments(classes[-1], entry.method) for entry in entries}
+    name = classes[-1].name
+    return Generated(
+        text, arrays, roots, written, found, arrays.renamed, name, arguments, originals, raw, layered_now()
+    )
 
 
-def size_hints(captured: Captured, flat: list[Any]) -> Hints:
+def _call_tree(entry: Entry, module: nn.Module) -> Part:
+    """The module calls of a method, and those that a registered module stands for."""
+    hints = size_hints(entry)
+    graph = simplify(entry.captured.graph, hints)
+    root = call_tree(graph, class_of(module, entry.captured.program.graph))
+    hoist_views(root)
+    connect(root, graph)
+    return Part(entry, entry.flat, hints, graph, root, find_replaced(root, graph, module))
+
+
+def _write(
+    part: Part,
+    found: Mapping[str, Leaf],
+    module: nn.Module,
+    modules: Mapping[str, nn.Module],
+    written: dict[Call, Written],
+    bodies: dict[str, dict[str, Written]],
+) -> None:
+    """Write every call of a method, innermost first."""
+    entry, graph, root = part.entry, part.graph, part.root
+    captured = entry.captured
+    dissolve(root, trivial_calls(root) - {call for call in root.calls() if call.path in found} | foreign_calls(root))
+    connect(root, graph)
+    with entered(module, entry.name):
+        wire(root, graph, part.replaced, captured, module, entry.args, entry.kwargs, part.flat)
+        outputs = list(dict.fromkeys(leaves(graph.output.args, Node)))
+        root.outputs = list(dict.fromkeys([*outputs, *captured.updates.values()]))
+        names = SourceNames(modules, argument_names(root, captured, module, entry.args, entry.kwargs, part.flat))
+        order_inputs(root, names, modules)
+        for call in reversed(list(root.calls())):
+            if call.path in found:
+                continue
+            guards = captured.guards if call is root else ()
+            written[call] = one = Writer(call, found, written, names, part.hints, guards).write()
+            if call is not root:
+                add_variant(bodies.setdefault(call.path, {}), one)
+        top = written[root]
+        output_tree(top, captured, graph.output.args[0])
+        input_tree(top, module, entry.args, entry.kwargs)
+    top.method = entry.method
+    methods = bodies.setdefault("", {})
+    own_constants(methods.values(), top)
+    methods[entry.method] = top
+
+
+def size_hints(entry: Entry) -> Hints:
     """The value of every dynamic size in the example inputs."""
-    tensors = [item for item in flat if isinstance(item, torch.Tensor)]
+    captured = entry.captured
+    tensors = [item for item in entry.flat if isinstance(item, torch.Tensor)]
     hints = Hints()
     for node, tensor in zip(captured.graph.inputs(), tensors, strict=True):
         for size, actual in zip(node.meta.shape, tensor.shape, strict=True):
@@ -114,11 +168,11 @@ def size_hints(captured: Captured, flat: list[Any]) -> Hints:
     return hints
 
 
-def find_leaves(root: Call) -> dict[str, Leaf]:
+def find_leaves(roots: Iterable[Call]) -> dict[str, Leaf]:
     """Paths of modules whose every call is the same layer of mlx.nn."""
     found: dict[str, Leaf | None] = {}
-    for call in root.calls():
-        if call is root or replacement_for(call.class_name):
+    for call in (call for root in roots for call in root.calls()):
+        if not call.path or replacement_for(call.class_name):
             continue
         leaf = match_leaf(call)
         found[call.path] = leaf if found.get(call.path, leaf) == leaf else None
@@ -155,8 +209,6 @@ def argument_names(
 
 def order_inputs(root: Call, names: SourceNames, modules: Mapping[str, nn.Module]) -> None:
     """Inputs in the order of `forward`'s parameters; those it does not name come last."""
-    import inspect
-
     for call in root.calls():
         if call is root or call.path not in modules:
             continue
@@ -169,20 +221,37 @@ def order_inputs(root: Call, names: SourceNames, modules: Mapping[str, nn.Module
         call.inputs.sort(key=place)
 
 
-def add_variant(bodies: list[Written], one: Written) -> None:
+def add_variant(bodies: dict[str, Written], one: Written) -> None:
     """Number the different codes of one module's calls."""
-    import ast as _ast
+    code = _code(one)
+    if code in bodies:
+        one.method = bodies[code].method
+        return
+    one.method = f"call_{len(bodies)}" if bodies else "__call__"
+    own_constants(bodies.values(), one)
+    bodies[code] = one
 
-    def code(written: Written) -> str:
-        parts = [*written.statements, *written.results]
-        return "\n".join([str(written.args), str(written.sizes), *(_ast.dump(part) for part in parts)])
 
-    for place, other in enumerate(bodies):
-        if code(other) == code(one):
-            one.variant = place
-            return
-    one.variant = len(bodies)
-    bodies.append(one)
+def _code(written: Written) -> str:
+    """The code as it will be read: dynamic sizes of two captures have different names before names are chosen."""
+    body = choose_names(written)
+    parts = [*body.statements, *body.results, *written.constants.values()]
+    return "\n".join([str(body.args), *written.constants, *(ast.dump(part) for part in parts)])
+
+
+def own_constants(others: Iterable[Written], one: Written) -> None:
+    """Rename attributes of a method whose name another method of the class has for another value."""
+    others = list(others)
+    for name, tree in list(one.constants.items()):
+        free = name
+        while any(free in other.constants and ast.dump(other.constants[free]) != ast.dump(tree) for other in others):
+            free += "_"
+        if free == name:
+            continue
+        one.constants[free] = one.constants.pop(name)
+        for part in (part for tree in [*one.statements, *one.results] for part in ast.walk(tree)):
+            if isinstance(part, ast.Attribute) and part.attr == name and isinstance(part.value, ast.Name):
+                part.attr = free if part.value.id == "self" else name
 
 
 def used_weights(graph: Any, captured: Captured, read: set[str]) -> dict[str, tuple[torch.Tensor, Meta]]:
@@ -192,27 +261,6 @@ def used_weights(graph: Any, captured: Captured, read: set[str]) -> dict[str, tu
         for node in graph.nodes
         if node.op == "weight" and node.args[0] in read
     }
-
-
-def mlx_weights(
-    weights: Mapping[str, tuple[torch.Tensor, Meta]], found: Mapping[str, Leaf]
-) -> tuple[dict[str, mx.array], dict[str, str]]:
-    """Arrays in MLX's layout under the names of the generated source, and the names that had to change."""
-    arrays: dict[str, mx.array] = {}
-    renamed: dict[str, str] = {}
-    for path, leaf in found.items():
-        if leaf.replaced:
-            prefix = ".".join(mlx_parts(path))
-            arrays |= {f"{prefix}.{name}": array for name, array in leaf.replaced.weights.items()}
-    for name, (tensor, _) in weights.items():
-        owner, _, last = name.rpartition(".")
-        array = to_mlx(tensor)
-        order = found[owner].layouts.get(last) if owner in found else None
-        safe = ".".join(mlx_parts(name))
-        arrays[safe] = mx.contiguous(array.transpose(*order)) if order else array
-        if safe != name:
-            renamed[name] = safe
-    return arrays, renamed
 
 
 def _declared(module: nn.Module) -> list[str]:

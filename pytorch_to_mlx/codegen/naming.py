@@ -12,6 +12,7 @@ from .writer import Written
 class Body:
     """A method with its final names."""
 
+    method: str
     args: list[str]
     statements: list[ast.stmt]
     results: list[ast.expr]
@@ -38,13 +39,13 @@ def choose_names(written: Written) -> Body:
         chosen[name] = candidate
         holders.setdefault(candidate, []).append(name)
     rename = _Rename(chosen)
-    body = Body(
+    return Body(
+        written.method,
         [chosen[name] for name in args],
         [rename.visit(statement) for statement in statements],
         [rename.visit(result) for result in results],
         set(chosen.values()),
     )
-    return body
 
 
 def _collides(name: str, written: Written) -> bool:

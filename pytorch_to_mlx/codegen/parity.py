@@ -14,11 +14,11 @@ import torch
 from torch.fx import Node as FxNode
 from torch.utils import _pytree as pytree
 
-from .capture import Captured
 from .compare import Agreement, agree, summary
+from .entries import Entry
 from .extend import replacement_for
 from .generate import Generated
-from .graph import Graph, Meta, Node, Sym, transform
+from .graph import Meta, Node, Sym, transform
 from .interpret import evaluate, step
 from .modules import Call
 from .observe import Values, wide_dtype
@@ -32,8 +32,9 @@ from .wide import materialized, wide_weight
 
 @dataclass(frozen=True)
 class Checked:
-    """One call of one submodule, compared."""
+    """One call of one submodule by a method of the model, compared."""
 
+    method: str
     path: str
     call: int
     class_name: str
@@ -50,15 +51,15 @@ class Checked:
 class Truth:
     """torch's values of an exported program on one set of inputs: in float32 as it runs, in float64 where asked."""
 
-    def __init__(self, captured: Captured, flat: list[Any], keep: set[str]) -> None:
-        self.captured = captured
-        self.flat = flat
+    def __init__(self, entry: Entry, keep: set[str]) -> None:
+        self.method, self.captured, self.flat = entry.name, entry.captured, entry.flat
         self.keep = keep
         self.values: dict[str, Any] = {}
-        self._specs = {getattr(spec.arg, "name", ""): spec for spec in captured.program.graph_signature.input_specs}
-        self._nodes = {node.name: node for node in captured.program.graph.nodes}
-        tensors = [item for item in flat if isinstance(item, torch.Tensor)]
-        self._inputs = dict(zip(captured.inputs, tensors, strict=True))
+        program = entry.captured.program
+        self._specs = {getattr(spec.arg, "name", ""): spec for spec in program.graph_signature.input_specs}
+        self._nodes = {node.name: node for node in program.graph.nodes}
+        tensors = [item for item in self.flat if isinstance(item, torch.Tensor)]
+        self._inputs = dict(zip(entry.captured.inputs, tensors, strict=True))
 
     def run(self, watch: Callable[[str], None] | None = None) -> "Truth":
         """Compute the values. `watch` is told the name of each as it is made; it may free what it needs no more."""
@@ -120,21 +121,22 @@ def widen(value: Any) -> Any:
 
 
 def check_submodules(
-    generated: Generated, captured: Captured, model: Any, flat: list[Any], hints: Mapping[Any, int]
+    generated: Generated, entry: Entry, model: Any, hints: Mapping[Any, int], reset: Callable[[], None]
 ) -> list[Checked]:
     """Run every submodule of the generated model on torch's values and compare what it returns.
 
     A call is checked as soon as torch's values for it are there, and each value is freed after its last check.
+    reset: gives the model its weights anew, so that those that a check has read are freed.
     """
-    calls = [call for call in generated.root.calls() if call.path]
+    calls = [call for call in generated.roots[entry.name].calls() if call.path]
     needs = {call: {n.name for n in (*call.inputs, *call.outputs) if n.op not in ("weight", "input")} for call in calls}
     left = Counter(name for names in needs.values() for name in names)
     missing = {call: set(names) for call, names in needs.items()}
-    truth = Truth(captured, flat, set(left))
+    truth = Truth(entry, set(left))
     found: dict[Call, list[Checked]] = {}
 
     def check(call: Call) -> None:
-        found[call] = list(_check(call, generated, truth, model, hints))
+        found[call] = list(_check(call, generated, truth, model, hints, reset))
         for name in needs[call]:
             left[name] -= 1
             if not left[name]:
@@ -154,7 +156,9 @@ def check_submodules(
     return [one for call in calls for one in found.get(call, [])]
 
 
-def _check(call: Call, generated: Generated, truth: Truth, model: Any, hints: Mapping[Any, int]) -> Iterator[Checked]:
+def _check(
+    call: Call, generated: Generated, truth: Truth, model: Any, hints: Mapping[Any, int], reset: Callable[[], None]
+) -> Iterator[Checked]:
     arrays = [node for node in call.outputs if isinstance(node.meta, Meta)]
     if not arrays or len(arrays) != len(call.outputs):
         return
@@ -172,13 +176,15 @@ def _check(call: Call, generated: Generated, truth: Truth, model: Any, hints: Ma
         sizes = [_size(name, hints) for name in written.sizes]
         if None in sizes:  # a size that depends on data, and comes from another submodule
             return
-        function = getattr(module, f"call_{written.variant}") if written.variant else module
+        function = getattr(module, written.method)
         ours = function(*inputs, *sizes)
+    reset()
     known = {node.name: value for node, value in zip(call.inputs, given, strict=True) if node.op != "weight"}
     outputs = [ours] if len(arrays) == 1 else list(ours)
     found = [_compare(truth, node, value, known) for node, value in zip(arrays, outputs, strict=True)]
     judged = summary(found)
     yield Checked(
+        truth.method,
         call.path,
         call.number,
         call.class_name,
@@ -224,9 +230,10 @@ class WrongOp:
     why: str
 
 
-def first_wrong_op(graph: Graph, captured: Captured, flat: list[Any], hints: Mapping[Any, int]) -> WrongOp | None:
+def first_wrong_op(entry: Entry, hints: Mapping[Any, int]) -> WrongOp | None:
     """Go through a graph node by node, each on torch's own inputs, down to the first that is wrong."""
-    truth = Truth(captured, flat, {node.name for node in graph.nodes}).run()
+    graph = entry.captured.graph
+    truth = Truth(entry, {node.name for node in graph.nodes}).run()
     sizes = dict(hints)
     for node in graph.nodes:
         if node.op.count(".") < 2 or not isinstance(node.meta, Meta):

@@ -52,8 +52,14 @@ def _row(one: Mapping[str, Any]) -> str:
 
 def readme_text(result: "Conversion", config: Mapping[str, Any]) -> str:
     """How to load and call the model."""
-    names = ", ".join(config["arguments"])
-    table = [f"| `{name}` | {one['dtype']} | {one['shape']} |" for name, one in config["inputs"].items()]
+    methods = config["methods"]
+    calls = {method: "model" if method == "__call__" else f"model.{method}" for method in methods}
+    table = [
+        f"| {f'`{method}` | ' if len(methods) > 1 else ''}`{name}` | {one['dtype']} | {one['shape']} |"
+        for method, taken in methods.items()
+        for name, one in taken["inputs"].items()
+    ]
+    head = "| method " if len(methods) > 1 else ""
     state = "agrees with PyTorch" if result.ok else "**differs from PyTorch: see report.md**"
     return "\n".join(
         [
@@ -68,11 +74,11 @@ def readme_text(result: "Conversion", config: Mapping[str, Any]) -> str:
             "from model import load",
             "",
             'model = load("path/to/this/folder")',
-            f"result = model({names})",
+            *(f"result = {calls[method]}({', '.join(taken['arguments'])})" for method, taken in methods.items()),
             "```",
             "",
-            "| input | dtype | shape |",
-            "|---|---|---|",
+            f"{head}| input | dtype | shape |",
+            f"{'|---' if head else ''}|---|---|---|",
             *table,
             "",
             "Names in a shape are sizes that may differ from call to call. `model.py` needs only `mlx`.",

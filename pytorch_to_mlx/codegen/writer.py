@@ -46,7 +46,7 @@ class Written:
     """A method body. args: names of the parameters; sizes: dynamic sizes passed after them.
 
     constants: attributes for __init__, in order. helpers: helper functions that are called. raw: layers whose weight
-    is read by other code than their own.
+    is read by other code than their own. method: its name in the class.
     """
 
     call: Call
@@ -58,7 +58,7 @@ class Written:
     helpers: set[str] = field(default_factory=set)
     hints: dict[str, str] = field(default_factory=dict)
     raw: set[str] = field(default_factory=set)
-    variant: int = 0
+    method: str = "__call__"
 
 
 class _Recording(Recording):
@@ -397,7 +397,7 @@ class Writer:
             self._settle_output(node, value)
             return
         written = self.children[call]
-        function: ast.expr = target if not written.variant else ast.Attribute(target, f"call_{written.variant}")
+        function: ast.expr = target if written.method == "__call__" else ast.Attribute(target, written.method)
         if isinstance(target, ast.Subscript):  # repeated calls become a loop only if their arguments are plain names
             for node in call.inputs:
                 self._name_argument(node)

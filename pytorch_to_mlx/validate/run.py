@@ -1,7 +1,7 @@
 """Run both sides of a family's reference on its cases and compare them tap by tap."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,16 +26,17 @@ def validate(
     family: str | None = None,
     mlx_path: str | Path | None = None,
     cases: Sequence[str] | None = None,
+    methods: Mapping[str, Any] | None = None,
 ) -> Any:
     """Compare our model with the PyTorch original on the same weights and the same inputs.
 
     source: checkpoint of the original (file, folder, hub id, `packaged:NAME`). mlx_path: a converted folder to
     validate instead of converting `source` in memory. cases: names of the cases to run; all by default.
     A folder of generated source is compared with the PyTorch module that it was made from: its factory and its
-    model.py are run. module and example_inputs: the original, if there is no factory.
+    model.py are run. module and example_inputs or methods: the original, if there is no factory.
     """
     if codegen.is_generated(source):
-        return codegen.validate(source, module, example_inputs)
+        return codegen.validate(source, module, example_inputs, methods=methods)
     from ..checkpoint import resolve
 
     if find_spec("torch") is None:

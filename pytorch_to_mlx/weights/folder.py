@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,10 +12,12 @@ import numpy as np
 
 from .. import __version__
 from ..checkpoint import open_checkpoint, read_config
+from ..checkpoint.safetensors import DTYPES
 from ..errors import CheckError, FormatError, UsageError
 from .place import disk_errors, new_folder
 
 MAX_SHARD_BYTES = 5 << 30
+STORED = {name: kind for kind, name in DTYPES.items()}
 METADATA = {"format": "mlx", "converted_by": f"pytorch-to-mlx {__version__}"}
 Files = Mapping[str, bytes | Mapping[str, mx.array]]
 
@@ -33,6 +35,7 @@ def write_folder(
     """Write config.json, model.safetensors (or shards with an index) and `files`; `dest` appears when all is verified.
 
     files: relative path -> bytes, or arrays for a .safetensors. source: the checkpoint, which `dest` must stay out of.
+    Of weights that are made or read when asked for, one at a time is in memory.
     Raises: UsageError if `dest` exists and `force` is not given; MachineError if the disk is full or another run
     writes there; CheckError if what was written does not read back.
     """
@@ -45,7 +48,12 @@ def folder_bytes(weights: Mapping[str, mx.array], files: Files | None = None) ->
     """What a converted folder will take on disk, a little over."""
     contents = (files or {}).values()
     other = sum(len(c) if isinstance(c, bytes) else sum(a.nbytes + 200 for a in c.values()) for c in contents)
-    return sum(a.nbytes + 200 for a in weights.values()) + other + (1 << 20)
+    return sum(size + 200 for size in _sizes(weights).values()) + other + (1 << 20)
+
+
+def _sizes(weights: Mapping[str, mx.array]) -> dict[str, int]:
+    """Bytes of every array. Nothing keeps the arrays: what makes them when asked may make them again."""
+    return {name: weights[name].nbytes for name in weights}
 
 
 def fill_folder(
@@ -59,11 +67,12 @@ def fill_folder(
 ) -> None:
     """Write, flush to disk and verify everything inside an existing empty folder; `where` is its name in errors."""
     _check_names(files or {})
-    shards = split_shards(weights, max_shard_bytes)
+    sizes = _sizes(weights)
+    shards = split_shards(sizes, max_shard_bytes)
     texts: dict[str, bytes] = {"config.json": to_json(config)}
     model = {_shard_name(n, len(shards)): shard for n, shard in enumerate(shards, start=1)}
     if len(shards) > 1:
-        total = sum(a.nbytes for a in weights.values())
+        total = sum(sizes.values())
         shard_of = {name: file for file, shard in model.items() for name in shard}
         index = {"metadata": {"total_size": total}, "weight_map": {name: shard_of[name] for name in sorted(shard_of)}}
         texts["model.safetensors.index.json"] = to_json(index)
@@ -74,8 +83,10 @@ def fill_folder(
         else:
             arrays[name] = content
     with disk_errors(Path(where or folder), folder_bytes(weights, files)):
-        for name, content in (model | arrays).items():
-            _write_arrays(folder / name, content)
+        for file, names in model.items():
+            _write_arrays(folder / file, weights, names)
+        for name, content in arrays.items():
+            _write_arrays(folder / name, content, list(content))
         for name, text in texts.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(text)
@@ -85,16 +96,16 @@ def fill_folder(
     verify(folder, texts, arrays, weights)
 
 
-def split_shards(weights: Mapping[str, mx.array], max_bytes: int) -> list[dict[str, mx.array]]:
-    """Weights in their order, a new shard before the one that would make it larger than `max_bytes`."""
-    shards: list[dict[str, mx.array]] = [{}]
-    size = 0
-    for name, array in weights.items():
-        if shards[-1] and size + array.nbytes > max_bytes:
-            shards.append({})
-            size = 0
-        shards[-1][name] = array
-        size += array.nbytes
+def split_shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
+    """Names in their order, a new shard before the one that would make it larger than `max_bytes`."""
+    shards: list[list[str]] = [[]]
+    total = 0
+    for name, size in sizes.items():
+        if shards[-1] and total + size > max_bytes:
+            shards.append([])
+            total = 0
+        shards[-1].append(name)
+        total += size
     return shards
 
 
@@ -123,8 +134,8 @@ def verify(
 def _compare(path: Path, written: Mapping[str, mx.array], content: Mapping[str, mx.array]) -> None:
     if set(written) != set(content):
         raise _differs(path, "other tensors are in it")
-    for name, array in content.items():
-        back = written[name]
+    for name in content:
+        array, back = content[name], written[name]
         if back.dtype != array.dtype or back.shape != array.shape or not _same_bits(back, array):
             raise _differs(path, f"tensor {name!r} reads back differently")
 
@@ -177,10 +188,22 @@ def _shard_name(number: int, count: int) -> str:
     return "model.safetensors" if count == 1 else f"model-{number:05d}-of-{count:05d}.safetensors"
 
 
-def _write_arrays(path: Path, content: Mapping[str, mx.array]) -> None:
+def _write_arrays(path: Path, content: Mapping[str, mx.array], names: Iterable[str]) -> None:
+    """Write a .safetensors from one array at a time. Source: https://github.com/huggingface/safetensors, "Format"."""
+    header: dict[str, Any] = {"__metadata__": METADATA}
+    end = 0
+    for name in names:
+        array = content[name]
+        start, end = end, end + array.nbytes
+        kind = STORED[str(array.dtype).rpartition(".")[2]]
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:  # through Python, so that a full disk is an OSError that says so
-        mx.save_safetensors(file, dict(content), METADATA)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            file.write(np.array(_raw(content[name]), copy=False).data)
 
 
 def _check_names(files: Files) -> None:

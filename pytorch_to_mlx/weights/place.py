@@ -166,7 +166,8 @@ def _lock(work: Path, *, create: bool) -> int | None:
     while True:
         try:
             if create:
-                work.mkdir(exist_ok=True)
+                with suppress(FileExistsError):  # not exist_ok, which looks again: another run may remove it meanwhile
+                    work.mkdir()
             if work.is_symlink():
                 raise OSError(errno.ELOOP, "the work folder is a symbolic link", str(work))
             fd = os.open(work / "lock", os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT if create else 0), 0o600)

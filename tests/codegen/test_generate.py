@@ -15,7 +15,7 @@ from pytorch_to_mlx import analyze, convert, validate
 from pytorch_to_mlx.codegen.capture import capture
 from pytorch_to_mlx.codegen.check import import_source
 from pytorch_to_mlx.codegen.generate import generate
-from pytorch_to_mlx.codegen.sources import open_module
+from pytorch_to_mlx.codegen.sources import ModuleSource, open_module
 from pytorch_to_mlx.errors import CheckError, FormatError, UnsafeError, UsageError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -49,14 +49,14 @@ class Loose(nn.Module):
 
 
 def written(module, *args, **kwargs):
-    return generate(capture(module, args, kwargs), module, args, kwargs)
+    return generate(ModuleSource(module, args, kwargs).entries(), module)
 
 
 @pytest.mark.parametrize("name", ["llama", "bert", "whisper", "vit", "convnext", "t5"])
 def test_examples_are_current(name, monkeypatch):
     monkeypatch.chdir(ROOT)
     opened = open_module(f"docs/examples/tiny.py:{name}")
-    made = generate(opened.captured(), opened.module, opened.args, opened.kwargs)
+    made = generate(opened.entries(), opened.module)
     text = (EXAMPLES / name / "model.py").read_text(encoding="utf-8")
     assert made.source == text, "run: python docs/examples/write.py"
     assert (EXAMPLES / name / "report.md").read_text(encoding="utf-8").count("**") == 0

@@ -15,6 +15,7 @@ from torch import nn
 from ..capture import Captured, capture
 from ..check import check_outputs, flat_tensors, import_source
 from ..compare import summary
+from ..entries import FORWARD, Entry
 from ..generate import generate
 from ..sizes import at
 from .op_samples import FAILURES
@@ -88,13 +89,13 @@ def _measure(result: ModuleResult, module: nn.Module, first: Case, others: Seque
     result.exported, result.how = True, captured.how
     result.seconds["capture"] = time.process_time() - start
     start = time.process_time()
-    generated = generate(captured, module, args, kwargs)
+    generated = generate([Entry(FORWARD, args, kwargs, captured)], module)
     result.lines = len(generated.source.splitlines())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / "model.py").write_text(generated.source)
         (path / "config.json").write_text("{}")
-        mx.save_safetensors(str(path / "model.safetensors"), generated.weights)
+        mx.save_safetensors(str(path / "model.safetensors"), dict(generated.weights))
         model = import_source(path / "model.py").load(folder)
     result.seconds["generate"] = time.process_time() - start
     result.converted = True

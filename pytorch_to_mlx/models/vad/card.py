@@ -4,6 +4,11 @@ from ...card import ModelCard, Published, Tap
 
 _NOTE = "snakers4/silero-vad, version 6.2; in the PyPI package silero-vad"
 
+_WHY = (
+    "where a chirp begins, a feature of 48 is the difference of larger numbers: from PyTorch's own float64 magnitudes "
+    "its float32 features err by 2.0e-3 there, ours by 3.8e-4. Each convolution alone errs less than PyTorch's"
+)
+
 CARD = ModelCard(
     name="vad",
     task="voice-activity-detection",
@@ -18,7 +23,12 @@ CARD = ModelCard(
         ("stft_conv.weight", "conv{}.weight", "lstm_cell.weight_ih", "final_conv.weight"),
         ("If_0_then_branch__Inline_0__stft.forward_basis_buffer", "If_0_then_branch__Inline_0__decoder.rnn.weight_ih"),
     ),
-    taps=(Tap("magnitude"), Tap("features"), Tap("hidden"), Tap("probability")),
+    taps=(
+        Tap("magnitude"),
+        Tap("features", max_abs=2.5e-3, why=_WHY),
+        Tap("hidden", max_abs=6e-5, why=_WHY),
+        Tap("probability"),
+    ),
     model_types=("silero-vad",),
     verbs={"detect": "commands:detect"},
     files=("*.safetensors", "*.onnx", "config.json"),
