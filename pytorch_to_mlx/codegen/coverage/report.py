@@ -20,6 +20,7 @@ TITLES = {
 }
 SIDES = ("generated", "patched", "port")
 LISTED = 12  # reasons of a suite in the page
+ROUGH = 1e-3
 
 
 @dataclass
@@ -123,6 +124,7 @@ def page(coverage: Coverage) -> str:
         lines += [f"## {TITLES[suite]}", "", "| " + " | ".join(counts) + " |", "|" + "---|" * len(counts)]
         lines += ["| " + " | ".join(str(value) for value in counts.values()) + " |", ""]
         lines += [origins(cases), ""]
+        lines += rough(cases)
         if suite == "cost":
             lines += costs(cases)
         if suite == "runtime":
@@ -186,6 +188,20 @@ def origins(cases: list[dict[str, Any]]) -> str:
         for case in cases
     )
     return "Measured: " + "; ".join(f"{count} cases {where}" for where, count in counts.most_common()) + "."
+
+
+def rough(cases: list[dict[str, Any]]) -> list[str]:
+    """Which right cases prove less than others, if any."""
+    names = [case["name"] for case in cases if case["ok"] and _own_error(case) > ROUGH]
+    if not names:
+        return []
+    what = f"In {len(names)} of the right cases PyTorch's own float32 result is off by more than {ROUGH:.1%}"
+    return [f"{what}, and agreement says less: most choose the best of many. They are {', '.join(names)}.", ""]
+
+
+def _own_error(case: dict[str, Any]) -> float:
+    """The largest relative error of PyTorch's float32 outputs against its float64 ones."""
+    return max((one.get("torch_float32_error", 0) for one in case.get("errors", [])), default=0)
 
 
 def _kind(why: str) -> str:
