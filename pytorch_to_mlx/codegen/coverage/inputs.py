@@ -55,6 +55,7 @@ def candidates(
     wanted = [main] if main in names else []
     wanted += [name for name in required if name not in wanted]
     wanted += [name for name in also if name not in wanted]
+    wanted += [name for name in names if name == "noise_sequence"]  # else drawn at random
     encoder_decoder = getattr(config, "is_encoder_decoder", False)
     if encoder_decoder and "decoder_input_ids" in names and "decoder_input_ids" not in wanted:
         wanted.append("decoder_input_ids")
@@ -122,6 +123,9 @@ def shapes_of(
         yield "true", (batch, 1)
     elif name in ("states", "actions", "rewards", "returns_to_go"):
         yield "noise", (batch, length, {"states": config.state_dim, "actions": config.act_dim}.get(name, 1))
+    elif name == "noise_sequence":
+        for count in (8 * length, 64, 128):
+            yield "noise", (batch, count, config.model_in_channels)
     elif name == "timesteps":
         yield "ids", (batch, length)
     elif name == "visual_feats":
