@@ -215,7 +215,7 @@ def applied(config: Any, groups: tuple[tuple[Rule, ...], ...], only: str | None 
             _set(part, "num_key_value_heads", vars(part)["num_attention_heads"])
     for old, new in zip(parts(config), parts(changed), strict=True):
         _timm_channels(new)
-        for name in [name for name in vars(new) if name.endswith("feature_sizes")]:
+        for name in [name for name in vars(new) if name.endswith(("feature_sizes", "image_embedding_size"))]:
             _set(new, name, _scaled(vars(old)[name], _grid(new), _grid(old)))
     return changed
 
