@@ -20,7 +20,7 @@ from .guards import fitting_sizes
 from .leaves import Leaf, match_leaf
 from .modules import CONTAINERS, Call, call_tree, connect, dissolve, foreign_calls, hoist_views, trivial_calls
 from .naming import choose_names
-from .observe import Values, same_tensor, watch_arguments
+from .observe import Values, fingerprint, watch_arguments
 from .outputs import input_tree, output_tree
 from .replaced import find_replaced, outside_weights, wire
 from .simplify import simplify
@@ -184,23 +184,29 @@ def argument_names(
 ) -> dict[tuple[str, int], dict[Node, str]]:
     """What `forward` calls the inputs of every call, found by equal values, else by dtype and shape."""
     wanted = {node.name for call in root.calls() for node in call.inputs}
-    values = Values(captured.program, wanted).compute(flat)
+    values: dict[str, Any] = {}
+
+    def made(name: str) -> None:
+        values[name] = fingerprint(program.kept.pop(name))
+
+    program = Values(captured.program, wanted, watch=made)
+    program.compute(flat)
     _, seen = watch_arguments(module, args, kwargs)
     table: dict[tuple[str, int], dict[Node, str]] = {}
     for call in root.calls():
         given = list(seen.get((call.path, call.number), []))
         named = table.setdefault((call.path, call.number), {})
         for node in call.inputs:
-            match = next((item for item in given if same_tensor(values.get(node.name), item[1])), None)
+            match = next((item for item in given if values.get(node.name) == item[1]), None)
             if match is not None:
                 named[node] = match[0]
                 given.remove(match)
         traced = [item for item in captured.given.get((call.path, call.number), []) if item[0] not in named.values()]
         for node in call.inputs:
             value = values.get(node.name)
-            if node in named or not isinstance(value, torch.Tensor):
+            if node in named or value is None:
                 continue
-            match = next((item for item in traced if item[1:] == (value.dtype, tuple(value.shape))), None)
+            match = next((item for item in traced if item[1:] == value[:2]), None)
             if match is not None:
                 named[node] = match[0]
                 traced.remove(match)
