@@ -16,7 +16,8 @@ from pytorch_to_mlx.generate.sample import Sampler
 from pytorch_to_mlx.models.cosyvoice.lm import LMConfig, Qwen2LM
 from pytorch_to_mlx.models.cosyvoice.lm_decoding import speech_tokens, speech_tokens_of_stream
 from pytorch_to_mlx.models.cosyvoice.lm_weights import LM
-from pytorch_to_mlx.models.cosyvoice.reference_lm import build_lm, lm_taps, lm_tokens
+from pytorch_to_mlx.models.cosyvoice.original import original as original_modules
+from pytorch_to_mlx.models.cosyvoice.reference_lm import build_lm, draws_as_released, lm_taps, lm_tokens
 from pytorch_to_mlx.weights import WeightMap, apply, load_into
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "cosyvoice_lm.json").read_text())
@@ -78,6 +79,22 @@ def test_drawn_tokens_are_the_original_s(lm, case):
     else:
         with pytest.raises(CheckError, match="no place in speech"):
             list(stream)
+
+
+def test_the_package_draws_otherwise(monkeypatch):
+    """So `validate` does not compare drawn tokens with it."""
+    assert not draws_as_released()
+    (common,) = original_modules("cosyvoice.utils.common")
+
+    def as_at_ace7c47(scores, decoded, sampling):
+        top = common.nucleus_sampling(scores)
+        if int(top) in decoded[-10:]:
+            scores[top] = -float("inf")
+            top = common.random_sampling(scores, decoded, sampling)
+        return top
+
+    monkeypatch.setattr(common, "ras_sampling", as_at_ace7c47)
+    assert draws_as_released()
 
 
 @pytest.mark.parametrize("case", CASES[10:13], ids=str)

@@ -117,6 +117,17 @@ def lm_tokens_of_stream(
         return [int(token) for token in model.inference_bistream(words, *inputs, embedding=torch.zeros(0, 192))]
 
 
+def draws_as_released() -> bool:
+    """Whether the original at hand draws as FunAudioLLM/CosyVoice at commit ace7c47, where the second draw leaves a
+    repeated token out. The package cosyvoice2-eu 0.2.8 is older there, and draws special ids in its own way.
+    """
+    import torch
+
+    (common,) = original("cosyvoice.utils.common")
+    with injected_draws(lambda: 0.0):
+        return int(common.ras_sampling(torch.zeros(2), [0], 25)) != 0
+
+
 @contextmanager
 def injected_draws(uniform: Callable[[], float] | None) -> Iterator[None]:
     """Let the original's torch.multinomial draw with our random numbers."""
