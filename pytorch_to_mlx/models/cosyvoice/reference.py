@@ -149,7 +149,7 @@ class Reference:
                 if draws_as_released():
                     taps["drawn_tokens"] = np.array(lm_tokens(model, *prompt, uniform, inputs["ratio"]))
                 else:
-                    note("drawn_tokens: not compared, cosyvoice2-eu draws otherwise: put FunAudioLLM/CosyVoice first")
+                    note("drawn_tokens: not compared, cosyvoice2-eu draws otherwise; use FunAudioLLM/CosyVoice")
             return taps
         given = self.seen.get((inputs["name"], "float32"))
         taps = audio_taps(**self._parts(dtype, "flow", "hift"), inputs=inputs, given=given)
