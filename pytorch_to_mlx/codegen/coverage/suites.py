@@ -6,14 +6,13 @@ from typing import Any
 
 IMPORTS = ("torch", "networkx", "pytorch_to_mlx.codegen.conversion", "pytorch_to_mlx.codegen.generate")
 _TRANSFORMERS = ("transformers", "transformers.exporters.exporter_dynamo", "transformers.modeling_utils")
-_TORCHVISION = "pytorch_to_mlx.codegen.coverage.torchvision_import"
-_TORCHAUDIO = "pytorch_to_mlx.codegen.coverage.torchaudio_import"
+_VISION_AND_AUDIO = tuple(f"pytorch_to_mlx.codegen.coverage.{name}_import" for name in ("torchvision", "torchaudio"))
 IMPORTS_OF = {
-    "huggingface": (_TORCHVISION, "torch._dynamo", "torch.export", *_TRANSFORMERS),
-    "timm": (_TORCHVISION,),
-    "cost": (_TORCHVISION, *_TRANSFORMERS),
-    "runtime": (_TORCHVISION, *_TRANSFORMERS),
-    "packages": (_TORCHVISION, _TORCHAUDIO),
+    "huggingface": (*_VISION_AND_AUDIO, "torch._dynamo", "torch.export", *_TRANSFORMERS),
+    "timm": _VISION_AND_AUDIO,
+    "cost": (*_VISION_AND_AUDIO, *_TRANSFORMERS),
+    "runtime": (*_VISION_AND_AUDIO, *_TRANSFORMERS),
+    "packages": _VISION_AND_AUDIO,
 }
 """What takes seconds to import: once in the process that the cases' processes are forked from."""
 
