@@ -358,7 +358,8 @@ def _keep_wider_heads(part: Any, before: dict[str, int]) -> None:
     width, wide = before.get("hidden_size"), before.get("attention_hidden_size")
     if width and wide and wide % width == 0:
         _set(part, "attention_hidden_size", vars(part)["hidden_size"] * (wide // width))
-        _set(part, "attention_head_dim", part.attention_hidden_size // vars(part)["num_attention_heads"])
+        if heads := vars(part).get("num_attention_heads"):
+            _set(part, "attention_head_dim", part.attention_hidden_size // heads)
 
 
 def _changes(config: Any, group: tuple[Rule, ...]) -> Iterator[tuple[str, Any]]:
