@@ -18,7 +18,7 @@ from .fx_graph import meta_of, read_graph
 from .graph import Graph, Node
 from .guards import Guard, own_guards
 from .observe import tracing_arguments
-from .tensors import to_mlx
+from .tensors import place_of_values, to_mlx
 from .tracing import traceable
 
 LARGEST_CONSTANT = 16  # numbers that are written into the source
@@ -140,8 +140,7 @@ def tied_names(program: ExportedProgram) -> dict[str, list[str]]:
     """Every name of every tensor of a program that has several, by each of them."""
     groups: dict[tuple, list[str]] = {}
     for name, tensor in program.state_dict.items():
-        if tensor.layout == torch.strided and tensor.numel():
-            place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride())
+        if (place := place_of_values(tensor)) is not None:
             groups.setdefault(place, []).append(name)
     return {name: group for group in groups.values() if len(group) > 1 for name in group}
 

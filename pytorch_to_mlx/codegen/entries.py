@@ -13,6 +13,8 @@ from torch.utils import _pytree as pytree
 
 from ..errors import UsageError
 from .capture import Captured, tied_names
+from .graph import Node
+from .tensors import place_of_values
 from .trees import safe_name
 
 FORWARD = "forward"
@@ -101,24 +103,23 @@ def share_weights(entries: Sequence[Entry]) -> None:
     """One name for each tensor, and one tensor for each name, in what several methods read."""
     if len(entries) == 1:
         return
-    homes: dict[Any, str] = {}
+    users = {entry.name: entry.captured.graph.users() for entry in entries}
+
+    def elsewhere(read: tuple[Entry, Node]) -> bool:  # a tied tensor has its name in the embedding
+        entry, node = read
+        return all(user.op != "aten.embedding.default" for user in users[entry.name][node])
+
+    homes: dict[tuple, str] = {}
     taken: dict[str, torch.Tensor] = {}
     reads = [(entry, node) for entry in entries for node in entry.captured.graph.nodes if node.op == "weight"]
-    users = {entry.name: entry.captured.graph.users() for entry in entries}
-    in_embeddings = [
-        any(user.op == "aten.embedding.default" for user in users[entry.name][node]) for entry, node in reads
-    ]
-    for entry, node in [
-        *(read for read, first in zip(reads, in_embeddings, strict=True) if first),
-        *(read for read, first in zip(reads, in_embeddings, strict=True) if not first),
-    ]:
+    for entry, node in sorted(reads, key=elsewhere):
         name = node.args[0]
         tensor = entry.captured.weights[name]
-        place = _place(tensor)
-        home = homes.get(place) if place in homes else _free(name, tensor, taken)
-        assert home is not None
+        place = place_of_values(tensor)
+        home = homes.get(place) if place else None
+        home = home or _free(name, tensor, taken)
         if place is not None:
-            homes.setdefault(place, home)
+            homes[place] = home
         taken.setdefault(home, tensor)
         if home != name:
             entry.captured.weights[home] = tensor
@@ -131,13 +132,6 @@ def _free(name: str, tensor: torch.Tensor, taken: Mapping[str, torch.Tensor]) ->
     while free in taken and taken[free] is not tensor:
         free, number = f"{name}_{number}", number + 1
     return free
-
-
-def _place(tensor: torch.Tensor) -> Any:
-    """Where the tensor's values lie; None if it has none."""
-    if tensor.layout != torch.strided or not tensor.numel():
-        return None
-    return tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride()
 
 
 def all_tied(entries: Sequence[Entry]) -> dict[str, list[str]]:

@@ -28,6 +28,13 @@ def to_mlx(tensor: torch.Tensor) -> mx.array:
     return mx.array(tensor.numpy(), dtype=DTYPES[name])
 
 
+def place_of_values(tensor: torch.Tensor) -> tuple | None:
+    """What tied tensors have in common: where their values lie. None if there are none."""
+    if tensor.layout != torch.strided or not tensor.numel():
+        return None
+    return tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride()
+
+
 def to_numpy(value: Any) -> np.ndarray:
     """A torch tensor or an MLX array as numpy; bfloat16 becomes float32, exactly."""
     if isinstance(value, torch.Tensor):

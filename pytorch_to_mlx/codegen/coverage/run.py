@@ -22,7 +22,7 @@ from ...progress import track
 from .report import STEPS, SUITES, Coverage, append, read
 from .suites import IMPORTS, IMPORTS_OF, measure, names, preload
 
-TIMEOUT_S = 300  # of CPU time; how fast a machine is differs, and this one by a factor of two from day to day
+TIMEOUT_S = 300  # of CPU time; a virtual machine's speed differs by a factor of two from day to day
 MEMORY_GIB = 12
 
 
