@@ -60,7 +60,9 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 def nucleus(probs: np.ndarray, top_k: int, top_p: float) -> tuple[np.ndarray, np.ndarray]:
     """The likeliest tokens and their probabilities, falling: at most top_k, and no more once their sum is top_p."""
-    order = np.argsort(-probs, kind="stable")[:top_k]
+    least = -np.partition(-probs, top_k - 1)[top_k - 1] if top_k < len(probs) else -np.inf
+    ids = np.flatnonzero(~(probs < least))
+    order = ids[np.argsort(-probs[ids], kind="stable")[:top_k]]
     sums = np.cumsum(probs[order], dtype=np.float32)
     count = 1 + int((sums[:-1] < np.float32(top_p)).sum())
     return order[:count], probs[order[:count]]

@@ -1,5 +1,4 @@
 // x Wᵀ + bias with a weight stored as float32, float16, bfloat16, or 8 or 4 bits in MLX's affine groups.
-#include <cmath>
 #include <optional>
 
 #include "matmul.h"
@@ -18,28 +17,20 @@ void multiply(const float* x, const RowWeights& w, float* y, int64_t rows, int64
   if (!w.bits && w.dtype == Dtype::float32)
     return sgemm(false, true, rows, columns, depth, 1, x, depth, static_cast<const float*>(w.data), w.row_bytes / 4, 0, y,
                  columns, bias);
+  const float *sums = x, *sorted = x;
   bool in_registers = rows <= few;
-  if (in_registers && w.group) // an Inf would become NaN between the sums about the middle and those of the middle
-    for (int64_t i = 0; i < rows * depth; i++) in_registers &= std::abs(x[i]) < 1e30f;
-  if (in_registers) {
-    const float *sums = x, *sorted = x;
-    if (w.group) {
-      const int64_t groups = depth / w.group;
-      float* space = scratch(kernel_slot, rows * (groups + depth));
-      for (int64_t i = 0; i < rows * groups; i++) {
-        double sum = 0;
-        for (int64_t k = 0; k < w.group; k++) sum += x[i * w.group + k];
-        space[i] = (float)sum;
-      }
-      sums = space;
-      if (w.bits == 4) {
-        float* to = space + rows * groups;
-        for (int64_t i = 0; i < rows * depth; i += 32)
-          for (int64_t k = 0; k < 32; k++) to[i + k % 2 * 16 + k / 2] = x[i + k];
-        sorted = to;
-      }
+  if (in_registers && w.group) {
+    const int64_t groups = rows * (depth / w.group);
+    float* space = scratch(kernel_slot, groups + rows * depth);
+    in_registers = group_sums(x, groups, w.group, space); // an Inf would become NaN between the sums and those of the middle
+    sums = space;
+    if (w.bits == 4) {
+      even_odd(x, rows * depth, space + groups);
+      sorted = space + groups;
     }
-    const int64_t jobs = 2 * ceil_div(columns * w.row_bytes, 131072); // of at most 64 KiB of weights, and as long as each other
+  }
+  if (in_registers) {
+    const int64_t jobs = 2 * ceil_div(columns * w.row_bytes, 262144); // of at most 128 KiB of weights, and as long as each other
     const int64_t grain = ceil_div(ceil_div(columns, jobs), 4) * 4;
     parallel_ranges(columns, grain, [&](int64_t first, int64_t end) {
       row_products(sorted, sums, w, first, end - first, y + first, columns, rows, depth, bias ? bias + first : nullptr);

@@ -77,21 +77,16 @@ static void products(const float* x, const T* w, int64_t depth, float (&out)[R][
 
 constexpr int64_t max_groups = 512; // widened at a time
 
-// Scales and biases of C rows, as float32; zeros up to a whole vector.
-template <int C>
-static void sides(const RowWeights& w, int64_t column, int64_t groups, int64_t from, int64_t count,
-                  float (&scales)[C][max_groups], float (&biases)[C][max_groups]) {
-  with_type(w.dtype, [&](auto* type) {
-    using T = decltype(type);
-    for (int j = 0; j < C; j++) {
-      const int64_t at = (column + j) * groups + from;
-      for (int64_t g = 0; g < count; g += W) {
-        const int64_t n = count - g < W ? count - g : W;
-        store(scales[j] + g, load_some((const T)w.scales + at + g, n));
-        store(biases[j] + g, load_some((const T)w.biases + at + g, n));
-      }
+// The scales (or biases) of `count` groups of a row as float32: in place, or widened into `space`.
+INLINE const float* widened(Dtype dtype, const void* all, int64_t at, int64_t count, float (&space)[max_groups]) {
+  if (dtype == Dtype::float32) return (const float*)all + at;
+  with_type(dtype, [&](auto* type) {
+    for (int64_t g = 0; g < count; g += W) {
+      const int64_t n = count - g < W ? count - g : W;
+      store(space + g, load_some((decltype(type))all + at + g, n));
     }
   });
+  return space;
 }
 
 // Σ (q - middle) · x by group; then scale times that, and (bias + middle · scale) times Σ x: taken about their middle, the
@@ -103,15 +98,20 @@ static void quantized(const float* x, const float* sums, const RowWeights& w, in
   const int64_t groups = depth / w.group;
   constexpr uint8_t middle = 1 << (BITS - 1);
   F sum[R][C] = {}, offset[R][C] = {};
-  float scales[C][max_groups], biases[C][max_groups];
+  float scale_space[C][max_groups], bias_space[C][max_groups];
+  const float *scales[C], *biases[C];
   for (int64_t from = 0; from < groups; from += max_groups) {
     const int64_t count = groups - from < max_groups ? groups - from : max_groups;
-    sides<C>(w, column, groups, from, count, scales, biases);
+    for (int j = 0; j < C; j++) {
+      const int64_t at = (column + j) * groups + from;
+      scales[j] = widened(w.dtype, w.scales, at, count, scale_space[j]);
+      biases[j] = widened(w.dtype, w.biases, at, count, bias_space[j]);
+    }
     for (int i = 0; i < R; i++)
       for (int j = 0; j < C; j++)
         for (int64_t g = 0; g < count; g += W) {
           const int64_t n = count - g < W ? count - g : W;
-          const F bias = fma(load(scales[j] + g), splat((float)middle), load(biases[j] + g));
+          const F bias = fma(load_some(scales[j] + g, n), splat((float)middle), load_some(biases[j] + g, n));
           offset[i][j] += load_some(sums + i * groups + from + g, n) * bias;
         }
     for (int64_t g = 0; g < count; g++) {
@@ -195,6 +195,29 @@ void row_products(const float* x, const float* sums, const RowWeights& w, int64_
   }
 }
 
+bool group_sums(const float* x, int64_t groups, int64_t group, float* sums) {
+  I small = splat(-1);
+  for (int64_t g = 0; g < groups; g++) {
+    D sum{};
+    for (const float* p = x + g * group; p < x + (g + 1) * group; p += W) {
+      const F v = load(p);
+      small &= abs(v) < 1e30f;
+      sum += low_wide(v) + high_wide(v);
+    }
+    sums[g] = (float)total(sum);
+  }
+  return !any(~small);
+}
+
+void even_odd(const float* x, int64_t n, float* out) {
+  for (const float* end = x + n; x < end; x += 32, out += 32)
+    for (int64_t k = 0; k < 16; k += W) {
+      const F a = load(x + 2 * k), b = load(x + 2 * k + W);
+      store(out + k, shuffle(a, b, LANES(i, 2 * i)));
+      store(out + 16 + k, shuffle(a, b, LANES(i, 2 * i + 1)));
+    }
+}
+
 void widen_rows(const RowWeights& w, int64_t first, int64_t columns, int64_t depth, float* out) {
   const int64_t groups = w.group ? depth / w.group : 0;
   for (int64_t j = 0; j < columns; j++, out += depth) {
@@ -209,11 +232,15 @@ void widen_rows(const RowWeights& w, int64_t first, int64_t columns, int64_t dep
       continue;
     }
     const uint8_t* row = (const uint8_t*)w.data + (first + j) * w.row_bytes;
-    float scales[1][max_groups], biases[1][max_groups];
+    float scale_space[max_groups], bias_space[max_groups];
+    const float *scales = nullptr, *biases = nullptr;
     for (int64_t g = 0; g < groups; g++) {
-      if (g % max_groups == 0)
-        sides<1>(w, first + j, groups, g, groups - g < max_groups ? groups - g : max_groups, scales, biases);
-      const F scale = splat(scales[0][g % max_groups]), bias = splat(biases[0][g % max_groups]);
+      if (g % max_groups == 0) {
+        const int64_t at = (first + j) * groups + g, count = groups - g < max_groups ? groups - g : max_groups;
+        scales = widened(w.dtype, w.scales, at, count, scale_space);
+        biases = widened(w.dtype, w.biases, at, count, bias_space);
+      }
+      const F scale = splat(scales[g % max_groups]), bias = splat(biases[g % max_groups]);
       for (int64_t k = g * w.group; k < (g + 1) * w.group; k += W) {
         Bytes q;
         if (w.bits == 8)

@@ -22,5 +22,11 @@ struct RowWeights {
 PTM_KERNEL(void, row_products, const float* x, const float* sums, const ptm::RowWeights& w, int64_t first,
            int64_t columns, float* y, int64_t y_stride, int64_t rows, int64_t depth, const float* bias)
 
+// The sums of x by group. False where a value is a NaN or no smaller than 1e30.
+PTM_KERNEL(bool, group_sums, const float* x, int64_t groups, int64_t group, float* sums)
+
+// Each 32 of n values sorted, the even ones first.
+PTM_KERNEL(void, even_odd, const float* x, int64_t n, float* out)
+
 // out[j, k] = w[first + j, k], as float32.
 PTM_KERNEL(void, widen_rows, const ptm::RowWeights& w, int64_t first, int64_t columns, int64_t depth, float* out)

@@ -63,13 +63,24 @@ INLINE F min(F a, F b) { return a < b ? a : b; }
 INLINE F max(F a, F b) { return a > b ? a : b; }
 #endif
 INLINE F fma(F a, F b, F c) { return a * b + c; } // contracted to one instruction where there is one
-// The first n lanes.
-INLINE I inside(int64_t n) {
-  I lane{};
-#pragma GCC unroll 16
-  for (int i = 0; i < W; i++) lane[i] = i;
-  return lane < (int32_t)n;
+// Lane i is at(i). The numbers are made by the compiler: written lane by lane into a vector, they would be made each time.
+struct Lanes { int32_t lane[W]; };
+template <class At>
+constexpr Lanes lanes(const At& at) {
+  Lanes out{};
+  for (int i = 0; i < W; i++) out.lane[i] = at(i);
+  return out;
 }
+#define LANES(i, at)                                              \
+  [] {                                                            \
+    static constexpr Lanes table = lanes([](int i) { return at; }); \
+    I out;                                                        \
+    __builtin_memcpy(&out, &table, sizeof out);                   \
+    return out;                                                   \
+  }()
+
+// The first n lanes.
+INLINE I inside(int64_t n) { return LANES(i, i) < (int32_t)n; }
 INLINE bool any(I mask) {
 #if defined(__AVX512F__)
   return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
@@ -113,14 +124,10 @@ INLINE F shuffle(F a, F b, I index) {
 }
 
 // The sum of the lanes, halves added to halves.
+template <int half = W / 2>
 INLINE float total(F x) {
-#pragma GCC unroll 4
-  for (int half = W / 2; half > 0; half /= 2) {
-    I other{};
-#pragma GCC unroll 16
-    for (int i = 0; i < W; i++) other[i] = i ^ half;
-    x += shuffle(x, x, other);
-  }
+  x += shuffle(x, x, LANES(i, i ^ half));
+  if constexpr (half > 1) return total<half / 2>(x);
   return x[0];
 }
 INLINE double total(D x) {
@@ -134,51 +141,38 @@ INLINE double total(D x) {
 }
 
 // Lane i is the sum of the lanes of x[i].
+template <int half = W / 2>
 INLINE F totals(F (&x)[W]) {
-#pragma GCC unroll 4
-  for (int half = W / 2; half > 0; half /= 2) {
-    I own{}, other{};
-#pragma GCC unroll 16
-    for (int i = 0; i < W; i++) own[i] = i & half ? W + i : i, other[i] = i & half ? W + i - half : i + half;
+  const I own = LANES(i, i & half ? W + i : i), other = LANES(i, i & half ? W + i - half : i + half);
 #pragma GCC unroll 8
-    for (int i = 0; i < half; i++) x[i] = shuffle(x[i], x[i + half], own) + shuffle(x[i], x[i + half], other);
-  }
+  for (int i = 0; i < half; i++) x[i] = shuffle(x[i], x[i + half], own) + shuffle(x[i], x[i + half], other);
+  if constexpr (half > 1) return totals<half / 2>(x);
   return x[0];
 }
 
-// Rows become columns: log2(W) rounds that exchange halves of ever smaller blocks.
+// Rows become columns: log2(W) rounds that exchange halves of ever smaller blocks. Of each block of 2 · half lanes, the
+// first row takes the first half of both rows, the second the second half.
+template <int half = W / 2>
 INLINE void transpose(F (&rows)[W]) {
-#pragma GCC unroll 4
-  for (int half = W / 2; half > 0; half /= 2) {
-    I low, high;
-#pragma GCC unroll 16
-    for (int i = 0; i < W; i++) { // in each block of 2·half lanes, low takes the first half of both, high the second
-      const int place = i % (2 * half), start = i - place;
-      low[i] = place < half ? i : W + start + place - half;
-      high[i] = place < half ? start + half + place : W + i;
-    }
+  const I low = LANES(i, i & half ? W + i - half : i), high = LANES(i, i & half ? W + i : i + half);
 #pragma GCC unroll 8
-    for (int pair = 0; pair < W / 2; pair++) {
-      const int i = pair / half * 2 * half + pair % half;
-      const F a = rows[i], b = rows[i + half];
-      rows[i] = shuffle(a, b, low);
-      rows[i + half] = shuffle(a, b, high);
-    }
+  for (int pair = 0; pair < W / 2; pair++) {
+    const int i = pair / half * 2 * half + pair % half;
+    const F a = rows[i], b = rows[i + half];
+    rows[i] = shuffle(a, b, low);
+    rows[i + half] = shuffle(a, b, high);
   }
+  if constexpr (half > 1) transpose<half / 2>(rows);
 }
 
 // To the nearest integer, for |x| < 2^22: adding and taking away 1.5 · 2^23 rounds as the processor does.
 constexpr float round_magic = 12582912.0f;
 
 // The greatest lane; a NaN may be passed over.
+template <int half = W / 2>
 INLINE float greatest(F x) {
-#pragma GCC unroll 4
-  for (int half = W / 2; half > 0; half /= 2) {
-    I other{};
-#pragma GCC unroll 16
-    for (int i = 0; i < W; i++) other[i] = i ^ half;
-    x = max(x, shuffle(x, x, other));
-  }
+  x = max(x, shuffle(x, x, LANES(i, i ^ half)));
+  if constexpr (half > 1) return greatest<half / 2>(x);
   return x[0];
 }
 
