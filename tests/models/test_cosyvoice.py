@@ -16,7 +16,7 @@ from pytorch_to_mlx.models.cosyvoice.card import CARD
 from pytorch_to_mlx.models.cosyvoice.hift import HiftStream
 from pytorch_to_mlx.models.cosyvoice.pipeline import END_OF_PROMPT, Options, load, open_speakers, stretched
 from pytorch_to_mlx.models.cosyvoice.reference import Reference, recording
-from pytorch_to_mlx.models.cosyvoice.streaming import Clock, audio_of, first_hop, mels_of
+from pytorch_to_mlx.models.cosyvoice.streaming import OVERLAP, Clock, audio_of, first_hop, mels_in_windows, mels_of
 from pytorch_to_mlx.tasks import Speech
 from pytorch_to_mlx.validate.run import run
 
@@ -148,6 +148,39 @@ def test_stream_is_the_whole_with_the_mask_of_a_stream(pipeline, seconds):
     spoken = pipeline.inference_cross_lingual(TEXT, speaker, stream=True, steps=2, text_frontend=False)
     assert np.array_equal(joined(spoken), np.concatenate(pieces))
     assert clock.first.keys() == {"flow_prompt", "language_model", "flow", "vocoder"}
+
+
+def test_windows_go_on_from_the_last_seconds(pipeline):
+    """Each is what the flow makes of its tokens after a prompt that ends with the last of those before."""
+    model, size = pipeline.model, 3 * OVERLAP
+    speaker = pipeline._voice(recording(1.9, 5, RATE), "")
+    tokens = np.random.default_rng(0).integers(0, model.config.flow.vocab_size, 2 * size + 10).tolist()
+    prefix = pipeline._prefix(speaker, Options(stream=True, steps=2), Clock())
+    streamed = mels_in_windows(model, iter(tokens), prefix, len(speaker.speech_tokens), Clock(), size)
+    mel = np.array(mx.concatenate(list(streamed), axis=1))
+    assert mel.shape[1] == 2 * len(tokens)
+    prompt, prompt_mel = list(speaker.speech_tokens), np.array(speaker.mel)
+    for start in range(0, len(tokens), size):
+        before = slice(max(0, start - OVERLAP), start)
+        whole = model.flow(
+            mx.array([tokens[start : start + size]]),
+            mx.array([prompt + tokens[before]]),
+            mx.array(np.concatenate([prompt_mel, mel[:, 2 * before.start : 2 * start]], axis=1)),
+            speaker.embedding,
+            noise=pipeline.flow_noise,
+            streaming=True,
+            steps=2,
+        )
+        np.testing.assert_allclose(mel[:, 2 * start : 2 * (start + size)], np.array(whole), atol=1e-5)
+
+
+def test_a_stream_of_text_has_no_end(pipeline, monkeypatch):
+    """It is longer than the noise, and its memory is that of a window."""
+    monkeypatch.setattr(sys.modules[type(pipeline).__module__], "WINDOW_TOKENS", 100)
+    monkeypatch.setattr(pipeline, "flow_noise", pipeline.flow_noise[:, : 2 * 250])
+    words = (word + " " for _ in range(4) for word in "one of the two and that all were what they had not but for you".split())
+    speech = pipeline.inference_cross_lingual(words, VOICE, stream=True, steps=1, win_size=0)
+    assert len(joined(speech)) > 300 * 960
 
 
 def test_long_pieces_go_through_the_vocoder_in_windows(pipeline, monkeypatch):

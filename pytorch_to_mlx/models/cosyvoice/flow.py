@@ -148,6 +148,16 @@ class FlowStream:
         made._encoder, made._steps = self._encoder.copy(), [stream.copy() for stream in self._steps]
         return made
 
+    def continued(self, tokens: mx.array, mel: mx.array) -> "FlowStream":
+        """A copy for what follows these tokens, of which this mel was heard: they are a part of its prompt.
+
+        Shapes: tokens [1, L], mel [1, ratio · L, n_mels].
+        """
+        made = self.copy()
+        made._prompt_mel = mx.concatenate([self._prompt_mel, mel], axis=1)
+        made.feed(tokens)
+        return made
+
     def feed(self, tokens: mx.array) -> mx.array:
         """The mel of the chunks that are now complete. Shapes: tokens [1, L] -> [1, T, n_mels], T >= 0."""
         self._waiting = mx.concatenate([self._waiting, self._flow.checked(tokens)], axis=1)

@@ -39,16 +39,16 @@ from .speakers import (
     speaker_of,
     speech_ids,
 )
-from .streaming import Clock, audio_of, mels_of
+from .streaming import Clock, audio_of, mels_in_windows
 from .streaming_original import OriginalStreams
 from .text_ids import END_OF_PROMPT, TextTokenizer
 from .text_normalize import iter_pieces, normalize
 from .weights import WEIGHTS, open_source
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
-WINDOW_TOKENS = 750  # 30 s that voice conversion takes at once: the cost of the flow grows with the square
+WINDOW_TOKENS = 750  # 30 s that voice conversion, and a stream of text, take at once: the cost grows with the square
 VOCODER_FRAMES = 500  # 10 s that the vocoder takes at once, about 1 GB; in windows it takes 1.15 times as long
-STREAM_WINDOW_TOKENS = 250  # 10 s: what a stream of the flow remembers grows with each
+STREAM_WINDOW_TOKENS = 250  # 10 s that streamed voice conversion takes: what a stream of the flow remembers grows
 
 Text = str | Iterable[str]
 
@@ -307,7 +307,8 @@ class CosyVoicePipeline:
                 audios = self._streamed_as_original(tokens, speaker, options, source_noise, clock)
             elif options.stream:
                 prefix = prefix or self._prefix(speaker, options, clock)
-                mels = mels_of(self.model, tokens, prefix.copy(), len(speaker.speech_tokens), clock)
+                length = len(speaker.speech_tokens)
+                mels = mels_in_windows(self.model, tokens, prefix, length, clock, WINDOW_TOKENS)
                 audios = audio_of(mels, HiftStream(self.model.hift, source_noise), clock)
             else:
                 audios = self._whole(tokens, speaker, options, number, clock)
@@ -390,17 +391,15 @@ class CosyVoicePipeline:
             start_s, began = start_s + speech.duration_s, perf_counter()
 
     def _windows(self, tokens: list[int], speaker: Speaker, options: Options, clock: Clock) -> Iterator[mx.array]:
-        prefix = self._prefix(speaker, options, clock) if options.stream else None
-        size = WINDOW_TOKENS if prefix is None else STREAM_WINDOW_TOKENS
-        for start in range(0, len(tokens), size):
+        if options.stream:
+            prefix, length = self._prefix(speaker, options, clock), len(speaker.speech_tokens)
+            yield from mels_in_windows(self.model, iter(tokens), prefix, length, clock, STREAM_WINDOW_TOKENS)
+            return
+        for start in range(0, len(tokens), WINDOW_TOKENS):
             memory.give_back()
-            window = tokens[start : start + size]
-            if prefix is not None:
-                yield from mels_of(self.model, iter(window), prefix.copy(), len(speaker.speech_tokens), clock)
-            else:
-                with clock.part("flow"):
-                    mel = self.mel(window, speaker, options)
-                yield stretched(mel, options.speed)
+            with clock.part("flow"):
+                mel = self.mel(tokens[start : start + WINDOW_TOKENS], speaker, options)
+            yield stretched(mel, options.speed)
 
 
 def stretched(mel: mx.array, speed: float) -> mx.array:

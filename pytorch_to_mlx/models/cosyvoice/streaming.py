@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from time import perf_counter
 
 import mlx.core as mx
 import numpy as np
 
+from ...backend import memory
 from .flow import FlowStream
 from .hift import HiftStream, frames_ahead
 from .model import Model
 
+OVERLAP = 50  # tokens, 2 s, of the window before that a window goes on from
 HOPS = (1, 2, 4)  # chunks for the first piece, the second, and all that follow: soon at first, then few calls
 
 
@@ -77,6 +79,37 @@ def mels_of(model: Model, tokens: Iterator[int], flow: FlowStream, prompt: int, 
         mel = flow.finish(_row(waiting) if waiting else None)
         mx.eval(mel)
     yield mel
+
+
+def mels_in_windows(
+    model: Model, tokens: Iterator[int], prefix: FlowStream, prompt: int, clock: Clock, size: int
+) -> Iterator[mx.array]:
+    """The same for any number of tokens in the memory of `size`, which is left with each window of so many.
+
+    The next window goes on from the last OVERLAP tokens and their mel as from a longer prompt.
+    prefix: a stream that has been fed the prompt's `prompt` tokens; it stays as it is.
+    """
+    flow, before = prefix.copy(), prompt
+    while True:
+        window: list[int] = []
+        mels: list[mx.array] = []
+        for mel in mels_of(model, _kept(islice(tokens, size), window), flow, before, clock):
+            mels.append(mel)
+            yield mel
+        if len(window) < size:
+            return
+        with clock.part("flow"):
+            last = window[-OVERLAP:]
+            heard = mx.contiguous(mx.concatenate(mels, axis=1)[:, -len(last) * model.config.flow.token_mel_ratio :])
+            mx.eval(heard)
+            flow, before = prefix.continued(_row(last), heard), prompt + len(last)
+        memory.give_back()
+
+
+def _kept(tokens: Iterator[int], into: list[int]) -> Iterator[int]:
+    for token in tokens:
+        into.append(token)
+        yield token
 
 
 def audio_of(mels: Iterator[mx.array], vocoder: HiftStream, clock: Clock) -> Iterator[np.ndarray]:
