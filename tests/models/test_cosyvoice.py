@@ -178,7 +178,11 @@ def test_a_stream_of_text_has_no_end(pipeline, monkeypatch):
     """It is longer than the noise, and its memory is that of a window."""
     monkeypatch.setattr(sys.modules[type(pipeline).__module__], "WINDOW_TOKENS", 100)
     monkeypatch.setattr(pipeline, "flow_noise", pipeline.flow_noise[:, : 2 * 250])
-    words = (word + " " for _ in range(4) for word in "one of the two and that all were what they had not but for you".split())
+    words = (
+        word + " "
+        for _ in range(4)
+        for word in "one of the two and that all were what they had not but for you".split()
+    )
     speech = pipeline.inference_cross_lingual(words, VOICE, stream=True, steps=1, win_size=0)
     assert len(joined(speech)) > 300 * 960
 
