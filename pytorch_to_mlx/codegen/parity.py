@@ -131,15 +131,17 @@ def check_submodules(
     calls = [call for call in generated.roots[entry.name].calls() if call.path]
     needs = {call: {n.name for n in (*call.inputs, *call.outputs) if n.op not in ("weight", "input")} for call in calls}
     left = Counter(name for names in needs.values() for name in names)
-    missing = {call: set(names) for call, names in needs.items()}
-    truth = Truth(entry, set(left))
+    read = _sizes_read(entry)  # from data: known as soon as PyTorch has read them
+    missing = {call: names | _reads(generated, call, read) for call, names in needs.items()}
+    truth = Truth(entry, {*left, *read.values()})
     found: dict[Call, list[Checked]] = {}
 
     def check(call: Call) -> None:
-        found[call] = list(_check(call, generated, truth, model, hints, reset))
+        sizes = {symbol: truth.values[name] for symbol, name in read.items() if name in truth.values}
+        found[call] = list(_check(call, generated, truth, model, {**hints, **sizes}, reset))
         for name in needs[call]:
             left[name] -= 1
-            if not left[name]:
+            if not left[name] and name not in read.values():
                 del truth.values[name]
 
     def made(name: str) -> None:
@@ -174,7 +176,7 @@ def _check(
     else:
         written = generated.calls[call]
         sizes = [_size(name, hints) for name in written.sizes]
-        if None in sizes:  # a size that depends on data, and comes from another submodule
+        if None in sizes:  # nothing in PyTorch's graph reads it
             return
         function = getattr(module, written.method)
         ours = function(*inputs, *sizes)
@@ -211,6 +213,23 @@ def _run_leaf(module: Any, channels_last: bool, x: mx.array) -> mx.array:
 
 def _size(name: str, hints: Mapping[Any, int]) -> int | None:
     return next((value for symbol, value in hints.items() if f"{PREFIX}{symbol}" == name), None)
+
+
+def _sizes_read(entry: Entry) -> dict[str, str]:
+    """The sizes that PyTorch reads from data, and the node that reads each."""
+    read: dict[str, str] = {}
+    for node in entry.captured.program.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, torch.SymInt) and value.node.expr.is_Symbol:
+            read.setdefault(str(value.node.expr), node.name)
+    return read
+
+
+def _reads(generated: Generated, call: Call, read: Mapping[str, str]) -> set[str]:
+    """The nodes that read the sizes which a call is given."""
+    written = generated.calls.get(call)
+    names = written.sizes if written is not None else ()
+    return {node for symbol, node in read.items() if f"{PREFIX}{symbol}" in names}
 
 
 def place_of(model: Any, path: str) -> Any:
