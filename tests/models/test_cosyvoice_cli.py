@@ -169,7 +169,18 @@ def test_memory_does_not_grow_with_the_text(place):
     for minutes in (2, 10):
         text, output = place.folder / "long.txt", place.folder / "long.wav"
         text.write_text(" ".join([words] * 5) + ". " + f"{words}. " * (4 * minutes))
-        command = ["--model", place.converted["4 bit"], "--text-file", text, "--speaker", "random", "--steps", 2, "--output", output]
+        command = [
+            "--model",
+            place.converted["4 bit"],
+            "--text-file",
+            text,
+            "--speaker",
+            "random",
+            "--steps",
+            2,
+            "--output",
+            output,
+        ]
         child = subprocess.Popen([*COMMAND, "cosyvoice2", "synthesize", *map(str, command)], cwd=ROOT)
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
