@@ -5,11 +5,13 @@ What was imported by name before (`from mlx.nn import silu`) stays as it was: pa
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.nn.layers.activations as activations
+import numpy as np
 
 from . import plain  # noqa: F401  it keeps MLX's own functions, through which gradients are taken
 from .native import kernels
@@ -18,9 +20,9 @@ _originals: list[tuple[Any, str, Any]] = []
 
 
 def patch_mlx() -> None:
-    """Put the kernels under mx.fast's norms and attention, mx.softmax, mx.quantized_matmul, the convolutions, exp, sin,
-    cos, tanh, sigmoid and erf, and under mlx.nn's activations and linear layers. What a kernel does not take goes to
-    MLX's own; gradients stay right.
+    """Put the kernels under mx.fast's norms, attention and rotary positions, mx.softmax, mx.quantized_matmul, the
+    convolutions, exp, sin, cos, tanh, sigmoid and erf, and under mlx.nn's activations and linear layers. What a kernel
+    does not take goes to MLX's own; gradients stay right.
     """
     if _originals:
         return
@@ -90,6 +92,15 @@ def _as_linear(native: Any, layer: nn.Embedding, x: mx.array) -> mx.array | None
     return native.linear(x, layer["weight"])
 
 
+@lru_cache(maxsize=8)  # every layer asks for the same ones
+def _angles(length: int, dims: int, base: float, scale: float, offset: int) -> tuple[mx.array, mx.array]:
+    """Cosines and sines for mx.fast.rope's arguments. Shapes: -> two of [length, dims / 2]."""
+    powers = np.float32(base) ** (np.arange(0, dims, 2, dtype=np.float32) / np.float32(dims))
+    positions = np.arange(offset, offset + length, dtype=np.float32) * np.float32(scale)
+    angles = positions[:, None] * (1 / powers)
+    return mx.array(np.cos(angles)), mx.array(np.sin(angles))
+
+
 def _functions() -> list[tuple[Any, str, Callable[..., Any]]]:
     """Where, under which name, and the call of the kernel with that function's own arguments."""
 
@@ -98,6 +109,21 @@ def _functions() -> list[tuple[Any, str, Callable[..., Any]]]:
 
     def attention(native: Any, q: Any, k: Any, v: Any, *, scale: float, mask: Any = None, sinks: Any = None) -> Any:
         return native.attention(q, k, v, scale=scale, mask=mask) if sinks is None else None
+
+    def rope(
+        native: Any,
+        x: Any,
+        dims: int,
+        *,
+        traditional: bool,
+        base: float | None,
+        scale: float,
+        offset: Any,
+        freqs: Any = None,
+    ) -> Any:
+        if traditional or base is None or freqs is not None or not isinstance(offset, int):
+            return None
+        return native.rotate(x, *_angles(x.shape[-2], dims, base, scale, offset))
 
     def conv1d(
         native: Any, x: Any, w: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
@@ -130,6 +156,7 @@ def _functions() -> list[tuple[Any, str, Callable[..., Any]]]:
         (mx.fast, "rms_norm", lambda native, x, weight, eps: native.rms_norm(x, weight, eps)),
         (mx.fast, "layer_norm", lambda native, x, weight, bias, eps: native.layer_norm(x, weight, bias, eps)),
         (mx.fast, "scaled_dot_product_attention", attention),
+        (mx.fast, "rope", rope),
         (mx, "softmax", softmax),
         (mx, "quantized_matmul", lambda native, *args, **options: native.quantized_matmul(*args, **options)),
         (mx, "conv1d", conv1d),

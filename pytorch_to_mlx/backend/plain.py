@@ -121,6 +121,19 @@ def layer_norm(
     return y if bias is None else y + bias
 
 
+def rotate(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+    """Turn each pair of features (i, half + i) by its position's angle; what follows the pairs stays.
+
+    Shapes: x [..., L, D], cos and sin [L, half] with 2 · half <= D -> [..., L, D].
+    Source: Su et al. 2021, eq. 34, in the layout of Hugging Face's Llama.
+    """
+    half = cos.shape[-1]
+    a, b = x[..., :half], x[..., half : 2 * half]
+    turned = [a * cos - b * sin, a * sin + b * cos]
+    rest = [x[..., 2 * half :]] if 2 * half < x.shape[-1] else []
+    return mx.concatenate([part.astype(x.dtype) for part in turned] + rest, axis=-1)
+
+
 def rms_norm(x: mx.array, weight: mx.array | None = None, eps: float = 1e-5) -> mx.array:
     """Shapes: x [..., D], weight [D]. Source: Zhang & Sennrich 2019, eq. 4."""
     return _rms_norm(x, weight, eps)

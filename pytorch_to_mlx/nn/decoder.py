@@ -16,21 +16,13 @@ from .linear import linear
 
 
 def rotary(positions: mx.array, head_dim: int, theta: float) -> tuple[mx.array, mx.array]:
-    """Cosines and sines of every position's angles, each frequency twice: for the first half and for the second.
+    """Cosines and sines of every position's angles.
 
-    Shapes: positions [L] -> two of [L, D]. Source: Su et al. 2021, eq. 34, in the layout of Hugging Face's Llama.
+    Shapes: positions [L] -> two of [L, D / 2]. Source: Su et al. 2021, eq. 34.
     """
     powers = np.float32(theta) ** (np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim))
     angles = positions.astype(mx.float32)[:, None] * mx.array(np.float32(1) / powers)
-    angles = mx.concatenate([angles, angles], axis=-1)
     return ops.cos(angles), ops.sin(angles)
-
-
-def rotate(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
-    """x cos + (-x2, x1) sin, with x = (x1, x2) cut in the middle. Shapes: x [B, H, L, D], cos and sin [L, D]."""
-    half = x.shape[-1] // 2
-    turned = mx.concatenate([-x[..., half:], x[..., :half]], axis=-1)
-    return x * cos.astype(x.dtype) + turned * sin.astype(x.dtype)
 
 
 class GroupedQueryAttention(nn.Module):
@@ -61,7 +53,7 @@ class GroupedQueryAttention(nn.Module):
         rows = mx.concatenate([linear(layer, x) for layer in (self.q_proj, self.k_proj, self.v_proj)], axis=-1)
         heads = rows.reshape(batch, length, -1, self.head_dim).transpose(0, 2, 1, 3)  # [B, H + 2 Hkv, L, D]
         kv, keys = self.num_key_value_heads, self.num_attention_heads + self.num_key_value_heads
-        turned = rotate(heads[:, :keys], *positions)
+        turned = ops.rotate(heads[:, :keys], *positions)
         q, k, v = turned[:, :-kv], turned[:, -kv:], heads[:, keys:]
         if cache is not None:
             k, v = cache.update(k, v)

@@ -33,6 +33,7 @@ def calls() -> dict:
         "instance_norm_plain": (lambda x: ops.instance_norm(x, 1e-5), [x]),
         "instance_norm_snake": (lambda x, w, b, a: ops.instance_norm_snake(x, 1e-5, w, b, a), [x, *style, alpha]),
         "instance_norm_leaky_relu": (lambda x, w, b: ops.instance_norm_leaky_relu(x, 1e-5, w, b, 0.2), [x, *style]),
+        "rotate": (ops.rotate, [x, random(300, 30), random(300, 30)]),
         "attention": (lambda q, k, v: ops.attention(q, k, v, scale=0.25), [q, k, v]),
         "attention_causal": (lambda q, k, v: ops.attention(q, k, v, scale=0.25, mask="causal"), [q, k, v]),
         "attention_mask": (lambda q, k, v, m: ops.attention(q, k, v, scale=0.25, mask=m), [q, k, v, random(150, 600)]),

@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import torch
-from backend.kernels import CPU, no_worse_than_torch, random
+from backend.kernels import CPU, no_worse_than_torch, random, to_numpy, views
 
 from pytorch_to_mlx.backend import ops, plain
 
@@ -118,6 +118,27 @@ def test_conv_transpose1d(c, factor):
         lambda x, w, b: torch.conv_transpose1d(x.mT, w, b, **options).mT,
         x, turned, b, factor=factor,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16])
+@pytest.mark.parametrize(("L", "half", "D"), [(1, 32, 64), (7, 16, 32), (5, 9, 20), (300, 8, 41)])
+def test_rotate(L, half, D, dtype):
+    x, angles = random(2, 3, L, D), random(L, half) * 3
+    cos, sin = np.cos(angles), np.sin(angles)
+
+    def turned(x, cos, sin):
+        a, b, rest = x.split([half, half, D - 2 * half], dim=-1)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos, rest], dim=-1)
+
+    tables = mx.array(cos), mx.array(sin)
+    for view in views(x):
+        ours = ops.rotate(view.astype(dtype), *tables)
+        assert ours.dtype == dtype
+        if dtype == mx.float32:
+            no_worse_than_torch(ours, turned, x, cos, sin)
+        else:
+            truth = turned(*(torch.from_numpy(v) for v in (to_numpy(mx.array(x).astype(dtype)), cos, sin))).numpy()
+            np.testing.assert_allclose(to_numpy(ours), truth, atol=0.01 if dtype == mx.float16 else 0.05)
 
 
 @pytest.mark.parametrize("channels", [1, 5, 16, 33, 128])

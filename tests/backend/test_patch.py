@@ -21,6 +21,8 @@ CALLS = {
     "attention": lambda x: mx.fast.scaled_dot_product_attention(
         x[:1, None, :, :16] * Q, Q, Q, scale=0.25, mask="causal"
     ),
+    "rope": lambda x: mx.fast.rope(x, 32, traditional=False, base=10000.0, scale=0.5, offset=7),
+    "rope of pairs": lambda x: mx.fast.rope(x[:, None], 64, traditional=True, base=10000.0, scale=1.0, offset=7),
     "quantized_matmul": lambda x: mx.quantized_matmul(x, *PACKED, bits=8),
     "conv1d": lambda x: mx.conv1d(x[..., :6], KERNEL[:, 0], 2, 1),
     "conv2d": lambda x: mx.conv2d(IMAGE * x[0, 0, 0], KERNEL, (1, 2), 1),

@@ -18,6 +18,7 @@ void bind_conv2d(nb::module_& m);
 void bind_linear(nb::module_& m);
 void bind_lstm(nb::module_& m);
 void bind_op(nb::module_& m);
+void bind_rotate(nb::module_& m);
 void bind_rows(nb::module_& m);
 void bind_snake(nb::module_& m);
 void bind_unary(nb::module_& m);

@@ -20,6 +20,7 @@ NB_MODULE(_cpu, m) {
   ptm::bind_conv2d(m);
   ptm::bind_linear(m);
   ptm::bind_lstm(m);
+  ptm::bind_rotate(m);
   ptm::bind_rows(m);
   ptm::bind_snake(m);
   ptm::bind_unary(m);
