@@ -77,7 +77,21 @@ def _rows() -> list[Row]:
                 bytes=8 * L * D,
             ),
         ]
-    return found
+    return found + [
+        Row(
+            f"rotate {H} heads, {L}x{D}",
+            normal((1, H, L, D), (L, D // 2), (L, D // 2)),
+            lambda o, x, cos, sin: o.rotate(x, cos, sin),
+            _rotate,
+            bytes=8 * H * L * D + 4 * L * D,
+        )
+        for H, L, D in ((14, 1, 64), (14, 512, 64))
+    ]
+
+
+def _rotate(t, x, cos, sin):
+    a, b = x.chunk(2, dim=-1)
+    return t.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 def _channels() -> list[Row]:
