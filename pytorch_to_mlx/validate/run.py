@@ -61,10 +61,16 @@ def run(
     source: str,
     cases: Sequence[str] | None = None,
 ) -> Report:
-    """Run the cases of an open reference. Every tap of the card must be met in at least one of them."""
+    """Run the cases of an open reference. Every tap of the card must be met in at least one of them.
+
+    A reference with `not_compared()` names the taps that the installed original cannot give, and why.
+    """
     known = {case.name: case for case in reference.cases()}
     if unknown := [name for name in cases or () if name not in known]:
         raise UsageError(f"no case is called '{unknown[0]}'", fix=f"cases: {', '.join(known)}")
+    left_out: dict[str, str] = getattr(reference, "not_compared", dict)()
+    for tap, why in left_out.items():
+        note(f"{tap}: not compared, {why}")
     results = []
     for number, name in enumerate(chosen := list(cases or known), 1):
         note(f"case {number} of {len(chosen)}: {name}")
@@ -72,7 +78,7 @@ def run(
         torch32 = reference.torch(case, "float32")
         torch64 = reference.torch(case, "float64")
         results.append(CaseResult(name, compare_taps(taps, reference.mlx(case), torch32, torch64)))
-    met = {tap.name for result in results for tap in result.taps}
+    met = {tap.name for result in results for tap in result.taps} | left_out.keys()
     problems = [f"no case reaches the tap '{tap.name}'" for tap in taps if tap.name not in met] if not cases else []
     return Report(family, source, tuple(results), tuple(problems), versions())
 

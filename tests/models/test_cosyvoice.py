@@ -73,8 +73,7 @@ def test_a_release_is_recognised_and_needs_no_conversion(folder, pipeline):
 
 def test_validation_passes(folder):
     reference = Reference.open(folder)
-    names = [case.name for case in reference.cases()]
-    report = run(reference, CARD.taps, family="cosyvoice2", source="tiny", cases=[names[i] for i in (0, 3, 4)])
+    report = run(reference, CARD.taps, family="cosyvoice2", source="tiny")
     report.check()
     missing = {tap.name for tap in CARD.taps} - {tap.name for case in report.cases for tap in case.taps}
     assert missing == {"drawn_tokens"}, "the installed package draws otherwise: see test_cosyvoice_lm"

@@ -14,7 +14,6 @@ import numpy as np
 
 from ...generate.sample import Sampler
 from ...nn.stream import Stream
-from ...progress import note
 from ...taps import record_taps
 from ...validate.contract import Case, Workload
 from ...weights import load_model
@@ -64,6 +63,10 @@ class Reference:
 
     def cases(self) -> list[Case]:
         return list(cases(self.config))
+
+    def not_compared(self) -> dict[str, str]:
+        why = "cosyvoice2-eu draws otherwise; use FunAudioLLM/CosyVoice"
+        return {} if draws_as_released() else {"drawn_tokens": why}
 
     def mlx(self, case: Case) -> Taps:
         theirs = self._torch(case, "float32")
@@ -148,8 +151,6 @@ class Reference:
                 taps["greedy_tokens"] = np.array(lm_tokens(model, *prompt, None, inputs["ratio"]))
                 if draws_as_released():
                     taps["drawn_tokens"] = np.array(lm_tokens(model, *prompt, uniform, inputs["ratio"]))
-                else:
-                    note("drawn_tokens: not compared, cosyvoice2-eu draws otherwise; use FunAudioLLM/CosyVoice")
             return taps
         given = self.seen.get((inputs["name"], "float32"))
         taps = audio_taps(**self._parts(dtype, "flow", "hift"), inputs=inputs, given=given)
