@@ -175,7 +175,7 @@ for speech in load(sys.argv[1]).inference_sft(text, "random", steps=2, min_ratio
 
 @pytest.mark.full
 def test_memory_does_not_grow_with_the_text(place):
-    """Ten minutes of speech, as dense as real speech (6 speech tokens for a word), take no more than the first two."""
+    """Ten minutes of speech, as dense as real speech (6 tokens for one of text), take no more than the first two."""
     command = [sys.executable, "-c", LONG, str(place.converted["4 bit"])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     peaks = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
