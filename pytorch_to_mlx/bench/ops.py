@@ -97,12 +97,16 @@ def _times(result: Any) -> int:
 def _measure(sides: dict[str, Callable[[], Any]], seconds: float, turns: int = 3) -> dict[str, float]:
     """The median seconds of a call of each side, measured in turns.
 
-    A pause before each turn lets the other side's threads, which wait busily for more work, fall asleep.
+    A pause before each turn lets the other side's threads, which wait busily for more work, fall asleep. MLX's cache
+    is emptied, as it hands out every free buffer of a size in turn: a side would go through those of the one before.
     """
+    import mlx.core as mx
+
     samples: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(turns):
         for name, call in sides.items():
             time.sleep(0.02)
+            mx.clear_cache()
             call()
             end = time.perf_counter() + seconds / turns
             while not samples[name] or time.perf_counter() < end:

@@ -77,16 +77,28 @@ def _rows() -> list[Row]:
                 bytes=8 * L * D,
             ),
         ]
-    return found + [
-        Row(
-            f"rotate {H} heads, {L}x{D}",
-            normal((1, H, L, D), (L, D // 2), (L, D // 2)),
-            lambda o, x, cos, sin: o.rotate(x, cos, sin),
-            _rotate,
-            bytes=8 * H * L * D + 4 * L * D,
-        )
-        for H, L, D in ((14, 1, 64), (14, 512, 64))
-    ]
+    return (
+        found
+        + [
+            Row(  # F5-TTS's AdaLN for 10 s
+                "layer_norm by style 1000x1024",
+                normal((1, 1000, 1024), (1, 1, 1024), (1, 1, 1024)),
+                lambda o, x, w, b: o.layer_norm(x, w, b, 1e-6),
+                lambda t, x, w, b: t.nn.functional.layer_norm(x, x.shape[-1:], eps=1e-6) * w + b,
+                bytes=8 * 1000 * 1024,
+            )
+        ]
+        + [
+            Row(
+                f"rotate {H} heads, {L}x{D}",
+                normal((1, H, L, D), (L, D // 2), (L, D // 2)),
+                lambda o, x, cos, sin: o.rotate(x, cos, sin),
+                _rotate,
+                bytes=8 * H * L * D + 4 * L * D,
+            )
+            for H, L, D in ((14, 1, 64), (14, 512, 64))
+        ]
+    )
 
 
 def _rotate(t, x, cos, sin):
@@ -139,6 +151,13 @@ def _channels() -> list[Row]:
     return [
         *found,
         Row(
+            "sum of three, by 1/3, 3720x256",
+            normal(*[(1, 3720, 256)] * 3),
+            lambda o, *x: o.add(*x, scale=1 / 3),
+            lambda t, a, b, c: (a + b + c) / 3,
+            bytes=16 * 3720 * 256,
+        ),
+        Row(
             "group_norm 1500x512, 8 groups",
             normal((1, 1500, 512), (512,), (512,)),
             lambda o, x, w, b: o.group_norm(x, 8, w, b, 1e-5),
@@ -173,7 +192,18 @@ def _attention() -> list[Row]:
                 bytes=4 * (2 * H * L * D + 2 * K * S * D),
             )
         )
-    return found
+    H, L, D = 8, 500, 64
+    return [
+        *found,
+        Row(
+            f"attention {H} heads, {L}x{L}x{D}, additive mask",
+            normal((1, H, L, D), (1, H, L, D), (1, H, L, D), (1, H, L, L)),
+            lambda o, q, k, v, mask: o.attention(q, k, v, scale=0.125, mask=mask),
+            lambda t, q, k, v, mask: t.nn.functional.scaled_dot_product_attention(q, k, v, mask, scale=0.125),
+            flops=4 * H * L * L * D,
+            bytes=4 * (4 * H * L * D + H * L * L),
+        ),
+    ]
 
 
 def _convolutions() -> list[Row]:
@@ -248,6 +278,15 @@ def _convolutions() -> list[Row]:
             # PyTorch's makes the gates itself: from 1 input, which costs it next to nothing.
             to_torch=lambda a: [a[0][0, :, :, :1], *[p for w in a[1] for p in (w[:, :1], w, w[:, 0], w[:, 0])]],
         ),
+        Row(  # silero VAD's, for one piece of a stream
+            "lstm 1x128, from a state",
+            normal((1, 1, 1, 512), (1, 512, 128), (1, 1, 128), (1, 1, 128)),
+            lambda o, *arrays: o.lstm_steps(*arrays),
+            lambda t, x, h, c, *weights: t.lstm(x, (h, c), weights, True, 1, 0.0, False, False, True)[0],
+            flops=2 * 512 * 128,
+            bytes=4 * 512 * 128,
+            to_torch=lambda a: [a[0][0, :, :, :1], a[2], a[3], a[1][0][:, :1], a[1][0], a[1][0][:, 0], a[1][0][:, 0]],
+        ),
     ]
 
 
@@ -255,12 +294,12 @@ def _linear() -> list[Row]:
     """Layers of Qwen2-0.5B, eight in turn so that their weights are not in the cache, as in decoding; many rows."""
     shape, count = (4864, 896), 8
 
-    def quantized(bits: int) -> Callable[[], Arrays]:
+    def quantized(rows: int, bits: int) -> Callable[[], Arrays]:
         def arrays() -> Arrays:
             import mlx.core as mx
 
             layers = [mx.quantize(mx.array(w), bits=bits) for w in normal(*[shape] * count)()]
-            return [*normal((1, shape[1]))(), *(np.array(a) for layer in layers for a in layer)]
+            return [*normal((rows, shape[1]))(), *(np.array(a) for layer in layers for a in layer)]
 
         return arrays
 
@@ -281,16 +320,26 @@ def _linear() -> list[Row]:
         )
         for rows in (1, 8, 64)
     ]
-    for bits in (8, 4):
+    found.append(
+        Row(
+            f"linear 1x896 by 4864x896, {count} layers of float16",
+            lambda: [a.astype(np.float16) for a in normal((1, shape[1]), *[shape] * count)()],
+            lambda o, x, *weights: [o.linear(x, w) for w in weights],
+            theirs,
+            flops=2 * count * math.prod(shape),
+            bytes=2 * count * math.prod(shape),
+        )
+    )
+    for rows, bits in ((1, 8), (1, 4), (8, 8)):
         found.append(
             Row(
-                f"linear 1x896 by 4864x896, {count} layers of {bits} bits",
-                quantized(bits),
+                f"linear {rows}x896 by 4864x896, {count} layers of {bits} bits",
+                quantized(rows, bits),
                 lambda o, x, *a, bits=bits: [
                     o.quantized_matmul(x, *a[i : i + 3], bits=bits) for i in range(0, len(a), 3)
                 ],
                 theirs,
-                flops=2 * count * math.prod(shape),
+                flops=2 * rows * count * math.prod(shape),
                 bytes=count * math.prod(shape) * (bits / 8 + 8 / 64),
                 to_torch=floats,
             )

@@ -45,7 +45,8 @@ std::vector<int64_t> tap_offsets(int64_t taps, int64_t step) {
 }
 
 // A transform of samples is often followed by a logarithm, which shows the errors of quiet bands: shorter sums round less.
-int64_t chain(int64_t channels) { return channels == 1 ? 64 : 256; }
+// PyTorch sums over lanes where there are too few columns for its tiles.
+int64_t chain(int64_t channels, int64_t cols) { return cols < 16 ? 16 : channels == 1 ? 64 : 256; }
 
 // Into rows of y `y_stride` apart. `panels` holds W packed: taps · channels / groups deep, one block of columns a group.
 void convolve(const Input& x, const Geometry& g, const float* panels, const float* bias, const float* add, float* y,
@@ -70,7 +71,7 @@ void convolve(const Input& x, const Geometry& g, const float* panels, const floa
         for (int64_t j = 0; j < cols; j++) y[at + i * y_stride + j] = add[at + i * y_stride + j] + (start ? start[j] : 0.0f);
     multiply_rows({a + group * per_group, stride * g.stride, offsets.data(), (int64_t)offsets.size(),
                    packed ? depth : per_group, panels + group * panels_size(depth, group_cols) + column * depth,
-                   y + at, y_stride, rows, cols, start, add != nullptr, chain(per_group)});
+                   y + at, y_stride, rows, cols, start, add != nullptr, chain(per_group, group_cols)});
   });
 }
 
@@ -110,7 +111,7 @@ void convolve_few(const Input& x, const Geometry& g, const float* w, const float
             for (int64_t j = 0; j < cols; j++)
               to[i * y_stride + j] = add[item * part.batch + i * y_stride + column + j] + (start ? start[j] : 0.0f);
         multiply_rows({&rows[(item * count + (part.first - head.first) * g.stride) * ld], g.stride * ld, offsets.data(), (int64_t)offsets.size(),
-                       packed ? depth : C, panels, to, y_stride, part.rows, cols, start, add != nullptr, chain(C)});
+                       packed ? depth : C, panels, to, y_stride, part.rows, cols, start, add != nullptr, chain(C, g.cols)});
       }
   });
 }

@@ -1,16 +1,19 @@
 // x Wᵀ + bias with a weight stored as float32, float16, bfloat16, or 8 or 4 bits in MLX's affine groups.
+#include <memory>
 #include <optional>
 
 #include "matmul.h"
 #include "ops/bind.h"
 #include "ops/op.h"
 #include "pool.h"
+#include "simd/attention.h"
 #include "simd/products.h"
 
 namespace ptm {
 
 namespace {
 
+constexpr int64_t conversion = 32768; // numbers that one core converts at a time
 constexpr int64_t few = 8; // rows: up to here the weight is widened in registers, beyond it into panels
 
 void multiply(const float* x, const RowWeights& w, float* y, int64_t rows, int64_t columns, int64_t depth, const float* bias) {
@@ -49,6 +52,37 @@ void multiply(const float* x, const RowWeights& w, float* y, int64_t rows, int64
   });
 }
 
+// An array of floats in memory.
+struct Stored {
+  Dtype dtype;
+  char* data;
+  int64_t bytes; // an element
+  explicit Stored(const array& x) : dtype(storage(x)), data(const_cast<char*>(x.data<char>())), bytes(x.itemsize()) {}
+};
+
+// The same with x, y and bias stored in any way; x and y in the same one.
+void multiply(const Stored& x, const RowWeights& w, const Stored& y, int64_t rows, int64_t columns, int64_t depth,
+              const std::optional<Stored>& bias) {
+  std::unique_ptr<float[]> space[3];
+  auto floats = [&](int i, int64_t n) {
+    space[i].reset(new float[n]);
+    return space[i].get();
+  };
+  auto wide = [&](int i, const Stored& from, int64_t n) {
+    if (from.dtype == Dtype::float32) return (const float*)from.data;
+    float* to = floats(i, n);
+    parallel_ranges(n, conversion, [&](int64_t begin, int64_t end) {
+      to_single(from.dtype, from.data + begin * from.bytes, 0, 1, 1, end - begin, 1, to + begin, 0);
+    });
+    return (const float*)to;
+  };
+  float* out = y.dtype == Dtype::float32 ? (float*)y.data : floats(2, rows * columns);
+  multiply(wide(0, x, rows * depth), w, out, rows, columns, depth, bias ? wide(1, *bias, columns) : nullptr);
+  if (y.dtype != Dtype::float32)
+    parallel_ranges(rows * columns, conversion,
+                    [&](int64_t begin, int64_t end) { narrow(y.dtype, out + begin, end - begin, y.data + begin * y.bytes); });
+}
+
 class Linear : public Op {
  public:
   explicit Linear(mx::Stream s) : Op(s, "linear") {}
@@ -64,8 +98,8 @@ class Linear : public Op {
     auto& encoder = begin(inputs, outputs[0]);
     const int64_t depth = w.shape(1), columns = w.shape(0), rows = x.size() / depth;
     const RowWeights weights{storage(w), w.data<void>(), depth * (int64_t)w.itemsize()};
-    encoder.dispatch([x = x.data<float>(), weights, y = outputs[0].data<float>(), rows, columns, depth,
-                      bias = inputs.size() > 2 ? b.data<float>() : nullptr] {
+    const auto bias = inputs.size() > 2 ? std::optional(Stored(b)) : std::nullopt;
+    encoder.dispatch([x = Stored(x), weights, y = Stored(outputs[0]), rows, columns, depth, bias] {
       multiply(x, weights, y, rows, columns, depth, bias);
     });
   }
@@ -89,8 +123,8 @@ class QuantizedMatmul : public Op {
     const int64_t depth = x.shape(-1), columns = w.shape(0), rows = x.size() / depth;
     const RowWeights weights{storage(scales), w.data<void>(), depth * bits_ / 8, (int)bits_,
                              scales.data<void>(), biases.data<void>(), group_};
-    encoder.dispatch([x = x.data<float>(), weights, y = outputs[0].data<float>(), rows, columns, depth] {
-      multiply(x, weights, y, rows, columns, depth, nullptr);
+    encoder.dispatch([x = Stored(x), weights, y = Stored(outputs[0]), rows, columns, depth] {
+      multiply(x, weights, y, rows, columns, depth, std::nullopt);
     });
   }
 
@@ -104,10 +138,10 @@ std::optional<array> linear(const array& x, const array& weight, const std::opti
     throw std::invalid_argument("linear: weight must be [D_out, D_in] and bias [D_out] for x [..., D_in]");
   if (!for_us({x, weight})) return {};
   const auto s = mx::to_stream(where);
-  Arrays inputs{single(x, s), weight};
-  if (bias) inputs.push_back(single(*bias, s));
+  Arrays inputs{mx::astype(x, mx::result_type(x, weight), s), weight};
+  if (bias) inputs.push_back(for_us({*bias}) ? *bias : single(*bias, s));
   const auto op = std::make_shared<Linear>(s);
-  return mx::astype(array(op->output_shapes(inputs)[0], mx::float32, op, inputs), mx::result_type(x, weight), s);
+  return array(op->output_shapes(inputs)[0], inputs[0].dtype(), op, inputs);
 }
 
 std::optional<array> quantized_matmul(const array& x, const array& w, const array& scales, const std::optional<array>& biases,
@@ -120,9 +154,9 @@ std::optional<array> quantized_matmul(const array& x, const array& w, const arra
       x.shape(-1) * width != 32 * (int64_t)w.shape(1) || x.shape(-1) != scales.shape(1) * group)
     return {};
   const auto s = mx::to_stream(where);
-  const Arrays inputs{single(x, s), w, scales, *biases};
+  const Arrays inputs{mx::astype(x, mx::result_type(x, scales), s), w, scales, *biases};
   const auto op = std::make_shared<QuantizedMatmul>(s, group, width);
-  return mx::astype(array(op->output_shapes(inputs)[0], mx::float32, op, inputs), mx::result_type(x, scales), s);
+  return array(op->output_shapes(inputs)[0], inputs[0].dtype(), op, inputs);
 }
 
 } // namespace

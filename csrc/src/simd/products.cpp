@@ -218,6 +218,14 @@ void even_odd(const float* x, int64_t n, float* out) {
     }
 }
 
+void narrow(Dtype dtype, const float* x, int64_t n, void* y) {
+  with_type(dtype, [&](auto* type) {
+    auto* to = (decltype(type))y;
+    auto one = [&](int64_t i, int64_t count) { store_some(to + i, load_some(x + i, count), count); };
+    each(n, [&](int64_t i) { one(i, W); }, one);
+  });
+}
+
 void widen_rows(const RowWeights& w, int64_t first, int64_t columns, int64_t depth, float* out) {
   const int64_t groups = w.group ? depth / w.group : 0;
   for (int64_t j = 0; j < columns; j++, out += depth) {

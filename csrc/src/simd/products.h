@@ -30,3 +30,6 @@ PTM_KERNEL(void, even_odd, const float* x, int64_t n, float* out)
 
 // out[j, k] = w[first + j, k], as float32.
 PTM_KERNEL(void, widen_rows, const ptm::RowWeights& w, int64_t first, int64_t columns, int64_t depth, float* out)
+
+// y = x, rounded to how y is stored.
+PTM_KERNEL(void, narrow, Dtype dtype, const float* x, int64_t n, void* y)
