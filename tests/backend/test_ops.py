@@ -236,7 +236,10 @@ def torch_lstm(gates, weight, hidden, cell):
 
 @pytest.mark.parametrize(
     "directions, batch, length, size",
-    [(1, 1, 1, 1), (2, 1, 9, 16), (1, 5, 7, 5), (2, 3, 4, 37), (1, 1, 1, 128), (2, 6, 20, 100), (1, 1, 12, 512)],
+    [
+        (1, 1, 1, 1), (2, 1, 9, 16), (1, 5, 7, 5), (2, 3, 4, 37), (1, 1, 1, 128), (2, 6, 20, 100), (1, 1, 12, 512),
+        (2, 70, 5, 100), (1, 40, 3, 512), (1, 300, 9, 64),
+    ],
 )  # fmt: skip
 def test_lstm(directions, batch, length, size, factor):
     gates, weight = random(directions, batch, length, 4 * size) * 2, random(directions, 4 * size, size) / size**0.5

@@ -2,6 +2,7 @@
 #include "simd/lstm.h"
 
 #include <cstring>
+#include <memory>
 
 #include "matmul.h"
 #include "ops/bind.h"
@@ -23,15 +24,14 @@ void run(const Sizes& n, const float* gates, const float* weight, const float* h
   const int64_t units = n.units, square = 4 * units * units;
   if (n.length <= few_steps) {
     parallel(n.directions, [&](int64_t d) {
-      float* sums = scratch(panels_slot, n.batch * 4 * units);
-      float* now = scratch(kernel_slot, n.batch * units); // the hidden state
-      if (hidden) std::memcpy(now, hidden + d * n.batch * units, n.batch * units * sizeof(float));
+      const std::unique_ptr<float[]> space(new float[n.batch * 5 * units]); // not scratch: sgemm uses that
+      float *sums = space.get(), *now = sums + n.batch * 4 * units; // the hidden state
+      std::memcpy(now, hidden + d * n.batch * units, n.batch * units * sizeof(float));
       for (int64_t t = 0; t < n.length; t++) {
-        const bool any = hidden || t;
-        if (any) sgemm(false, true, n.batch, 4 * units, units, 1, now, units, weight + d * square, units, 0, sums, 4 * units);
+        sgemm(false, true, n.batch, 4 * units, units, 1, now, units, weight + d * square, units, 0, sums, 4 * units);
         for (int64_t b = 0; b < n.batch; b++) {
           const int64_t row = d * n.batch + b, at = row * n.length + t;
-          lstm_units(gates + at * 4 * units, any ? sums + b * 4 * units : nullptr, y + at * units, cell + row * units, units);
+          lstm_units(gates + at * 4 * units, sums + b * 4 * units, y + at * units, cell + row * units, units);
           std::memcpy(now + b * units, y + at * units, units * sizeof(float));
         }
       }
@@ -43,7 +43,7 @@ void run(const Sizes& n, const float* gates, const float* weight, const float* h
   parallel(n.directions, [&](int64_t d) { lstm_pack(weight + d * square, units, packed + d * size); });
   parallel(n.directions * blocks, [&](int64_t job) {
     const int64_t d = job / blocks, first = job % blocks * lstm_rows, row = d * n.batch + first, at = row * n.length * units;
-    lstm_run(gates + 4 * at, packed + d * size, hidden ? hidden + row * units : nullptr, y + at, cell + row * units,
+    lstm_run(gates + 4 * at, packed + d * size, hidden + row * units, y + at, cell + row * units,
              smaller(lstm_rows, n.batch - first), n.length, units);
   });
 }
@@ -79,9 +79,8 @@ class Lstm : public Op {
         std::memcpy(cell, before, count * sizeof(float));
         return run(n, gates, weight, hidden, y, cell);
       }
-      float* zero = scratch(rows_slot, count);
-      std::memset(zero, 0, count * sizeof(float));
-      run(n, gates, weight, nullptr, y, zero);
+      const std::unique_ptr<float[]> zero(new float[2 * count]());
+      run(n, gates, weight, zero.get(), y, zero.get() + count);
     });
   }
 };

@@ -40,7 +40,7 @@ static void step(const float* gates, int64_t gates_row, const float* weights, co
       for (int gate = 0; gate < 4; gate++) sum[i][gate] = load(gates + i * gates_row + gate * units + block, lanes);
     // Two sums of each gate where one row alone would wait for its own additions. Short ones, which are more exact.
     constexpr int S = R == 1 ? 2 : 1;
-    for (int64_t k = 0; before && k < units;) {
+    for (int64_t k = 0; k < units;) {
       F some[R][S][4] = {};
       const int64_t stop = k + 32 * S < units ? k + 32 * S : units;
       for (; k + S <= stop; k += S)
@@ -85,10 +85,7 @@ void lstm_units(const float* gates, const float* sums, float* y, float* cell, in
   for (int64_t i = 0; i < units; i += W) {
     const int64_t lanes = units - i < W ? units - i : W;
     F g[4];
-    for (int gate = 0; gate < 4; gate++) {
-      g[gate] = load(gates + gate * units + i, lanes);
-      if (sums) g[gate] += load(sums + gate * units + i, lanes);
-    }
+    for (int gate = 0; gate < 4; gate++) g[gate] = load(gates + gate * units + i, lanes) + load(sums + gate * units + i, lanes);
     store(y + i, unit(g, cell + i, lanes), lanes);
   }
 }
