@@ -281,10 +281,10 @@ def conv_transpose1d(
 
 
 def _phased_conv_transpose1d(x, weight, *, stride, padding, output_padding, groups):
-    """One ordinary convolution whose outputs are the `stride` phases of each step: no multiplication by inserted zeros.
+    """Ordinary convolutions whose outputs are the `stride` phases of each step: no multiplication by inserted zeros.
 
     Output q = stride·i + k, before `padding` is cut off. With q = stride·u + r and k = stride·j + r,
-    y[stride·u + r] = Σ_j x[u - j] · w[stride·j + r].
+    y[stride·u + r] = Σ_j x[u - j] · w[stride·j + r]; where stride does not divide K, the last phases have a tap less.
     """
     B, L, _ = x.shape
     D_out, K, per_group = weight.shape
@@ -292,13 +292,19 @@ def _phased_conv_transpose1d(x, weight, *, stride, padding, output_padding, grou
     L_out = (L - 1) * stride - 2 * padding + K + output_padding
     if L_out < 1:
         raise ValueError(f"conv_transpose1d of {x.shape} with weight {weight.shape}, padding {padding} has no result")
-    w = mx.pad(weight, [(0, 0), (0, taps * stride - K), (0, 0)])
-    w = w.reshape(D_out, taps, stride, per_group)[:, ::-1].swapaxes(1, 2)  # taps backwards: a convolution correlates
-    w = w.reshape(D_out * stride, taps, per_group)
-    y = _shifted_conv1d(
-        x, w, stride=1, padding=(taps - 1, taps - 1), dilation=1, groups=groups
-    )  # [B, U, D_out · stride]
-    y = y.reshape(B, -1, D_out, stride).swapaxes(2, 3).reshape(B, -1, D_out)
+    kernel = mx.pad(weight, [(0, 0), (0, taps * stride - K), (0, 0)]).reshape(D_out, taps, stride, per_group)
+
+    def phases(first: int, last: int, count: int) -> mx.array:  # of `count` taps: [B, U, D_out, last - first]
+        if not count:
+            return mx.zeros((B, L + taps - 1, D_out, last - first), x.dtype)
+        w = kernel[:, :count, first:last][:, ::-1].swapaxes(1, 2)  # taps backwards: a convolution correlates
+        w = w.reshape(-1, count, per_group)
+        y = _shifted_conv1d(x, w, stride=1, padding=(count - 1, taps - 1), dilation=1, groups=groups)
+        return y.reshape(B, -1, D_out, last - first)
+
+    full = K - (taps - 1) * stride
+    parts = [phases(0, full, taps)] + ([phases(full, stride, taps - 1)] if full < stride else [])
+    y = mx.concatenate(parts, axis=-1).swapaxes(2, 3).reshape(B, -1, D_out)
     missing = padding + L_out - y.shape[1]
     y = mx.pad(y, [(0, 0), (0, missing), (0, 0)]) if missing > 0 else y
     return y[:, padding : padding + L_out]
