@@ -5,7 +5,11 @@
 
 namespace ptm::PTM_ISA {
 
+#if defined(__aarch64__)
+typedef __fp16 Half; // g++ knows _Float16 there from version 13 on
+#else
 typedef _Float16 Half;
+#endif
 struct BFloat { uint16_t bits; };
 typedef uint16_t U16 __attribute__((vector_size(2 * W)));
 typedef uint16_t U16s __attribute__((vector_size(2 * W), aligned(2), may_alias));
