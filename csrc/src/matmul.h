@@ -26,6 +26,7 @@ struct GemmRows {
 inline constexpr int64_t no_offset = 0; // the offsets of a plain matrix
 
 // A 64-byte aligned buffer of this thread's, kept for the next call; `slot` tells buffers in use together apart.
+// sgemm takes panels_slot and rows_slot: hold neither across a call of it.
 PTM_EXPORT float* scratch(int slot, int64_t floats);
 enum Slot { panels_slot, rows_slot, kernel_slot };
 

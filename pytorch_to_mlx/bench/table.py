@@ -77,28 +77,25 @@ def _rows() -> list[Row]:
                 bytes=8 * L * D,
             ),
         ]
-    return (
-        found
-        + [
-            Row(  # F5-TTS's AdaLN for 10 s
-                "layer_norm by style 1000x1024",
-                normal((1, 1000, 1024), (1, 1, 1024), (1, 1, 1024)),
-                lambda o, x, w, b: o.layer_norm(x, w, b, 1e-6),
-                lambda t, x, w, b: t.nn.functional.layer_norm(x, x.shape[-1:], eps=1e-6) * w + b,
-                bytes=8 * 1000 * 1024,
-            )
-        ]
-        + [
-            Row(
-                f"rotate {H} heads, {L}x{D}",
-                normal((1, H, L, D), (L, D // 2), (L, D // 2)),
-                lambda o, x, cos, sin: o.rotate(x, cos, sin),
-                _rotate,
-                bytes=8 * H * L * D + 4 * L * D,
-            )
-            for H, L, D in ((14, 1, 64), (14, 512, 64))
-        ]
+    found.append(
+        Row(  # F5-TTS's AdaLN for 10 s
+            "layer_norm by style 1000x1024",
+            normal((1, 1000, 1024), (1, 1, 1024), (1, 1, 1024)),
+            lambda o, x, w, b: o.layer_norm(x, w, b, 1e-6),
+            lambda t, x, w, b: t.nn.functional.layer_norm(x, x.shape[-1:], eps=1e-6) * w + b,
+            bytes=8 * 1000 * 1024,
+        )
     )
+    return found + [
+        Row(
+            f"rotate {H} heads, {L}x{D}",
+            normal((1, H, L, D), (L, D // 2), (L, D // 2)),
+            lambda o, x, cos, sin: o.rotate(x, cos, sin),
+            _rotate,
+            bytes=8 * H * L * D + 4 * L * D,
+        )
+        for H, L, D in ((14, 1, 64), (14, 512, 64))
+    ]
 
 
 def _rotate(t, x, cos, sin):

@@ -6,7 +6,6 @@
 #include "ops/bind.h"
 #include "ops/op.h"
 #include "pool.h"
-#include "simd/attention.h"
 #include "simd/products.h"
 
 namespace ptm {
@@ -63,24 +62,23 @@ struct Stored {
 // The same with x, y and bias stored in any way; x and y in the same one.
 void multiply(const Stored& x, const RowWeights& w, const Stored& y, int64_t rows, int64_t columns, int64_t depth,
               const std::optional<Stored>& bias) {
-  std::unique_ptr<float[]> space[3];
-  auto floats = [&](int i, int64_t n) {
-    space[i].reset(new float[n]);
-    return space[i].get();
-  };
-  auto wide = [&](int i, const Stored& from, int64_t n) {
+  using Space = std::unique_ptr<float[]>;
+  auto wide = [](const Stored& from, int64_t n, Space& space) {
     if (from.dtype == Dtype::float32) return (const float*)from.data;
-    float* to = floats(i, n);
+    space.reset(new float[n]);
     parallel_ranges(n, conversion, [&](int64_t begin, int64_t end) {
-      to_single(from.dtype, from.data + begin * from.bytes, 0, 1, 1, end - begin, 1, to + begin, 0);
+      widen_rows({from.dtype, from.data + begin * from.bytes, 0}, 0, 1, end - begin, &space[begin]);
     });
-    return (const float*)to;
+    return (const float*)space.get();
   };
-  float* out = y.dtype == Dtype::float32 ? (float*)y.data : floats(2, rows * columns);
-  multiply(wide(0, x, rows * depth), w, out, rows, columns, depth, bias ? wide(1, *bias, columns) : nullptr);
-  if (y.dtype != Dtype::float32)
-    parallel_ranges(rows * columns, conversion,
-                    [&](int64_t begin, int64_t end) { narrow(y.dtype, out + begin, end - begin, y.data + begin * y.bytes); });
+  Space x_space, bias_space;
+  const float *from = wide(x, rows * depth, x_space), *start = bias ? wide(*bias, columns, bias_space) : nullptr;
+  if (y.dtype == Dtype::float32) return multiply(from, w, (float*)y.data, rows, columns, depth, start);
+  const Space sums(new float[rows * columns]);
+  multiply(from, w, sums.get(), rows, columns, depth, start);
+  parallel_ranges(rows * columns, conversion, [&](int64_t begin, int64_t end) {
+    narrow(y.dtype, &sums[begin], end - begin, y.data + begin * y.bytes);
+  });
 }
 
 class Linear : public Op {

@@ -24,7 +24,7 @@ void run(const Sizes& n, const float* gates, const float* weight, const float* h
   const int64_t units = n.units, square = 4 * units * units;
   if (n.length <= few_steps) {
     parallel(n.directions, [&](int64_t d) {
-      const std::unique_ptr<float[]> space(new float[n.batch * 5 * units]); // not scratch: sgemm uses that
+      const std::unique_ptr<float[]> space(new float[n.batch * 5 * units]);
       float *sums = space.get(), *now = sums + n.batch * 4 * units; // the hidden state
       std::memcpy(now, hidden + d * n.batch * units, n.batch * units * sizeof(float));
       for (int64_t t = 0; t < n.length; t++) {
