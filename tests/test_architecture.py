@@ -30,6 +30,12 @@ TORCH_ROOMS = {"validate", "codegen"}
 MODEL_FILES = {"__init__.py", "card.py", "config.py", "weights.py", "pipeline.py"}
 
 
+def runs_the_original(path: Path) -> bool:
+    """Whether a file of a model builds the PyTorch original, for `validate` and `benchmark`."""
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] == "models" and (path.name.startswith("reference") or "original" in parts[2:-1])
+
+
 def room(path: Path) -> str:
     relative = path.relative_to(PACKAGE)
     return relative.parts[0].removesuffix(".py")
@@ -62,7 +68,7 @@ def test_imports_go_down_only():
             if there == here or here == "__init__" or there == "__version__":
                 continue
             if (here, there) in INSIDE_LEVEL_1 | INSIDE_LEVEL_5 | INSIDE_LEVEL_6 or (
-                path.name == "reference.py" and there == "validate"
+                runs_the_original(path) and there == "validate"
             ):
                 continue
             if LEVELS[there] >= LEVELS[here]:
@@ -89,7 +95,7 @@ def test_no_model_imports_another():
 def test_torch_only_where_it_may_be():
     wrong = []
     for path in FILES:
-        if room(path) in TORCH_ROOMS or path.name.startswith("reference"):
+        if room(path) in TORCH_ROOMS or runs_the_original(path):
             continue
         wrong += [str(path.relative_to(ROOT)) for name in imports(path) if name.split(".")[0] == "torch"]
     assert not wrong, "\n".join(wrong)

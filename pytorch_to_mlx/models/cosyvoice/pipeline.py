@@ -21,11 +21,11 @@ from ...tasks import Speech
 from ...weights import load_model
 from .card import CARD
 from .config import Config
-from .flow import SOLVERS, FlowStream
-from .hift import HiftStream, Noise
-from .lm_decoding import MAX_RATIO, MIN_RATIO, speech_tokens, speech_tokens_of_stream
+from .flow.flow import SOLVERS, FlowStream
+from .lm.decoding import MAX_RATIO, MIN_RATIO, speech_tokens, speech_tokens_of_stream
 from .model import Model
-from .source import extra_files
+from .original.streaming import OriginalStreams
+from .release.files import extra_files
 from .speakers import (
     FOLDER,
     HEARD_RATE,
@@ -40,9 +40,9 @@ from .speakers import (
     speech_ids,
 )
 from .streaming import Clock, audio_of, mels_in_windows
-from .streaming_original import OriginalStreams
-from .text_ids import END_OF_PROMPT, TextTokenizer
-from .text_normalize import iter_pieces, normalize
+from .text.normalize import iter_pieces, normalize
+from .text.tokenizer import END_OF_PROMPT, TextTokenizer
+from .vocoder.hift import HiftStream, Noise
 from .weights import WEIGHTS, open_source
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
@@ -60,7 +60,7 @@ class Options:
     stream: yield audio as soon as there is some. speed: of the whole, not for streams. text_frontend: write numbers and
     the like out, and split long texts. temperature, top_k, top_p, win_size, tau_r: None is what the checkpoint says.
     min_ratio, max_ratio: speech tokens for a text token. steps, solver: of the flow. as_original: with the original's
-    faults, see lm_decoding.py and streaming_original.py.
+    faults, see lm/decoding.py and original/streaming.py.
     """
 
     stream: bool = False

@@ -17,18 +17,18 @@ from ...nn.stream import Stream
 from ...taps import record_taps
 from ...validate.contract import Case, Workload
 from ...weights import load_model
-from .campplus import speaker_features
 from .config import Config
-from .flow import FlowStream
-from .hift import HiftStream
-from .lm_decoding import Decoder, sampler_of, speech_tokens
+from .flow.flow import FlowStream
+from .lm.decoding import Decoder, sampler_of, speech_tokens
 from .model import Model
-from .original import original
-from .original_audio import build_flow, build_hift
-from .reference_lm import build_lm, draws_as_released, lm_taps, lm_tokens
-from .s3_tokenizer import tokenizer_features
-from .source import flow_noise
+from .original.audio import build_flow, build_hift
+from .original.imports import original
+from .original.lm import build_lm, draws_as_released, lm_taps, lm_tokens
+from .release.files import flow_noise
 from .streaming import Clock, audio_of, mels_of
+from .vocoder.hift import HiftStream
+from .voice.campplus import speaker_features
+from .voice.s3_tokenizer import tokenizer_features
 from .weights import WEIGHTS, open_source
 
 Taps = dict[str, np.ndarray]
