@@ -13,10 +13,14 @@ from models.cosyvoice import release
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
 from pytorch_to_mlx.models.cosyvoice.card import CARD
-from pytorch_to_mlx.models.cosyvoice.pipeline import END_OF_PROMPT, Options, load, open_speakers, stretched
-from pytorch_to_mlx.models.cosyvoice.reference import Reference, recording
+from pytorch_to_mlx.models.cosyvoice.options import Options
+from pytorch_to_mlx.models.cosyvoice.original.cases import recording
+from pytorch_to_mlx.models.cosyvoice.pipeline import load, open_speakers
+from pytorch_to_mlx.models.cosyvoice.reference import Reference
 from pytorch_to_mlx.models.cosyvoice.streaming import OVERLAP, Clock, audio_of, first_hop, mels_in_windows, mels_of
-from pytorch_to_mlx.models.cosyvoice.vocoder.hift import HiftStream
+from pytorch_to_mlx.models.cosyvoice.text.tokenizer import END_OF_PROMPT
+from pytorch_to_mlx.models.cosyvoice.vocoder.stream import HiftStream
+from pytorch_to_mlx.models.cosyvoice.vocoder.stretch import stretched
 from pytorch_to_mlx.tasks import Speech
 from pytorch_to_mlx.validate.run import run
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from ...config import from_dict, number
 from .flow.flow import FlowConfig
-from .lm.qwen2 import LMConfig
-from .vocoder.hift import HiftConfig
+from .lm.config import LMConfig
+from .vocoder.config import HiftConfig
 from .voice.campplus import CamPPlusConfig
 from .voice.s3_tokenizer import SpeechTokenizerConfig
 

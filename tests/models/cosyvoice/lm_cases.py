@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pytorch_to_mlx.models.cosyvoice.lm.qwen2 import LMConfig
+from pytorch_to_mlx.models.cosyvoice.lm.config import LMConfig
 
 TINY = replace(LMConfig.tiny(), speech_token_size=27)
 PROMPTS = (

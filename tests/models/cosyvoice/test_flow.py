@@ -13,7 +13,8 @@ from models.cosyvoice import release
 from parity import assert_close
 
 from pytorch_to_mlx.errors import UsageError
-from pytorch_to_mlx.models.cosyvoice.flow.flow import Flow, FlowConfig, FlowStream, bytes_per_frame
+from pytorch_to_mlx.models.cosyvoice.flow.flow import Flow, FlowConfig
+from pytorch_to_mlx.models.cosyvoice.flow.stream import FlowStream, bytes_per_frame
 from pytorch_to_mlx.models.cosyvoice.flow.weights import FLOW
 from pytorch_to_mlx.models.cosyvoice.original.audio import build_flow
 from pytorch_to_mlx.models.cosyvoice.original.imports import original

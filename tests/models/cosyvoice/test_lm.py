@@ -13,8 +13,9 @@ from parity import assert_close
 
 from pytorch_to_mlx.errors import CheckError, FormatError
 from pytorch_to_mlx.generate.sample import Sampler
+from pytorch_to_mlx.models.cosyvoice.lm.config import LMConfig
 from pytorch_to_mlx.models.cosyvoice.lm.decoding import speech_tokens, speech_tokens_of_stream
-from pytorch_to_mlx.models.cosyvoice.lm.qwen2 import LMConfig, Qwen2LM
+from pytorch_to_mlx.models.cosyvoice.lm.qwen2 import Qwen2LM
 from pytorch_to_mlx.models.cosyvoice.lm.weights import LM
 from pytorch_to_mlx.models.cosyvoice.original.imports import original as original_modules
 from pytorch_to_mlx.models.cosyvoice.original.lm import build_lm, draws_as_released, lm_taps, lm_tokens

@@ -14,7 +14,9 @@ from parity import assert_close
 from pytorch_to_mlx.models.cosyvoice.original.audio import build_hift
 from pytorch_to_mlx.models.cosyvoice.original.imports import original
 from pytorch_to_mlx.models.cosyvoice.original.vocoder_overlap import OverlapStream
-from pytorch_to_mlx.models.cosyvoice.vocoder.hift import Hift, HiftConfig, HiftStream, frames_ahead
+from pytorch_to_mlx.models.cosyvoice.vocoder.config import HiftConfig
+from pytorch_to_mlx.models.cosyvoice.vocoder.hift import Hift
+from pytorch_to_mlx.models.cosyvoice.vocoder.stream import HiftStream, frames_ahead
 from pytorch_to_mlx.models.cosyvoice.vocoder.weights import HIFT
 from pytorch_to_mlx.nn.stream import Stream
 from pytorch_to_mlx.weights import WeightMap, apply, load_into

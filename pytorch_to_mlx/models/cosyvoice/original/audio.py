@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..flow.flow import FlowConfig
-from ..vocoder.hift import HiftConfig
+from ..vocoder.config import HiftConfig
 from .imports import original
 
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import numpy as np
 
 from ....generate.sample import draw
-from ..lm.qwen2 import LMConfig
+from ..lm.config import LMConfig
 from .imports import original
 
 Taps = dict[str, np.ndarray]

@@ -8,7 +8,7 @@ import numpy as np
 from ..model import Model
 from ..speakers import Speaker
 from ..streaming import HOPS, Clock
-from ..vocoder.hift import Noise
+from ..vocoder.config import Noise
 from .vocoder_overlap import OverlapStream
 
 

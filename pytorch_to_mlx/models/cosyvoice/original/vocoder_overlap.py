@@ -4,7 +4,8 @@ import mlx.core as mx
 import numpy as np
 
 from ....nn.stream import Stream
-from ..vocoder.hift import Hift, Noise
+from ..vocoder.config import Noise
+from ..vocoder.hift import Hift
 
 FRAMES = 8
 

@@ -2,7 +2,7 @@
 
 from ....weights import CONV1D, CONV_TRANSPOSE1D, Layout, Rule, rename, weight_norm
 from ....weights.rules import Rules
-from .hift import F0_LAYERS
+from .f0 import F0_LAYERS
 
 
 def res_block(source: str, target: str) -> list[Rules]:
