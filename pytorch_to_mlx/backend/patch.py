@@ -15,6 +15,7 @@ import numpy as np
 
 from . import plain  # noqa: F401  it keeps MLX's own functions, through which gradients are taken
 from .native import kernels
+from .rope import rotary_frequencies
 
 _originals: list[tuple[Any, str, Any]] = []
 
@@ -95,9 +96,8 @@ def _as_linear(native: Any, layer: nn.Embedding, x: mx.array) -> mx.array | None
 @lru_cache(maxsize=8)  # every layer asks for the same ones
 def _angles(length: int, dims: int, base: float, scale: float, offset: int) -> tuple[mx.array, mx.array]:
     """Cosines and sines for mx.fast.rope's arguments. Shapes: -> two of [length, dims / 2]."""
-    powers = np.float32(base) ** (np.arange(0, dims, 2, dtype=np.float32) / np.float32(dims))
     positions = np.arange(offset, offset + length, dtype=np.float32) * np.float32(scale)
-    angles = positions[:, None] * (1 / powers)
+    angles = positions[:, None] * rotary_frequencies(dims, base)
     return mx.array(np.cos(angles)), mx.array(np.sin(angles))
 
 

@@ -8,26 +8,16 @@ import math
 
 import mlx.core as mx
 import mlx.nn as nn
-import numpy as np
 
 from ..backend import ops
 from .cache import KVCache
 from .linear import linear
 
 
-def rotary(positions: mx.array, head_dim: int, theta: float) -> tuple[mx.array, mx.array]:
-    """Cosines and sines of every position's angles.
-
-    Shapes: positions [L] -> two of [L, D / 2]. Source: Su et al. 2021, eq. 34.
-    """
-    powers = np.float32(theta) ** (np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim))
-    angles = positions.astype(mx.float32)[:, None] * mx.array(np.float32(1) / powers)
-    return ops.cos(angles), ops.sin(angles)
-
-
 class GroupedQueryAttention(nn.Module):
     """Causal self-attention whose key and value heads serve several query heads each.
 
+    positions: the tables of nn/rope.py for the positions of x.
     Shapes: x [B, L, M] -> [B, L, M]. Source: Ainslie et al. 2023; Qwen2's biases on q, k and v.
     """
 

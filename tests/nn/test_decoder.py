@@ -10,7 +10,8 @@ from transformers import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Model
 
 from pytorch_to_mlx.nn.cache import STEP, KVCache
-from pytorch_to_mlx.nn.decoder import DecoderLayer, rotary
+from pytorch_to_mlx.nn.decoder import DecoderLayer
+from pytorch_to_mlx.nn.rope import rotary_tables
 from pytorch_to_mlx.weights import load_into
 
 
@@ -35,7 +36,7 @@ def test_layer_is_hugging_face_s(heads, kv_heads, length):
 
     narrow = run(x)
     theta = config.rope_parameters["rope_theta"]
-    y = ours(mx.array(x.numpy()), rotary(mx.arange(length), 16, theta))
+    y = ours(mx.array(x.numpy()), rotary_tables(mx.arange(length), 16, theta))
     theirs.double()
     assert_close(y, narrow, run(x.double()))
 

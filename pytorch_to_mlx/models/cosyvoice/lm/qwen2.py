@@ -8,8 +8,9 @@ import mlx.nn as nn
 from ....backend import ops
 from ....errors import FormatError
 from ....nn.cache import KVCache
-from ....nn.decoder import DecoderLayer, rotary
+from ....nn.decoder import DecoderLayer
 from ....nn.linear import linear
+from ....nn.rope import rotary_tables
 from ....taps import tap
 from .config import LMConfig
 
@@ -92,7 +93,7 @@ class Qwen2LM(nn.Module):
         """Embeddings to hidden states, after those in the cache. Shapes: x [B, L, M] -> [B, L, M]."""
         offset = cache[0].offset if cache else 0
         head_dim = self.config.hidden_size // self.config.num_attention_heads
-        positions = rotary(mx.arange(offset, offset + x.shape[1]), head_dim, self.config.rope_theta)
+        positions = rotary_tables(mx.arange(offset, offset + x.shape[1]), head_dim, self.config.rope_theta)
         for number_, layer in enumerate(self.layers):
             x = layer(x, positions, cache[number_] if cache else None)
         return tap("lm_hidden", ops.rms_norm(x, self.norm.weight, self.norm.eps))
