@@ -1,7 +1,6 @@
 """CosyVoice 2 as a whole: a tiny release through conversion, validation, loading and the modes of the pipeline."""
 
 import json
-import sys
 from dataclasses import replace
 
 import mlx.core as mx
@@ -12,15 +11,24 @@ from models.cosyvoice import release
 
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
+from pytorch_to_mlx.models.cosyvoice import synthesis
 from pytorch_to_mlx.models.cosyvoice.card import CARD
 from pytorch_to_mlx.models.cosyvoice.options import Options
 from pytorch_to_mlx.models.cosyvoice.original.cases import recording
 from pytorch_to_mlx.models.cosyvoice.pipeline import load, open_speakers
 from pytorch_to_mlx.models.cosyvoice.reference import Reference
-from pytorch_to_mlx.models.cosyvoice.streaming import OVERLAP, Clock, audio_of, first_hop, mels_in_windows, mels_of
+from pytorch_to_mlx.models.cosyvoice.speakers import Speakers, speaker_from_recording
+from pytorch_to_mlx.models.cosyvoice.streaming import (
+    OVERLAP,
+    Clock,
+    count_first_tokens,
+    stream_audio,
+    stream_mels,
+    stream_mels_in_windows,
+)
 from pytorch_to_mlx.models.cosyvoice.text.tokenizer import END_OF_PROMPT
 from pytorch_to_mlx.models.cosyvoice.vocoder.stream import HiftStream
-from pytorch_to_mlx.models.cosyvoice.vocoder.stretch import stretched
+from pytorch_to_mlx.models.cosyvoice.vocoder.stretch import stretch
 from pytorch_to_mlx.tasks import Speech
 from pytorch_to_mlx.validate.run import run
 
@@ -136,16 +144,16 @@ def test_every_mode_speaks_and_streams(pipeline, speak):
 def test_stream_is_the_whole_with_the_mask_of_a_stream(pipeline, seconds):
     """The mel's last digits differ, of which the source makes another phase: the audio is compared on the same mel."""
     model, clock = pipeline.model, Clock()
-    speaker = pipeline._voice(recording(seconds, 5, RATE), "")
+    speaker = speaker_from_recording(model, recording(seconds, 5, RATE))
     tokens, length = said_tokens(pipeline, TEXT), len(speaker.speech_tokens)
     given = mx.array([tokens]), speaker.tokens(), speaker.mel, speaker.embedding
-    whole = model.flow(*given, noise=pipeline.flow_noise, streaming=True, steps=2)
+    whole = model.flow(*given, noise=pipeline.synthesizer.flow_noise, streaming=True, steps=2)
     options = Options(stream=True, steps=2)
-    mels = list(mels_of(model, iter(tokens), pipeline._prefix(speaker, options, clock), length, clock))
-    assert mels[0].shape[1] == 2 * first_hop(model, length) and len(mels) > 3
+    mels = list(stream_mels(model, iter(tokens), pipeline.synthesizer.prefix(speaker, options, clock), length, clock))
+    assert mels[0].shape[1] == 2 * count_first_tokens(model, length) and len(mels) > 3
     mel = mx.concatenate(mels, axis=1)
     np.testing.assert_allclose(np.array(mel), np.array(whole), atol=1e-5)
-    pieces = list(audio_of(iter(mels), HiftStream(model.hift, model.hift.noise(0)), clock))
+    pieces = list(stream_audio(iter(mels), HiftStream(model.hift, model.hift.noise(0)), clock))
     audio = np.array(model.hift(mel, model.hift.noise(0)(0, 960 * len(tokens)))[0])
     np.testing.assert_allclose(np.concatenate(pieces), audio, atol=1e-5)
     spoken = pipeline.inference_cross_lingual(TEXT, speaker, stream=True, steps=2, text_frontend=False)
@@ -156,10 +164,10 @@ def test_stream_is_the_whole_with_the_mask_of_a_stream(pipeline, seconds):
 def test_windows_go_on_from_the_last_seconds(pipeline):
     """Each is what the flow makes of its tokens after a prompt that ends with the last of those before."""
     model, size = pipeline.model, 3 * OVERLAP
-    speaker = pipeline._voice(recording(1.9, 5, RATE), "")
+    speaker = speaker_from_recording(model, recording(1.9, 5, RATE))
     tokens = np.random.default_rng(0).integers(0, model.config.flow.vocab_size, 2 * size + 10).tolist()
-    prefix = pipeline._prefix(speaker, Options(stream=True, steps=2), Clock())
-    streamed = mels_in_windows(model, iter(tokens), prefix, len(speaker.speech_tokens), Clock(), size)
+    prefix = pipeline.synthesizer.prefix(speaker, Options(stream=True, steps=2), Clock())
+    streamed = stream_mels_in_windows(model, iter(tokens), prefix, len(speaker.speech_tokens), Clock(), size)
     mel = np.array(mx.concatenate(list(streamed), axis=1))
     assert mel.shape[1] == 2 * len(tokens)
     prompt, prompt_mel = list(speaker.speech_tokens), np.array(speaker.mel)
@@ -170,7 +178,7 @@ def test_windows_go_on_from_the_last_seconds(pipeline):
             mx.array([prompt + tokens[before]]),
             mx.array(np.concatenate([prompt_mel, mel[:, 2 * before.start : 2 * start]], axis=1)),
             speaker.embedding,
-            noise=pipeline.flow_noise,
+            noise=pipeline.synthesizer.flow_noise,
             streaming=True,
             steps=2,
         )
@@ -179,8 +187,9 @@ def test_windows_go_on_from_the_last_seconds(pipeline):
 
 def test_a_stream_of_text_has_no_end(pipeline, monkeypatch):
     """It is longer than the noise, and its memory is that of a window."""
-    monkeypatch.setattr(sys.modules[type(pipeline).__module__], "WINDOW_TOKENS", 100)
-    monkeypatch.setattr(pipeline, "flow_noise", pipeline.flow_noise[:, : 2 * 250])
+    monkeypatch.setattr(synthesis, "WINDOW_TOKENS", 100)
+    synthesizer = pipeline.synthesizer
+    monkeypatch.setattr(synthesizer, "flow_noise", synthesizer.flow_noise[:, : 2 * 250])
     words = (
         word + " "
         for _ in range(4)
@@ -192,7 +201,7 @@ def test_a_stream_of_text_has_no_end(pipeline, monkeypatch):
 
 def test_long_pieces_go_through_the_vocoder_in_windows(pipeline, monkeypatch):
     whole = joined(pipeline.inference_sft(TEXT, "random", steps=1))
-    monkeypatch.setattr(sys.modules[type(pipeline).__module__], "VOCODER_FRAMES", 60)
+    monkeypatch.setattr(synthesis, "VOCODER_FRAMES", 60)
     windows = joined(pipeline.inference_sft(TEXT, "random", steps=1))
     assert len(whole) > 60 * 480
     np.testing.assert_allclose(windows, whole, atol=1e-5)
@@ -210,10 +219,10 @@ def test_the_original_s_streams(pipeline):
 
 
 def said_tokens(pipeline, text):
-    from pytorch_to_mlx.models.cosyvoice.lm.decoding import speech_tokens
+    from pytorch_to_mlx.models.cosyvoice.lm.decode_text import decode_text
 
     ids = pipeline.tokenizer.encode(text)
-    return list(speech_tokens(pipeline.model.lm, ids, uniform=np.random.default_rng([0, 0]).random))
+    return list(decode_text(pipeline.model.lm, ids, uniform=np.random.default_rng([0, 0]).random))
 
 
 def test_text_that_is_still_being_written_is_heard(pipeline):
@@ -257,7 +266,7 @@ def test_speed_is_torch_s_interpolation(speed):
     theirs = torch.nn.functional.interpolate(
         torch.from_numpy(mel).double().transpose(1, 2), size=int(41 / speed), mode="linear"
     ).transpose(1, 2)
-    np.testing.assert_allclose(np.array(stretched(mx.array(mel), speed)), theirs.numpy(), atol=3e-6)
+    np.testing.assert_allclose(np.array(stretch(mx.array(mel), speed)), theirs.numpy(), atol=3e-6)
 
 
 def test_speed_changes_the_length(pipeline):
@@ -287,7 +296,7 @@ def test_speakers_are_saved_and_found_again(folder, tmp_path):
 def test_an_instruction_is_followed_by_a_saved_speaker_too(pipeline, monkeypatch):
     """The original takes the saved transcript for the instruction, and speaks it."""
     told = []
-    monkeypatch.setattr(pipeline, "_speak", lambda *args, **given: told.append(given) or iter(()))
+    monkeypatch.setattr(pipeline.synthesizer, "speak", lambda *args, **given: told.append(given) or iter(()))
     speaker = replace(pipeline.speaker("random"), prompt_text=(1, 2, 3), speech_tokens=(4, 5))
     for instruction in ("one by one", "one by one" + END_OF_PROMPT):
         list(pipeline.inference_instruct2(TEXT, instruction, speaker))
@@ -321,13 +330,13 @@ def test_options_out_of_range_are_refused(pipeline, wrong, what):
     ("call", "what"),
     [
         (lambda p: p.inference_sft("  ", "random"), "no text"),
-        (lambda p: p.inference_sft(TEXT, "random:x"), "no random speaker"),
+        (lambda p: p.inference_sft(TEXT, "random:x"), "not a random speaker"),
         (lambda p: p.inference_sft(TEXT, "nobody else"), "no speaker 'nobody else'"),
         (lambda p: p.inference_zero_shot(TEXT, "that was"), "recording of the voice"),
         (lambda p: p.inference_cross_lingual(TEXT, VOICE, "random"), "either a recording"),
         (lambda p: p.inference_instruct2(TEXT, " ", VOICE), "instruction is empty"),
-        (lambda p: p.inference_cross_lingual(TEXT, recording(31.0, 0, RATE)), "takes 31.0 s"),
-        (lambda p: p.inference_cross_lingual(TEXT, recording(0.1, 0, RATE)), "takes 0.1 s"),
+        (lambda p: p.inference_cross_lingual(TEXT, recording(31.0, 0, RATE)), "is 31.0 s long"),
+        (lambda p: p.inference_cross_lingual(TEXT, recording(0.1, 0, RATE)), "is 0.1 s long"),
         (lambda p: p.inference_cross_lingual(TEXT, np.ones(191, np.float32)), "192 finite numbers"),
         (lambda p: p.add_zero_shot_spk("a", VOICE, "../me"), "cannot be a speaker's name"),
     ],
@@ -351,10 +360,8 @@ def test_wrong_use_is_refused_before_anything_is_spoken(pipeline, call, what):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_malformed_speakers_are_refused(converted, tmp_path, pipeline, name, array):
-    from pytorch_to_mlx.models.cosyvoice.speakers import Speakers
-
     mx.save_safetensors(str(tmp_path / "bad.safetensors"), {"embedding": mx.zeros((1, 192)), name: array})
-    with pytest.raises(FormatError, match="no speaker of this model"):
+    with pytest.raises(FormatError, match="not a speaker of this model"):
         Speakers(pipeline.model.config, tmp_path)["bad"]
 
 

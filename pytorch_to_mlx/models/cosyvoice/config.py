@@ -1,4 +1,4 @@
-"""The architecture numbers of all parts, as our config.json nests them; release/ gets them from the yaml."""
+"""The sizes of all parts, nested as in our config.json; release/ reads them from the original's files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Any
 from ...config import from_dict, number
 from .flow.flow import FlowConfig
 from .lm.config import LMConfig
+from .versions import COSYVOICE2
 from .vocoder.config import HiftConfig
 from .voice.campplus import CamPPlusConfig
 from .voice.s3_tokenizer import SpeechTokenizerConfig
@@ -16,16 +17,18 @@ from .voice.s3_tokenizer import SpeechTokenizerConfig
 class MelConfig:
     """The prompt's mel spectrogram. f_max: None is half the sample rate."""
 
-    n_fft: int = 1920
-    hop_length: int = 480
+    n_fft: int = COSYVOICE2.n_fft
+    hop_length: int = COSYVOICE2.hop_length
     n_mels: int = 80
     f_min: float = number(0.0, low=0)
-    f_max: float | None = number(8000.0, low=1)
+    f_max: float | None = number(COSYVOICE2.f_max, low=1)
 
 
 @dataclass(frozen=True)
 class Config:
-    sample_rate: int = 24000
+    """The whole model. Raises ValueError if the parts contradict each other."""
+
+    sample_rate: int = COSYVOICE2.sample_rate
     lm: LMConfig = field(default_factory=LMConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     hift: HiftConfig = field(default_factory=HiftConfig)
@@ -42,20 +45,21 @@ class Config:
             raise ValueError("mel, flow and hift have {}, {} and {} mel bands".format(*mels))
         if self.hift.samples_per_frame != self.mel.hop_length or self.hift.sample_rate != self.sample_rate:
             raise ValueError(
-                f"hift makes {self.hift.samples_per_frame} samples a frame at {self.hift.sample_rate} Hz, "
+                f"hift makes {self.hift.samples_per_frame} samples per frame at {self.hift.sample_rate} Hz, "
                 f"mel has {self.mel.hop_length} at {self.sample_rate} Hz"
             )
         if self.campplus.embedding_size != self.flow.speaker_dim:
             sizes = self.campplus.embedding_size, self.flow.speaker_dim
-            raise ValueError("campplus gives {} numbers of a voice, flow takes {}".format(*sizes))
+            raise ValueError("campplus gives {} numbers for a voice, flow takes {}".format(*sizes))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Config":
-        """Read config.json. Raises FormatError that lists every problem."""
+        """Read config.json. Raises: FormatError that lists every problem."""
         return from_dict(cls, data)
 
     @classmethod
     def tiny(cls) -> "Config":
+        """Return small sizes for tests."""
         return cls(
             lm=LMConfig.tiny(),
             flow=FlowConfig.tiny(),

@@ -1,4 +1,4 @@
-"""CosyVoice 2: text to speech tokens to a mel spectrogram to samples, in the voice of a recording."""
+"""CosyVoice 2: text to speech tokens, to a mel spectrogram, to samples, in the voice of a recording."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,19 @@ import mlx.nn as nn
 from .config import Config
 from .flow.flow import Flow
 from .lm.qwen2 import Qwen2LM
+from .versions import COSYVOICE2, Version
 from .vocoder.hift import Hift
 from .voice.campplus import CamPPlus
 from .voice.s3_tokenizer import SpeechTokenizer
 
 
 class Model(nn.Module):
-    """The five networks. `pipeline` puts them together; `__call__` runs each once, for tests and measurements."""
+    """The five networks. The pipeline connects them; `__call__` runs each once, for tests and measurements."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, version: Version = COSYVOICE2) -> None:
         super().__init__()
         self._config = config
-        self.lm = Qwen2LM(config.lm)
+        self.lm = Qwen2LM(config.lm, version.special)
         self.flow = Flow(config.flow)
         self.hift = Hift(config.hift)
         self.campplus = CamPPlus(config.campplus)
@@ -27,10 +28,11 @@ class Model(nn.Module):
 
     @property
     def config(self) -> Config:
+        """The sizes that it was built with."""
         return self._config
 
     def quant_predicate(self, path: str, layer: nn.Module) -> bool:
-        """The language model is quantized; the rest is a fifth of the work of memory and hears the difference."""
+        """Quantize the language model only: the rest is a fifth of the memory traffic, and there it is audible."""
         return path.startswith("lm.")
 
     def __call__(
@@ -43,7 +45,7 @@ class Model(nn.Module):
         flow_noise: mx.array,
         source_noise: mx.array,
     ) -> dict[str, mx.array]:
-        """Say `speech` in the voice of a recording, and what the language model thinks of it after `text`.
+        """Return the audio of `speech` in the voice of a recording, and its logits after `text`.
 
         Shapes: fbank [1, T, 80], log_mel [1, T, 128] and prompt_mel [1, 2 P, 80] of the recording, flow_noise
         [1, >= 2 (P + L), 80], source_noise [1, 2 L · samples_per_frame, harmonics + 1] -> logits [1, L + 2 + text, V],
@@ -51,6 +53,6 @@ class Model(nn.Module):
         """
         speaker = self.campplus(fbank)
         prompt = self.speech_tokenizer(log_mel)[:, : prompt_mel.shape[1] // self.config.flow.token_mel_ratio]
-        logits = self.lm.logits(self.lm(self.lm.prompt(text, speech)))
+        logits = self.lm.logits(self.lm(self.lm.embed_prompt(text, speech)))
         mel = self.flow(mx.array([list(speech)]), prompt, prompt_mel, speaker, noise=flow_noise)
         return {"logits": logits, "audio": self.hift(mel, source_noise)}

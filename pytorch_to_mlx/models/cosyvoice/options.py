@@ -1,22 +1,26 @@
-"""How to speak: the options that every mode shares, checked."""
+"""How to speak: the options that every mode shares."""
 
 from dataclasses import dataclass
 
 from ...errors import UsageError
+from ...tasks import check_seed, check_speed
 from .flow.conditioning import SOLVERS
-from .lm.decoding import MAX_RATIO, MIN_RATIO
-
-MIN_SPEED, MAX_SPEED = 0.25, 4.0
+from .lm.decoder import MAX_RATIO, MIN_RATIO
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to speak; the same for every mode.
+    """How to speak, the same for every mode.
 
-    stream: yield audio as soon as there is some. speed: of the whole, not for streams. text_frontend: write numbers and
-    the like out, and split long texts. temperature, top_k, top_p, win_size, tau_r: None is what the checkpoint says.
-    min_ratio, max_ratio: speech tokens for a text token. steps, solver: of the flow. as_original: with the original's
-    faults, see lm/decoding.py and original/streaming.py.
+    Args:
+        stream: yield audio as soon as there is some
+        speed: times as fast; a stream has the speed 1
+        text_frontend: write out numbers and the like, and split long texts
+        temperature, top_k, top_p, win_size, tau_r: how tokens are drawn; None is what the checkpoint says
+        min_ratio, max_ratio: speech tokens for each text token
+        steps, solver: of the flow
+        as_original: with the original's faults, see lm/decode_text.py, lm/decode_stream.py and original/streaming.py
+    Raises: UsageError for a value out of range.
     """
 
     stream: bool = False
@@ -35,12 +39,10 @@ class Options:
     as_original: bool = False
 
     def __post_init__(self) -> None:
-        if not MIN_SPEED <= self.speed <= MAX_SPEED:
-            raise UsageError(f"speed is {self.speed}; it goes from {MIN_SPEED} to {MAX_SPEED}")
+        check_speed(self.speed)
         if self.stream and self.speed != 1:
             raise UsageError("a stream has the speed 1", fix="leave out the speed, or the streaming")
-        if not 0 <= self.seed < 2**32:
-            raise UsageError(f"seed is {self.seed}; it goes from 0 to 2**32 - 1")
+        check_seed(self.seed, bits=32)
         if not 0 <= self.min_ratio <= self.max_ratio <= 1000:
             raise UsageError(f"min_ratio is {self.min_ratio} and max_ratio {self.max_ratio}; 0 <= min <= max <= 1000")
         if not 1 <= self.steps <= 1000:

@@ -15,22 +15,23 @@ from ...nn.stream import Stream
 from ...taps import record_taps
 from ...validate.contract import Case, Workload
 from .config import Config
-from .lm.decoding import sampler_of, speech_tokens
+from .lm.decode_text import decode_text
+from .lm.decoder import config_sampler
 from .model import Model
 from .original.cases import cases
 from .original.lm import draws_as_released, lm_taps, lm_tokens
 from .original.taps import Taps, audio_taps, cast, voice_taps
-from .original.workloads import PARTS, Work, original_part, ours, read_config
+from .original.workloads import PARTS, Work, load_original, load_ours, read_config
 from .release.files import flow_noise
 from .voice.campplus import speaker_features
 from .voice.s3_tokenizer import tokenizer_features
 
 
 class Reference:
-    """Both sides, open. The original's CAM++ and speech tokenizer are ONNX files, run as it does, by onnxruntime.
+    """Both sides, open. The original's CAM++ and speech tokenizer are ONNX files, run by onnxruntime as it does.
 
-    The original's other parts are read when a case needs them, and kept no longer than that: in float64 the language
-    model takes 4 GB.
+    The original's other parts are read when a case needs them, and released after it: in float64 the language model
+    takes 4 GB.
     """
 
     def __init__(self, model: Model, config: Config, folder: Path) -> None:
@@ -40,7 +41,7 @@ class Reference:
 
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
-        return cls(ours(mlx_path or source_path), read_config(source_path), source_path)
+        return cls(load_ours(mlx_path or source_path), read_config(source_path), source_path)
 
     @classmethod
     def alone(
@@ -48,8 +49,8 @@ class Reference:
     ) -> Callable[[], Any]:
         work = Work(read_config(source_path))
         if side == "ours":
-            return work.ours(ours(mlx_path or source_path))["total"]
-        return work.torch({part: original_part(part, work.config, source_path) for part in PARTS})["total"]
+            return work.ours(load_ours(mlx_path or source_path))["total"]
+        return work.torch({part: load_original(part, work.config, source_path) for part in PARTS})["total"]
 
     def cases(self) -> list[Case]:
         return list(cases(self.config))
@@ -72,7 +73,7 @@ class Reference:
         works = {name: Workload(ours[name], theirs[name], work.audio_s) for name in theirs}
         return works | {"stream": Workload(ours["stream"], None, work.audio_s, lambda: work.clock.first)}
 
-    # Ours; each stage is given what float32 PyTorch gave it.
+    # Ours; each stage starts from what float32 PyTorch computed before it.
 
     def _voice(self, inputs: Mapping[str, Any], theirs: Taps) -> Taps:
         audio = inputs["audio"]
@@ -84,14 +85,14 @@ class Reference:
     def _lm(self, inputs: Mapping[str, Any], theirs: Taps) -> Taps:
         lm = self.model.lm
         with record_taps() as taps:
-            lm.logits(lm(lm.prompt(inputs["text"], inputs["speech"])))
+            lm.logits(lm(lm.embed_prompt(inputs["text"], inputs["speech"])))
         prompt = {name: inputs[name] for name in ("prompt_text", "prompt_speech")}
-        said = {}
-        for name, sampler in (("greedy_tokens", Sampler(temperature=0)), ("drawn_tokens", sampler_of(lm))):
+        drawn = {}
+        for name, sampler in (("greedy_tokens", Sampler(temperature=0)), ("drawn_tokens", config_sampler(lm))):
             if name not in theirs:
                 continue
             uniform = np.random.default_rng(inputs["seed"]).random
-            tokens = speech_tokens(
+            tokens = decode_text(
                 lm,
                 inputs["text"],
                 **prompt,
@@ -100,8 +101,8 @@ class Reference:
                 max_ratio=inputs["ratio"],
                 as_original=True,
             )
-            said[name] = np.array(list(tokens))
-        return {name: np.array(taps[name]) for name in ("lm_hidden", "lm_logits")} | said
+            drawn[name] = np.array(list(tokens))
+        return {name: np.array(taps[name]) for name in ("lm_hidden", "lm_logits")} | drawn
 
     def _audio(self, inputs: Mapping[str, Any], theirs: Taps) -> Taps:
         flow, hift = self.model.flow, self.model.hift
@@ -142,8 +143,8 @@ class Reference:
                 if draws_as_released():
                     taps["drawn_tokens"] = np.array(lm_tokens(model, *prompt, uniform, inputs["ratio"]))
             return taps
-        given = self.seen.get((inputs["name"], "float32"))
-        taps = audio_taps(**self._parts(dtype, "flow", "hift"), inputs=inputs, given=given)
+        starts = self.seen.get((inputs["name"], "float32"))
+        taps = audio_taps(**self._parts(dtype, "flow", "hift"), inputs=inputs, starts=starts)
         if dtype == "float64":
             del taps["source"]  # its phase is a sum over all samples, whose rounding is part of the value
         return taps
@@ -153,6 +154,6 @@ class Reference:
         self.originals = {name: part for name, part in self.originals.items() if name in names}
         for name in names:
             if name not in self.originals:
-                self.originals[name] = original_part(name, self.config, self.folder)
+                self.originals[name] = load_original(name, self.config, self.folder)
             cast(self.originals[name], dtype)
         return self.originals

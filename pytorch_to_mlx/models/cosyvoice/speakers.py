@@ -1,4 +1,4 @@
-"""Voices: from a recording, saved, random, or none. A saved one is speakers/NAME.safetensors in a converted folder."""
+"""Speakers: from a recording, saved, random, or none. A converted folder keeps them as speakers/NAME.safetensors."""
 
 import os
 from collections.abc import Mapping
@@ -22,15 +22,16 @@ from .voice.campplus import speaker_features
 from .voice.s3_tokenizer import tokenizer_features
 
 FOLDER = "speakers"
-HEARD_RATE = 16000  # that CAM++ and the speech tokenizer hear at
+LISTENING_RATE = 16000  # Hz, of the input of CAM++ and of the speech tokenizer
 MIN_PROMPT_S, MAX_PROMPT_S = 0.2, 30.0
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """Whom to sound like. Without a recording `speech_tokens` and `mel` are empty.
+    """A voice to speak with. Without a recording `speech_tokens` and `mel` are empty.
 
-    Shapes: embedding [1, 192], mel [1, 2 · speech_tokens, n_mels]. prompt_text: tokens of what the recording says.
+    prompt_text: the tokens of what the recording says, empty if that is unknown.
+    Shapes: embedding [1, 192], mel [1, 2 · speech_tokens, n_mels].
     """
 
     embedding: mx.array
@@ -39,50 +40,51 @@ class Speaker:
     prompt_text: tuple[int, ...] = ()
 
     def tokens(self) -> mx.array:
-        """Shapes: -> [1, P] int32."""
+        """Return the speech tokens as an array. Shapes: -> [1, P] int32."""
         return mx.array(np.array(self.speech_tokens, np.int32)[None])
 
     def arrays(self) -> dict[str, mx.array]:
-        """What a file of this speaker holds."""
+        """Return the arrays of this speaker's file; empty ones are left out."""
         ids = {"prompt_text": self.prompt_text, "speech_tokens": self.speech_tokens}
         arrays = {name: mx.array(np.array(values, np.int32)) for name, values in ids.items() if values}
         return {"embedding": self.embedding, **arrays, **({"mel": self.mel} if self.mel.shape[1] else {})}
 
 
 def no_speaker(config: Config) -> Speaker:
-    """Nobody's voice: what the model makes of zeros."""
+    """Return a speaker whose embedding is zero."""
     return Speaker(mx.zeros((1, config.flow.speaker_dim)), mx.zeros((1, 0, config.mel.n_mels)))
 
 
 def random_speaker(config: Config, seed: int) -> Speaker:
-    """Somebody's voice; the same seed, the same voice."""
+    """Return a speaker with a random embedding; a seed always gives the same one."""
     embedding = mx.random.normal((1, config.flow.speaker_dim), key=mx.random.key(seed))
     return replace(no_speaker(config), embedding=embedding)
 
 
-def embedded_speaker(config: Config, embedding: np.ndarray | mx.array) -> Speaker:
-    """The voice with this embedding. Raises: UsageError for another size."""
-    given, size = mx.array(embedding).astype(mx.float32), config.flow.speaker_dim
-    if given.size != size or not bool(mx.isfinite(given).all()):
-        raise UsageError(f"a speaker's embedding is {size} finite numbers, found the shape {list(given.shape)}")
-    return replace(no_speaker(config), embedding=given.reshape(1, size))
+def speaker_from_embedding(config: Config, embedding: np.ndarray | mx.array) -> Speaker:
+    """Return the speaker with this embedding. Raises: UsageError if it has another size or is not finite."""
+    array, size = mx.array(embedding).astype(mx.float32), config.flow.speaker_dim
+    if array.size != size or not _finite(array):
+        raise UsageError(f"a speaker's embedding is {size} finite numbers, found the shape {list(array.shape)}")
+    return replace(no_speaker(config), embedding=array.reshape(1, size))
 
 
-def recorded_speaker(model: Model, audio: Audio, *, rate: int | None = None) -> Speaker:
-    """The voice of a recording: a file, the bytes of one, or samples at `rate` Hz (24000 by default).
+def speaker_from_recording(model: Model, audio: Audio, *, rate: int | None = None) -> Speaker:
+    """Return the speaker of a recording: a file, the bytes of one, or samples at `rate` Hz (24000 by default).
 
-    Tokens and mel are cut to the same length. Raises: UsageError under 0.2 s and over 30 s.
+    Tokens and mel are cut to the same length. Raises: UsageError under 0.2 s and over 30 s; FormatError for a file
+    that is not audio, or samples that are not finite and mono.
     """
-    samples, rate = samples_of(audio, rate or model.config.sample_rate)
+    samples, rate = read_samples(audio, rate or model.config.sample_rate)
     seconds = len(samples) / rate
     if not MIN_PROMPT_S <= seconds <= MAX_PROMPT_S:
         raise UsageError(
-            f"the voice's recording takes {seconds:.1f} s; it may take {MIN_PROMPT_S} to {MAX_PROMPT_S:.0f} s",
+            f"the recording of the voice is {seconds:.1f} s long; give {MIN_PROMPT_S} to {MAX_PROMPT_S:.0f} s",
             where=audio if isinstance(audio, str | Path) else None,
             fix="cut out 3 to 10 s of clear speech",
         )
     config = model.config
-    heard = sinc_resample(samples, rate, HEARD_RATE)
+    samples_16k = sinc_resample(samples, rate, LISTENING_RATE)
     mel = hifigan_log_mel(
         sinc_resample(samples, rate, config.sample_rate),
         sample_rate=config.sample_rate,
@@ -92,22 +94,25 @@ def recorded_speaker(model: Model, audio: Audio, *, rate: int | None = None) -> 
         f_min=config.mel.f_min,
         f_max=config.mel.f_max,
     )[None]
-    ids = speech_ids(model, heard)
+    ids = tokenize_speech(model, samples_16k)
     ratio = config.flow.token_mel_ratio
     length = min(mel.shape[1] // ratio, len(ids))
-    embedding = model.campplus(speaker_features(heard)).astype(mx.float32)
+    embedding = model.campplus(speaker_features(samples_16k)).astype(mx.float32)
     mx.eval(embedding)
     return Speaker(embedding, mel[:, : ratio * length], tuple(ids[:length]))
 
 
-def speech_ids(model: Model, heard: np.ndarray) -> list[int]:
-    """The speech tokens of a recording of any length. Shapes: heard [L] at 16 kHz -> L // 640 ids."""
+def tokenize_speech(model: Model, samples: np.ndarray) -> list[int]:
+    """Return the speech tokens of a recording of any length. Shapes: samples [L] at 16 kHz -> L // 640 ids."""
     dtype = model.speech_tokenizer.conv1.weight.dtype
-    return np.array(model.speech_tokenizer(tokenizer_features(heard).astype(dtype))[0]).tolist()
+    return np.array(model.speech_tokenizer(tokenizer_features(samples).astype(dtype))[0]).tolist()
 
 
-def samples_of(audio: Audio, rate: int) -> tuple[np.ndarray, int]:
-    """Mono samples and their rate. Raises: FormatError for what is not sound audio."""
+def read_samples(audio: Audio, rate: int) -> tuple[np.ndarray, int]:
+    """Return mono samples and their rate, which is `rate` for an array.
+
+    Shapes: -> [L] float32. Raises: FormatError for a file that is not audio, or samples that are not finite and mono.
+    """
     if not isinstance(audio, np.ndarray):
         return wav.read(audio)
     samples = np.asarray(audio, np.float32)
@@ -117,7 +122,7 @@ def samples_of(audio: Audio, rate: int) -> tuple[np.ndarray, int]:
 
 
 class Speakers:
-    """The saved speakers of a folder, read when asked for; added ones live in memory until `save`."""
+    """The saved speakers of a folder, read when asked for; changes stay in memory until `save`."""
 
     def __init__(self, config: Config, folder: Path | None) -> None:
         self._config, self._folder = config, folder
@@ -125,42 +130,46 @@ class Speakers:
         self._removed: set[str] = set()
 
     def names(self) -> list[str]:
+        """Return the names of all speakers, sorted."""
         files = self._folder.glob("*.safetensors") if self._folder is not None and self._folder.is_dir() else ()
         return sorted(({file.stem for file in files} - self._removed) | self._added.keys())
 
     def __getitem__(self, name: str) -> Speaker:
-        """Raises: UsageError naming the ones there are; FormatError for a malformed file."""
+        """Return a speaker. Raises: UsageError naming those that exist; FormatError for a malformed file."""
         if name in self._added:
             return self._added[name]
         if name not in self.names():
-            known = ", ".join(self.names()) or "none: add one from a recording, or take 'random' or 'none'"
-            raise UsageError(f"there is no speaker '{name}'", fix=f"speakers: {known}")
+            names = ", ".join(self.names()) or "none: add one from a recording, or take 'random' or 'none'"
+            raise UsageError(f"there is no speaker '{name}'", fix=f"speakers: {names}")
         assert self._folder is not None
         path = self._folder / f"{name}.safetensors"
         with open_checkpoint(path) as file:
             return speaker_of(file, self._config, path)
 
     def add(self, name: str, speaker: Speaker) -> None:
-        """Raises: UsageError for a name that cannot be a file's."""
+        """Add a speaker, or replace one. Raises: UsageError if the name cannot be a file's."""
         if not name or name.startswith(".") or any(c in "/\\:\0" or ord(c) < 32 for c in name) or len(name) > 100:
-            raise UsageError(f"{name!r} cannot be a speaker's name", fix="take letters, digits, - and _")
+            raise UsageError(f"{name!r} cannot be a speaker's name", fix="use letters, digits, - and _")
         self._added[name] = speaker
         self._removed.discard(name)
 
     def remove(self, name: str) -> None:
-        """Raises: UsageError if there is none of this name."""
+        """Remove a speaker. Raises: UsageError if there is none of this name; FormatError if its file is malformed."""
         self[name]
         self._added.pop(name, None)
         self._removed.add(name)
 
     def about(self, name: str) -> dict[str, Any]:
-        """Whether there is a recording behind the voice, and what it says, so that it can be gone on from."""
+        """Return the length of the speaker's recording, and whether its transcript is known."""
         speaker = self[name]
         seconds = speaker.mel.shape[1] * self._config.mel.hop_length / self._config.sample_rate
         return {"recording_s": round(seconds, 2), "transcript": bool(speaker.prompt_text)}
 
     def save(self) -> None:
-        """Write what was added and delete what was removed. Raises: MachineError if the disk will not."""
+        """Write the added speakers and delete the removed ones.
+
+        Raises: UsageError if there is no converted folder; MachineError if the disk refuses.
+        """
         if self._folder is None:
             raise UsageError("there is no converted folder to save speakers in", fix="convert the checkpoint first")
         with disk_errors(self._folder, 1 << 20):
@@ -177,23 +186,22 @@ class Speakers:
 
 
 def speaker_of(arrays: Mapping[str, mx.array], config: Config, where: str | Path) -> Speaker:
-    """The speaker that `Speaker.arrays` gave. Raises: FormatError that lists every problem."""
-    nobody = no_speaker(config)
-    tops = {"prompt_text": config.lm.vocab_size, "speech_tokens": config.lm.speech_token_size}
-    problems = [f"unexpected: {name}" for name in sorted(arrays.keys() - {*tops, "embedding", "mel"})]
-    embedding, mel = (arrays.get(name, getattr(nobody, name)) for name in ("embedding", "mel"))
+    """Return the speaker whose file holds these arrays. Raises: FormatError that lists every problem."""
+    empty = no_speaker(config)
+    limits = {"prompt_text": config.lm.vocab_size, "speech_tokens": config.lm.speech_token_size}
+    problems = [f"unexpected: {name}" for name in sorted(arrays.keys() - {*limits, "embedding", "mel"})]
+    embedding, mel = (arrays.get(name, getattr(empty, name)) for name in ("embedding", "mel"))
     if "embedding" not in arrays or embedding.size != config.flow.speaker_dim or not _finite(embedding):
         problems.append(f"embedding is not {config.flow.speaker_dim} finite numbers")
     if mel.ndim != 3 or mel.shape[0] != 1 or mel.shape[-1] != config.mel.n_mels or not _finite(mel):
         problems.append(f"mel is not of the shape [1, frames, {config.mel.n_mels}] and finite")
     ids = {}
-    for name, top in tops.items():
+    for name, limit in limits.items():
         ids[name] = tuple(np.array(arrays[name]).ravel().tolist()) if name in arrays else ()
-        if any(type(i) is not int or not 0 <= i < top for i in ids[name]):
-            problems.append(f"{name} holds what is no id from 0 to {top - 1}")
+        if any(type(i) is not int or not 0 <= i < limit for i in ids[name]):
+            problems.append(f"{name} holds something other than ids from 0 to {limit - 1}")
     if problems:
-        fix = "add the speaker again"
-        raise FormatError("this is no speaker of this model", where=where, fix=fix, details=problems)
+        raise FormatError("not a speaker of this model", where=where, fix="add the speaker again", details=problems)
     return Speaker(embedding.astype(mx.float32).reshape(1, -1), mel.astype(mx.float32), **ids)
 
 

@@ -11,14 +11,15 @@ import numpy as np
 from ...backend import memory
 from .flow.stream import FlowStream
 from .model import Model
-from .vocoder.stream import HiftStream, frames_ahead
+from .versions import COSYVOICE2
+from .vocoder.stream import HiftStream, lookahead_frames
 
-OVERLAP = 50  # tokens, 2 s, of the window before that a window goes on from
-HOPS = (1, 2, 4)  # chunks for the first piece, the second, and all that follow: soon at first, then few calls
+OVERLAP = 2 * COSYVOICE2.token_rate  # tokens of the window before, 2 s, that a window continues from
+HOPS = (1, 2, 4)  # chunks in the first piece, the second, and all that follow: first soon, then in few calls
 
 
 class Clock:
-    """Seconds spent in each part, and as they stood at the first audio."""
+    """Seconds spent in each part of a request, and what they were at the first audio."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -26,14 +27,15 @@ class Clock:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        began = perf_counter()
+        """Add the time inside the `with` to this part."""
+        start = perf_counter()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - began
+            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
 
-    def tokens(self, tokens: Iterator[int]) -> Iterator[int]:
-        """The same tokens, timed as 'language_model'."""
+    def time_tokens(self, tokens: Iterator[int]) -> Iterator[int]:
+        """Yield the same tokens, timed as 'language_model'."""
         while True:
             with self.part("language_model"):
                 token = next(tokens, None)
@@ -41,84 +43,88 @@ class Clock:
                 return
             yield token
 
-    def audio(self) -> None:
-        """There is audio now."""
+    def mark_audio(self) -> None:
+        """Note that there is audio now; only the first time counts."""
         self.first = self.first or dict(self.seconds)
 
 
-def first_hop(model: Model, prompt: int) -> int:
-    """The fewest tokens that complete a chunk and are heard, after a prompt of so many tokens.
+def count_first_tokens(model: Model, n_prompt: int) -> int:
+    """Return the fewest tokens after the prompt's that complete a chunk and give audio.
 
     The chunks begin at the prompt, so that its last one is completed by the first new tokens; but the vocoder holds
-    back `frames_ahead`.
+    back `lookahead_frames`.
     """
     flow = model.config.flow
-    count = -prompt % flow.chunk_size
-    while count * flow.token_mel_ratio <= frames_ahead(model.config.hift):
+    count = -n_prompt % flow.chunk_size
+    while count * flow.token_mel_ratio <= lookahead_frames(model.config.hift):
         count += flow.chunk_size
     return count
 
 
-def mels_of(model: Model, tokens: Iterator[int], flow: FlowStream, prompt: int, clock: Clock) -> Iterator[mx.array]:
+def stream_mels(
+    model: Model, tokens: Iterator[int], flow: FlowStream, n_prompt: int, clock: Clock
+) -> Iterator[mx.array]:
     """Yield the mel of tokens as soon as there are enough; all of them joined are those of one call with every token.
 
-    flow: a stream that has been fed the prompt's `prompt` tokens. Shapes: -> [1, T, n_mels].
+    flow: a stream that has been fed the prompt's `n_prompt` tokens. Shapes: -> [1, T, n_mels].
     """
-    ahead, chunk = model.config.flow.encoder.lookahead, model.config.flow.chunk_size
-    waiting: list[int] = []
-    wanted, hops = first_hop(model, prompt) + ahead, iter(HOPS[1:])
-    for token in clock.tokens(tokens):
-        waiting.append(token)
-        if len(waiting) == wanted:
+    lookahead, chunk = model.config.flow.encoder.lookahead, model.config.flow.chunk_size
+    pending: list[int] = []
+    count, hops = count_first_tokens(model, n_prompt) + lookahead, iter(HOPS[1:])
+    for token in clock.time_tokens(tokens):
+        pending.append(token)
+        if len(pending) == count:
             with clock.part("flow"):
-                mel = flow.feed(_row(waiting))
+                mel = flow.feed(_row(pending))
                 mx.eval(mel)
-            waiting, wanted = [], chunk * next(hops, HOPS[-1])
+            pending, count = [], chunk * next(hops, HOPS[-1])
             yield mel
     with clock.part("flow"):
-        mel = flow.finish(_row(waiting) if waiting else None)
+        mel = flow.finish(_row(pending) if pending else None)
         mx.eval(mel)
     yield mel
 
 
-def mels_in_windows(
-    model: Model, tokens: Iterator[int], prefix: FlowStream, prompt: int, clock: Clock, size: int
+def stream_mels_in_windows(
+    model: Model, tokens: Iterator[int], prefix: FlowStream, n_prompt: int, clock: Clock, size: int
 ) -> Iterator[mx.array]:
-    """The same for any number of tokens in the memory of `size`, which is left with each window of so many.
+    """Yield the mel of any number of tokens in the memory of one window of `size` tokens.
 
-    The next window goes on from the last OVERLAP tokens and their mel as from a longer prompt.
-    prefix: a stream that has been fed the prompt's `prompt` tokens; it stays as it is.
+    Each next window continues from the last OVERLAP tokens and their mel, as from a longer prompt.
+    prefix: a stream that has been fed the prompt's `n_prompt` tokens; it is not changed. Shapes: -> [1, T, n_mels].
     """
-    flow, before = prefix.copy(), prompt
+    flow, n_before = prefix.copy(), n_prompt
     while True:
         window: list[int] = []
         mels: list[mx.array] = []
-        for mel in mels_of(model, _kept(islice(tokens, size), window), flow, before, clock):
+        for mel in stream_mels(model, _recorded(islice(tokens, size), window), flow, n_before, clock):
             mels.append(mel)
             yield mel
         if len(window) < size:
             return
         with clock.part("flow"):
             last = window[-OVERLAP:]
-            heard = mx.contiguous(mx.concatenate(mels, axis=1)[:, -len(last) * model.config.flow.token_mel_ratio :])
-            mx.eval(heard)
-            flow, before = prefix.continued(_row(last), heard), prompt + len(last)
+            n_frames = len(last) * model.config.flow.token_mel_ratio
+            last_mel = mx.contiguous(mx.concatenate(mels, axis=1)[:, -n_frames:])
+            mx.eval(last_mel)
+            flow, n_before = prefix.continued(_row(last), last_mel), n_prompt + len(last)
         memory.give_back()
 
 
-def _kept(tokens: Iterator[int], into: list[int]) -> Iterator[int]:
+def _recorded(tokens: Iterator[int], record: list[int]) -> Iterator[int]:
+    """Yield the same tokens, and append each to `record`."""
     for token in tokens:
-        into.append(token)
+        record.append(token)
         yield token
 
 
-def audio_of(mels: Iterator[mx.array], vocoder: HiftStream, clock: Clock) -> Iterator[np.ndarray]:
+def stream_audio(mels: Iterator[mx.array], vocoder: HiftStream, clock: Clock) -> Iterator[np.ndarray]:
     """Yield the samples of mels as they come. Shapes: mels [1, T, n_mels] -> [L], L > 0."""
     for mel in chain(mels, [None]):
         with clock.part("vocoder"):
             audio = np.array((vocoder.finish() if mel is None else vocoder.feed(mel))[0])
         if len(audio):
-            clock.audio()
+            clock.mark_audio()
             yield audio
 
 

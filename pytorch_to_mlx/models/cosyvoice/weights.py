@@ -1,4 +1,4 @@
-"""The complete story of every tensor of a release: five parts, each with its own list of rules."""
+"""The rules for every tensor of a release: five parts, each with its own list."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,17 +15,17 @@ from .voice.s3_tokenizer_weights import S3_TOKENIZER
 __all__ = ["WEIGHTS", "extra_files", "is_release", "open_source"]
 
 
-def part(source: str, target: str, rules: Iterable[Rules]) -> tuple[Rule, ...]:
-    """A part's rules under the names that the whole release and the whole model have for it."""
+def prefix_rules(source: str, target: str, rules: Iterable[Rules]) -> tuple[Rule, ...]:
+    """Return a part's rules under its names in the whole release (`source`) and in the whole model (`target`)."""
 
-    def named(prefix: str, patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
+    def prefixed(prefix: str, patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
         return tuple(Pattern(f"{prefix}.{pattern.text}") for pattern in patterns)
 
     return tuple(
         replace(
             rule,
-            sources=named(source, rule.sources),
-            targets=named(source if rule.kind == "tie" else target, rule.targets),
+            sources=prefixed(source, rule.sources),
+            targets=prefixed(source if rule.kind == "tie" else target, rule.targets),
             group=rule.group and f"{source}: {rule.group}",
         )
         for rule in flatten(rules)
@@ -33,9 +33,9 @@ def part(source: str, target: str, rules: Iterable[Rules]) -> tuple[Rule, ...]:
 
 
 WEIGHTS = WeightMap(
-    part("llm", "lm", LM),
-    part("flow", "flow", FLOW),
-    part("hift", "hift", HIFT),
-    part("campplus", "campplus", CAMPPLUS),
-    part("speech_tokenizer", "speech_tokenizer", S3_TOKENIZER),
+    prefix_rules("llm", "lm", LM),
+    prefix_rules("flow", "flow", FLOW),
+    prefix_rules("hift", "hift", HIFT),
+    prefix_rules("campplus", "campplus", CAMPPLUS),
+    prefix_rules("speech_tokenizer", "speech_tokenizer", S3_TOKENIZER),
 )

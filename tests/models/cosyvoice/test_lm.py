@@ -14,7 +14,8 @@ from parity import assert_close
 from pytorch_to_mlx.errors import CheckError, FormatError
 from pytorch_to_mlx.generate.sample import Sampler
 from pytorch_to_mlx.models.cosyvoice.lm.config import LMConfig
-from pytorch_to_mlx.models.cosyvoice.lm.decoding import speech_tokens, speech_tokens_of_stream
+from pytorch_to_mlx.models.cosyvoice.lm.decode_stream import decode_stream
+from pytorch_to_mlx.models.cosyvoice.lm.decode_text import decode_text
 from pytorch_to_mlx.models.cosyvoice.lm.qwen2 import Qwen2LM
 from pytorch_to_mlx.models.cosyvoice.lm.weights import LM
 from pytorch_to_mlx.models.cosyvoice.original.imports import original as original_modules
@@ -42,15 +43,15 @@ def test_teacher_forced_sequence(lm, original, text, speech):
     narrow = lm_taps(original, text, speech)
     wide = lm_taps(original.double(), text, speech)
     original.float()
-    hidden = lm(lm.prompt(text, speech))
+    hidden = lm(lm.embed_prompt(text, speech))
     assert_close(hidden, narrow["lm_hidden"], wide["lm_hidden"])
     assert_close(lm.logits(hidden), narrow["lm_logits"], wide["lm_logits"])
 
 
 def test_cache_gives_what_the_whole_gives(lm):
-    x = lm.prompt([3, 5, 7], list(range(20)) * 20)
+    x = lm.embed_prompt([3, 5, 7], list(range(20)) * 20)
     whole = np.array(lm(x))
-    cache = lm.start()
+    cache = lm.new_cache()
     parts, start = [], 0
     for end in (7, 8, 9, 250, 300, x.shape[1]):
         parts.append(np.array(lm(x[:, start:end], cache)))
@@ -61,24 +62,24 @@ def test_cache_gives_what_the_whole_gives(lm):
 @pytest.mark.parametrize("case", CASES[:5], ids=str)
 def test_greedy_tokens_are_the_original_s(lm, original, case):
     prompt = {name: case[name] for name in ("prompt_text", "prompt_speech")}
-    ours = list(speech_tokens(lm, case["text"], **prompt, sampler=Sampler(temperature=0), as_original=True))
+    ours = list(decode_text(lm, case["text"], **prompt, sampler=Sampler(temperature=0), as_original=True))
     assert ours == lm_tokens(original, case["text"], **prompt, uniform=None)
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"seed {case['seed']}, {len(case['text'])} words")
 def test_drawn_tokens_are_the_original_s(lm, case):
     prompt = {name: case[name] for name in ("prompt_text", "prompt_speech")}
-    whole = speech_tokens(
+    whole = decode_text(
         lm, case["text"], **prompt, uniform=np.random.default_rng(case["seed"]).random, as_original=True
     )
     assert list(whole) == case["whole"]
-    stream = speech_tokens_of_stream(
+    stream = decode_stream(
         lm, iter(case["text"]), **prompt, uniform=np.random.default_rng(case["seed"]).random, as_original=True
     )
     if isinstance(case["stream"], list):
         assert list(stream) == case["stream"]
     else:
-        with pytest.raises(CheckError, match="no place in speech"):
+        with pytest.raises(CheckError, match="in the middle of speech"):
             list(stream)
 
 
@@ -111,18 +112,18 @@ def test_drawn_tokens_are_the_packaged_original_s(original, case):
     lm = load_into(Qwen2LM(config), apply(WeightMap(*LM), state).weights)
     theirs = lm_tokens(silent, case["text"], **prompt, uniform=np.random.default_rng(case["seed"]).random)
     assert len(theirs) == 20 * len(case["text"])
-    assert theirs == list(speech_tokens(lm, case["text"], **prompt, uniform=np.random.default_rng(case["seed"]).random))
+    assert theirs == list(decode_text(lm, case["text"], **prompt, uniform=np.random.default_rng(case["seed"]).random))
 
 
 @pytest.mark.parametrize("case", CASES[5:15], ids=str)
 def test_by_default_nothing_but_speech_is_said(lm, case):
     prompt = {name: case[name] for name in ("prompt_text", "prompt_speech")}
-    for way in (speech_tokens, speech_tokens_of_stream):
+    for way in (decode_text, decode_stream):
         said = list(way(lm, case["text"], **prompt, uniform=np.random.default_rng(case["seed"]).random))
         assert max(said, default=0) < TINY.speech_token_size
         again = list(way(lm, case["text"], **prompt, uniform=np.random.default_rng(case["seed"]).random))
         assert said == again
-    assert len(list(speech_tokens(lm, case["text"], **prompt))) >= 2 * len(case["text"])
+    assert len(list(decode_text(lm, case["text"], **prompt))) >= 2 * len(case["text"])
 
 
 def test_text_that_is_still_being_written_is_spoken_at_once(lm):
@@ -134,16 +135,16 @@ def test_text_that_is_still_being_written_is_spoken_at_once(lm):
             read.append(word)
             yield word
 
-    next(speech_tokens_of_stream(lm, words()))
+    next(decode_stream(lm, words()))
     assert len(read) == 5
 
 
 @pytest.mark.parametrize(("ids", "what"), [([120], "text token 120"), ([-1], "text token -1")])
 def test_ids_outside_the_model_are_refused(lm, ids, what):
     with pytest.raises(FormatError, match=what):
-        lm.prompt(ids, [])
+        lm.embed_prompt(ids, [])
     with pytest.raises(FormatError, match="speech token 30"):
-        lm.speech([30])
+        lm.embed_speech([30])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from models.cosyvoice import release
 
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import FormatError, UnsafeError
-from pytorch_to_mlx.models.cosyvoice.release.files import PARTS, extra_files, is_release, open_source
+from pytorch_to_mlx.models.cosyvoice.release.files import extra_files, is_release, open_source
+from pytorch_to_mlx.models.cosyvoice.versions import COSYVOICE2
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +36,10 @@ def rewrite(path, old, new):
 def test_the_parts_under_their_names(whole):
     with open_source(whole) as checkpoint:
         names = checkpoint.names()
-        assert {name.partition(".")[0] for name in names} == set(PARTS)
+        assert {name.partition(".")[0] for name in names} == set(COSYVOICE2.parts)
         assert "llm.llm.model.model.embed_tokens.weight" in names and "speech_tokenizer.conv1.weight" in names
         assert checkpoint["campplus.head.conv1.weight"].shape == (4, 1, 3, 3)
-        assert [file.path.name for file in checkpoint.files] == list(PARTS.values())
+        assert [file.path.name for file in checkpoint.files] == list(COSYVOICE2.parts.values())
         tiny = release.TINY
         config = checkpoint.config
     assert is_release(whole) and config["model_type"] == "cosyvoice2"
@@ -75,7 +76,7 @@ def test_another_version(folder):
         ("flow", "decoder.estimator.transformer_blocks.0.attn.to_q.weight", "part of CosyVoice 3, not of CosyVoice 2"),
         ("flow", "length_regulator.model.0.weight", "part of CosyVoice 1, not of CosyVoice 2"),
         ("llm", "speech_embedding.weight", "part of CosyVoice 3, not of CosyVoice 2"),
-        ("hift", "input_embedding.weight", "this is no hift part"),
+        ("hift", "input_embedding.weight", "not the hift part"),
     ],
 )
 def test_a_part_of_another_model(folder, part, key, message):
@@ -90,7 +91,7 @@ def test_exchanged_onnx_files(folder):
     one.rename(folder / "x")
     other.rename(one)
     (folder / "x").rename(other)
-    with pytest.raises(FormatError, match=r"campplus\.onnx: this is no campplus part"):
+    with pytest.raises(FormatError, match=r"campplus\.onnx: not the campplus part"):
         open_source(folder)
 
 
@@ -217,7 +218,7 @@ def test_speakers(folder):
 @pytest.mark.parametrize(
     ("info", "problem"),
     [
-        ({"../up": {"embedding": torch.zeros(1, 192)}}, "no known entry of a speaker with a usable name"),
+        ({"../up": {"embedding": torch.zeros(1, 192)}}, "not a known field of a speaker with a usable name"),
         ({"a": {"embedding": torch.zeros(1, 5)}}, "the embedding has 5 numbers, the model takes 192"),
         ({"a": {"prompt_text": torch.tensor([[1]])}}, "no embedding"),
         ({"a": {"embedding": torch.full((1, 192), float("nan"))}}, "embedding is not finite"),
@@ -225,7 +226,7 @@ def test_speakers(folder):
             {"a": {"embedding": torch.zeros(1, 192), "flow_prompt_speech_token": torch.tensor([[6561]])}},
             "speech_tokens has ids outside 0 … 6560",
         ),
-        ({"a": {"embedding": torch.zeros(1, 192), "secret": torch.zeros(1)}}, "'a.secret' is no known entry"),
+        ({"a": {"embedding": torch.zeros(1, 192), "secret": torch.zeros(1)}}, "'a.secret' is not a known field"),
     ],
 )
 def test_speakers_that_cannot_be_used(folder, info, problem):

@@ -16,7 +16,7 @@ from pytorch_to_mlx.models.cosyvoice.original.imports import original
 from pytorch_to_mlx.models.cosyvoice.original.vocoder_overlap import OverlapStream
 from pytorch_to_mlx.models.cosyvoice.vocoder.config import HiftConfig
 from pytorch_to_mlx.models.cosyvoice.vocoder.hift import Hift
-from pytorch_to_mlx.models.cosyvoice.vocoder.stream import HiftStream, frames_ahead
+from pytorch_to_mlx.models.cosyvoice.vocoder.stream import HiftStream, lookahead_frames
 from pytorch_to_mlx.models.cosyvoice.vocoder.weights import HIFT
 from pytorch_to_mlx.nn.stream import Stream
 from pytorch_to_mlx.weights import WeightMap, apply, load_into
@@ -119,7 +119,7 @@ def test_stream_is_the_whole(ours, seed):
         pieces.append(stream.feed(mel[:, fed : fed + count]))
         fed, given = min(frames, fed + count), given + pieces[-1].shape[1]
         if given:
-            assert fed * STEP - given < frames_ahead(TINY) * STEP
+            assert fed * STEP - given < lookahead_frames(TINY) * STEP
     pieces.append(stream.finish())
     got = mx.concatenate(pieces, axis=1)
     assert got.shape == whole.shape

@@ -93,7 +93,7 @@ def test_long_recordings_are_read_in_windows(tokenizer, frames):
 
 
 def test_no_audio(tokenizer):
-    with pytest.raises(UsageError, match="no audio to make tokens of"):
+    with pytest.raises(UsageError, match="no audio to tokenize"):
         tokenizer(mx.zeros((1, 0, 128)))
 
 

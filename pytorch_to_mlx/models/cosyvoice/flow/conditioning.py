@@ -1,4 +1,4 @@
-"""What the flow starts from and is led by: the prompt's mel, the noise, the solver."""
+"""What the flow is given beside the tokens: the prompt's mel, the noise to start from, and the solver."""
 
 import mlx.core as mx
 
@@ -8,14 +8,17 @@ from ....generate.flow import EVALUATIONS
 SOLVERS = (*EVALUATIONS, "rk45")
 
 
-def prompt_at(prompt_mel: mx.array, start: int, end: int) -> mx.array:
-    """Frames start … end of the prompt's mel, with zeros after its end. Shapes: -> [1, end - start, n_mels]."""
+def slice_prompt(prompt_mel: mx.array, start: int, end: int) -> mx.array:
+    """Return frames start … end of the prompt's mel, zeros after its end. Shapes: -> [1, end - start, n_mels]."""
     part = prompt_mel[:, start:end]
     return mx.pad(part, [(0, 0), (0, end - start - part.shape[1]), (0, 0)])
 
 
-def noise_at(noise: mx.array, start: int, end: int) -> mx.array:
-    """Raises: UsageError if the noise ends before."""
+def slice_noise(noise: mx.array, start: int, end: int) -> mx.array:
+    """Return frames start … end of the noise. Shapes: -> [1, end - start, n_mels].
+
+    Raises: UsageError if there are not so many.
+    """
     if end > noise.shape[1]:
         raise UsageError(
             f"{end} frames of mel are more than the {noise.shape[1]} that there is noise for",
@@ -25,7 +28,7 @@ def noise_at(noise: mx.array, start: int, end: int) -> mx.array:
 
 
 def check_solver(solver: str, steps: int) -> None:
-    """Raises: UsageError."""
+    """Raises: UsageError for an unknown solver, or fewer steps than one."""
     if solver not in SOLVERS:
         raise UsageError(f"unknown solver {solver!r}", fix=f"use {', '.join(SOLVERS)}")
     if steps < 1:

@@ -5,18 +5,23 @@ import mlx.core as mx
 from ....errors import UsageError
 from ....generate.flow import EVALUATIONS, cosine_schedule, solve
 from ....nn.stream import Stream
-from .conditioning import check_solver, noise_at, prompt_at
+from .conditioning import check_solver, slice_noise, slice_prompt
 from .flow import Flow, FlowConfig
 from .upsample_encoder import chunk_mask
 
 
 class FlowStream:
-    """The flow over tokens that arrive in pieces; all mels joined are those of `Flow` with streaming=True.
+    """Run the flow piece by piece; all mels joined are those of `Flow` with streaming=True.
 
-    A chunk of tokens is computed once, when it and the encoder's lookahead are there: every layer remembers what later
-    chunks see of it, in each step of the solver. The chunks begin at the prompt, whose own are computed here; `copy`
-    the stream to use them again. That memory grows by `bytes_per_frame`, 4.6 MB with CosyVoice2's sizes, for each
-    frame, the prompt's too. Raises: UsageError before it would be more than `max_bytes`.
+    A chunk of tokens is computed once, as soon as it and the encoder's lookahead are there: every layer keeps what
+    later chunks attend to, in each step of the solver. The chunks begin at the prompt, whose own are computed here;
+    `copy` the stream to use them again. That memory grows by `bytes_per_frame`, 4.6 MB with CosyVoice 2's sizes, for
+    each frame, the prompt's too.
+
+    Args:
+        max_bytes: the most memory that the stream may take
+    Raises: UsageError for a solver that cannot stream, and, here or in `feed` and `finish`, before max_bytes would be
+    exceeded.
     """
 
     def __init__(
@@ -35,63 +40,64 @@ class FlowStream:
         if solver not in EVALUATIONS:
             raise UsageError(f"the solver {solver} cannot stream", fix=f"use {' or '.join(EVALUATIONS)}")
         self._flow, self._solver, self._times = flow, solver, cosine_schedule(steps)
-        self._prompt_mel, self._speaker, self._noise = prompt_mel, flow.speaker(speaker), noise
+        self._prompt_mel, self._speaker, self._noise = prompt_mel, flow.project_speaker(speaker), noise
         self._encoder, self._steps = Stream(), [Stream() for _ in range(steps * EVALUATIONS[solver])]
-        self._waiting, self._fed, self._frames = prompt_tokens[:, :0], 0, 0
+        self._pending = prompt_tokens[:, :0]  # tokens that are not in the network yet
+        self._n_tokens, self._n_frames = 0, 0  # of input and of output so far
         self._bytes, self._max_bytes = bytes_per_frame(flow.config, len(self._steps)), max_bytes
         self.feed(prompt_tokens)
 
     def copy(self) -> "FlowStream":
-        """Both go on from here, independently. What is remembered until here is shared."""
-        made = object.__new__(FlowStream)
-        made.__dict__.update(self.__dict__)
-        made._encoder, made._steps = self._encoder.copy(), [stream.copy() for stream in self._steps]
-        return made
+        """Return a stream that goes on from here independently; the memory up to here is shared."""
+        other = object.__new__(FlowStream)
+        other.__dict__.update(self.__dict__)
+        other._encoder, other._steps = self._encoder.copy(), [stream.copy() for stream in self._steps]
+        return other
 
     def continued(self, tokens: mx.array, mel: mx.array) -> "FlowStream":
-        """A copy for what follows these tokens, of which this mel was heard: they are a part of its prompt.
+        """Return a copy whose prompt ends with these tokens and their mel.
 
         Shapes: tokens [1, L], mel [1, ratio · L, n_mels].
         """
-        made = self.copy()
-        made._prompt_mel = mx.concatenate([self._prompt_mel, mel], axis=1)
-        made.feed(tokens)
-        return made
+        other = self.copy()
+        other._prompt_mel = mx.concatenate([self._prompt_mel, mel], axis=1)
+        other.feed(tokens)
+        return other
 
     def feed(self, tokens: mx.array) -> mx.array:
-        """The mel of the chunks that are now complete. Shapes: tokens [1, L] -> [1, T, n_mels], T >= 0."""
-        self._waiting = mx.concatenate([self._waiting, self._flow.checked(tokens)], axis=1)
+        """Return the mel of the chunks that are now complete. Shapes: tokens [1, L] -> [1, T, n_mels], T >= 0."""
+        self._pending = mx.concatenate([self._pending, self._flow.check_tokens(tokens)], axis=1)
         config = self._flow.config
-        ahead = config.encoder.lookahead
-        chunks = (self._fed + self._waiting.shape[1] - ahead) // config.chunk_size
-        count = chunks * config.chunk_size + ahead - self._fed
-        return self._run(count, final=False) if chunks > 0 and count > 0 else self._nothing()
+        lookahead = config.encoder.lookahead
+        chunks = (self._n_tokens + self._pending.shape[1] - lookahead) // config.chunk_size
+        count = chunks * config.chunk_size + lookahead - self._n_tokens
+        return self._run(count, final=False) if chunks > 0 and count > 0 else self._no_mel()
 
     def finish(self, tokens: mx.array | None = None) -> mx.array:
-        """The mel of these last tokens and all that are left. Shapes: tokens [1, L] -> [1, T, n_mels], T >= 0."""
+        """Return the mel of all tokens that remain, these included. Shapes: tokens [1, L] -> [1, T, n_mels], T >= 0."""
         if tokens is not None:
-            self._waiting = mx.concatenate([self._waiting, self._flow.checked(tokens)], axis=1)
-        left = self._waiting.shape[1]
-        return self._run(left, final=True) if self._fed or left else self._nothing()
+            self._pending = mx.concatenate([self._pending, self._flow.check_tokens(tokens)], axis=1)
+        n_pending = self._pending.shape[1]
+        return self._run(n_pending, final=True) if self._n_tokens or n_pending else self._no_mel()
 
-    def _nothing(self) -> mx.array:
+    def _no_mel(self) -> mx.array:
         return mx.zeros((1, 0, self._flow.config.n_mels))
 
     def _run(self, count: int, final: bool) -> mx.array:
-        flow, config = self._flow, self._flow.config
-        needed = (self._fed + count) * config.token_mel_ratio * self._bytes
-        if self._max_bytes is not None and needed > self._max_bytes:
+        flow, config, ratio = self._flow, self._flow.config, self._flow.config.token_mel_ratio
+        total = self._n_tokens + count
+        if self._max_bytes is not None and total * ratio * self._bytes > self._max_bytes:
             raise UsageError(
-                f"{self._fed + count} tokens in one stream need {needed / 1e9:.1f} GB of memory",
+                f"{total} tokens in one stream need {total * ratio * self._bytes / 1e9:.1f} GB of memory",
                 fix="split the text, use a shorter prompt, or do not stream",
             )
-        tokens, self._waiting = self._waiting[:, :count], self._waiting[:, count:]
-        self._fed += count
-        start, ratio = self._frames, config.token_mel_ratio
+        tokens, self._pending = self._pending[:, :count], self._pending[:, count:]
+        self._n_tokens = total
+        start = self._n_frames
         with self._encoder.piece(final) as stream:
-            mu = flow.encode(tokens, stream, done=start // ratio, chunk=config.chunk_size)
-        end = self._frames = start + mu.shape[1]
-        condition = flow.condition(mu, self._speaker, prompt_at(self._prompt_mel, start, end))
+            mu = flow.encode(tokens, stream, offset=start // ratio, chunk=config.chunk_size)
+        end = self._n_frames = start + mu.shape[1]
+        condition = flow.condition(mu, self._speaker, slice_prompt(self._prompt_mel, start, end))
         mask = chunk_mask(start, end - start, config.chunk_size * ratio)
 
         def velocity(x: mx.array, t: float, number: int) -> mx.array:
@@ -100,12 +106,12 @@ class FlowStream:
                 mx.eval(v, stream.memory)
             return v
 
-        x = solve(velocity, noise_at(self._noise, start, end), self._times, self._solver)
+        x = solve(velocity, slice_noise(self._noise, start, end), self._times, self._solver)
         return x[:, max(0, self._prompt_mel.shape[1] - start) :]
 
 
 def bytes_per_frame(config: FlowConfig, evaluations: int) -> int:
-    """What a stream remembers of a frame: keys and values of every layer, in both rows, in each evaluation."""
+    """Return what a stream keeps of a frame: keys and values of every layer, in both rows, in each evaluation."""
     sizes = config.estimator
     layers = (sizes.num_mid_blocks + 2) * sizes.num_transformer_layers
     return evaluations * layers * 2 * 2 * sizes.num_attention_heads * sizes.head_dim * 4

@@ -1,4 +1,7 @@
-"""The flow's estimator: a causal U-Net of one resolution, with transformers, that predicts the velocity of the mel."""
+"""The flow's estimator: a causal U-Net of one resolution, with transformers, that predicts the velocity of the mel.
+
+Reference: CausalConditionalDecoder, cosyvoice/flow/decoder.py@ace7c47.
+"""
 
 import math
 from dataclasses import dataclass
@@ -15,11 +18,13 @@ from ....nn.positions import sinusoids_at
 from ....nn.stream import Stream
 
 TIME_SCALE = 1000
-WIDER = 4  # the time embedding and the feed-forward layers, times `channels`
+WIDENING = 4  # width of the time embedding and of the feed-forward layers, in `channels`
 
 
 @dataclass(frozen=True)
 class EstimatorConfig:
+    """Sizes of the estimator; the defaults are CosyVoice 2's. num_transformer_layers: in each stage."""
+
     channels: int = 256
     num_attention_heads: int = 8
     head_dim: int = 64
@@ -28,11 +33,12 @@ class EstimatorConfig:
 
     @classmethod
     def tiny(cls) -> "EstimatorConfig":
+        """Return small sizes for tests."""
         return cls(channels=32, num_attention_heads=2, head_dim=16, num_mid_blocks=1, num_transformer_layers=1)
 
 
 class ConvBlock(nn.Module):
-    """Causal convolution, norm over the channels, mish. Shapes: [B, T, D_in] -> [B, T, D_out]."""
+    """Causal convolution, norm over the channels, mish."""
 
     def __init__(self, dim_in: int, dim_out: int) -> None:
         super().__init__()
@@ -40,25 +46,27 @@ class ConvBlock(nn.Module):
         self.norm = LayerNorm(dim_out)
 
     def __call__(self, x: mx.array, stream: Stream) -> mx.array:
+        """Shapes: x [B, T, D_in] -> [B, T, D_out]."""
         return ops.mish(self.norm(stream.conv1d(self.conv, x)))
 
 
 class ResBlock(nn.Module):
-    """Two blocks, the time between them, beside a shortcut. Shapes: x [B, T, D_in], time [1, D] -> [B, T, D_out]."""
+    """Two convolution blocks with the time added between them, plus a shortcut."""
 
     def __init__(self, dim_in: int, dim_out: int) -> None:
         super().__init__()
         self.block1, self.block2 = ConvBlock(dim_in, dim_out), ConvBlock(dim_out, dim_out)
-        self.time_proj = nn.Linear(WIDER * dim_out, dim_out)
+        self.time_proj = nn.Linear(WIDENING * dim_out, dim_out)
         self.shortcut = nn.Linear(dim_in, dim_out)
 
     def __call__(self, x: mx.array, time: mx.array, stream: Stream) -> mx.array:
+        """Shapes: x [B, T, D_in], time [1, 4 · D_out] -> [B, T, D_out]."""
         y = self.block1(x, stream) + linear(self.time_proj, ops.mish(time))[:, None]
         return self.block2(y, stream) + linear(self.shortcut, x)
 
 
 class TransformerLayer(nn.Module):
-    """Pre-norm attention and feed-forward. Shapes: [B, T, D] -> [B, T, D]."""
+    """Pre-norm attention and feed-forward."""
 
     def __init__(self, config: EstimatorConfig) -> None:
         super().__init__()
@@ -68,10 +76,11 @@ class TransformerLayer(nn.Module):
         self.qkv_proj = nn.Linear(size, 3 * inner, bias=False)
         self.o_proj = nn.Linear(inner, size)
         self.norm = LayerNorm(size)
-        self.up_proj = nn.Linear(size, WIDER * size)
-        self.down_proj = nn.Linear(WIDER * size, size)
+        self.up_proj = nn.Linear(size, WIDENING * size)
+        self.down_proj = nn.Linear(WIDENING * size, size)
 
     def __call__(self, x: mx.array, stream: Stream, mask: mx.array | None) -> mx.array:
+        """Shapes: x [B, T, D], mask [T, S] of all steps so far, the last T of them x -> [B, T, D]."""
         batch, length, _ = x.shape
         qkv = linear(self.qkv_proj, self.attention_norm(x)).reshape(batch, length, 3, self.num_attention_heads, -1)
         q, k, v = (qkv[:, :, i].swapaxes(1, 2) for i in range(3))  # [B, H, T, D] each
@@ -82,7 +91,7 @@ class TransformerLayer(nn.Module):
 
 
 class Stage(nn.Module):
-    """A residual block and its transformers. Shapes: x [B, T, D_in], time [1, D] -> [B, T, D_out]."""
+    """A residual block and its transformer layers."""
 
     def __init__(self, dim_in: int, config: EstimatorConfig) -> None:
         super().__init__()
@@ -90,6 +99,7 @@ class Stage(nn.Module):
         self.layers = [TransformerLayer(config) for _ in range(config.num_transformer_layers)]
 
     def __call__(self, x: mx.array, time: mx.array, stream: Stream, mask: mx.array | None) -> mx.array:
+        """Shapes: x [B, T, D_in], time [1, 4 · D_out], mask [T, S] -> [B, T, D_out]."""
         x = self.resnet(x, time, stream)
         for layer in self.layers:
             x = layer(x, stream, mask)
@@ -97,17 +107,14 @@ class Stage(nn.Module):
 
 
 class Estimator(nn.Module):
-    """The velocity at time t. Shapes: x [B, T, n_mels], condition [B, T, 3 · n_mels] -> [B, T, n_mels].
-
-    condition is the encoder's mel, the speaker and the prompt's mel side by side.
-    """
+    """Predict the velocity from x, the encoder's mel, the speaker and the prompt's mel, side by side."""
 
     def __init__(self, config: EstimatorConfig, n_mels: int) -> None:
         super().__init__()
         size = config.channels
         self.time_channels = 4 * n_mels
-        self.time_proj1 = nn.Linear(self.time_channels, WIDER * size)
-        self.time_proj2 = nn.Linear(WIDER * size, WIDER * size)
+        self.time_proj1 = nn.Linear(self.time_channels, WIDENING * size)
+        self.time_proj2 = nn.Linear(WIDENING * size, WIDENING * size)
         self.down = Stage(4 * n_mels, config)
         self.down_conv = causal(size, size)
         self.mid = [Stage(size, config) for _ in range(config.num_mid_blocks)]
@@ -119,6 +126,10 @@ class Estimator(nn.Module):
     def __call__(
         self, x: mx.array, condition: mx.array, t: float, stream: Stream, mask: mx.array | None = None
     ) -> mx.array:
+        """Return the velocity at time t.
+
+        Shapes: x [B, T, n_mels], condition [B, T, 3 · n_mels], mask [T, S] -> [B, T, n_mels].
+        """
         time = sinusoids_at(np.array([t], np.float32) * np.float32(TIME_SCALE), self.time_channels)  # [1, 4 · n_mels]
         time = linear(self.time_proj2, ops.silu(linear(self.time_proj1, time)))
         skip = self.down(mx.concatenate([x, condition], axis=-1), time, stream, mask)
@@ -131,4 +142,5 @@ class Estimator(nn.Module):
 
 
 def causal(dim_in: int, dim_out: int) -> Conv1d:
+    """Return a convolution of kernel 3 that sees the step itself and the two before it."""
     return Conv1d(dim_in, dim_out, 3, padding=(2, 0))

@@ -1,4 +1,7 @@
-"""The flow's encoder: speech tokens to a coarse mel. A conformer without convolutions, at two rates."""
+"""The flow's encoder: speech tokens to a coarse mel. A conformer without convolutions, at two rates.
+
+Reference: UpsampleConformerEncoder, cosyvoice/transformer/upsample_encoder.py@ace7c47.
+"""
 
 import math
 from dataclasses import dataclass
@@ -14,11 +17,11 @@ from ....nn.positions import relative_sinusoids
 from ....nn.relative import RelativeAttention
 from ....nn.stream import Stream
 
-UPSAMPLE_KERNEL = 5
-
 
 @dataclass(frozen=True)
 class EncoderConfig:
+    """Sizes of the encoder; the defaults are CosyVoice 2's. lookahead: later tokens that each token sees."""
+
     hidden_size: int = 512
     num_attention_heads: int = 8
     intermediate_size: int = 2048
@@ -32,11 +35,12 @@ class EncoderConfig:
 
     @classmethod
     def tiny(cls) -> "EncoderConfig":
+        """Return small sizes for tests."""
         return cls(hidden_size=64, num_attention_heads=2, intermediate_size=96, num_hidden_layers=2)
 
 
 class Embed(nn.Module):
-    """Shapes: [B, L, D] -> [B, L, D]."""
+    """Linear layer and norm, scaled by √D."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -45,11 +49,12 @@ class Embed(nn.Module):
         self.scale = math.sqrt(size)
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Shapes: x [B, L, D] -> [B, L, D]."""
         return self.norm(linear(self.proj, x)) * self.scale
 
 
 class Lookahead(nn.Module):
-    """Each token sees those that follow it; the last ones see zeros. Shapes: [B, L, D] -> [B, L, D]."""
+    """Mix into each token the `lookahead` tokens after it, zeros after the last."""
 
     def __init__(self, size: int, channels: int, lookahead: int) -> None:
         super().__init__()
@@ -57,12 +62,13 @@ class Lookahead(nn.Module):
         self.conv2 = Conv1d(channels, size, 3, padding=(2, 0))
 
     def __call__(self, x: mx.array, stream: Stream) -> mx.array:
+        """Shapes: x [B, L, D] -> [B, L, D]."""
         y = ops.leaky_relu(stream.conv1d(self.conv1, x), 0.01)
         return stream.add(x, stream.conv1d(self.conv2, y))
 
 
 class EncoderLayer(nn.Module):
-    """Pre-norm attention and feed-forward. Shapes: x [B, L, D] -> [B, L, D]. Source: Gulati et al. 2020 (Conformer)."""
+    """Pre-norm relative attention and feed-forward. Source: Gulati et al. 2020 (Conformer)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -74,12 +80,13 @@ class EncoderLayer(nn.Module):
         self.down_proj = nn.Linear(config.intermediate_size, size)
 
     def __call__(self, x: mx.array, positions: mx.array, stream: Stream, mask: mx.array | None) -> mx.array:
+        """Shapes: x [B, L, D], positions [S + L - 1, D] for the distances S - 1 to 1 - L, mask [L, S] -> [B, L, D]."""
         x = x + self.attention(self.attention_norm(x), positions, stream, mask)
         return x + linear(self.down_proj, ops.silu(linear(self.up_proj, self.norm(x))))
 
 
 class Encoder(nn.Module):
-    """Shapes: tokens [1, L, D] -> [1, ratio · L, D], or ratio · (L - lookahead) steps where more will come."""
+    """Encode embedded tokens and upsample them to mel frames."""
 
     def __init__(self, config: EncoderConfig, ratio: int) -> None:
         super().__init__()
@@ -92,30 +99,34 @@ class Encoder(nn.Module):
         self.up_layers = [EncoderLayer(config) for _ in range(config.num_upsampled_layers)]
         self.norm = LayerNorm(size)
 
-    def __call__(self, x: mx.array, stream: Stream, *, done: int = 0, chunk: int | None = None) -> mx.array:
-        """`done`: tokens whose steps came out before. `chunk`: tokens see no further than the end of their chunk."""
+    def __call__(self, x: mx.array, stream: Stream, *, offset: int = 0, chunk: int | None = None) -> mx.array:
+        """Shapes: x [1, L, D] -> [1, ratio · L, D], or ratio · (L - lookahead) frames if more tokens will come.
+
+        offset: tokens whose frames came out before. chunk: tokens see no further than the end of their chunk.
+        """
         x = self.lookahead(self.embed(x), stream)
-        x = run(self.layers, x, stream, done, chunk)
+        x = run_layers(self.layers, x, stream, offset, chunk)
         x = stream.conv1d(self.up_conv, mx.repeat(x, self.ratio, axis=1))
-        x = run(self.up_layers, self.up_embed(x), stream, done * self.ratio, chunk and chunk * self.ratio)
+        x = run_layers(self.up_layers, self.up_embed(x), stream, offset * self.ratio, chunk and chunk * self.ratio)
         return self.norm(x)
 
 
-def run(layers: list[EncoderLayer], x: mx.array, stream: Stream, done: int, chunk: int | None) -> mx.array:
+def run_layers(layers: list[EncoderLayer], x: mx.array, stream: Stream, offset: int, chunk: int | None) -> mx.array:
+    """Apply the layers to steps that follow `offset` earlier ones. Shapes: x [1, L, D] -> [1, L, D]."""
     length = x.shape[1]
-    positions = relative_sinusoids(done + length - 1, 1 - length, x.shape[2])
-    mask = chunk_mask(done, length, chunk)
+    positions = relative_sinusoids(offset + length - 1, 1 - length, x.shape[2])
+    mask = chunk_mask(offset, length, chunk)
     for layer in layers:
         x = layer(x, positions, stream, mask)
     return x
 
 
-def chunk_mask(done: int, length: int, chunk: int | None) -> mx.array | None:
-    """Which of all steps until now each of the last `length` sees: those up to the end of its chunk; None for all.
+def chunk_mask(offset: int, length: int, chunk: int | None) -> mx.array | None:
+    """Return which steps each of the last `length` attends to: all up to the end of its chunk; None if that is all.
 
-    Shapes: -> [length, done + length].
+    Shapes: -> [length, offset + length] bool.
     """
-    if chunk is None or done // chunk == (done + length - 1) // chunk:
+    if chunk is None or offset // chunk == (offset + length - 1) // chunk:
         return None
-    ends = (mx.arange(done, done + length) // chunk + 1) * chunk
-    return mx.arange(done + length) < ends[:, None]
+    ends = (mx.arange(offset, offset + length) // chunk + 1) * chunk
+    return mx.arange(offset + length) < ends[:, None]

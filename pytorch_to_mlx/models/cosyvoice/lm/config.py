@@ -1,13 +1,17 @@
-"""The sizes of the language model, and how it draws."""
+"""The sizes of the language model, and how its tokens are drawn."""
 
 from dataclasses import dataclass
 
 from ....config import number
+from ..versions import COSYVOICE2
 
 
 @dataclass(frozen=True)
 class LMConfig:
-    """Qwen2's numbers under Hugging Face's names, the speech vocabulary, and how tokens are drawn."""
+    """Qwen2's sizes under Hugging Face's names, the speech vocabulary, and how tokens are drawn.
+
+    mix_ratio: text and speech tokens that alternate when the text is a stream. top_p to tau_r: see generate/sample.py.
+    """
 
     hidden_size: int = 896
     intermediate_size: int = 4864
@@ -17,7 +21,7 @@ class LMConfig:
     vocab_size: int = 151936
     rms_norm_eps: float = number(1e-6, low=0)
     rope_theta: float = number(1e6, low=1)
-    speech_token_size: int = 6561
+    speech_token_size: int = COSYVOICE2.speech_tokens
     mix_ratio: tuple[int, int] = (5, 15)
     top_p: float = number(0.8, low=0, high=1)
     top_k: int = 25
@@ -26,12 +30,15 @@ class LMConfig:
 
     def __post_init__(self) -> None:
         if self.hidden_size % (2 * self.num_attention_heads):
-            raise ValueError(f"hidden_size {self.hidden_size} has no {self.num_attention_heads} heads of an even size")
+            raise ValueError(
+                f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} heads of an even size"
+            )
         if self.num_attention_heads % self.num_key_value_heads:
             raise ValueError(f"{self.num_attention_heads} heads cannot share {self.num_key_value_heads} keys")
 
     @classmethod
     def tiny(cls) -> "LMConfig":
+        """Return small sizes for tests."""
         return cls(
             hidden_size=64,
             intermediate_size=128,

@@ -1,4 +1,4 @@
-"""The tensors of llm.pt, without the prefix that the release gives them."""
+"""The rules for every tensor of llm.pt."""
 
 from ....weights import drop, rename
 

@@ -1,4 +1,4 @@
-"""The original's vocoder and flow, of our sizes."""
+"""Build the original's vocoder and flow with our sizes."""
 
 import warnings
 from inspect import signature
@@ -11,7 +11,7 @@ from .imports import original
 
 
 def build_hift(config: HiftConfig) -> Any:
-    """The original's HiFTGenerator."""
+    """Build the original's HiFTGenerator, with random weights."""
     generator, predictor = original("cosyvoice.hifigan.generator", "cosyvoice.hifigan.f0_predictor")
     names = (
         "base_channels nb_harmonics nsf_alpha nsf_sigma nsf_voiced_threshold upsample_rates upsample_kernel_sizes "
@@ -29,7 +29,7 @@ def build_hift(config: HiftConfig) -> Any:
 
 
 def build_flow(config: FlowConfig) -> Any:
-    """The original's CausalMaskedDiffWithXvec."""
+    """Build the original's CausalMaskedDiffWithXvec, with random weights."""
     flow, matching, decoder, encoders = original(
         "cosyvoice.flow.flow", "cosyvoice.flow.flow_matching", "cosyvoice.flow.decoder",
         "cosyvoice.transformer.upsample_encoder",
@@ -48,10 +48,10 @@ def build_flow(config: FlowConfig) -> Any:
         macaron_style=False,
         static_chunk_size=config.chunk_size,
     )
-    # Its width is written into its code: 512.
-    ahead = encoders.PreLookaheadLayer
-    widths = {"in_channels": ours.hidden_size} if "in_channels" in signature(ahead).parameters else {}
-    encoder.pre_lookahead_layer = ahead(**widths, channels=ours.hidden_size, pre_lookahead_len=ours.lookahead)
+    # These two have their width, 512, written into the encoder's code.
+    lookahead = encoders.PreLookaheadLayer
+    widths = {"in_channels": ours.hidden_size} if "in_channels" in signature(lookahead).parameters else {}
+    encoder.pre_lookahead_layer = lookahead(**widths, channels=ours.hidden_size, pre_lookahead_len=ours.lookahead)
     encoder.up_layer = encoders.Upsample1D(ours.hidden_size, ours.hidden_size, config.token_mel_ratio)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`LoRACompatibleLinear`", FutureWarning)  # diffusers, about its own

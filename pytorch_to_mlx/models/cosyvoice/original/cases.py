@@ -1,4 +1,4 @@
-"""The inputs that `validate` compares both sides on."""
+"""The inputs on which `validate` compares both sides."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,11 +8,11 @@ import numpy as np
 from ....validate.contract import Case
 from ..config import Config
 
-TOKENS = 40  # that both sides say: the original takes 0.2 s for one
+N_TOKENS = 40  # that both sides draw: the original takes 0.2 s for one
 
 
 def cases(config: Config) -> Iterator[Case]:
-    """Recordings, sequences of tokens and voices; made up, because no package carries real weights to go with."""
+    """Yield synthetic recordings, token sequences and voices: no package carries the weights for real ones."""
     for seed, seconds in enumerate((1.0, 3.3)):
         yield _case(f"a voice of {seconds} s", "voice", audio=recording(seconds, seed))
     lm, speech = config.lm, config.lm.speech_token_size
@@ -23,7 +23,7 @@ def cases(config: Config) -> Iterator[Case]:
         inputs |= {"prompt_text": rng.integers(0, words, prompt_text).tolist()}
         inputs |= {"prompt_speech": rng.integers(0, speech, prompt_speech).tolist()}
         name = f"language model, {text} words after {prompt_text}"
-        yield _case(name, "lm", seed=seed, ratio=TOKENS / text, **inputs)
+        yield _case(name, "lm", seed=seed, ratio=N_TOKENS / text, **inputs)
     for name, tokens, prompt, streaming in (
         ("speech of 3 s", 75, 50, False),
         ("speech of 1 s without a prompt", 25, 0, False),
@@ -37,6 +37,11 @@ def _case(name: str, kind: str, **inputs: Any) -> Case:
 
 
 def audio_inputs(config: Config, tokens: int, prompt: int) -> dict[str, Any]:
+    """Return random inputs of the flow and the vocoder for so many tokens after a prompt of so many.
+
+    Shapes: tokens [1, L], prompt_tokens [1, P], prompt_mel [1, 2 P, n_mels], speaker [1, speaker_dim],
+    noise [1, 2 L · samples_per_frame, harmonics + 1].
+    """
     rng = np.random.default_rng(tokens + prompt)
     size, mels = config.flow.vocab_size, config.flow.n_mels
     samples = 2 * tokens * config.hift.samples_per_frame
@@ -51,7 +56,7 @@ def audio_inputs(config: Config, tokens: int, prompt: int) -> dict[str, Any]:
 
 
 def recording(seconds: float, seed: int, rate: int = 16000) -> np.ndarray:
-    """Gliding harmonics between pauses of noise. Shapes: -> [L] float32."""
+    """Return gliding harmonics between pauses of noise. Shapes: -> [L] float32."""
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * rate)) / rate
     phase = 2 * np.pi * np.cumsum(140 + 40 * np.sin(2 * np.pi * 0.9 * t + seed)) / rate

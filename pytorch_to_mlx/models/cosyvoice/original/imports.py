@@ -17,7 +17,7 @@ from typing import Any
 
 from ....errors import MissingExtraError
 
-# Imported by the original's files at their top, used in training, in its server or in its readers of audio only.
+# Imported at the top of the original's files, but used only in training, in its server or for reading audio.
 UNUSED = {
     "conformer": ("ConformerBlock",),
     "gdown": (),
@@ -39,16 +39,19 @@ UNUSED = {
 
 
 def original(*names: str) -> list[ModuleType]:
-    """Modules of the original, such as `original("cosyvoice.llm.llm", "matcha.models.components.decoder")`."""
+    """Import modules of the original, such as `original("cosyvoice.llm.llm", "matcha.models.components.decoder")`.
+
+    Raises: MissingExtraError if it is not installed.
+    """
     if importlib.util.find_spec("cosyvoice") is None:
         raise MissingExtraError("cosyvoice2-eu", "validate", needed_for="comparing with PyTorch")
-    with _stand_ins(), _logging_as_it_was(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # theirs, about their own libraries
+    with _stand_ins(), _logging_unchanged(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the original's, about its libraries
         return [importlib.import_module(name) for name in names]
 
 
 class _Nothing:
-    """Takes the place of a class or function that is imported and not called; a DictConfig is its content."""
+    """Stand in for a class or function that is imported and not called; a DictConfig becomes its content."""
 
     def __new__(cls, content: Any = None, *args: Any, **kwargs: Any) -> Any:
         return content
@@ -56,8 +59,8 @@ class _Nothing:
 
 @contextmanager
 def _stand_ins() -> Iterator[None]:
-    """Empty modules for those that are not installed, for the time of the import."""
-    made = []
+    """Put empty modules in place of those not installed, during the import."""
+    stand_ins = []
     for name, members in UNUSED.items():
         if name not in sys.modules and not _installed(name):
             module = ModuleType(name)
@@ -66,20 +69,21 @@ def _stand_ins() -> Iterator[None]:
             for member in members:
                 setattr(module, member, _Nothing)
             sys.modules[name] = module
-            made.append(name)
+            stand_ins.append(name)
             parent, _, child = name.rpartition(".")
-            if parent in made:
+            if parent in stand_ins:
                 setattr(sys.modules[parent], child, module)
     if "matcha.utils" not in sys.modules:
-        # Its __init__ imports the whole training side; the files beside it do not need that.
+        # Its __init__ imports the whole training side, which the files beside it do not need.
         matcha = importlib.util.find_spec("matcha")
         module = ModuleType("matcha.utils")
-        module.__path__ = [str(Path(place) / "utils") for place in (matcha and matcha.submodule_search_locations) or ()]
+        folders = (matcha and matcha.submodule_search_locations) or ()
+        module.__path__ = [str(Path(folder) / "utils") for folder in folders]
         sys.modules["matcha.utils"] = module
     try:
         yield
     finally:
-        for name in made:
+        for name in stand_ins:
             del sys.modules[name]
 
 
@@ -91,8 +95,8 @@ def _installed(name: str) -> bool:
 
 
 @contextmanager
-def _logging_as_it_was() -> Iterator[None]:
-    """The original turns on debug messages of every library when it is imported."""
+def _logging_unchanged() -> Iterator[None]:
+    """Undo that importing the original turns on the debug messages of every library."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     try:

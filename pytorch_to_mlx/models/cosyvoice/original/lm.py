@@ -1,4 +1,4 @@
-"""The original's language model on the same weights and the same draws."""
+"""Run the original's language model on the same weights and the same draws."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ Taps = dict[str, np.ndarray]
 
 
 def build_lm(config: LMConfig) -> Any:
-    """The original's Qwen2LM of these sizes, with random weights."""
+    """Build the original's Qwen2LM of these sizes, with random weights."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -37,7 +37,7 @@ def build_lm(config: LMConfig) -> Any:
     )
 
     def forward_one_step(xs: Any, masks: Any, cache: Any = None) -> Any:
-        """With masks as long as what is attended to: transformers 4 took those of the original, of one, for such."""
+        """Give masks as long as what is attended to; transformers 4 took the original's, of length 1, for such."""
         length = xs.shape[1] + (cache.get_seq_length() if cache is not None else 0)
         ones = torch.ones((1, 1, length), dtype=torch.bool)
         return llm.Qwen2Encoder.forward_one_step(encoder, xs, ones, cache)
@@ -61,7 +61,7 @@ def build_lm(config: LMConfig) -> Any:
 
 
 def lm_taps(model: Any, text: list[int], speech: list[int]) -> Taps:
-    """Hidden states and logits of a teacher-forced sequence: sos, text, task, speech."""
+    """Return hidden states and logits of the teacher-forced sequence sos, text, task, speech."""
     import torch
 
     with torch.no_grad():
@@ -84,7 +84,7 @@ def lm_tokens(
     uniform: Callable[[], float] | None,
     max_ratio: float = 20,
 ) -> list[int]:
-    """The tokens that the original says: with these draws, or greedily without."""
+    """Return the original's tokens: with these draws, or greedily without."""
     import torch
 
     def greedy(scores: Any, decoded: Any, number: int) -> Any:
@@ -101,7 +101,7 @@ def lm_tokens(
 def lm_tokens_of_stream(
     model: Any, text: list[int], prompt_text: list[int], prompt_speech: list[int], uniform: Callable[[], float]
 ) -> list[int]:
-    """The same, when the text comes word by word."""
+    """Return the original's tokens of a text that comes word by word."""
     import torch
     from transformers import DynamicCache
 
@@ -118,8 +118,10 @@ def lm_tokens_of_stream(
 
 
 def draws_as_released() -> bool:
-    """Whether the original at hand draws as FunAudioLLM/CosyVoice at commit ace7c47, where the second draw leaves a
-    repeated token out. The package cosyvoice2-eu 0.2.8 is older there, and draws special ids in its own way.
+    """Return whether the installed original draws as FunAudioLLM/CosyVoice@ace7c47.
+
+    There the second draw excludes a repeated token; the package cosyvoice2-eu 0.2.8 is older, and draws special ids in
+    its own way.
     """
     import torch
 
@@ -130,7 +132,7 @@ def draws_as_released() -> bool:
 
 @contextmanager
 def injected_draws(uniform: Callable[[], float] | None) -> Iterator[None]:
-    """Let the original's torch.multinomial draw with our random numbers."""
+    """Let the original draw with our random numbers."""
     import torch
 
     def multinomial(probs: Any, count: int, replacement: bool = False) -> Any:
@@ -143,7 +145,7 @@ def injected_draws(uniform: Callable[[], float] | None) -> Iterator[None]:
 
 @contextmanager
 def quiet_output() -> Iterator[None]:
-    """cosyvoice2-eu prints to stdout while it is built."""
+    """Swallow what cosyvoice2-eu prints to stdout while it is built."""
     import io
     from contextlib import redirect_stdout
 

@@ -1,4 +1,4 @@
-"""Speech tokens to audio in pieces as the original makes them: for comparison. `streaming` is what to use."""
+"""Speech tokens to audio in the original's pieces, for comparison. streaming.py is what to use."""
 
 from collections.abc import Iterator
 
@@ -13,15 +13,17 @@ from .vocoder_overlap import OverlapStream
 
 
 class OriginalStreams:
-    """The original's streams, one request after another, with its faults.
+    """Stream one request after another with the original's faults.
 
     Each piece runs the whole flow again; pieces become longer from request to request, because their length is never
     reset; the last is computed with another mask than those before it; and the vocoder is an `OverlapStream`.
+
+    Args:
+        growth: of each piece over the one before, up to four chunks; 1 before ace7c47
     Source: CosyVoice2Model.tts of FunAudioLLM/CosyVoice@ace7c47.
     """
 
     def __init__(self, model: Model, growth: int = 2) -> None:
-        """growth: of each piece over the one before, up to four chunks; 1 in versions before ace7c47."""
         self.model, self.hop, self.growth = model, model.config.flow.chunk_size, growth
 
     def mels(
@@ -29,24 +31,24 @@ class OriginalStreams:
     ) -> Iterator[tuple[mx.array, bool]]:
         """Yield each piece's mel, and whether it is the last. Shapes: -> [1, T, n_mels]."""
         config = self.model.config.flow
-        said: list[int] = []
-        done, padding = 0, -len(speaker.speech_tokens) % self.hop
+        received: list[int] = []
+        offset, padding = 0, -len(speaker.speech_tokens) % self.hop  # tokens whose mel came out before
 
         def mel(**mode: bool) -> mx.array:
             with clock.part("flow"):
-                given = mx.array([said], dtype=mx.int32), speaker.tokens(), speaker.mel, speaker.embedding
-                whole = self.model.flow(*given, noise=noise, steps=steps, solver=solver, **mode)
+                inputs = mx.array([received], dtype=mx.int32), speaker.tokens(), speaker.mel, speaker.embedding
+                whole = self.model.flow(*inputs, noise=noise, steps=steps, solver=solver, **mode)
                 mx.eval(whole)
-            return whole[:, done * config.token_mel_ratio :]
+            return whole[:, offset * config.token_mel_ratio :]
 
-        for token in clock.tokens(tokens):
-            said.append(token)
-            count = self.hop if done else self.hop + padding
-            if len(said) - done >= count + config.encoder.lookahead:
+        for token in clock.time_tokens(tokens):
+            received.append(token)
+            count = self.hop if offset else self.hop + padding
+            if len(received) - offset >= count + config.encoder.lookahead:
                 yield mel(streaming=True, finalize=False), False
-                done += count
+                offset += count
                 self.hop = min(HOPS[-1] * config.chunk_size, self.growth * self.hop)
-        if said:
+        if received:
             yield mel(), True
 
     def audio(self, mels: Iterator[tuple[mx.array, bool]], noise: Noise, clock: Clock) -> Iterator[np.ndarray]:
@@ -55,5 +57,5 @@ class OriginalStreams:
         for mel, last in mels:
             with clock.part("vocoder"):
                 audio = np.array(vocoder.feed(mel, last)[0])
-            clock.audio()
+            clock.mark_audio()
             yield audio

@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from ..versions import COSYVOICE2
 from ..voice.campplus import speaker_features
 from .imports import original
 
@@ -15,27 +16,30 @@ Taps = dict[str, np.ndarray]
 
 
 def cast(model: Any, dtype: str) -> None:
-    """Change the precision in place, of the constants that are no buffers too; float64 and back loses nothing."""
+    """Change the precision in place, also of constants that are not buffers; float64 and back loses nothing."""
     import torch
 
-    wanted = getattr(torch, dtype)
-    model.to(wanted)
+    torch_dtype = getattr(torch, dtype)
+    model.to(torch_dtype)
     for holder, name in ((model, "stft_window"), (getattr(model, "decoder", None), "rand_noise")):
         if isinstance(getattr(holder, name, None), torch.Tensor):
-            setattr(holder, name, getattr(holder, name).to(wanted))
+            setattr(holder, name, getattr(holder, name).to(torch_dtype))
 
 
 def voice_taps(folder: Path, audio: np.ndarray) -> Taps:
-    """What the release's two ONNX files make of a recording, with openai-whisper's features and our filter bank."""
+    """Run the release's two ONNX files on a recording, with openai-whisper's features and our filter bank.
+
+    Shapes: audio [L] at 16 kHz.
+    """
     import torch
     import whisper
     from onnxruntime import InferenceSession
 
-    def session(name: str) -> Any:
-        return InferenceSession(str(folder / name), providers=["CPUExecutionProvider"])
+    def session(part: str) -> Any:
+        return InferenceSession(str(folder / COSYVOICE2.parts[part]), providers=["CPUExecutionProvider"])
 
     log_mel = whisper.log_mel_spectrogram(torch.from_numpy(audio), n_mels=128)[None].numpy()
-    tokenizer, campplus = session("speech_tokenizer_v2.onnx"), session("campplus.onnx")
+    tokenizer, campplus = session("speech_tokenizer"), session("campplus")
     names = [i.name for i in tokenizer.get_inputs()]
     length = np.array([log_mel.shape[2]], np.int32)
     (ids,) = tokenizer.run(None, dict(zip(names, (log_mel, length), strict=True)))
@@ -44,8 +48,8 @@ def voice_taps(folder: Path, audio: np.ndarray) -> Taps:
     return {"log_mel": log_mel.swapaxes(1, 2), "speaker": speaker, "speech_tokens": ids.reshape(1, -1)}
 
 
-def audio_taps(flow: Any, hift: Any, inputs: Mapping[str, Any], given: Taps | None) -> Taps:
-    """Mel and audio of tokens. given: the mel, pitch and source of another precision to start the later stages from."""
+def audio_taps(flow: Any, hift: Any, inputs: Mapping[str, Any], starts: Taps | None) -> Taps:
+    """Run flow and vocoder on `audio_inputs`. starts: taps of another precision, from which later stages start."""
     import torch
 
     taps: Taps = {}
@@ -72,18 +76,18 @@ def audio_taps(flow: Any, hift: Any, inputs: Mapping[str, Any], given: Taps | No
             hook.remove()
     del taps["step 0"]  # the noise
     taps["mel"] = _features_last(mel)
-    start = taps if given is None else given
+    starts = taps if starts is None else starts
     with torch.inference_mode():
-        x = torch.from_numpy(start["mel"]).transpose(1, 2).to(dtype)
+        x = torch.from_numpy(starts["mel"]).transpose(1, 2).to(dtype)
         f0 = taps["f0"] = hift.f0_predictor(x).numpy()
-        source = torch_source(hift, torch.from_numpy(start.get("f0", f0)).to(dtype), inputs["noise"])
+        source = torch_source(hift, torch.from_numpy(starts.get("f0", f0)).to(dtype), inputs["noise"])
         taps["source"] = source.numpy()
-        taps["audio"] = hift.decode(x=x, s=torch.from_numpy(start["source"]).to(dtype)[:, None]).numpy()
+        taps["audio"] = hift.decode(x=x, s=torch.from_numpy(starts["source"]).to(dtype)[:, None]).numpy()
     return taps
 
 
 def torch_source(hift: Any, f0: Any, noise: np.ndarray) -> Any:
-    """The harmonic source of a pitch, with this noise. Shapes: f0 [1, T] -> [1, L]."""
+    """Return the harmonic source of a pitch. Shapes: f0 [1, T], noise [1, L, harmonics + 1] -> [1, L]."""
     import torch
 
     def injected(like: Any) -> Any:
@@ -96,7 +100,7 @@ def torch_source(hift: Any, f0: Any, noise: np.ndarray) -> Any:
 
 @contextmanager
 def masks_in_float64() -> Iterator[None]:
-    """The original turns masks into biases in 32 and 16 bit only."""
+    """Let the original turn masks into biases in float64, too."""
     (decoder,) = original("cosyvoice.flow.decoder")
     with patch.object(decoder, "mask_to_bias", lambda mask, dtype: (1 - mask.to(dtype)) * -1e10):
         yield

@@ -1,4 +1,4 @@
-"""The vocoder over a mel in pieces as the original runs it: for comparison. `HiftStream` is what to use."""
+"""The vocoder over a mel in pieces as the original runs it, for comparison. `HiftStream` is what to use."""
 
 import mlx.core as mx
 import numpy as np
@@ -11,10 +11,10 @@ FRAMES = 8
 
 
 class OverlapStream:
-    """Pieces overlap by FRAMES frames, in which the source is kept and the audio is faded from one piece to the next.
+    """Run pieces that overlap by FRAMES frames: there the source is reused, and the audio is cross-faded.
 
     The phase of the source starts anew in each piece, the last frames of a piece are computed without what follows
-    them, and the two halves of the fade's Hamming window add up to 1.08: hence not the audio of the whole mel.
+    them, and the two halves of the fade's Hamming window add up to 1.08: hence the audio is not that of the whole mel.
     Source: CosyVoice2Model.token2wav and fade_in_out of FunAudioLLM/CosyVoice@ace7c47.
     """
 
@@ -27,7 +27,10 @@ class OverlapStream:
         self._source = self._audio = mx.zeros((1, 0))
 
     def feed(self, mel: mx.array, final: bool = False) -> mx.array:
-        """Shapes: mel [1, t, n_mels], t >= FRAMES unless final -> audio [1, n]. `noise` starts anew in each piece."""
+        """Return the piece's audio; the noise starts anew in each piece.
+
+        Shapes: mel [1, T, n_mels], T >= FRAMES unless final -> [1, L].
+        """
         hift, length = self._hift, self._length
         if self._mel is not None:
             mel = mx.concatenate([self._mel, mel], axis=1)

@@ -1,4 +1,7 @@
-"""What `benchmark` measures: both sides on the same five seconds of speech."""
+"""What `benchmark` measures: both sides on the same five seconds of speech.
+
+torch is imported inside the functions of its side: our side is measured without it.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +13,11 @@ import numpy as np
 from ....weights import load_model
 from ..config import Config
 from ..flow.stream import FlowStream
-from ..lm.decoding import Decoder, sampler_of
+from ..lm.decoder import Decoder
 from ..model import Model
 from ..release.files import flow_noise
-from ..streaming import Clock, audio_of, mels_of
+from ..streaming import Clock, stream_audio, stream_mels
+from ..versions import COSYVOICE2
 from ..vocoder.stream import HiftStream
 from ..weights import WEIGHTS, open_source
 from .audio import build_flow, build_hift
@@ -21,12 +25,12 @@ from .cases import audio_inputs
 from .lm import build_lm
 from .taps import torch_source
 
-PARTS = ("llm", "flow", "hift")
+PARTS = ("llm", "flow", "hift")  # those that are PyTorch in the original
 
 
-def ours(path: Path) -> Model:
-    """Our model from a converted folder, or from the release."""
-    from ...backend.native import kernels
+def load_ours(path: Path) -> Model:
+    """Load our model from a converted folder, or from the release."""
+    from ....backend.native import kernels
 
     packed = False if hasattr(kernels(), "quantized_matmul") else None
     build = lambda config: Model(Config.from_dict(config))  # noqa: E731
@@ -34,12 +38,13 @@ def ours(path: Path) -> Model:
 
 
 def read_config(path: Path) -> Config:
+    """Read our config of the release."""
     with open_source(path) as checkpoint:
         return Config.from_dict(checkpoint.config or {})
 
 
-def original_part(part: str, config: Config, folder: Path) -> Any:
-    """The original's class with the weights of the release."""
+def load_original(part: str, config: Config, folder: Path) -> Any:
+    """Load a part of the release into the original's class."""
     import torch
 
     build: dict[str, tuple[Callable[[Any], Any], Any]] = {
@@ -47,13 +52,13 @@ def original_part(part: str, config: Config, folder: Path) -> Any:
     }  # fmt: skip
     make, sizes = build[part]
     model = make(sizes)
-    state = torch.load(folder / f"{part}.pt", map_location="cpu", weights_only=True)
+    state = torch.load(folder / COSYVOICE2.parts[part], map_location="cpu", weights_only=True)
     model.load_state_dict({name.replace("generator.", "") if part == "hift" else name: v for name, v in state.items()})
     return model.eval()
 
 
 class Work:
-    """Five seconds of speech after a prompt of three: 125 tokens, 250 frames; what `benchmark` measures."""
+    """Five seconds of speech after a prompt of three: 125 tokens, 250 frames."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -61,28 +66,30 @@ class Work:
         words, speech = min(config.lm.vocab_size, 151_643), config.lm.speech_token_size
         self.text = rng.integers(0, words, 34).tolist()
         self.prompt = rng.integers(0, speech, 75).tolist()
-        self.said = rng.integers(0, speech, 125).tolist()
+        self.speech = rng.integers(0, speech, 125).tolist()
         self.inputs = audio_inputs(config, 125, 75)
         self.mel = (np.cumsum(rng.standard_normal((1, 250, config.flow.n_mels)) * 0.2, axis=1) - 4).astype(np.float32)
         self.clock = Clock()  # of the last stream
         self.audio_s = 250 * config.hift.samples_per_frame / config.sample_rate
 
     def ours(self, model: Model) -> dict[str, Callable[[], Any]]:
+        """Return our workloads: each part, their total, and the stream."""
         noise, source_noise = flow_noise(self.config.flow.n_mels), mx.array(self.inputs["noise"])
         arrays = [mx.array(self.inputs[name]) for name in ("tokens", "prompt_tokens", "prompt_mel", "speaker")]
         mx.eval(noise, source_noise, arrays)
         mel = mx.array(self.mel)
 
-        def spoken() -> Iterator[int]:
-            decoder = Decoder(model.lm, sampler_of(model.lm), np.random.default_rng(0).random)
-            decoder.draw(decoder.read(model.lm.prompt(self.text, self.prompt)))
-            yield self.said[0]
-            for token in self.said[1:]:
-                decoder.draw(decoder.read(model.lm.speech([token])))
+        def speech_tokens() -> Iterator[int]:
+            """Yield fixed tokens, at the cost of drawing each."""
+            decoder = Decoder(model.lm)
+            decoder.draw(decoder.read(model.lm.embed_prompt(self.text, self.prompt)))
+            yield self.speech[0]
+            for token in self.speech[1:]:
+                decoder.draw(decoder.read(model.lm.embed_speech([token])))
                 yield token
 
         def language_model() -> None:
-            for _ in spoken():
+            for _ in speech_tokens():
                 pass
 
         def flow() -> mx.array:
@@ -92,16 +99,17 @@ class Work:
             return model.hift(mel, source_noise)
 
         def stream() -> Iterator[np.ndarray]:
-            """All of it in pieces; the prompt's share of the flow too."""
+            """Everything in pieces, the prompt's share of the flow included."""
             self.clock = Clock()
             with self.clock.part("flow_prompt"):
                 flow = FlowStream(model.flow, *arrays[1:], noise=noise)
-            mels = mels_of(model, spoken(), flow, arrays[1].shape[1], self.clock)
-            yield from audio_of(mels, HiftStream(model.hift, model.hift.noise(0)), self.clock)
+            mels = stream_mels(model, speech_tokens(), flow, arrays[1].shape[1], self.clock)
+            yield from stream_audio(mels, HiftStream(model.hift, model.hift.noise(0)), self.clock)
 
-        return {**_works(language_model, lambda: mx.eval(flow()), lambda: mx.eval(vocoder())), "stream": stream}
+        return {**_named(language_model, lambda: mx.eval(flow()), lambda: mx.eval(vocoder())), "stream": stream}
 
     def torch(self, parts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+        """Return the original's workloads: each part, and their total."""
         import torch
 
         llm, flow_, hift = (parts[name] for name in PARTS)
@@ -115,12 +123,12 @@ class Work:
                 text = llm.llm.model.model.embed_tokens(torch.tensor(self.text))
                 rows = [llm.llm_embedding.weight[:1], text, llm.llm_embedding.weight[1:]]
                 x = torch.cat([*rows, llm.speech_embedding(torch.tensor(self.prompt))])[None]
-                cache, said = None, []
-                for token in self.said:
+                cache, drawn = None, []
+                for token in self.speech:
                     ones = torch.ones((1, x.shape[1], x.shape[1]), dtype=torch.bool)
                     y, cache = llm.llm.forward_one_step(x, masks=ones, cache=cache)
                     scores = llm.llm_decoder(y[:, -1]).log_softmax(dim=-1)
-                    said.append(int(llm.sampling(scores.squeeze(0), said, 25)))
+                    drawn.append(int(llm.sampling(scores.squeeze(0), drawn, 25)))
                     x = llm.speech_embedding.weight[token].reshape(1, 1, -1)
 
         def flow() -> None:
@@ -132,10 +140,10 @@ class Work:
                 f0 = hift.f0_predictor(mel)
                 hift.decode(x=mel, s=torch_source(hift, f0, self.inputs["noise"])[:, None])
 
-        return _works(language_model, flow, vocoder)
+        return _named(language_model, flow, vocoder)
 
 
-def _works(*parts: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
+def _named(*parts: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
     def total() -> None:
         for part in parts:
             part()

@@ -1,4 +1,4 @@
-"""From cosyvoice2.yaml and CosyVoice-BlankEN/config.json to our config: every number named, everything else checked."""
+"""Read a release's yaml and its Qwen2 config.json into our config: every number is named, everything else checked."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,80 +8,134 @@ from ....checkpoint import read_config
 from ....checkpoint.files import quote
 from ....checkpoint.yaml_safe import Node, read_yaml
 from ....errors import FormatError, UnsafeError
-from .v2 import BLANK, CLASSES, EXPECTED, FIELDS, QWEN, QWEN_EXPECTED, YAML
+from ..versions import Version
+
+QWEN_FIELDS = (
+    "hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads vocab_size "
+    "rms_norm_eps rope_theta"
+).split()
+QWEN_EXPECTED = {"model_type": "qwen2", "hidden_act": "silu", "use_sliding_window": False, "rope_scaling": None}
 
 
-class _Known(frozenset):
-    """What a released yaml names, its training part too; nothing of it is ever imported."""
+class _Targets(frozenset):
+    """Everything that a released yaml may name, its training part included; none of it is ever imported."""
 
     def __contains__(self, target: object) -> bool:
         return super().__contains__(target) or str(target).startswith(("cosyvoice.", "matcha."))
 
 
-TARGETS = _Known(
+ALLOWED_TARGETS = _Targets(
     ("random.seed", "numpy.random.seed", "torch.manual_seed", "torch.cuda.manual_seed_all", "omegaconf.DictConfig")
 )
+_ABSENT = object()
 
 
-def release_config(folder: Path) -> dict[str, Any]:
-    """The nested config of the language model, flow, vocoder and mel; the ONNX parts' are in their shapes.
+def release_config(folder: Path, version: Version) -> dict[str, Any]:
+    """Return our nested config of the language model, flow, vocoder and mel; for the two ONNX parts see sizes.py.
 
     Raises: UnsafeError if the yaml names anything outside the release; FormatError listing every missing number and
     every value that the port was not made for.
     """
-    yaml = _read(folder / YAML)
-    blank = read_config(folder / BLANK)
-    problems: list[str] = []
+    yaml = _read(folder / version.yaml)
     config: dict[str, Any] = {}
-    for name in QWEN:
-        if name in blank:
-            _put(config, f"lm.{name}", blank[name])
-        else:
-            problems.append(f"{BLANK}/config.json: {name} is missing")
-    for key, value in QWEN_EXPECTED.items():
-        if blank.get(key, value) != value:
-            problems.append(f"{BLANK}/config.json: {key} is {quote(blank[key])}, this port was made for {value!r}")
-    for where, target in CLASSES.items():
-        found = _at(yaml, where)
-        if not isinstance(found, Node) or found.target != target:
-            named = found.target if isinstance(found, Node) else "missing"
-            problems.append(f"{where} is {quote(named)}, this port was made for {target}")
-    for ours, theirs in FIELDS.items():
-        value = _at(yaml, theirs)
-        if value is not _ABSENT:
-            _put(config, ours, value)
-        elif not any(line.startswith(f"{part} is ") for line in problems for part in CLASSES):
-            problems.append(f"{theirs} is missing")
-    for theirs, wanted in EXPECTED.items():
-        if isinstance(wanted, str) and wanted.startswith("="):
-            wanted = _at(config, wanted[1:])
-        found = _at(yaml, theirs)
-        if found is not _ABSENT and (type(found), found) != (type(wanted), wanted):
-            problems.append(f"{theirs} is {quote(found)}, this port was made for {wanted!r}")
-    _check_widths(yaml, config, problems)
+    problems = _take_qwen(read_config(folder / version.qwen_folder), config, f"{version.qwen_folder}/config.json")
+    wrong_classes = _check_classes(yaml, version.classes)
+    missing = _take_fields(yaml, config, version.fields)
+    # Under another class every field is missing: the class alone is reported.
+    problems += wrong_classes or missing
+    problems += _check_expected(yaml, config, {"token_frame_rate": version.token_rate, **version.expected})
+    problems += _check_widths(yaml, config)
     if problems:
         raise FormatError(
-            f"{len(problems)} {'value is' if len(problems) == 1 else 'values are'} not those of CosyVoice 2",
-            where=folder / YAML,
+            f"{len(problems)} {'value is' if len(problems) == 1 else 'values are'} not those of {version.name}",
+            where=folder / version.yaml,
             fix="use the yaml of the release that the weights belong to",
             details=problems,
         )
     return config
 
 
-_ABSENT = object()
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return read_yaml(path, allowed=TARGETS)
+        return read_yaml(path, allowed=ALLOWED_TARGETS)
     except UnsafeError as error:
         fix = "take the yaml of the original release, or remove that line"
         raise UnsafeError(error.what, where=error.where, fix=fix) from None
 
 
+def _take_qwen(qwen: Mapping[str, Any], config: dict[str, Any], where: str) -> list[str]:
+    """Put Qwen2's sizes into `config`; return what is missing or not supported."""
+    for name in QWEN_FIELDS:
+        if name in qwen:
+            _put(config, f"lm.{name}", qwen[name])
+    missing = [f"{where}: {name} is missing" for name in QWEN_FIELDS if name not in qwen]
+    return missing + [
+        f"{where}: {key} is {quote(qwen[key])}, this port was made for {value!r}"
+        for key, value in QWEN_EXPECTED.items()
+        if qwen.get(key, value) != value
+    ]
+
+
+def _check_classes(yaml: dict[str, Any], classes: Mapping[str, str]) -> list[str]:
+    problems = []
+    for where, target in classes.items():
+        node = _at(yaml, where)
+        name = node.target if isinstance(node, Node) else "missing"
+        if name != target:
+            problems.append(f"{where} is {quote(name)}, this port was made for {target}")
+    return problems
+
+
+def _take_fields(yaml: dict[str, Any], config: dict[str, Any], fields: Mapping[str, str]) -> list[str]:
+    """Put the yaml's numbers into `config` under our names; return which are missing."""
+    missing = []
+    for ours, theirs in fields.items():
+        value = _at(yaml, theirs)
+        if value is _ABSENT:
+            missing.append(f"{theirs} is missing")
+        else:
+            _put(config, ours, value)
+    return missing
+
+
+def _check_expected(yaml: dict[str, Any], config: dict[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """Compare values that are present; "=NAME" stands for the value of our field NAME."""
+    problems = []
+    for theirs, required in expected.items():
+        if isinstance(required, str) and required.startswith("="):
+            required = _at(config, required[1:])
+        value = _at(yaml, theirs)
+        if value is not _ABSENT and (type(value), value) != (type(required), required):
+            problems.append(f"{theirs} is {quote(value)}, this port was made for {required!r}")
+    return problems
+
+
+def _check_widths(yaml: dict[str, Any], config: dict[str, Any]) -> list[str]:
+    """Check the estimator's widths, which the yaml gives as products and lists."""
+    problems = []
+    where = "flow.decoder.estimator"
+    n_mels, chunk, ratio = (_at(config, f"flow.{name}") for name in ("n_mels", "chunk_size", "token_mel_ratio"))
+    for name, factor, meaning in (("in_channels", 4, "4 * output_size"), ("out_channels", 1, "output_size")):
+        channels = _at(yaml, f"{where}.{name}")
+        if isinstance(n_mels, int) and channels != factor * n_mels:
+            problems.append(f"{where}.{name} is {quote(channels)}, this port was made for {meaning}")
+    channels = _at(yaml, f"{where}.channels")
+    if isinstance(channels, list) and len(channels) != 1:
+        problems.append(f"{where}.channels is {quote(channels)}, this port was made for one number")
+    frames = _at(yaml, f"{where}.static_chunk_size")
+    if isinstance(frames, Node):  # a product of two names, which read_yaml leaves as it is
+        products = {"<chunk_size>*<token_mel_ratio>", "<token_mel_ratio>*<chunk_size>"}
+        agrees = frames.target.replace(" ", "") in products
+        agrees = agrees and _at(yaml, "chunk_size") == chunk and _at(yaml, "token_mel_ratio") == ratio
+    else:
+        agrees = isinstance(chunk, int) and isinstance(ratio, int) and frames == chunk * ratio
+    if not agrees:
+        problems.append(f"{where}.static_chunk_size is not the encoder's chunk times token_mel_ratio")
+    return problems
+
+
 def _at(value: Any, path: str) -> Any:
-    """The value at a dotted path, through tags; _ABSENT if there is none."""
+    """Return the value at a dotted path, through yaml tags; _ABSENT if there is none."""
     for key in path.split("."):
         value = value.args if isinstance(value, Node) else value
         if isinstance(value, Mapping):
@@ -98,26 +152,3 @@ def _put(config: dict[str, Any], path: str, value: Any) -> None:
     for parent in parents:
         config = config.setdefault(parent, {})
     config[name] = value
-
-
-def _check_widths(yaml: dict[str, Any], config: dict[str, Any], problems: list[str]) -> None:
-    """What the yaml says in products and lists."""
-    n_mels, chunk = _at(config, "flow.n_mels"), _at(config, "flow.chunk_size")
-    ratio = _at(config, "flow.token_mel_ratio")
-    products = {"in_channels": ("4 * output_size", 4, n_mels), "out_channels": ("output_size", 1, n_mels)}
-    for name, (meaning, factor, number) in products.items():
-        found = _at(yaml, f"flow.decoder.estimator.{name}")
-        if isinstance(number, int) and found != factor * number:
-            problems.append(f"flow.decoder.estimator.{name} is {quote(found)}, this port was made for {meaning}")
-    channels = _at(yaml, "flow.decoder.estimator.channels")
-    if isinstance(channels, list) and len(channels) != 1:
-        problems.append(f"flow.decoder.estimator.channels is {quote(channels)}, this port was made for one number")
-    frames = _at(yaml, "flow.decoder.estimator.static_chunk_size")
-    if isinstance(frames, Node):
-        said = {"<chunk_size>*<token_mel_ratio>", "<token_mel_ratio>*<chunk_size>"}
-        agrees = frames.target.replace(" ", "") in said
-        agrees = agrees and _at(yaml, "chunk_size") == chunk and _at(yaml, "token_mel_ratio") == ratio
-    else:
-        agrees = isinstance(chunk, int) and isinstance(ratio, int) and frames == chunk * ratio
-    if not agrees:
-        problems.append("flow.decoder.estimator.static_chunk_size is not the encoder's chunk times token_mel_ratio")

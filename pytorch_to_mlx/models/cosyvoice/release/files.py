@@ -1,4 +1,4 @@
-"""The release of CosyVoice 2: a folder of several files, read as one checkpoint; nothing in it is executed."""
+"""Open a release, a folder of several files, as one checkpoint; nothing in it is executed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,61 +11,83 @@ from ....checkpoint import Checkpoint, open_checkpoint
 from ....checkpoint.base import Entry
 from ....checkpoint.files import SourceFile, quote
 from ....errors import FormatError
-from .checks import RELEASE, canonical, check_shapes, check_version, sizes_of
+from ..versions import COSYVOICE2, Version
+from .checks import check_shapes, check_version, onnx_sizes, plain_names, release_fix
 from .config import release_config
-from .speakers import speakers
-from .v2 import BLANK, YAML
+from .speakers import read_speakers
 
-PARTS = {
-    "llm": "llm.pt",
-    "flow": "flow.pt",
-    "hift": "hift.pt",
-    "campplus": "campplus.onnx",
-    "speech_tokenizer": "speech_tokenizer_v2.onnx",
-}
-TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json")
 SPEAKERS = "spk2info.pt"
-NEEDED = (YAML, *PARTS.values(), f"{BLANK}/config.json", *(f"{BLANK}/{name}" for name in TOKENIZER))
-NOISE_FRAMES = 15_000  # 300 s: the longest that the original can say
+NOISE_FRAMES = 15_000  # 300 s, the longest speech that the original can make
 
 
 def is_release(path: Path) -> bool:
-    """Whether this folder means to be a release of CosyVoice 2, whole or not."""
-    return path.is_dir() and (path / YAML).is_file()
+    """Return whether this folder looks like a release of CosyVoice 2, complete or not."""
+    return path.is_dir() and (path / COSYVOICE2.yaml).is_file()
 
 
 def open_source(path: Path) -> Checkpoint:
-    """Open a release: tensors are called part.name, as `llm.speech_embedding.weight`, and `config` is ours, nested.
+    """Open a release: tensors are named part.name, as `llm.speech_embedding.weight`, and `config` is ours, nested.
 
     Raises: FormatError naming the file if a part is missing, of another version or of other sizes than the yaml says;
     UnsafeError if the yaml asks for anything to be run.
     """
+    version = COSYVOICE2
     folder = path if path.is_dir() else path.parent
-    others = sorted(p.name for p in folder.glob("cosyvoice*.yaml") if p.name != YAML)
-    if not (folder / YAML).exists():
-        found = f"it has {', '.join(map(quote, others[:3]))}" if others else "it is no release of CosyVoice 2"
-        raise FormatError(f"this folder has no {YAML}: {found}", where=folder, fix=RELEASE)
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
-    if missing:
-        many = f"{len(missing)} files are" if len(missing) > 1 else "a file is"
-        raise FormatError(f"{many} missing from this release", where=folder, fix=RELEASE, details=missing)
-    config = {"model_type": "cosyvoice2", **release_config(folder)}
+    _check_files(folder, version)
+    config = {"model_type": version.model_type, **release_config(folder, version)}
     entries: dict[str, Entry] = {}
     files: list[SourceFile] = []
     try:
-        for part, name in PARTS.items():
-            checkpoint = _open(folder / name)
+        for part, name in version.parts.items():
+            where = folder / name
+            checkpoint = _open(where)
             files += checkpoint.files
-            parts = canonical(part, checkpoint.entries)
-            check_version(part, parts, folder / name)
-            config |= sizes_of(part, checkpoint, parts)
-            check_shapes(part, {key: entry.info for key, entry in parts.items()}, config, folder / name)
-            entries |= {f"{part}.{key}": _renamed(entry, f"{part}.{key}") for key, entry in parts.items()}
+            part_entries = plain_names(part, checkpoint.entries)
+            check_version(part, part_entries, version, where)
+            config |= onnx_sizes(part, checkpoint, part_entries, version)
+            check_shapes(part, {key: entry.info for key, entry in part_entries.items()}, config, version, where)
+            entries |= {f"{part}.{key}": _renamed(entry, f"{part}.{key}") for key, entry in part_entries.items()}
     except FormatError:
         for file in files:
             file.close()
         raise
     return Checkpoint(str(path), "torch", entries, folder=folder, config=config, files=files)
+
+
+def extra_files(path: Path, config: dict[str, Any]) -> dict[str, bytes | dict[str, mx.array]]:
+    """Return what a converted folder holds beside the weights: the tokenizer, the fixed noise and the speakers."""
+    folder = path if path.is_dir() else path.parent
+    qwen = folder / COSYVOICE2.qwen_folder
+    files: dict[str, bytes | dict[str, mx.array]] = {name: _bytes(qwen / name) for name in COSYVOICE2.tokenizer_files}
+    files["noise.safetensors"] = {"flow": flow_noise(config["flow"]["n_mels"])}
+    if (folder / SPEAKERS).exists():
+        with open_checkpoint(folder / SPEAKERS) as checkpoint:
+            speakers = read_speakers(checkpoint, config)
+        files |= {f"speakers/{name}.safetensors": arrays for name, arrays in speakers.items()}
+    return files
+
+
+def flow_noise(n_mels: int) -> mx.array:
+    """Return the noise that the original draws once, after seeding with 0, and starts every mel from.
+
+    Shapes: -> [1, 15000, n_mels] float32. Source: CausalConditionalCFM, cosyvoice/flow/flow_matching.py@ace7c47.
+    """
+    return mx.contiguous(mx.array(TorchRandom(0).randn(1, n_mels, NOISE_FRAMES)).swapaxes(1, 2))
+
+
+def _check_files(folder: Path, version: Version) -> None:
+    """Raises: FormatError naming the files that are missing."""
+    fix = release_fix(version)
+    if not (folder / version.yaml).exists():
+        others = sorted(p.name for p in folder.glob("cosyvoice*.yaml") if p.name != version.yaml)
+        reason = f"it has {', '.join(map(quote, others[:3]))}" if others else f"not a release of {version.name}"
+        raise FormatError(f"this folder has no {version.yaml}: {reason}", where=folder, fix=fix)
+    qwen = [f"{version.qwen_folder}/{name}" for name in ("config.json", *version.tokenizer_files)]
+    required = (version.yaml, *version.parts.values(), *qwen)
+    missing = [name for name in required if not (folder / name).is_file()]
+    if missing:
+        count = f"{len(missing)} files are" if len(missing) > 1 else "a file is"
+        raise FormatError(f"{count} missing from this release", where=folder, fix=fix, details=missing)
 
 
 def _open(path: Path) -> Checkpoint:
@@ -78,25 +100,6 @@ def _open(path: Path) -> Checkpoint:
 
 def _renamed(entry: Entry, name: str) -> Entry:
     return Entry(replace(entry.info, name=name), entry.read)
-
-
-def extra_files(path: Path, config: dict[str, Any]) -> dict[str, bytes | dict[str, mx.array]]:
-    """What a converted folder holds beside the weights: the tokenizer, the fixed noise and the speakers."""
-    folder = path if path.is_dir() else path.parent
-    files: dict[str, bytes | dict[str, mx.array]] = {name: _bytes(folder / BLANK / name) for name in TOKENIZER}
-    files["noise.safetensors"] = {"flow": flow_noise(config["flow"]["n_mels"])}
-    if (folder / SPEAKERS).exists():
-        with open_checkpoint(folder / SPEAKERS) as checkpoint:
-            files |= {f"speakers/{name}.safetensors": arrays for name, arrays in speakers(checkpoint, config).items()}
-    return files
-
-
-def flow_noise(n_mels: int) -> mx.array:
-    """The noise that the original draws once, after seeding with 0, and starts every mel from.
-
-    Shapes: -> [1, 15000, n_mels] float32. Source: CausalConditionalCFM, cosyvoice/flow/flow_matching.py@ace7c47.
-    """
-    return mx.contiguous(mx.array(TorchRandom(0).randn(1, n_mels, NOISE_FRAMES)).swapaxes(1, 2))
 
 
 def _bytes(path: Path) -> bytes:

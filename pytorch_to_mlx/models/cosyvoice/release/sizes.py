@@ -1,4 +1,4 @@
-"""The sizes of the two ONNX parts, from the shapes in their files."""
+"""Read the sizes of the two ONNX parts from the shapes in their files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from ....checkpoint import TensorInfo
 
 
 def campplus_config(tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
-    """The sizes of CAM++ from the shapes in its file. Raises: KeyError or ValueError if it is another network."""
+    """Return the config of CAM++. Raises: KeyError or ValueError if the tensors are of another network."""
     shapes = {name: info.shape for name, info in tensors.items()}
     layer = "xvector.block1.tdnnd1"
     head_channels = shapes["head.conv1.weight"][0]
@@ -26,7 +26,10 @@ def campplus_config(tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
 
 
 def speech_tokenizer_config(tensors: Mapping[str, TensorInfo], epsilons: Mapping[str, Any]) -> dict[str, Any]:
-    """The sizes of the speech tokenizer from its shapes. Raises: KeyError or ValueError if it is another network."""
+    """Return the config of the speech tokenizer. Raises: KeyError or ValueError if it is another network.
+
+    epsilons: of the layer norms, by name; each layer must have the same two.
+    """
     shapes = {name: info.shape for name, info in tensors.items()}
     state, n_mels, _ = shapes["conv1.weight"]
     layers = _count(shapes, "blocks.{}.attn.query.weight", 0)
@@ -45,6 +48,7 @@ def speech_tokenizer_config(tensors: Mapping[str, TensorInfo], epsilons: Mapping
 
 
 def _count(shapes: Mapping[str, tuple[int, ...]], name: str, first: int) -> int:
+    """Count the layers whose `name` exists, numbered from `first`."""
     number = first
     while name.format(number) in shapes:
         number += 1

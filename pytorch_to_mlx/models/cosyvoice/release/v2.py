@@ -1,9 +1,6 @@
-"""What the yaml of version 2 says, under which names, and what the port relies on."""
+"""What cosyvoice2.yaml says: the classes it builds, where our numbers stand, and what the port relies on."""
 
-YAML, BLANK = "cosyvoice2.yaml", "CosyVoice-BlankEN"
-
-
-# What the yaml asks to build where: the classes that the port was made for.
+# The classes that the yaml builds, and where: those that the port was made for.
 CLASSES = {
     "llm": "cosyvoice.llm.llm.Qwen2LM",
     "llm.llm": "cosyvoice.llm.llm.Qwen2Encoder",
@@ -17,8 +14,7 @@ CLASSES = {
     "feat_extractor": "matcha.utils.audio.mel_spectrogram",
 }
 
-
-# Our field <- the yaml's.
+# Our config's field -> the yaml's.
 FIELDS = {
     "sample_rate": "sample_rate",
     "lm.speech_token_size": "llm.speech_token_size",
@@ -55,17 +51,14 @@ FIELDS = {
     "mel.f_max": "feat_extractor.fmax",
 }
 
-
 FIELDS |= {f"hift.{name}": f"hift.{name}" for name in (
     "base_channels nb_harmonics nsf_alpha nsf_sigma nsf_voiced_threshold upsample_rates upsample_kernel_sizes "
     "resblock_kernel_sizes resblock_dilation_sizes source_resblock_kernel_sizes source_resblock_dilation_sizes "
     "lrelu_slope audio_limit"
 ).split()}  # fmt: skip
 
-
-# What the port relies on. A text is the name of another value that must be equal.
+# Values that the port relies on; "=NAME" stands for the value of our field NAME.
 EXPECTED = {
-    "token_frame_rate": 25,
     "llm.llm_input_size": "=lm.hidden_size",
     "llm.llm_output_size": "=lm.hidden_size",
     "flow.output_type": "mel",
@@ -86,12 +79,3 @@ EXPECTED = {
     "feat_extractor.sampling_rate": "=sample_rate",
     "hift.f0_predictor.num_class": 1,
 }
-
-
-QWEN = (
-    "hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads vocab_size "
-    "rms_norm_eps rope_theta"
-).split()
-
-
-QWEN_EXPECTED = {"model_type": "qwen2", "hidden_act": "silu", "use_sliding_window": False, "rope_scaling": None}

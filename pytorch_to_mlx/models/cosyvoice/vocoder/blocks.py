@@ -9,9 +9,9 @@ from ....nn.stream import Stream
 
 
 class ResBlock(nn.Module):
-    """For each dilation: snake, dilated convolution, snake, convolution, added to the input.
+    """For each dilation add snake, dilated convolution, snake and convolution to the input.
 
-    Shapes: x [B, L, D] -> [B, L, D]. Source: Kong et al. 2020 (HiFi-GAN), appendix A; Ziyin et al. 2020 (snake).
+    Source: Kong et al. 2020 (HiFi-GAN), appendix A; Ziyin et al. 2020 (snake).
     """
 
     def __init__(self, channels: int, kernel_size: int, dilations: tuple[int, ...]) -> None:
@@ -23,14 +23,18 @@ class ResBlock(nn.Module):
         self.alphas2 = [mx.ones(channels) for _ in dilations]
 
     def __call__(self, x: mx.array, stream: Stream) -> mx.array:
+        """Shapes: x [B, L, D] -> [B, L, D]."""
         pairs = zip(self.alphas1, self.convs1, self.alphas2, self.convs2, strict=True)
         for alpha1, conv1, alpha2, conv2 in pairs:
             y = stream.conv1d(conv1, snake(x, alpha1))
             x = stream.conv1d(conv2, snake(y, alpha2), add=x)
-        mx.eval(x)  # blocks evaluated together would take turns, and none would find its arrays in the cache
+        mx.eval(x)  # blocks evaluated together are interleaved, and evict each other's arrays from the CPU's cache
         return x
 
 
 def snake(x: mx.array, alpha: mx.array) -> mx.array:
-    """The reference's snake, which is finite at alpha = 0."""
+    """x + sin²(alpha · x) / alpha, finite at alpha = 0 as in the reference.
+
+    Shapes: x [B, L, D], alpha [D] -> [B, L, D]. Source: Ziyin et al. 2020, eq. 3.
+    """
     return ops.snake(x, alpha + 1e-9)

@@ -1,4 +1,4 @@
-"""The sizes of the vocoder, and the noise that it is given."""
+"""The sizes of the vocoder, and what its noise is."""
 
 import math
 from collections.abc import Callable
@@ -8,16 +8,17 @@ from typing import TypeAlias
 import mlx.core as mx
 
 from ....config import number
+from ..versions import COSYVOICE2
 
-# The source's noise from one sample to another, whole signal or piece: (first, last + 1) -> [1, L, harmonics + 1].
+# Draws the source's noise for samples start … end of the signal: (start, end) -> [1, end - start, harmonics + 1].
 Noise: TypeAlias = Callable[[int, int], mx.array]
 
 
 @dataclass(frozen=True)
 class HiftConfig:
-    """The names are those of the yaml, with Hugging Face's where it has one. The numbers are CosyVoice2's."""
+    """Sizes under the yaml's names, or Hugging Face's where it has one; the defaults are CosyVoice 2's."""
 
-    sample_rate: int = 24000
+    sample_rate: int = COSYVOICE2.sample_rate
     n_mels: int = 80
     base_channels: int = 512
     nb_harmonics: int = 8
@@ -38,8 +39,8 @@ class HiftConfig:
 
     def __post_init__(self) -> None:
         stages = len(self.upsample_rates)
-        same = (self.upsample_kernel_sizes, self.source_resblock_kernel_sizes, self.source_resblock_dilation_sizes)
-        if any(len(sizes) != stages for sizes in same):
+        per_stage = (self.upsample_kernel_sizes, self.source_resblock_kernel_sizes, self.source_resblock_dilation_sizes)
+        if any(len(sizes) != stages for sizes in per_stage):
             raise ValueError("upsample_rates, upsample_kernel_sizes and source_resblock_* differ in length")
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
             raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes differ in length")
@@ -52,8 +53,10 @@ class HiftConfig:
 
     @property
     def samples_per_frame(self) -> int:
+        """Samples of audio for each frame of mel."""
         return math.prod(self.upsample_rates) * self.hop_length
 
     @classmethod
     def tiny(cls) -> "HiftConfig":
+        """Return small sizes for tests."""
         return cls(base_channels=64, f0_channels=32)

@@ -1,4 +1,7 @@
-"""The vocoder: mel spectrogram to samples. Li et al. 2023, "HiFTNet"; Kaneko et al. 2022, "iSTFTNet"."""
+"""The vocoder: mel spectrogram to samples. Li et al. 2023, "HiFTNet"; Kaneko et al. 2022, "iSTFTNet".
+
+Reference: HiFTGenerator, cosyvoice/hifigan/generator.py@ace7c47.
+"""
 
 import math
 
@@ -18,18 +21,18 @@ from .config import HiftConfig, Noise
 from .f0 import F0Predictor
 
 MAX_MAGNITUDE = 100.0
-NOISE_FRAMES = 10  # that are drawn together
+NOISE_FRAMES = 10  # frames whose noise is drawn together
 
 
 class Hift(nn.Module):
-    """A harmonic source from the pitch, its spectrum added while the mel is upsampled, and an inverse STFT.
+    """Upsample the mel, add the spectrum of a harmonic source of its pitch at each stage, and invert the STFT.
 
     Shapes: mel [1, T, n_mels] -> audio [1, T · samples_per_frame].
     """
 
     def __init__(self, config: HiftConfig) -> None:
         super().__init__()
-        self.config = config
+        self._config = config
         self.f0_predictor = F0Predictor(config)
         self.source = HarmonicSource(
             sample_rate=config.sample_rate,
@@ -43,8 +46,8 @@ class Hift(nn.Module):
         self.conv_pre = Conv1d(config.n_mels, config.base_channels, 7, padding=3)
         self.ups, self.source_downs, self.source_blocks, self.blocks = [], [], [], []
         for i, (rate, kernel) in enumerate(zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True)):
-            wide, size = (config.base_channels // 2 ** (i + j) for j in (0, 1))
-            self.ups.append(ConvTranspose1d(wide, size, kernel, stride=rate, padding=(kernel - rate) // 2))
+            size_in, size = (config.base_channels // 2 ** (i + j) for j in (0, 1))
+            self.ups.append(ConvTranspose1d(size_in, size, kernel, stride=rate, padding=(kernel - rate) // 2))
             down = math.prod(config.upsample_rates[i + 1 :])  # source frames for each step of this stage
             sizes = (2 * down, down, down // 2) if down > 1 else (1, 1, 0)
             self.source_downs.append(Conv1d(spectrum, size, sizes[0], stride=sizes[1], padding=sizes[2]))
@@ -56,13 +59,24 @@ class Hift(nn.Module):
         self.head = IstftHead(config.n_fft, config.hop_length, MAX_MAGNITUDE)
         self._window = hann_window(config.n_fft)
 
+    @property
+    def config(self) -> HiftConfig:
+        """The sizes that it was built with."""
+        return self._config
+
     def __call__(self, mel: mx.array, noise: mx.array) -> mx.array:
-        """Shapes: noise [1, T · samples_per_frame, nb_harmonics + 1] standard normal."""
+        """Shapes: mel [1, T, n_mels], noise [1, T · samples_per_frame, nb_harmonics + 1] -> [1, T · samples_per_frame].
+
+        noise: standard normal.
+        """
         f0 = tap("f0", self.f0_predictor(mel, Stream()))
         return self.decode(mel, tap("source", self.source(f0, noise)), Stream())
 
     def decode(self, mel: mx.array, source: mx.array, stream: Stream) -> mx.array:
-        """Shapes: mel [1, T, n_mels], source [1, T · samples_per_frame] -> audio, the same length."""
+        """Return the audio of a mel and its source.
+
+        Shapes: mel [1, T, n_mels], source [1, T · samples_per_frame] -> [1, T · samples_per_frame].
+        """
         config = self.config
         spec = stream.stft(source, n_fft=config.n_fft, hop_length=config.hop_length, window=self._window)
         spec = mx.concatenate([mx.real(spec), mx.imag(spec)], axis=-1)  # [1, F, n_fft + 2]
@@ -81,7 +95,7 @@ class Hift(nn.Module):
         return mx.clip(self.head(x, stream), -config.audio_limit, config.audio_limit)
 
     def noise(self, seed: int) -> Noise:
-        """The source's noise: standard normal; the same for a seed on any machine, however it is cut into pieces."""
+        """Return a drawer of standard normal noise: a seed gives the same on any machine, in whatever pieces."""
         step, channels = NOISE_FRAMES * self.config.samples_per_frame, self.config.nb_harmonics + 1
 
         def block(number: int) -> np.ndarray:

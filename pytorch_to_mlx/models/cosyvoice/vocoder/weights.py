@@ -1,11 +1,13 @@
-"""The complete story of every tensor of hift.pt, without a prefix."""
+"""The rules for every tensor of hift.pt."""
 
-from ....weights import CONV1D, CONV_TRANSPOSE1D, Layout, Rule, rename, weight_norm
+from ....weights import CONV1D, CONV_TRANSPOSE1D, rename, weight_norm
 from ....weights.rules import Rules
+from ..rules import weight_and_bias
 from .f0 import F0_LAYERS
 
 
 def res_block(source: str, target: str) -> list[Rules]:
+    """Return the rules of one residual block."""
     rules: list[Rules] = []
     for i in (1, 2):
         rules += [
@@ -15,18 +17,14 @@ def res_block(source: str, target: str) -> list[Rules]:
     return rules
 
 
-def plain(source: str, target: str, *layouts: Layout) -> list[Rule]:
-    return [rename(f"{source}.{name}", f"{target}.{name}", *layouts) for name in ("weight", "bias")]
-
-
 HIFT: tuple[Rules, ...] = (
     weight_norm("conv_pre", "conv_pre", CONV1D),
     weight_norm("ups.{}", "ups.{}", CONV_TRANSPOSE1D),
-    *plain("source_downs.{}", "source_downs.{}", CONV1D),
+    *weight_and_bias("source_downs.{}", "source_downs.{}", CONV1D),
     *res_block("source_resblocks.{}", "source_blocks.{}"),
     *res_block("resblocks.{}", "blocks.{}"),
     weight_norm("conv_post", "conv_post", CONV1D),
-    *plain("m_source.l_linear", "source.linear"),
+    *weight_and_bias("m_source.l_linear", "source.linear"),
     *(weight_norm(f"f0_predictor.condnet.{2 * i}", f"f0_predictor.convs.{i}", CONV1D) for i in range(F0_LAYERS)),
-    *plain("f0_predictor.classifier", "f0_predictor.classifier"),
+    *weight_and_bias("f0_predictor.classifier", "f0_predictor.classifier"),
 )

@@ -17,12 +17,12 @@ from ....nn.conv import Conv1d
 from ....taps import tap
 
 SEGMENT = 100  # frames of local context
-EPSILON = 1e-5  # of the batch norms
+BATCH_NORM_EPS = 1e-5
 
 
 @dataclass(frozen=True)
 class CamPPlusConfig:
-    """block_layers: how many dense layers each block has; every layer adds growth_rate channels."""
+    """Sizes. block_layers: dense layers in each block, each of which adds growth_rate channels."""
 
     n_mels: int = 80
     embedding_size: int = 192
@@ -34,15 +34,16 @@ class CamPPlusConfig:
 
     def __post_init__(self) -> None:
         if self.n_mels % 8 or len(self.block_layers) != 3 or self.bn_channels % 2:
-            raise ValueError("n_mels must divide by 8, bn_channels by 2, and there are three blocks")
+            raise ValueError("n_mels must be a multiple of 8, bn_channels of 2, and block_layers three numbers")
 
     @classmethod
     def tiny(cls) -> "CamPPlusConfig":
+        """Return small sizes for tests."""
         return cls(head_channels=4, init_channels=16, growth_rate=8, bn_channels=16, block_layers=(2, 2, 1))
 
 
 def speaker_features(samples: np.ndarray | mx.array) -> mx.array:
-    """What CAM++ hears of a recording: Kaldi's filter bank without each band's mean.
+    """Return CAM++'s input: Kaldi's filter bank with each band's mean subtracted.
 
     Shapes: samples [L] at 16 kHz, in [-1, 1] -> [1, T, 80].
     """
@@ -51,7 +52,7 @@ def speaker_features(samples: np.ndarray | mx.array) -> mx.array:
 
 
 class Conv2d(nn.Module):
-    """Kernel 3 with padding 1, or kernel 1; the stride halves the mel axis only. Shapes: [B, F, T, D] -> the same."""
+    """Convolve with kernel 3 and padding 1, or kernel 1; the stride applies to the mel axis only."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
@@ -60,11 +61,12 @@ class Conv2d(nn.Module):
         self.stride = (stride, 1)
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Shapes: x [B, M, T, D_in] -> [B, M / stride, T, D_out]."""
         return ops.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.weight.shape[1] // 2)
 
 
 class BatchNormReLU(nn.Module):
-    """relu of a batch norm with the training's statistics, over the last axis."""
+    """Normalise the last axis with the training's statistics, then ReLU."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -72,11 +74,14 @@ class BatchNormReLU(nn.Module):
         self.running_mean, self.running_var = mx.zeros(size), mx.ones(size)
 
     def __call__(self, x: mx.array) -> mx.array:
-        scale = self.weight * mx.rsqrt(self.running_var + EPSILON)
+        """Shapes: x [..., D] -> [..., D]."""
+        scale = self.weight * mx.rsqrt(self.running_var + BATCH_NORM_EPS)
         return mx.maximum(x * scale + (self.bias - self.running_mean * scale), 0)
 
 
 class ResidualBlock(nn.Module):
+    """Two convolutions plus a shortcut. Source: He et al. 2016, figure 2."""
+
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = Conv2d(channels, channels, stride=stride)
@@ -85,12 +90,13 @@ class ResidualBlock(nn.Module):
             self.shortcut = Conv2d(channels, channels, kernel=1, stride=stride)
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Shapes: x [B, M, T, D] -> [B, M / stride, T, D]."""
         y = self.conv2(nn.relu(self.conv1(x)))
         return nn.relu(y + (self.shortcut(x) if "shortcut" in self else x))
 
 
 class Head(nn.Module):
-    """The front end: the spectrogram as an image, its mel axis reduced to an eighth."""
+    """Convolve the spectrogram as an image, reducing its mel axis to an eighth."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -109,7 +115,7 @@ class Head(nn.Module):
 
 
 class DenseLayer(nn.Module):
-    """Context-aware masking: a dilated convolution, gated by the mean of the whole recording and of the segment."""
+    """Context-aware masking: a dilated convolution gated by the means of the recording and of the segment."""
 
     def __init__(self, in_channels: int, config: CamPPlusConfig, dilation: int) -> None:
         super().__init__()
@@ -131,7 +137,10 @@ class DenseLayer(nn.Module):
 
 
 def segment_means(x: mx.array) -> mx.array:
-    """The mean of every 100 frames, the last one of what is left. Shapes: x [B, T, D] -> [B, ceil(T / 100), D]."""
+    """Return the mean of every 100 frames, and of the frames that remain.
+
+    Shapes: x [B, T, D] -> [B, ceil(T / 100), D].
+    """
     batch, length, size = x.shape
     count = -(-length // SEGMENT)
     padded = mx.pad(x, [(0, 0), (0, count * SEGMENT - length), (0, 0)])
@@ -140,9 +149,9 @@ def segment_means(x: mx.array) -> mx.array:
 
 
 class DenseBlock(nn.Module):
-    """Layers that each see the output of all before them, then a norm and half the channels.
+    """Layers that each see the output of all before them, then a norm and a projection to half the channels.
 
-    The layers are attributes with the original's names, tdnnd1 and so on, because those count from 1.
+    The layers keep the original's names, tdnnd1 and so on, because those count from 1.
     """
 
     def __init__(
@@ -157,12 +166,15 @@ class DenseBlock(nn.Module):
         self.transit = nn.Linear(width, width // 2, bias=bias)
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Shapes: x [B, T, D] -> [B, T, (D + layers · growth_rate) / 2]."""
         for name in self._layers:
             x = mx.concatenate([x, self[name](x)], axis=-1)
         return ops.linear(self.norm(x), self.transit.weight, self.transit.get("bias"))
 
 
 class CamPPlus(nn.Module):
+    """Embed a voice: a 2-D head, three densely connected blocks, and statistics over time."""
+
     def __init__(self, config: CamPPlusConfig) -> None:
         super().__init__()
         channels = config.init_channels
@@ -173,15 +185,15 @@ class CamPPlus(nn.Module):
         channels = (channels + first * config.growth_rate) // 2
         self.block2 = DenseBlock(channels, second, config, dilation=2)
         channels = (channels + second * config.growth_rate) // 2
-        self.block3 = DenseBlock(channels, third, config, dilation=2, bias=True)  # of the norm after it
+        self.block3 = DenseBlock(channels, third, config, dilation=2, bias=True)  # the folded norm's
         channels = (channels + third * config.growth_rate) // 2
         self.dense = nn.Linear(2 * channels, config.embedding_size, bias=False)
         self.running_mean, self.running_var = mx.zeros(config.embedding_size), mx.ones(config.embedding_size)
 
     def __call__(self, fbank: mx.array) -> mx.array:
-        """Shapes: fbank [B, T, M] -> [B, embedding_size], of any length.
+        """Shapes: fbank [B, T, M], of any length -> [B, embedding_size].
 
-        Raises: UsageError under 3 frames, which have no spread.
+        Raises: UsageError for fewer than 3 frames, which have no deviation after the halving.
         """
         if fbank.shape[1] < 3:
             raise UsageError(f"{fbank.shape[1]} frames of audio are too few for a voice", fix="give at least 0.05 s")
@@ -190,4 +202,4 @@ class CamPPlus(nn.Module):
         x = nn.relu(self.block3(self.block2(self.block1(x))))
         x = mx.concatenate([x.mean(axis=1), mx.sqrt(x.var(axis=1, ddof=1))], axis=-1)
         x = ops.linear(x, self.dense.weight)
-        return tap("speaker", (x - self.running_mean) * mx.rsqrt(self.running_var + EPSILON))
+        return tap("speaker", (x - self.running_mean) * mx.rsqrt(self.running_var + BATCH_NORM_EPS))

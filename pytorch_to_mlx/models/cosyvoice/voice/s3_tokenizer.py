@@ -16,16 +16,18 @@ from ....config import number
 from ....errors import UsageError
 from ....nn.conv import Conv1d
 from ....nn.linear import layer_norm, linear
+from ....nn.rope import rotary_tables
 from ....taps import tap
 
-WINDOW, OVERLAP = 3000, 400  # frames of 10 ms: 30 s, of which neighbours share 4 s
+WINDOW, OVERLAP = 3000, 400  # frames of 10 ms: 30 s, 4 s of them shared with the next window
 FRAMES_PER_TOKEN = 4
-SQUASH = 0.9990000128746033  # keeps tanh from reaching 1
+ROPE_THETA = 10000.0
+TANH_SCALE = 0.9990000128746033  # under 1, in the reference
 
 
 @dataclass(frozen=True)
 class SpeechTokenizerConfig:
-    """The epsilons are those of the two layer norms in a block; each export says its own."""
+    """Sizes; the epsilons are those of the two layer norms in a block, which differ between exports."""
 
     n_mels: int = 128
     n_audio_state: int = 1280
@@ -44,22 +46,24 @@ class SpeechTokenizerConfig:
 
     @property
     def codebook_size(self) -> int:
+        """How many different tokens there are: each digit of a code is -1, 0 or 1."""
         return 3**self.code_size
 
     @classmethod
     def tiny(cls) -> "SpeechTokenizerConfig":
+        """Return small sizes for tests."""
         return cls(n_audio_state=64, n_audio_head=1, n_audio_layer=2)
 
 
 def tokenizer_features(samples: np.ndarray | mx.array) -> mx.array:
-    """Whisper's features with 128 bands. Shapes: samples [L] at 16 kHz -> [1, L // 160, 128]."""
+    """Return Whisper's features with 128 bands. Shapes: samples [L] at 16 kHz -> [1, L // 160, 128]."""
     return whisper_log_mel(mx.array(samples), 128)[None]
 
 
 class FsmnAttention(nn.Module):
-    """Self-attention with rotary positions, and beside it a memory: a convolution over the values in each channel.
+    """Self-attention with rotary positions, plus a memory: a convolution over the values of each channel.
 
-    Gao et al. 2020, "SAN-M", eq. 7-9.
+    Source: Gao et al. 2020, "SAN-M", eq. 7-9.
     """
 
     def __init__(self, config: SpeechTokenizerConfig) -> None:
@@ -74,35 +78,21 @@ class FsmnAttention(nn.Module):
         self.memory = Conv1d(state, state, kernel, padding=kernel // 2, groups=state, bias=False)
 
     def __call__(self, x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
-        """Shapes: x [B, T, D], cos and sin [T, D / H] -> [B, T, D]."""
+        """Shapes: x [B, T, D], cos and sin [T, D / 2H] -> [B, T, D]."""
         values = linear(self.value, x)
-        q, k = (turned(self.split(linear(layer, x)), cos, sin) for layer in (self.query, self.key))
-        y = ops.attention(q, k, self.split(values), scale=q.shape[-1] ** -0.5)  # [B, H, T, D / H]
+        q, k = (ops.rotate(self._split(linear(layer, x)), cos, sin) for layer in (self.query, self.key))
+        y = ops.attention(q, k, self._split(values), scale=q.shape[-1] ** -0.5)  # [B, H, T, D / H]
         y = linear(self.out, y.transpose(0, 2, 1, 3).reshape(x.shape))
         return y + (self.memory(values) + values)
 
-    def split(self, x: mx.array) -> mx.array:
-        """[B, T, D] -> [B, H, T, D / H]."""
+    def _split(self, x: mx.array) -> mx.array:
+        """Split the features into heads. Shapes: x [B, T, D] -> [B, H, T, D / H]."""
         return x.reshape(*x.shape[:2], self.heads, -1).transpose(0, 2, 1, 3)
 
 
-def rotary(length: int, size: int) -> tuple[mx.array, mx.array]:
-    """Cosines and sines of position times frequency, rounded as the reference does.
-
-    Shapes: -> two of [length, size]. Source: Su et al. 2021, eq. 34, in halves instead of pairs.
-    """
-    frequencies = 1 / np.float32(10000) ** (np.arange(0, size, 2, dtype=np.float32) / np.float32(size))
-    angles = np.outer(np.arange(length, dtype=np.float32), frequencies.astype(np.float32))
-    cos, sin = (mx.array(np.concatenate([table] * 2, axis=1)) for table in (np.cos(angles), np.sin(angles)))
-    return cos, sin
-
-
-def turned(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
-    left, right = mx.split(x, 2, axis=-1)
-    return x * cos + mx.concatenate([-right, left], axis=-1) * sin
-
-
 class Block(nn.Module):
+    """Pre-norm attention with memory, and feed-forward."""
+
     def __init__(self, config: SpeechTokenizerConfig) -> None:
         super().__init__()
         state = config.n_audio_state
@@ -113,11 +103,14 @@ class Block(nn.Module):
         self.mlp_ln = nn.LayerNorm(state, eps=config.mlp_norm_eps)
 
     def __call__(self, x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+        """Shapes: x [B, T, D], cos and sin [T, D / 2H] -> [B, T, D]."""
         x = x + self.attn(layer_norm(self.attn_ln, x), cos, sin)
         return x + linear(self.mlp2, ops.gelu(linear(self.mlp1, layer_norm(self.mlp_ln, x))))
 
 
 class SpeechTokenizer(nn.Module):
+    """Tokenize a recording: a transformer encoder, and the index of its rounded code."""
+
     def __init__(self, config: SpeechTokenizerConfig) -> None:
         super().__init__()
         state = config.n_audio_state
@@ -127,16 +120,16 @@ class SpeechTokenizer(nn.Module):
         self.project = nn.Linear(state, config.code_size)
 
     def __call__(self, log_mel: mx.array) -> mx.array:
-        """The tokens of a recording of any length.
+        """Return the tokens of a recording of any length.
 
-        More than 30 s are read in windows that overlap by 4 s, of which each side gives 2 s.
+        More than 30 s are read in windows that overlap by 4 s; each of two neighbours gives 2 s of these.
         Shapes: log_mel [1, T, M] -> [1, ceil(T / 4)] int32. Raises: UsageError if there is no frame.
-        Source: s3tokenizer 0.3.0, which starts one window more where the last has already reached the end, and so
+        Source: s3tokenizer 0.3.0, which starts one more window where the last has already reached the end, and so
         loses up to 2 s there.
         """
         length = log_mel.shape[1]
         if not length:
-            raise UsageError("there is no audio to make tokens of", fix="give at least 0.01 s")
+            raise UsageError("there is no audio to tokenize", fix="give at least 0.01 s")
         tap("log_mel", log_mel)
         ids, start, half = [], 0, OVERLAP // 2 // FRAMES_PER_TOKEN
         while True:
@@ -149,12 +142,13 @@ class SpeechTokenizer(nn.Module):
             start += WINDOW - OVERLAP
 
     def encode(self, log_mel: mx.array) -> mx.array:
-        """One window. Shapes: log_mel [B, T, M], T at most WINDOW -> [B, ceil(T / 4)] int32."""
+        """Return the tokens of one window. Shapes: log_mel [B, T, M], T at most WINDOW -> [B, ceil(T / 4)] int32."""
         x = ops.gelu(self.conv2(ops.gelu(self.conv1(log_mel))))
-        attn = self.blocks[0].attn
-        cos, sin = (table.astype(x.dtype) for table in rotary(x.shape[1], x.shape[2] // attn.heads))
+        head_dim = x.shape[2] // self.blocks[0].attn.heads
+        tables = rotary_tables(mx.arange(x.shape[1]), head_dim, ROPE_THETA)
+        cos, sin = (table.astype(x.dtype) for table in tables)
         for block in self.blocks:
             x = block(x, cos, sin)
-        levels = mx.tanh(linear(self.project, x).astype(mx.float32)) * SQUASH  # [B, T, 8]
+        levels = mx.tanh(linear(self.project, x).astype(mx.float32)) * TANH_SCALE  # [B, T, 8]
         digits = mx.round(levels).astype(mx.int32) + 1
         return (digits * mx.array([3**i for i in range(digits.shape[-1])])).sum(axis=-1)
