@@ -9,6 +9,7 @@ import pytest
 import torch
 from models.cosyvoice import release
 
+from pytorch_to_mlx.audio import wav
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
 from pytorch_to_mlx.models.cosyvoice import synthesis
@@ -138,6 +139,73 @@ def test_every_mode_speaks_and_streams(pipeline, speak):
     assert all(np.array_equal(a, b.audio) for a, b in zip(again, pieces, strict=True)), "request 1 streams as request 0"
     other = joined(speak(pipeline, seed=4, **short))
     assert not np.array_equal(other[: len(whole)], whole[: len(other)])
+
+
+@pytest.mark.parametrize(
+    ("generate", "original"),
+    [
+        (lambda p, o: p.generate(TEXT, voice=VOICE, ref_text="that was", **o),
+         lambda p, o: p.inference_zero_shot(TEXT, "that was", VOICE, **o)),
+        (lambda p, o: p.generate(TEXT, voice=VOICE, **o), lambda p, o: p.inference_cross_lingual(TEXT, VOICE, **o)),
+        (lambda p, o: p.generate(TEXT, voice=VOICE, instruct="one by one", **o),
+         lambda p, o: p.inference_instruct2(TEXT, "one by one", VOICE, **o)),
+        (lambda p, o: p.generate(TEXT, voice="random:7", **o), lambda p, o: p.inference_sft(TEXT, "random:7", **o)),
+        (lambda p, o: p.generate(TEXT, voice="none", **o), lambda p, o: p.inference_sft(TEXT, "none", **o)),
+        (lambda p, o: p.generate(TEXT, voice=np.ones(192, np.float32), **o),
+         lambda p, o: p.inference_cross_lingual(TEXT, np.ones(192, np.float32), **o)),
+    ],
+    ids=["transcribed recording", "recording", "instruction", "random", "none", "embedding"],
+)  # fmt: skip
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_generate_is_the_original_s_mode(pipeline, generate, original, stream):
+    options = {"seed": 3, "stream": stream, "steps": 1, "max_ratio": 4.0}
+    assert np.array_equal(joined(generate(pipeline, options)), joined(original(pipeline, options)))
+
+
+def test_generate_with_files_and_saved_speakers(folder, tmp_path, monkeypatch):
+    pipeline, options = load(folder), {"steps": 1, "max_ratio": 4.0}
+    path = tmp_path / "me.wav"
+    wav.write(path, VOICE, RATE)
+    zero_shot = joined(pipeline.inference_zero_shot(TEXT, "that was", str(path), **options))
+    for recorded in (path, str(path), path.read_bytes()):
+        assert np.array_equal(
+            joined(pipeline.generate(TEXT, voice=recorded, ref_text="that was", **options)), zero_shot
+        )
+    pipeline.add_zero_shot_spk("that was", str(path), "me")
+    for voice in ("me", None, pipeline.speaker("me")):
+        assert np.array_equal(joined(pipeline.generate(TEXT, voice=voice, **options)), zero_shot)
+    pipeline.add_zero_shot_spk("", str(path), "silent")
+    cross_lingual = joined(pipeline.inference_cross_lingual(TEXT, str(path), **options))
+    assert np.array_equal(joined(pipeline.generate(TEXT, voice="silent", **options)), cross_lingual)
+    monkeypatch.chdir(tmp_path)
+    path.rename("random:1")
+    chosen = joined(pipeline.generate(TEXT, voice="random:1", **options))
+    assert np.array_equal(chosen, joined(pipeline.inference_sft(TEXT, "random:1", **options))), "not the file"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({}, "no voice is given; give a recording, a saved speaker (a, b), 'random', 'random:SEED' or 'none'"),
+        ({"voice": "c"}, "there is no speaker and no recording 'c'; give a recording, a saved speaker (a, b)"),
+        ({"voice": "a", "ref_text": "that was"}, "ref_text is what a recording says; 'a' is a speaker's name"),
+        ({"voice": VOICE, "ref_text": "that", "instruct": "one"}, "give ref_text or instruct, not both"),
+        ({"voice": VOICE, "instruct": " "}, "the instruction is empty"),
+        ({"voice": VOICE, "speed": 5.0}, "speed is 5.0; it goes from 0.25 to 4.0"),
+    ],
+)
+def test_generate_refuses_wrong_use_at_once(folder, wrong, message):
+    pipeline = load(folder)
+    for name in "ab":
+        pipeline.speakers.add(name, pipeline.speaker("random"))
+    with pytest.raises(UsageError) as raised:
+        pipeline.generate(TEXT, **wrong)
+    assert message in str(raised.value)
+
+
+def test_generate_without_saved_speakers(pipeline):
+    with pytest.raises(UsageError, match="no voice is given; give a recording, 'random', 'random:SEED' or 'none'"):
+        pipeline.generate(TEXT)
 
 
 @pytest.mark.parametrize("seconds", [0.4, 1.9])

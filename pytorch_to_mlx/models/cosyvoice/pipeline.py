@@ -1,5 +1,6 @@
-"""Choose a voice and speak: the original's own methods."""
+"""Choose a voice and speak: the task's `generate`, and the original's own methods."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -84,7 +85,7 @@ def open_speakers(folder: str | Path) -> Speakers:
 
 
 class CosyVoicePipeline:
-    """CosyVoice ready to speak; the methods are the original's, and yield speech piece by piece."""
+    """CosyVoice ready to speak: `for piece in pipeline.generate("Hello.", voice="me.wav"): play(piece.audio)`."""
 
     def __init__(self, model: Model, tokenizer: TextTokenizer, speakers: Speakers, flow_noise: mx.array) -> None:
         self.model, self.tokenizer, self.speakers = model, tokenizer, speakers
@@ -95,6 +96,44 @@ class CosyVoicePipeline:
     def clock(self) -> Clock:
         """The times of the last request."""
         return self.synthesizer.clock
+
+    def generate(
+        self,
+        text: Text,
+        *,
+        voice: str | Voice | None = None,
+        ref_text: str | None = None,
+        instruct: str | None = None,
+        speed: float = 1.0,
+        seed: int = 0,
+        stream: bool = False,
+        **options: Any,
+    ) -> Iterator[Speech]:
+        """Yield speech piece by piece; `Speech.concatenate` joins them. The same seed gives the same bytes.
+
+        A recording whose words are known is continued (zero-shot); of another the voice is taken, in whatever language
+        the text is (cross-lingual). A saved speaker has the words it was saved with.
+
+        Args:
+            text: a text, or an iterable of strings for text that is still being written
+            voice: the name of a saved speaker, 'none', 'random' or 'random:SEED'; a recording: a file, the bytes of
+                one, or samples at the model's rate; 192 numbers of an embedding; or a Speaker. By default the saved
+                speaker, if there is exactly one
+            ref_text: what the recording says
+            instruct: how to speak, such as 'Speak slowly.'
+            options: see `Options`
+        Raises: UsageError for contradictory or unknown arguments; FormatError for a recording that cannot be read.
+        """
+        if ref_text and instruct:
+            raise UsageError("give ref_text or instruct, not both", fix="with an instruction only the voice is taken")
+        choices, clock = Options(speed=speed, seed=seed, stream=stream, **options), Clock()
+        with clock.part("voice"):
+            speaker = self._choose_speaker(voice, ref_text, choices)
+        if instruct:
+            return self._instruct(text, instruct, speaker, choices, clock)
+        if speaker.prompt_text:
+            return self._continue(text, speaker, choices, clock)
+        return self.synthesizer.speak(text, speaker, choices, clock)
 
     # The original's methods.
 
@@ -182,6 +221,27 @@ class CosyVoicePipeline:
                 )
             return random_speaker(self.model.config, int(seed))
         return self.speakers[name]
+
+    def _choose_speaker(self, voice: str | Voice | None, ref_text: str | None, options: Options) -> Speaker:
+        """Return the speaker of `generate`. A name counts before a file of the same name."""
+        names = self.speakers.names()
+        saved = f"a saved speaker ({', '.join(names)}), " if names else ""
+        advice = f"give a recording, {saved}'random', 'random:SEED' or 'none'"
+        if voice is None:
+            if len(names) != 1:
+                raise UsageError("no voice is given", fix=advice)
+            voice = names[0]
+        if isinstance(voice, str):
+            is_name = voice in names or voice == "none" or voice.partition(":")[0] == "random"
+            if not is_name and not os.path.isfile(voice):
+                raise UsageError(f"there is no speaker and no recording '{voice}'", fix=advice)
+            if is_name and ref_text:
+                raise UsageError(f"ref_text is what a recording says; '{voice}' is a speaker's name")
+            if is_name:
+                return self.speaker(voice)
+        if ref_text:
+            return self._transcribed_speaker(ref_text, voice, options.text_frontend)
+        return self._speaker_of_voice(voice)
 
     def _one_speaker(self, voice: Voice | None, name: str) -> Speaker:
         """Return the speaker of a recording or of a name. Raises: UsageError unless one of them is given."""
