@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import backend as _backend  # noqa: F401  a fast BLAS must be in place before MLX is imported
+from .version import __version__
 
 if TYPE_CHECKING:
     from .analyze import analyze
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from .registry import names as models
     from .validate import validate
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "analyze", "convert", "load", "models", "validate"]
 
 _PUBLIC = {

@@ -9,12 +9,13 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from . import __version__, codegen, registry
+from . import codegen, registry
 from .analyze.checkpoint import config_unread
-from .analyze.source import Opened, is_module, open_named
 from .checkpoint.files import SourceFile, relative_inside
 from .errors import CheckError, UsageError
+from .model_source import Opened, is_module, open_named
 from .progress import note, track
+from .version import __version__
 from .weights import Report, WeightMap, apply, check_destination, dequantize, load_into, new_folder, rebuild
 from .weights import quantize as quantize_layers
 from .weights.folder import fill_folder, to_json

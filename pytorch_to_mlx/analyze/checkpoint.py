@@ -10,10 +10,10 @@ from .. import codegen, registry
 from .. import config as config_module
 from ..checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ..errors import FormatError
+from ..model_source import is_module, locate, open_named
 from ..weights import WeightMap, make_plan
 from ..weights.apply import grouped
 from ..weights.quantize import layer_sizes
-from .source import is_module, locate, open_named
 
 # Bytes per number: the dtype, or a quantized group of 64 with a 16-bit scale and offset.
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "8-bit": 1 + 4 / 64, "4-bit": 0.5 + 4 / 64}

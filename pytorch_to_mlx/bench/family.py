@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import backend, registry
+from ..contract import Workload
 from ..errors import MissingExtraError, UsageError
 from ..progress import note, track
-from ..validate.contract import Workload
 from ..validate.run import open_reference
 from . import fresh as fresh_process
 from .measure import Timing, alternate

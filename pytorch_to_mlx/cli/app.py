@@ -70,7 +70,7 @@ def _bind(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from .. import __version__
+        from ..version import __version__
 
         typer.echo(f"pytorch-to-mlx {__version__}")
         raise typer.Exit()

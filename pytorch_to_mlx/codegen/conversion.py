@@ -15,9 +15,9 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from .. import __version__
 from ..errors import CheckError, UsageError
 from ..progress import note
+from ..version import __version__
 from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
 from ..weights.folder import to_json

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, codegen, registry
+from .. import codegen, registry
 from ..card import Tap
+from ..contract import Reference
 from ..errors import FormatError, MissingExtraError, UsageError
 from ..progress import note
+from ..version import __version__
 from .compare import TapResult, compare
-from .contract import Reference
 from .report import CaseResult, Report
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from .. import __version__
 from ..checkpoint import open_checkpoint, read_config
 from ..checkpoint.safetensors import DTYPES
 from ..errors import CheckError, FormatError, UsageError
+from ..version import __version__
 from .place import disk_errors, new_folder
 
 MAX_SHARD_BYTES = 5 << 30

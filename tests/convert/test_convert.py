@@ -18,10 +18,10 @@ import toy_torch
 from mlx.utils import tree_flatten
 
 from pytorch_to_mlx import registry
-from pytorch_to_mlx.analyze.source import locate
 from pytorch_to_mlx.checkpoint import files as checkpoint_files
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import CheckError, FormatError, MachineError, UsageError
+from pytorch_to_mlx.model_source import locate
 from pytorch_to_mlx.weights import load_model, new_folder, read_folder, write_folder
 
 ROOT = Path(__file__).parent.parent.parent

@@ -15,8 +15,8 @@ from command import ROOT, run
 from models import cosyvoice_release as release
 
 from pytorch_to_mlx.audio import wav
+from pytorch_to_mlx.audio.examples import DATA
 from pytorch_to_mlx.models.cosyvoice.text_ids import TextTokenizer
-from pytorch_to_mlx.validate.signals import DATA
 
 RATE = 24000
 TOKEN = 960  # samples of a speech token

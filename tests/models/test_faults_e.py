@@ -9,10 +9,10 @@ import pytest
 import soundfile
 from command import run
 
+from pytorch_to_mlx.audio.examples import speech
 from pytorch_to_mlx.errors import FormatError, UsageError
 from pytorch_to_mlx.models.vad.pipeline import load as load_vad
 from pytorch_to_mlx.models.whisper.pipeline import load
-from pytorch_to_mlx.validate.signals import speech
 
 RATE = 16000
 

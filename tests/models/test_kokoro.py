@@ -11,13 +11,13 @@ from mlx.utils import tree_flatten
 from parity import assert_close, assert_taps
 
 from pytorch_to_mlx.checkpoint import open_checkpoint, packaged, read_json
+from pytorch_to_mlx.contract import Case
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
 from pytorch_to_mlx.models.kokoro import reference
 from pytorch_to_mlx.models.kokoro.card import CARD
 from pytorch_to_mlx.models.kokoro.config import Config
 from pytorch_to_mlx.models.kokoro.model import Model
 from pytorch_to_mlx.models.kokoro.weights import PUBLISHED_CONFIG, WEIGHTS, open_source
-from pytorch_to_mlx.validate.contract import Case
 from pytorch_to_mlx.weights import apply, load_into
 
 TINY = Config.tiny()

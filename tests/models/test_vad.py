@@ -12,6 +12,7 @@ from silero_vad import VADIterator
 from silero_vad.utils_vad import get_speech_timestamps_from_probs
 
 from pytorch_to_mlx.audio import wav
+from pytorch_to_mlx.audio.examples import DATA
 from pytorch_to_mlx.checkpoint import resolve
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import FormatError, UsageError
@@ -21,7 +22,6 @@ from pytorch_to_mlx.models.vad.pipeline import load, vad_options
 from pytorch_to_mlx.models.vad.reference import Reference, minute, torch_segments
 from pytorch_to_mlx.models.vad.segments import VADOptions, speech_segments
 from pytorch_to_mlx.models.vad.weights import WEIGHTS, open_source
-from pytorch_to_mlx.validate.signals import DATA
 from pytorch_to_mlx.weights import dead_rules
 
 

@@ -12,10 +12,10 @@ from unittest.mock import patch
 import mlx.core as mx
 import numpy as np
 
+from ...contract import Case, Workload
 from ...generate.sample import Sampler
 from ...nn.stream import Stream
 from ...taps import record_taps
-from ...validate.contract import Case, Workload
 from ...weights import load_model
 from .campplus import speaker_features
 from .config import Config

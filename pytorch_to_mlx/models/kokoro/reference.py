@@ -18,9 +18,9 @@ import numpy as np
 from mlx.utils import tree_flatten
 
 from ...checkpoint import open_checkpoint, read_json
+from ...contract import Case, Workload
 from ...errors import MissingExtraError
 from ...taps import record_taps
-from ...validate.contract import Case, Workload
 from ...weights import invert, load_model
 from .config import SAMPLE_RATE, Config
 from .model import Model, Prosody

@@ -12,11 +12,11 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
 
+from ...audio.examples import speech as sentence
 from ...audio.resample import resample
+from ...contract import Case, Workload
 from ...errors import MissingExtraError
 from ...taps import record_taps
-from ...validate.contract import Case, Workload
-from ...validate.signals import speech as sentence
 from ...weights import invert
 from .model import Model
 from .pipeline import VADPipeline, load

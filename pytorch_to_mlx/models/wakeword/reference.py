@@ -13,9 +13,9 @@ import numpy as np
 from mlx.utils import tree_flatten
 
 from ...audio import wav
+from ...contract import Case, Workload
 from ...errors import MachineError, MissingExtraError, UsageError
 from ...taps import watch_taps
-from ...validate.contract import Case, Workload
 from ...weights import invert, is_converted
 from . import graph
 from .config import FRAME, FRAME_ROWS, N_MELS, OVERLAP, SAMPLE_RATE, START_FEATURES, WINDOW

@@ -13,11 +13,11 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
 
+from ...audio.examples import speech
 from ...audio.mel import mel_filters, whisper_log_mel
+from ...contract import Case, Workload
 from ...errors import MissingExtraError
 from ...taps import record_taps
-from ...validate.contract import Case, Workload
-from ...validate.signals import speech
 from ...weights import invert
 from .decoding import DecodingOptions, decode
 from .model import Model

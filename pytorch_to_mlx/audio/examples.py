@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio import wav
+from . import wav
 
 DATA = Path(__file__).parent / "data"
 

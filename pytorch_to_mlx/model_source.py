@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import registry
-from ..card import ModelCard, Published
-from ..checkpoint import Checkpoint, read_config, resolve
-from ..codegen import is_module_source, takes_architecture
-from ..errors import FormatError
-from ..weights.folder import is_converted
+from . import registry
+from .card import ModelCard, Published
+from .checkpoint import Checkpoint, read_config, resolve
+from .codegen import is_module_source, takes_architecture
+from .errors import FormatError
+from .weights.folder import is_converted
 
 
 @dataclass
