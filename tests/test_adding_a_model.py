@@ -60,7 +60,7 @@ def test_it_is_a_family_like_every_other(tone, tmp_path):
     spec = importlib.util.spec_from_file_location("test_tone", tone / "tests" / "models" / "test_tone.py")
     tests = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tests)
-    config, model = registry.part("tone", "config").Config.tiny(), free.build("tone")
+    config, model = registry.family("tone").config.tiny(), free.build("tone")
     single, both = model(**tests.tiny_inputs(config)), model(**tests.tiny_inputs(config, batch=2))
     np.testing.assert_allclose(np.array(both[1:]), np.array(single), rtol=1e-5, atol=1e-6)
     free.test_config_is_read_back("tone")

@@ -11,8 +11,9 @@ PACKAGE = ROOT / "pytorch_to_mlx"
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
 
 LEVELS = {
-    **dict.fromkeys(["errors", "version", "tolerances", "taps", "tasks", "progress", "card", "contract", "backend"], 0),
+    **dict.fromkeys(["errors", "version", "tolerances", "taps", "tasks", "progress", "card", "backend"], 0),
     "config": 0.5,
+    "contract": 0.75,
     **dict.fromkeys(["checkpoint", "weights", "audio", "text"], 1),
     "nn": 2,
     **dict.fromkeys(["generate", "heads"], 3),
@@ -28,7 +29,7 @@ INSIDE_LEVEL_1 = {("weights", "checkpoint")}
 INSIDE_LEVEL_5 = {("codegen", "registry")}  # its benchmark measures generated source beside the families' ports
 INSIDE_LEVEL_6 = {("convert", "analyze"), ("bench", "validate")}  # unread config keys; references and the Python side
 TORCH_ROOMS = {"validate", "codegen"}
-MODEL_FILES = {"__init__.py", "card.py", "config.py", "weights.py", "pipeline.py"}
+MODEL_FILES = {"__init__.py", "card.py", "config.py", "family.py", "weights.py", "pipeline.py"}
 
 
 def room(path: Path) -> str:

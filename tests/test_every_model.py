@@ -29,7 +29,7 @@ def family(request):
 
 
 def build(family):
-    return registry.part(family, "model").Model(registry.part(family, "config").Config.tiny())
+    return registry.family(family).model(registry.family(family).config.tiny())
 
 
 def flat(module) -> dict[str, mx.array]:
@@ -63,7 +63,7 @@ def named(rule: Rule, place: int) -> str:
 
 def test_laws_of_the_weight_map(family, weights):
     """Forward, inverse and forward again: exact, but for folds, which are exact to 1e-6."""
-    weight_map = registry.part(family, "weights").WEIGHTS
+    weight_map = registry.family(family).weights
     state = invert(weight_map, weights)
     applied = apply(weight_map, {**state, **needed_besides(weight_map, state)}, family=family)
     assert applied.weights.keys() == weights.keys()
@@ -85,7 +85,7 @@ def test_write_and_load(family, weights, tmp_path):
 def test_quantize_and_rebuild(family, weights):
     module = load_into(build(family), weights)
     try:
-        done = quantize(module, bits=8, group_size=32)
+        done = quantize(module, bits=8, group_size=32, predicate=registry.family(family).quantizes)
     except CheckError as error:
         assert error.what == "no layer can be quantized", error
         return
@@ -114,7 +114,7 @@ def tiny(family):
     mx.random.seed(0)
     model = build(family)
     mx.eval(model.parameters())
-    return registry.part(family, "config").Config.tiny(), model
+    return registry.family(family).config.tiny(), model
 
 
 def run(family, config, model, **options) -> dict[str, np.ndarray]:
@@ -143,7 +143,7 @@ def test_taps_of_the_model_are_on_the_card(family, tiny):
 
 
 def test_config_is_read_back(family):
-    config = registry.part(family, "config").Config.tiny()
+    config = registry.family(family).config.tiny()
     assert type(config).from_dict(dataclasses.asdict(config)) == config
 
 
@@ -168,7 +168,7 @@ def test_half_precision_runs(family, tiny, dtype):
 def test_quantized_runs(family, tiny):
     config, model = tiny
     try:
-        quantize(model, bits=8, group_size=32)
+        quantize(model, bits=8, group_size=32, predicate=registry.family(family).quantizes)
     except CheckError as error:
         assert error.what == "no layer can be quantized", error
     assert_finite(run(family, config, model))

@@ -2,8 +2,18 @@
 
 from . import packaged
 from .base import Checkpoint, TensorInfo
-from .hub import resolve
 from .json_file import read_config, read_json
+from .names import Located, default_source, locate
 from .open import open_checkpoint
 
-__all__ = ["Checkpoint", "TensorInfo", "open_checkpoint", "packaged", "read_config", "read_json", "resolve"]
+__all__ = [
+    "Checkpoint",
+    "Located",
+    "TensorInfo",
+    "default_source",
+    "locate",
+    "open_checkpoint",
+    "packaged",
+    "read_config",
+    "read_json",
+]

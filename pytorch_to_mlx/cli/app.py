@@ -30,10 +30,7 @@ def build(arguments: Sequence[str]) -> Callable[..., Any]:
 def family_verbs(card: ModelCard) -> dict[str, Callable[..., Any]]:
     """What `pytorch-to-mlx FAMILY` can do: what every family can, and what its own commands.py adds or replaces."""
     functions = {name: _bind(function, card.name) for name, function in family.VERBS.items()}
-    for name, place in card.verbs.items():
-        module, attribute = place.split(":")
-        functions[name] = getattr(registry.part(card.name, module), attribute)
-    return functions
+    return functions | {name: registry.verb(card, name) for name in card.verbs}
 
 
 def _family(card: ModelCard, *, whole: bool) -> typer.Typer:

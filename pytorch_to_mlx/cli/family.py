@@ -47,14 +47,16 @@ def convert(
     force: bool = False,
     allow_nonfinite: bool = False,
 ) -> Any:
-    """Convert a FAMILY checkpoint into a folder of MLX weights; by default the first one that `list` shows.
+    """Convert a FAMILY checkpoint into a folder of MLX weights.
+
+    By default installed weights, else the first checkpoint that `list` shows.
 
     Example: pytorch-to-mlx FAMILY convert --hf-path ./checkpoint --mlx-path FAMILY-mlx
     """
     from ..convert import convert
 
     return convert(
-        hf_path or default_source(family),
+        hf_path,
         mlx_path,
         family=family,
         dtype=dtype,
@@ -84,7 +86,7 @@ def validate(
     """
     from ..validate import validate
 
-    return validate(hf_path or default_source(family), family=family, mlx_path=mlx_path, cases=cases)
+    return validate(hf_path, family=family, mlx_path=mlx_path, cases=cases)
 
 
 def benchmark(
@@ -112,7 +114,7 @@ def benchmark(
     from ..bench import benchmark
 
     result = benchmark(
-        hf_path or default_source(family),
+        hf_path,
         family=family,
         against=against,
         mlx_path=mlx_path,
@@ -131,11 +133,6 @@ def written(result: Any, output: Path | None) -> Any:
 
         write(result, output)
     return result
-
-
-def default_source(family: str) -> str:
-    """The checkpoint that a family's verbs take when none is named: the first on its card."""
-    return registry.card(family).checkpoints[0].hub_id
 
 
 VERBS = {"list": list_, "inspect": inspect, "convert": convert, "validate": validate, "benchmark": benchmark}

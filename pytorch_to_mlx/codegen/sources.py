@@ -191,11 +191,11 @@ def _check_pickle(content: bytes, name: str, path: Path) -> None:
 
 def open_transformers(text: str) -> ModuleSource:
     """A Hugging Face model with inputs made up from its config."""
-    from ..checkpoint import resolve
+    from ..checkpoint import locate
     from .coverage.huggingface import accepted
     from .coverage.inputs import realize
 
-    folder = resolve(text)
+    folder = locate(text).path
     try:
         import transformers
     except ImportError as error:

@@ -32,14 +32,13 @@ def quantize(
 ) -> Quantized:
     """Quantize Linear and Embedding layers in place, in groups of `group_size` numbers with a scale and an offset each.
 
-    predicate: (path, layer) -> False to leave it, True, or {"bits": …, "group_size": …} for this layer; without one
-    the module's own `quant_predicate` decides, as in mlx-lm. Layers whose rows do not divide into groups stay.
+    predicate: (path, layer) -> False to leave it, True, or {"bits": …, "group_size": …} for this layer. Layers whose
+    rows do not divide into groups stay.
     Raises: UsageError for sizes MLX does not have; CheckError if a number is not finite or no layer fits.
     """
     default = _checked({"bits": bits, "group_size": group_size}, where="--q-bits, --q-group-size", error=UsageError)
     chosen: dict[str, dict[str, int]] = {}
     done = Quantized({**default, "mode": "affine"})
-    predicate = predicate or getattr(module, "quant_predicate", None)
     for path, layer in _quantizable(module).items():
         answer = predicate is None or predicate(path, layer)
         if answer is False:

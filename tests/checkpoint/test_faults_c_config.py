@@ -7,7 +7,7 @@ import torch
 from checkpoint.hostile import refused
 from safetensors.torch import save_file
 
-from pytorch_to_mlx.checkpoint import open_checkpoint, read_config, read_json, resolve
+from pytorch_to_mlx.checkpoint import locate, open_checkpoint, read_config, read_json
 from pytorch_to_mlx.errors import FormatError, MachineError, UsageError
 
 BAD_JSON = {
@@ -74,7 +74,7 @@ def test_fault_55_a_url_or_a_missing_path_is_never_fetched(source, monkeypatch):
     import socket
 
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("network"))
-    error = refused(lambda: resolve(source, offline=False), UsageError, source[:20], limit_s=1.0)
+    error = refused(lambda: locate(source, offline=False).path, UsageError, source[:20], limit_s=1.0)
     assert error.exit_code == 2
 
 
@@ -150,9 +150,10 @@ def test_fault_82_offline(tmp_path):
     import sys
 
     script = (
-        "import sys\nfrom pytorch_to_mlx.checkpoint import resolve\nfrom pytorch_to_mlx.errors import MachineError\n"
-        f"assert str(resolve({str(tmp_path)!r})) == {str(tmp_path)!r}\nassert 'huggingface_hub' not in sys.modules\n"
-        "try:\n    resolve('org/model-that-is-not-cached')\n"
+        "import sys\nfrom pytorch_to_mlx.checkpoint import locate\nfrom pytorch_to_mlx.errors import MachineError\n"
+        f"assert str(locate({str(tmp_path)!r}).path) == {str(tmp_path)!r}\n"
+        "assert 'huggingface_hub' not in sys.modules\n"
+        "try:\n    locate('org/model-that-is-not-cached').path\n"
         "except MachineError as error:\n    print(error.exit_code, error)\n"
     )
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub"), "PATH": "", "HOME": str(tmp_path)}
@@ -174,6 +175,6 @@ def test_fault_82_no_network(monkeypatch, tmp_path):
     monkeypatch.setattr(socket, "getaddrinfo", unreachable)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     error = refused(
-        lambda: resolve("org/model", offline=False), MachineError, "org/model", "cannot be reached", limit_s=2.0
+        lambda: locate("org/model", offline=False).path, MachineError, "org/model", "cannot be reached", limit_s=2.0
     )
     assert error.exit_code == 6

@@ -192,7 +192,7 @@ WEIGHTS = WeightMap(
 )
 
 
-def open_source(path: Path) -> Checkpoint:
+def open_release(path: Path) -> Checkpoint:
     """Open the release's folder or a file of it, with the config.json beside it.
 
     The ONNX export and kokoro-v1_0.pth, of which there is one each, need none.

@@ -53,7 +53,7 @@ WEIGHTS = WeightMap(
 )
 
 
-def open_source(path: Path) -> Checkpoint:
+def open_release(path: Path) -> Checkpoint:
     """Open a release; `config` then says which sample rates it has."""
     checkpoint = open_checkpoint(path)
     rates = [rate for rate, prefix in ONNX.items() if any(name.startswith(prefix) for name in checkpoint.names())]

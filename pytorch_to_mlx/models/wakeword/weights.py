@@ -1,6 +1,6 @@
 """The complete story of every tensor of an openWakeWord release: one ONNX file for each network.
 
-`open_source` puts the files of a folder together under `mel.`, `embedding.` and `keywords.NAME.`; a classifier's
+`open_release` puts the files of a folder together under `mel.`, `embedding.` and `keywords.NAME.`; a classifier's
 tensors come under the names of their place in it, which `graph` finds.
 """
 
@@ -67,7 +67,7 @@ WEIGHTS = WeightMap(
 )
 
 
-def open_source(path: Path) -> Checkpoint:
+def open_release(path: Path) -> Checkpoint:
     """The networks of a folder, or of the folder around one classifier, with that one alone.
 
     Raises: FormatError for a folder without the two networks that all keywords share, and for a file that is not a
