@@ -28,7 +28,8 @@ PUBLISHED = {
     "FunAudioLLM/CosyVoice2-0.5B": [
         *ALIKE, "CosyVoice-BlankEN/config.json", "CosyVoice-BlankEN/generation_config.json",
         "CosyVoice-BlankEN/merges.txt", "CosyVoice-BlankEN/model.safetensors",
-        "CosyVoice-BlankEN/tokenizer_config.json", "CosyVoice-BlankEN/vocab.json", "asset/dingding.png", "campplus.onnx", "configuration.json", "cosyvoice2.yaml",
+        "CosyVoice-BlankEN/tokenizer_config.json", "CosyVoice-BlankEN/vocab.json", "asset/dingding.png",
+        "campplus.onnx", "configuration.json", "cosyvoice2.yaml",
         "flow.cache.pt", "flow.decoder.estimator.fp32.onnx", "flow.encoder.fp16.zip", "flow.encoder.fp32.zip",
         "flow.pt", "hift.pt", "llm.pt", "speech_tokenizer_v2.batch.onnx", "speech_tokenizer_v2.onnx",
     ],
