@@ -71,7 +71,7 @@ class BeamSearch:
         return alive, [scores[c] for c in alive], [rows[c] for c in alive]
 
     def candidates(self, beams: Sequence[Tokens], sums: Sequence[float]) -> list[tuple[Tokens, float]]:
-        """Return the finished sequences and their summed log probabilities, filled up to beam_size with the best beams."""
+        """Return the finished sequences and their log probabilities, filled up to beam_size with the best beams."""
         pool = dict(self.finished_sequences)
         for index in np.argsort(sums)[::-1].tolist():
             if len(pool) >= self.beam_size:
