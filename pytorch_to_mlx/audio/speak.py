@@ -1,4 +1,7 @@
-"""Deliver synthesized speech while it is being made, and report on it: what the text-to-speech commands share."""
+"""Deliver synthesized speech while it is being made, and report on it: what the text-to-speech commands share.
+
+Importing this is cheap: the commands import it to say what they return, and `--help` imports the commands.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -9,8 +12,6 @@ from typing import Any
 from ..errors import FormatError
 from ..progress import track
 from ..tasks import Speech, Word
-from .deliver import delivery
-from .wav import format_of
 
 
 @dataclass
@@ -83,6 +84,8 @@ def destination(output: Path | None, format: str | None, play: bool) -> tuple[Pa
 
     Raises: UsageError for an unknown format.
     """
+    from .wav import format_of
+
     if output is None and not play:
         output = Path("speech.wav")
     return output, format if output is None else format_of(output, format)
@@ -101,6 +104,8 @@ def deliver(
 
     Raises: FormatError if there is no audio, and what audio.deliver raises; then no file is written.
     """
+    from .deliver import delivery
+
     totals = Totals(sample_rate)
     with delivery(sample_rate, output=output, format=format, play=play) as send:
         for piece in track(pieces, "speaking", n_pieces):

@@ -1,6 +1,8 @@
 """Speech is delivered piece by piece as it is made, and the report adds it up."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +133,10 @@ def test_destination(name, format, play, expected):
 def test_an_unknown_format_is_refused_before_anything_is_made():
     with pytest.raises(UsageError, match="m4a"):
         speak.destination(Path("a.m4a"), None, False)
+
+
+def test_importing_it_is_cheap():
+    code = (
+        "import sys, pytorch_to_mlx.audio.speak; print([m for m in ('numpy', 'mlx', 'soundfile') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
