@@ -12,7 +12,7 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
 
 LEVELS = {
     "config": 0.5,
-    **dict.fromkeys(["errors", "taps", "tasks", "progress", "card", "backend"], 0),
+    **dict.fromkeys(["errors", "taps", "tasks", "progress", "units", "card", "backend"], 0),
     **dict.fromkeys(["checkpoint", "weights", "audio", "text"], 1),
     "nn": 2,
     **dict.fromkeys(["generate", "heads"], 3),

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import MachineError, UsageError
+from ..units import size_text
 
 SUFFIX = ".pytorch-to-mlx"
 _FIX = "choose another --mlx-path"
@@ -61,8 +62,9 @@ def disk_errors(where: Path, needs: int) -> Iterator[None]:
         yield
     except OSError as error:
         free = shutil.disk_usage(_existing(where)).free
-        full = needs > free or error.errno in _FULL
-        fix = f"free some disk space: needs {_size(needs)}, has {_size(free)}" if full else "check its permissions"
+        is_full = needs > free or error.errno in _FULL
+        space = f"needs {size_text(needs)}, has {size_text(free)}"
+        fix = f"free some disk space: {space}" if is_full else "check its permissions"
         raise MachineError(f"cannot be written: {error}", where=where, fix=fix) from error
 
 
@@ -114,7 +116,7 @@ def check_space(dest: Path, needs: int) -> None:
     free = shutil.disk_usage(_existing(dest)).free
     if needs > free:
         raise MachineError(
-            f"not enough disk space: needs {_size(needs)}, has {_size(free)}",
+            f"not enough disk space: needs {size_text(needs)}, has {size_text(free)}",
             where=dest,
             fix="free some or choose another disk",
         )
@@ -225,7 +227,3 @@ def _make_parents(dest: Path) -> list[Path]:
 
 def _existing(path: Path) -> Path:
     return next((p for p in (path, *path.parents) if p.exists()), Path.cwd())
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
