@@ -80,9 +80,7 @@ def make_plan(weight_map: WeightMap, names: Iterable[str]) -> Plan:
     for name in sorted((there - set(plan.aliases.values())) | set(plan.aliases)):
         hits = index.find(name)
         if len(hits) + (name in compared) > 1:
-            plan.twice[name] = [rules[n] for n, _, _ in hits] + [
-                t for t in ties if t.sources[0].match(name) is not None
-            ]
+            plan.twice[name] = [rules[n] for n, _, _ in hits] + [t for t in ties if t.sources[0].matches(name)]
         elif hits:
             number, place, captures = hits[0]
             folds[number, captures][place] = name
@@ -135,8 +133,11 @@ def dead_rules(weight_map: WeightMap, *checkpoints: Iterable[str]) -> list[str]:
     return sorted({_key(rule) for rule in weight_map.rules} - used)
 
 
-def check_plan(plan: Plan, source: Source, *, family: str | None = None) -> None:
-    """Raises: FormatError that lists every tensor and rule for which the laws do not hold."""
+def check_plan(plan: Plan, source: Source, *, family: str | None = None, file: str | None = None) -> None:
+    """Refuse a plan that breaks a law; `family` and `file` say whose rules these are and where they are written.
+
+    Raises: FormatError that lists every tensor and rule for which the laws do not hold.
+    """
     if plan.complete:
         return
     of = f" of '{family}'" if family else ""
@@ -159,10 +160,9 @@ def check_plan(plan: Plan, source: Source, *, family: str | None = None) -> None
     near = sorted(source)
     details += [f"no tensor: {rule}{_nearest(rule, near)}" for rule in plan.dead]
     where = getattr(source, "source", None)
-    folder = f"pytorch_to_mlx/models/{family.replace('-', '_')}/weights.py" if family else "the weight map"
     fix = (
         "this checkpoint differs from the ones this port was made for: "
-        f"add rules to {folder}, or run: pytorch-to-mlx analyze SOURCE"
+        f"add rules to {file or 'the weight map'}, or run: pytorch-to-mlx analyze SOURCE"
     )
     raise FormatError(", ".join(said), where=where, fix=fix, details=details)
 
@@ -207,7 +207,7 @@ def apply(
     CheckError listing every tensor that holds NaN or Inf, or that the dtype cannot hold, or that is tied but differs.
     """
     plan = make_plan(weight_map, list(source))
-    check_plan(plan, source, family=family)
+    check_plan(plan, source, family=family, file=weight_map.file)
     weights: dict[str, mx.array] = {}
     report = Report(tensors=len(source))
     # A Checkpoint reads float64 as float32 by itself.

@@ -46,6 +46,10 @@ class Pattern:
         found = self._regex.fullmatch(name)
         return None if found is None else by_sign(zip(self.signs, found.groups(), strict=True))
 
+    def matches(self, name: str) -> bool:
+        """Return whether the whole of `name` fits this pattern."""
+        return self._regex.fullmatch(name) is not None
+
     def fill(self, captures: Captures) -> str:
         """The name that these captures give."""
         queues = {sign: iter([text for s, text in captures if s == sign]) for sign in _REGEX}
@@ -179,10 +183,12 @@ class WeightMap:
     """The complete story of every tensor of a family's checkpoints.
 
     keep_float32: patterns of our weight names that stay in float32 whatever dtype the rest is converted to.
+    file: where the rules are written, `__file__`; an error about them names it.
     """
 
-    def __init__(self, *rules: Rules, keep_float32: tuple[str, ...] = ()) -> None:
+    def __init__(self, *rules: Rules, keep_float32: tuple[str, ...] = (), file: str | None = None) -> None:
         self.rules = flatten(rules)
+        self.file = file
         self.keep_float32 = tuple(map(Pattern, keep_float32))
         seen: set[tuple[Pattern, ...]] = set()
         for rule in self.rules:
@@ -192,5 +198,5 @@ class WeightMap:
 
     def dtype_of(self, name: str, dtype: mx.Dtype | None) -> mx.Dtype | None:
         """The dtype that one weight gets when all are to become `dtype` (None: stay as they are)."""
-        keep = dtype is not None and any(pattern.match(name) is not None for pattern in self.keep_float32)
+        keep = dtype is not None and any(pattern.matches(name) for pattern in self.keep_float32)
         return mx.float32 if keep else dtype

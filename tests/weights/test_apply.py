@@ -46,6 +46,7 @@ MAP = WeightMap(
     split("attn.{}.in_proj", ("attn.{}.q", "attn.{}.k"), LINEAR_T),
     tie("head.weight", to="llm.embed.weight"),
     drop("enc.position_ids", why="a constant range"),
+    file=__file__,
 )
 
 
@@ -103,7 +104,7 @@ def test_law_1_every_tensor_has_a_rule_and_all_problems_come_at_once():
     assert "extra   float32 [2]" in text
     assert "ups.0.weight_v is there without ups.0.weight_g" in text
     assert "drop(enc.position_ids)" in text
-    assert "models/kokoro/weights.py" in text
+    assert f"add rules to {__file__}, or run" in text
     assert caught.value.exit_code == 4
 
 
