@@ -10,3 +10,8 @@ def size_text(n_bytes: float) -> str:
         n_bytes /= 1000
         power += 1
     return f"{n_bytes:.3g} {_PREFIXES[power]}B"
+
+
+def count_text(count: int, one: str, many: str = "") -> str:
+    """Return a number with its words: "1 shard is missing" or "3 shards are missing"; `many` is `one` with an s."""
+    return f"{count} {one if count == 1 else many or one + 's'}"

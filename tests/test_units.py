@@ -1,8 +1,8 @@
-"""Sizes as a person reads them."""
+"""Sizes and counts as a person reads them."""
 
 import pytest
 
-from pytorch_to_mlx.units import size_text
+from pytorch_to_mlx.units import count_text, size_text
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,17 @@ from pytorch_to_mlx.units import size_text
 )
 def test_three_digits_in_powers_of_ten(n_bytes, text):
     assert size_text(n_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "text"),
+    [
+        (0, ["shard"], "0 shards"),
+        (1, ["shard"], "1 shard"),
+        (2, ["shard"], "2 shards"),
+        (1, ["shard is missing", "shards are missing"], "1 shard is missing"),
+        (12, ["shard is missing", "shards are missing"], "12 shards are missing"),
+    ],
+)
+def test_words_agree_with_the_number(count, words, text):
+    assert count_text(count, *words) == text

@@ -278,11 +278,11 @@ def test_h92_overflow_in_float16_names_tensor_and_count():
     assert caught.value.details == ("a [3]: 2 values do not fit into float16 (largest 1e+09)",)
     weights = apply(weight_map, {k: given[k] for k in "bn"}, dtype=mx.float16).weights
     assert weights["b"].dtype == mx.float16 and weights["n"].dtype == mx.int32
-    with pytest.raises(CheckError, match="1 values do not fit into bfloat16"):
+    with pytest.raises(CheckError, match="1 value does not fit into bfloat16"):
         apply(weight_map, {"a": mx.array([3.4e38])}, dtype=mx.bfloat16)
     with mx.stream(mx.cpu):
         wide = mx.array(np.array([1e300, 1.0]), dtype=mx.float64)
-    with pytest.raises(CheckError, match="1 values do not fit into float32"):
+    with pytest.raises(CheckError, match="1 value does not fit into float32"):
         apply(weight_map, {"a": wide})
 
 
