@@ -113,6 +113,38 @@ def test_disk_space_is_checked_before_writing(tmp_path, weights, monkeypatch):
     assert caught.value.exit_code == 6 and names(tmp_path) == []
 
 
+def test_space_is_that_of_the_disk(tmp_path):
+    place.check_space(tmp_path / "not" / "there" / "yet", 1)
+    with pytest.raises(
+        MachineError, match=r"not enough disk space: needs 4\.61 EB, has .*; free some or choose another"
+    ):
+        place.check_space(tmp_path, 2**62)
+
+
+@pytest.mark.parametrize(
+    ("code", "needs", "fix"),
+    [
+        (errno.EACCES, 0, "check its permissions"),
+        (errno.ENOSPC, 0, "free some disk space: needs 0 B, has "),
+        (errno.EIO, 2**62, "free some disk space: needs 4.61 EB, has "),
+    ],
+)
+def test_what_the_system_says_becomes_one_error(tmp_path, code, needs, fix):
+    with pytest.raises(MachineError) as caught:
+        with place.disk_errors(tmp_path, needs):
+            raise OSError(code, "as the system says it")
+    assert caught.value.what.startswith("cannot be written: ") and "as the system says it" in caught.value.what
+    assert caught.value.fix.startswith(fix)
+
+
+def test_destination_is_checked_before_the_work(tmp_path, old):
+    place.check_destination(tmp_path / "free", force=False)
+    place.check_destination(old, force=True)
+    with pytest.raises(UsageError, match="the destination exists"):
+        place.check_destination(old, force=False)
+    assert names(tmp_path) == ["out", "out/config.json", "out/model.safetensors"]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError, ValueError, GeneratorExit])
 def test_nothing_is_left_whatever_is_raised(tmp_path, error):
     """Fault 85."""
