@@ -71,7 +71,7 @@ def test_names_that_differ_in_case_only(tmp_path, weights):
 
 
 def test_arrays_go_into_safetensors_only(tmp_path, weights):
-    with pytest.raises(FormatError, match=r"holds arrays but is no \.safetensors"):
+    with pytest.raises(FormatError, match=r"holds arrays but is not a \.safetensors"):
         write_folder(tmp_path / "out", config=CONFIG, weights=weights, files={"a.npz": {"x": mx.ones(1)}})
 
 
@@ -119,6 +119,6 @@ def test_unexpected_tensor(tmp_path, weights, monkeypatch):
         "_write_arrays",
         lambda path, arrays, names: real(path, arrays | {"z": mx.ones(1)}, [*names, "z"]),
     )
-    with pytest.raises(CheckError, match="other tensors are in it"):
+    with pytest.raises(CheckError, match="it holds other tensors"):
         write_folder(tmp_path / "out", config=CONFIG, weights=weights)
     assert names(tmp_path) == []
