@@ -67,5 +67,6 @@ def test_it_is_a_family_like_every_other(tone, tmp_path):
     free.test_card_says_enough("tone")
     weights = {name: mx.random.normal(p.shape) for name, p in free.flat(model).items()}
     free.test_laws_of_the_weight_map("tone", weights)
+    free.test_unmatched_tensor_names_the_file_of_the_rules("tone")
     free.test_write_and_load("tone", weights, tmp_path)
     free.test_quantize_and_rebuild("tone", weights)

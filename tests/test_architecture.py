@@ -11,7 +11,7 @@ PACKAGE = ROOT / "pytorch_to_mlx"
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
 
 LEVELS = {
-    **dict.fromkeys(["errors", "version", "tolerances", "taps", "tasks", "progress", "card", "backend"], 0),
+    **dict.fromkeys(["errors", "version", "tolerances", "taps", "tasks", "progress", "units", "card", "backend"], 0),
     "config": 0.5,
     "contract": 0.75,
     **dict.fromkeys(["checkpoint", "weights", "audio", "text"], 1),

@@ -6,6 +6,7 @@ A family's tests/models/test_<name>.py brings `tiny_inputs(config, batch=1)`: ke
 
 import dataclasses
 import importlib.util
+import re
 from pathlib import Path
 
 import mlx.core as mx
@@ -16,7 +17,7 @@ from mlx.utils import tree_flatten
 
 from pytorch_to_mlx import registry
 from pytorch_to_mlx.cli import app, verbs
-from pytorch_to_mlx.errors import CheckError
+from pytorch_to_mlx.errors import CheckError, FormatError
 from pytorch_to_mlx.taps import record_taps
 from pytorch_to_mlx.weights import Rule, apply, invert, load_into, load_model, quantize, rebuild, write_folder
 
@@ -72,6 +73,14 @@ def test_laws_of_the_weight_map(family, weights):
         tolerance = 1e-6 if name in applied.report.folded else 0
         np.testing.assert_allclose(np.array(weight.astype(mx.float32)), expected, rtol=tolerance, err_msg=name)
     load_into(build(family), applied.weights)
+
+
+def test_unmatched_tensor_names_the_file_of_the_rules(family):
+    weight_map = registry.part(family, "weights").WEIGHTS
+    with pytest.raises(FormatError) as caught:
+        apply(weight_map, {"not.in.any.checkpoint": mx.zeros(1)}, family=family)
+    path = Path(re.search("add rules to (.*), or run:", str(caught.value))[1])
+    assert path.is_file() and (path.parent.name, path.name) == (registry.folder(family), "weights.py")
 
 
 def test_write_and_load(family, weights, tmp_path):

@@ -10,6 +10,7 @@ from .. import codegen
 from ..checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ..errors import FormatError
 from ..model_source import ModelSource, find_model_or_module, locate_model
+from ..units import size_text
 from ..weights import WeightMap, make_plan
 from ..weights.apply import grouped
 from ..weights.quantize import layer_sizes
@@ -63,12 +64,12 @@ class Analysis:
 
     def summary(self) -> str:
         """The verdict and the sizes, in a few lines."""
-        sizes = ", ".join(f"{dtype} {row['tensors']} ({_size(row['bytes'])})" for dtype, row in self.dtypes.items())
-        memory = ", ".join(f"{dtype} {_size(size)}" for dtype, size in self.memory.items())
+        sizes = ", ".join(f"{dtype} {row['tensors']} ({size_text(row['bytes'])})" for dtype, row in self.dtypes.items())
+        memory = ", ".join(f"{dtype} {size_text(size)}" for dtype, size in self.memory.items())
         verdict = "already converted" if self.converted else "would convert"
         lines = [
             f"{self.source}: {self.kind}, family {self.family or 'unknown'}",
-            f"{self.tensors} tensors, {self.parameters:,} numbers, {_size(self.bytes)}: {sizes}",
+            f"{self.tensors} tensors, {self.parameters:,} numbers, {size_text(self.bytes)}: {sizes}",
             f"memory of the weights: {memory}",
             verdict if self.convertible else f"would not convert: {len(self.problems)} problems",
             *(f"  {problem}" for problem in self.problems),
@@ -172,7 +173,3 @@ def _config(result: Analysis, family: "AnyFamily", config: dict[str, Any]) -> No
     except FormatError as error:
         result.problems.append(str(error))
     result.config_ignored = family.unread_keys(config)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.2f} MB"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError
+from ..units import size_text
 from ..validate.run import versions
 from .machine import machine
 
@@ -125,5 +126,5 @@ def _figure(value: float | None, unit: str) -> str:
     if value is None:
         return ""
     if unit == "bytes":
-        return f"{value / 1e6:.0f} MB"
+        return size_text(value)
     return f"{value:.3g} {unit}".strip()

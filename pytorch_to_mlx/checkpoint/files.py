@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..errors import FormatError, MachineError
+from ..units import size_text
 
 _LONGEST_READ = 1 << 30  # Linux cuts one read at 2^31 - 4096 bytes
 _WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:")
@@ -150,12 +151,12 @@ def available_memory() -> int:
 def require_memory(needed: int, *, where: str | Path, limit: int | None = None) -> None:
     """Refuse before the first allocation: MLX answers a failed one with a segmentation fault.
 
-    Raises: MachineError "needs X GB, has Y GB".
+    Raises: MachineError "needs X of memory, has Y".
     """
     has = available_memory() if limit is None else limit
     if needed > has:
         raise MachineError(
-            f"needs {needed / 1e9:.3g} GB of memory, has {has / 1e9:.3g} GB",
+            f"needs {size_text(needed)} of memory, has {size_text(has)}",
             where=where,
             fix="use a machine with more memory" if limit is None else "raise the limit",
         )

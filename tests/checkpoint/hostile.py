@@ -6,9 +6,12 @@ import time
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pytorch_to_mlx.checkpoint import open_checkpoint
+
+FLOATS = np.arange(4, dtype=np.float32).tobytes()
 
 
 def refused(act, error, *words, limit_s=5.0):
@@ -79,3 +82,8 @@ def tensor_pickle(*, offset=0, size=(4,), stride=(1,), numel=4, key="0") -> byte
 
     storage = FakeStorage(torch.FloatStorage, key, numel)
     return dumps({"w": Call(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, {})})
+
+
+def good_zip(path: Path) -> Path:
+    """A .pth with the tensor "w", which is 0 1 2 3."""
+    return torch_zip(path, tensor_pickle(), {"0": FLOATS})

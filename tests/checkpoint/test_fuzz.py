@@ -12,8 +12,8 @@ import pytest
 import torch
 from checkpoint.hostile import read_all, tensor_pickle, torch_zip
 from checkpoint.test_ctranslate2 import model, variable
-from checkpoint.test_faults_c_yaml import GOOD
 from checkpoint.test_gguf import entry, gguf, tensor, text
+from checkpoint.test_yaml_safe import GOOD
 from onnx import helper, numpy_helper
 from safetensors.torch import save
 

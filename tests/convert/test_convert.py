@@ -235,7 +235,9 @@ def test_h92_float16_overflow(tmp_path, source, net):
     with torch.no_grad():
         net.lin[1].weight[0, 0] = 1e6
     toy_torch.write_checkpoint(source, net)
-    error = refused(CheckError, r"layers\.1\.weight \[32, 32\]: 1 values do not fit", source, tmp_path, dtype="float16")
+    error = refused(
+        CheckError, r"layers\.1\.weight \[32, 32\]: 1 value does not fit", source, tmp_path, dtype="float16"
+    )
     assert error.exit_code == 5
 
 

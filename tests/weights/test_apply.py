@@ -46,6 +46,7 @@ MAP = WeightMap(
     split("attn.{}.in_proj", ("attn.{}.q", "attn.{}.k"), LINEAR_T),
     tie("head.weight", to="llm.embed.weight"),
     drop("enc.position_ids", why="a constant range"),
+    file=__file__,
 )
 
 
@@ -103,7 +104,7 @@ def test_law_1_every_tensor_has_a_rule_and_all_problems_come_at_once():
     assert "extra   float32 [2]" in text
     assert "ups.0.weight_v is there without ups.0.weight_g" in text
     assert "drop(enc.position_ids)" in text
-    assert "models/kokoro/weights.py" in text
+    assert f"add rules to {__file__}, or run" in text
     assert caught.value.exit_code == 4
 
 
@@ -144,55 +145,6 @@ def test_a_drop_that_relies_on_a_value_checks_it():
     assert not apply(rules, {"norm.weight": mx.ones(3)}).weights
     with pytest.raises(CheckError, match="is not 1 everywhere"):
         apply(rules, {"norm.weight": mx.array([1.0, 1.0, 1.5])})
-
-
-def test_law_3_a_drop_says_why():
-    with pytest.raises(ValueError, match="why"):
-        drop("x", why=" ")
-
-
-def test_rule_with_other_signs_on_each_side_is_refused():
-    with pytest.raises(ValueError, match="same number"):
-        rename("a.{}.b", "a.b")
-    with pytest.raises(ValueError, match="same number"):
-        fold(("a.{}", "b.*"), "c.{}", LSTM_BIAS)
-    with pytest.raises(ValueError, match="folds 2"):
-        fold(("a", "b", "c"), "d", LSTM_BIAS)
-    with pytest.raises(ValueError, match="two rules have the source a"):
-        WeightMap(rename("a", "b"), rename("a", "c"))
-
-
-def test_law_4_loading_is_strict():
-    class Model(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.proj, self.norm, self.embed = nn.Linear(2, 3), nn.LayerNorm(3), nn.Embedding(7, 2)
-
-    weights = {
-        "proj.weight": mx.zeros((2, 3)),
-        "proj.bias": mx.zeros((3,), mx.int32),
-        "norm.weight": mx.zeros((3,)),
-        "norm.bias": mx.zeros((3,)),
-        "nrom.bias": mx.zeros((3,)),
-    }
-    with pytest.raises(FormatError) as caught:
-        load_into(Model(), weights)
-    assert caught.value.details == (
-        "missing: embed.weight   the model has float32 [7, 2]",
-        "unexpected: nrom.bias   float32 [3]",
-        "different: proj.bias   the model has float32 [3], the weights int32 [3]",
-        "different: proj.weight   the model has float32 [3, 2], the weights float32 [2, 3]",
-    )
-
-
-def test_c49_config_that_contradicts_the_weights_shows_ten_keys():
-    model = nn.Sequential(*[nn.Linear(2, 2) for _ in range(12)])
-    weights = {f"layers.{i}.{p}": mx.zeros(s) for i in range(10) for p, s in (("weight", (2, 3)), ("bias", (2,)))}
-    with pytest.raises(FormatError) as caught:
-        load_into(model, weights)
-    lines = str(caught.value).splitlines()
-    assert len(lines) == 12 and lines[-1].strip() == "… and 4 more"
-    assert "14 of 24 differ" in lines[0]
 
 
 def test_law_5_inverse_is_bit_exact_but_for_folds():
@@ -277,11 +229,11 @@ def test_h92_overflow_in_float16_names_tensor_and_count():
     assert caught.value.details == ("a [3]: 2 values do not fit into float16 (largest 1e+09)",)
     weights = apply(weight_map, {k: given[k] for k in "bn"}, dtype=mx.float16).weights
     assert weights["b"].dtype == mx.float16 and weights["n"].dtype == mx.int32
-    with pytest.raises(CheckError, match="1 values do not fit into bfloat16"):
+    with pytest.raises(CheckError, match="1 value does not fit into bfloat16"):
         apply(weight_map, {"a": mx.array([3.4e38])}, dtype=mx.bfloat16)
     with mx.stream(mx.cpu):
         wide = mx.array(np.array([1e300, 1.0]), dtype=mx.float64)
-    with pytest.raises(CheckError, match="1 values do not fit into float32"):
+    with pytest.raises(CheckError, match="1 value does not fit into float32"):
         apply(weight_map, {"a": wide})
 
 

@@ -38,4 +38,5 @@ WEIGHTS = WeightMap(
     part("hift", "hift", HIFT),
     part("campplus", "campplus", CAMPPLUS),
     part("speech_tokenizer", "speech_tokenizer", S3_TOKENIZER),
+    file=__file__,
 )

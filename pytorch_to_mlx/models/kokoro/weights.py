@@ -189,6 +189,7 @@ WEIGHTS = WeightMap(
     *snake_block("decoder.generator.resblocks.{}", "decoder.generator.blocks.{}"),
     conv("decoder.generator.conv_post", "decoder.generator.conv_post"),
     *(released(drop(name, why=why, optional=True)) for name, why in UNUSED.items()),
+    file=__file__,
 )
 
 

@@ -50,6 +50,7 @@ WEIGHTS = WeightMap(
     network(8000, "net8k", optional=True),
     drop(f"{ONNX[16000]}self.stft.hop_length", why="a number of the graph", optional=True),
     drop(f"{ONNX[8000]}self.stft.filter_length", why="a number of the graph", optional=True),
+    file=__file__,
 )
 
 

@@ -41,6 +41,7 @@ KEYWORDS = WeightMap(
     *lstm("", "forward"),
     *lstm("_reverse", "backward"),
     rename("keywords.*.out.*", "keywords.*.out.*", optional=True),
+    file=__file__,
 )
 """The classifiers alone, as `--keyword mine.onnx` reads them."""
 
@@ -64,6 +65,7 @@ WEIGHTS = WeightMap(
     ),
     *KEYWORDS.rules,
     keep_float32=("mel.**",),  # powers of 16-bit numbers are beyond float16
+    file=__file__,
 )
 
 

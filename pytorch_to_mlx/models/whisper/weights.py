@@ -155,6 +155,7 @@ WEIGHTS = WeightMap(
     norm("decoder.ln", "decoder.ln", "model.decoder.layer_norm", "decoder.layer_norm"),
     tie("proj_out.weight", to="model.decoder.embed_tokens.weight", optional=True),
     tie("decoder.projection.weight", to="decoder.embeddings.weight", optional=True),
+    file=__file__,
 )
 
 

@@ -1,17 +1,10 @@
-"""Faults C 51 to 54: YAML that asks for code. The number in each test's name is the fault's number."""
+"""YAML that asks for code is read as data or refused (faults 51 to 54)."""
 
 import pytest
 from checkpoint.hostile import refused
 
 from pytorch_to_mlx.checkpoint.yaml_safe import Node, check_targets, read_yaml
 from pytorch_to_mlx.errors import FormatError, UnsafeError
-
-
-@pytest.fixture
-def canary(tmp_path):
-    path = tmp_path / "canary"
-    yield path
-    assert not path.exists()
 
 
 @pytest.fixture
@@ -66,13 +59,15 @@ def test_tags_become_inert_nodes(read):
         "!<tag:yaml.org,2002:python/object/apply:os.system> ['touch CANARY']",
     ],
 )
-def test_fault_51_python_tags(read, canary, tmp_path, tag):
+def test_python_tags(read, canary, tmp_path, tag):
+    """Fault 51."""
     text = f"a: 1\nb: {tag.replace('CANARY', str(canary))}\n"
     error = refused(lambda: read(text), UnsafeError, tmp_path / "x.yaml", "line 2", "asks to run or open")
     assert error.exit_code == 3
 
 
-def test_fault_52_hyperpyyaml_tags_never_run(read, canary):
+def test_hyperpyyaml_tags_never_run(read, canary):
+    """Fault 52."""
     text = f"a: !apply:os.system ['touch {canary}']\nb: !new:subprocess.Popen [touch, {canary}]\nc: !name:os.system\n"
     text += "d: !module:os\ne: !applyref:os.getcwd\n"
     found = read(text)
@@ -83,7 +78,8 @@ def test_fault_52_hyperpyyaml_tags_never_run(read, canary):
     refused(lambda: read("a: !!binary aGk=\n"), FormatError, "unknown tag")
 
 
-def test_fault_53_targets_are_a_closed_table(read, tmp_path):
+def test_targets_are_a_closed_table(read, tmp_path):
+    """Fault 53."""
     known = {"pkg.sample", "pkg.llm.Model", "pkg.llm.Encoder", "random.seed"}
     read(GOOD, allowed=known)
     refused(lambda: read(GOOD, allowed=known - {"pkg.llm.Encoder"}), UnsafeError, "'pkg.llm.Encoder'")
@@ -93,7 +89,8 @@ def test_fault_53_targets_are_a_closed_table(read, tmp_path):
         check_targets({"a": [{key: "pkg.sample"}]}, known, where="x")
 
 
-def test_fault_54_bombs(read):
+def test_yaml_bombs(read):
+    """Fault 54."""
     laughs = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 11))
     refused(lambda: read(laughs), FormatError, "expand too far", limit_s=2.0)
     references = "a0: [x]\n" + "".join(f"a{i}: [{', '.join([f'!ref <a{i - 1}>'] * 9)}]\n" for i in range(1, 11))

@@ -1,4 +1,4 @@
-"""Faults B: malformed safetensors, npy and gguf. The number in each test's name is the fault's number."""
+"""Malformed safetensors files (faults 27 to 40)."""
 
 import json
 import struct
@@ -6,13 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from checkpoint.hostile import read_all, refused, refused_file
+from checkpoint.hostile import read_all, refused_file
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from pytorch_to_mlx.checkpoint import open_checkpoint
-from pytorch_to_mlx.errors import FormatError, MachineError, UnsafeError
+from pytorch_to_mlx.errors import FormatError
 
 ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 
@@ -27,17 +24,19 @@ def made(tmp_path: Path, header: dict | str, data: bytes = bytes(4)) -> Path:
     return raw(tmp_path, (header if isinstance(header, str) else json.dumps(header)).encode(), data)
 
 
-def test_a_good_file_is_read(tmp_path):
+def test_good_file_is_read(tmp_path):
     assert read_all(made(tmp_path, {"a": ONE}))["a"].tolist() == [0.0]
 
 
 @pytest.mark.parametrize("length", [0, 1, 2**64 - 1, 2**63, 10**6, 99_999_999, 100_000_001])
-def test_fault_27_header_length(tmp_path, length):
+def test_header_length(tmp_path, length):
+    """Fault 27."""
     refused_file(raw(tmp_path, b"{}", length=length), FormatError)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\0" * 8, struct.pack("<Q", 2)])
-def test_fault_27_too_short(tmp_path, data):
+def test_too_short(tmp_path, data):
+    """Fault 27."""
     (tmp_path / "x.safetensors").write_bytes(data)
     refused_file(tmp_path / "x.safetensors", FormatError)
 
@@ -58,17 +57,20 @@ def test_fault_27_too_short(tmp_path, data):
         b'{"a":NaN}',
     ],
 )
-def test_fault_28_header_is_no_json_object(tmp_path, header):
+def test_header_is_not_a_json_object(tmp_path, header):
+    """Fault 28."""
     refused_file(raw(tmp_path, header), FormatError)
 
 
-def test_fault_28_nested_header(tmp_path):
+def test_nested_header(tmp_path):
+    """Fault 28."""
     refused_file(raw(tmp_path, b'{"a":' * 1_000_000), FormatError, "nested more than 3", limit_s=1.0)
     refused_file(raw(tmp_path, b'{"a":' + b"[" * 5_000_000), FormatError, "nested", limit_s=1.0)
     refused_file(raw(tmp_path, b'{"' + b'\\"' * 1_000_000), FormatError, limit_s=1.0)
 
 
-def test_fault_29_duplicate_keys(tmp_path):
+def test_duplicate_keys(tmp_path):
+    """Fault 29."""
     one = json.dumps(ONE)
     refused_file(made(tmp_path, f'{{"a":{one},"a":{one}}}'), FormatError, "'a' occurs twice")
     refused_file(made(tmp_path, f'{{"a":{one},"\\u0061":{one}}}'), FormatError, "'a' occurs twice")
@@ -99,7 +101,8 @@ def test_fault_29_duplicate_keys(tmp_path):
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_fault_30_to_33_and_36_dimensions(tmp_path, fault, shape, end):
+def test_dimensions(tmp_path, fault, shape, end):
+    """Faults 30 to 33 and 36."""
     header = {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}
     refused_file(made(tmp_path, header, bytes(min(end, 64))), FormatError, "tensor 'a'")
 
@@ -121,7 +124,8 @@ def test_fault_30_to_33_and_36_dimensions(tmp_path, fault, shape, end):
     ],
     ids=str,
 )
-def test_fault_34_offsets_that_wrap(tmp_path, offsets):
+def test_offsets_that_wrap(tmp_path, offsets):
+    """Fault 34."""
     refused_file(made(tmp_path, {"a": {**ONE, "data_offsets": offsets}}), FormatError, "tensor 'a'")
 
 
@@ -138,7 +142,8 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_fault_35_data_must_be_tiled(tmp_path, layout):
+def test_data_must_be_tiled(tmp_path, layout):
+    """Fault 35."""
     spans, size, word = LAYOUTS[layout]
     header = {
         f"t{index}": {"dtype": "F32", "shape": [(end - begin) // 4], "data_offsets": [begin, end]}
@@ -165,29 +170,34 @@ def test_fault_35_data_must_be_tiled(tmp_path, layout):
     ],
     ids=str,
 )
-def test_fault_37_fields(tmp_path, fields):
+def test_wrong_fields(tmp_path, fields):
+    """Fault 37."""
     refused_file(made(tmp_path, {"a": {**ONE, **fields}}), FormatError, "tensor 'a'")
 
 
 @pytest.mark.parametrize("missing", ["dtype", "shape", "data_offsets"])
-def test_fault_37_missing_field(tmp_path, missing):
+def test_missing_field(tmp_path, missing):
+    """Fault 37."""
     fields = {key: value for key, value in ONE.items() if key != missing}
     refused_file(made(tmp_path, {"a": fields}), FormatError, "tensor 'a' must have exactly")
 
 
 @pytest.mark.parametrize("metadata", [{"a": 1}, {"a": None}, {"a": {}}, [], "x"], ids=str)
-def test_fault_37_metadata_must_be_strings(tmp_path, metadata):
+def test_metadata_must_be_strings(tmp_path, metadata):
+    """Fault 37."""
     refused_file(made(tmp_path, {"__metadata__": metadata, "a": ONE}), FormatError, "__metadata__")
 
 
 @pytest.mark.parametrize("byte", [2, 7, 255])
-def test_fault_38_bool_bytes(tmp_path, byte):
+def test_bool_bytes(tmp_path, byte):
+    """Fault 38."""
     path = made(tmp_path, {"a": {"dtype": "BOOL", "shape": [2], "data_offsets": [0, 2]}}, bytes([1, byte]))
     refused_file(path, FormatError, "tensor 'a'", f"a bool byte holds {byte}")
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "../../etc/x", "/etc/passwd", "a\nb", "é", "\U0001f600", "x" * 5000])
-def test_fault_39_names_are_data_never_paths(tmp_path, name):
+def test_names_are_data_never_paths(tmp_path, name):
+    """Fault 39."""
     path = made(tmp_path, {name: ONE})
     assert read_all(path)[name].tolist() == [0.0]
     bad = made(tmp_path, {name: {**ONE, "shape": [2]}})
@@ -196,67 +206,9 @@ def test_fault_39_names_are_data_never_paths(tmp_path, name):
 
 
 @pytest.mark.parametrize("padding", range(1, 8))
-def test_fault_40_misaligned_data_is_exact(tmp_path, padding):
+def test_misaligned_data_is_exact(tmp_path, padding):
+    """Fault 40."""
     values = np.random.randn(5).astype(np.float32)
     header = {"a": {"dtype": "F32", "shape": [5], "data_offsets": [0, 20]}}
     path = raw(tmp_path, json.dumps(header).encode() + b" " * padding, values.tobytes())
     np.testing.assert_array_equal(np.array(read_all(path)["a"]), values)
-
-
-def npy(tmp_path: Path, header: str, data: bytes = b"", *, version: int = 1, length: int | None = None) -> Path:
-    path = tmp_path / "x.npy"
-    size = struct.pack("<H" if version == 1 else "<I", len(header) if length is None else length)
-    path.write_bytes(b"\x93NUMPY" + bytes([version, 0]) + size + header.encode() + data)
-    return path
-
-
-def test_fault_41_npy_header_of_4_gb(tmp_path):
-    refused_file(npy(tmp_path, "", version=2, length=2**32 - 1), FormatError, limit_s=0.5)
-
-
-HEADER = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [
-        "(2147483647, 2147483647)",
-        "(4294967297,)",
-        "(-1,)",
-        "(65536, 65536, 65536, 65536)",
-        "(1, 1.5)",
-        f"({'1,' * 50})",
-    ],
-)
-def test_fault_42_npy_shapes(tmp_path, shape):
-    refused_file(npy(tmp_path, HEADER % ("<f4", shape), bytes(16)), FormatError, limit_s=0.5)
-
-
-@pytest.mark.parametrize("descr", ["<f3", "|V2", "<U4", "|S3", "<M8", "<f16", ">c8", "<f4' + evil() + '"])
-def test_fault_42_npy_dtypes(tmp_path, descr):
-    refused_file(npy(tmp_path, HEADER % (descr, "(1,)"), bytes(4)), FormatError)
-    refused_file(npy(tmp_path, HEADER % ("|O", "(1,)"), bytes(8)), UnsafeError, "object array")
-
-
-@pytest.mark.parametrize(
-    "header", ["", "[]", "__import__('os')", "(" * 9000, "{'descr': [('a', '<f4')], 'shape': (1,)}"]
-)
-def test_fault_42_npy_headers(tmp_path, header):
-    refused_file(npy(tmp_path, header, bytes(4)), FormatError)
-
-
-def test_fault_43_npz(tmp_path):
-    import zipfile
-
-    member = npy(tmp_path, HEADER % ("<f4", "(2147483647, 2147483647)")).read_bytes()
-    for name in ("a.npy", "../../a.npy", "a.txt"):
-        path = tmp_path / "x.npz"
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr(name, member)
-        refused_file(path, FormatError, "'a'" if name == "a.npy" else Path(name).name)
-
-
-def test_fault_114_memory_is_refused_before_allocation(tmp_path):
-    save_file({"a": torch.zeros(256)}, tmp_path / "x.safetensors")
-    error = refused(lambda: open_checkpoint(tmp_path / "x.safetensors", max_bytes=1023), MachineError, "needs", "has")
-    assert error.exit_code == 6
