@@ -95,7 +95,7 @@ def validate(
 
 def __getattr__(name: str) -> Any:
     if name == "lowers":
-        return import_module(".ops", __name__).lowers
+        return import_module(".lowering.ops", __name__).lowers
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -12,12 +12,11 @@ from .capture import Captured
 from .entries import labelled
 from .extend import replacement_for
 from .generate import size_hints
-from .graph import Graph, Meta, Node, Sym, transform
-from .ops import lower
-from .recorder import Recorded, Recording, recording
-from .sizes import as_size, hint_of, with_sizes
+from .graph import Graph, Meta, Node, Sym, Unsupported, transform
+from .lowering.ops import lower
+from .lowering.recorder import Recorded, Recording, recording
+from .lowering.sizes import as_size, hint_of, with_sizes
 from .sources import ModuleSource, open_module
-from .unsupported import Unsupported
 from .writer import Writer
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from .graph import Meta
 from .leaves import Leaf
 from .loops import roll
+from .lowering.recorder import to_tree
 from .naming import Body, choose_names
-from .recorder import to_tree
-from .trees import access, has_layers, safe_name
+from .paths import access, has_layers, safe_name
 from .writer import Written
 
 LAYER_ARGUMENTS = {

@@ -14,8 +14,8 @@ from torch.utils import _pytree as pytree
 from ..errors import UsageError
 from .capture import Captured, tied_names
 from .graph import Node
+from .paths import safe_name
 from .tensors import place_of_values
-from .trees import safe_name
 
 FORWARD = "forward"
 Examples = dict[str, tuple[tuple, dict[str, Any]]]  # method -> args, kwargs

@@ -67,9 +67,9 @@ def register_op(*names: str) -> Callable[[F], F]:
     ops = [op_name(name) for name in names]
 
     def register(function: F) -> F:
-        from .functions import add
-        from .ops import registry
-        from .recorder import written
+        from .lowering.functions import add
+        from .lowering.ops.op_table import register_user
+        from .lowering.recorder import written
 
         add(function)
 
@@ -78,7 +78,7 @@ def register_op(*names: str) -> Callable[[F], F]:
             return written(function)(**given)
 
         for op in ops:
-            registry.register_user(op, lowering)
+            register_user(op, lowering)
         return function
 
     return register
@@ -157,10 +157,11 @@ class UserCode:
 def said_by(error: Exception, what: str) -> UsageError:
     """An exception as an error in one line, with the innermost line outside of packages."""
     line = None
+    here = Path(__file__).parent
     trace = error.__traceback__
     while trace:
         file = trace.tb_frame.f_code.co_filename
-        if "/site-packages/" not in file and not file.startswith("<") and Path(file).parent != Path(__file__).parent:
+        if "/site-packages/" not in file and not file.startswith("<") and here not in Path(file).parents:
             line = f"{file}:{trace.tb_lineno}"
         trace = trace.tb_next
     if isinstance(error, SyntaxError) and error.filename:

@@ -10,9 +10,8 @@ from torch.fx import Graph as FxGraph
 from torch.fx import GraphModule
 from torch.fx import Node as FxNode
 
-from .graph import DTYPES, Frame, Graph, Line, Meta, Node, Sym, transform
+from .graph import DTYPES, Frame, Graph, Line, Meta, Node, Sym, Unsupported, transform
 from .tensors import dtype_name, to_mlx
-from .unsupported import Unsupported
 
 # Arguments that say where and how torch stores a result, never what it is.
 STORAGE = {"device", "layout", "pin_memory", "memory_format", "non_blocking", "generator", "copy", "requires_grad"}

@@ -18,16 +18,16 @@ from .fx_graph import class_of
 from .graph import Graph, Meta, Node, leaves
 from .guards import fitting_sizes
 from .leaves import Leaf, match_leaf
+from .lowering.sizes import Hints
 from .modules import CONTAINERS, Call, call_tree, connect, dissolve, foreign_calls, hoist_views, trivial_calls
 from .naming import choose_names
 from .observe import Values, fingerprint, watch_arguments
 from .outputs import input_tree, output_tree
+from .paths import layered, layered_now
 from .replaced import find_replaced, outside_weights, wire
 from .simplify import simplify
-from .sizes import Hints
 from .source import module_text, require_ruff
 from .source_names import SourceNames
-from .trees import layered, layered_now
 from .weights import Weights
 from .writer import Writer, Written
 

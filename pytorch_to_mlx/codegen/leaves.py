@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .graph import Node
+from .lowering.ops.types import pair
 from .modules import Call
-from .ops.types import pair
 
 
 @dataclass(frozen=True, slots=True)

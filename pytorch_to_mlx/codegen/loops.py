@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .naming import Body
-from .trees import safe_name
+from .paths import safe_name
 
 if TYPE_CHECKING:
     from .classes import Place

@@ -13,9 +13,9 @@ from torch.utils import _pytree as pytree
 
 from .capture import Captured
 from .graph import Node, Sym
-from .recorder import to_tree
-from .sizes import size_tree
-from .trees import access
+from .lowering.recorder import to_tree
+from .lowering.sizes import size_tree
+from .paths import access
 from .writer import Written
 
 

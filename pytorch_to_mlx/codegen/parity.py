@@ -18,15 +18,14 @@ from .compare import Agreement, agree, summary
 from .entries import Entry
 from .extend import replacement_for
 from .generate import Generated
-from .graph import Meta, Node, Sym, transform
-from .interpret import evaluate, step
+from .graph import Meta, Node, Sym, Unsupported, transform
+from .lowering.interpret import evaluate, step
+from .lowering.sizes import PREFIX
 from .modules import Call
 from .observe import Values, wide_dtype
+from .paths import layered, mlx_parts
 from .replaced import run_replaced
-from .sizes import PREFIX
 from .tensors import to_mlx, to_numpy
-from .trees import layered, mlx_parts
-from .unsupported import Unsupported
 from .wide import materialized, wide_weight
 
 

@@ -15,15 +15,14 @@ from torch.utils import _pytree as pytree
 from ..errors import FormatError
 from .capture import Captured
 from .extend import Replacement, class_name, replacement_for
-from .graph import Graph, Meta, Node
+from .graph import Graph, Meta, Node, Unsupported
 from .leaves import Leaf
+from .lowering.recorder import Recorded
+from .lowering.sizes import with_sizes
 from .modules import Call, connect, dissolve
 from .observe import Values, named_tensors, same_tensor, unchanged
-from .recorder import Recorded
-from .sizes import with_sizes
+from .paths import access
 from .tensors import to_mlx
-from .trees import access
-from .unsupported import Unsupported
 
 
 @dataclass

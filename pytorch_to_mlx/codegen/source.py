@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import MissingExtraError, UsageError
-from .functions import find
+from .lowering.functions import find
 
 MLX = "import mlx.core as mx\nimport mlx.nn as nn"
 LOADER = '''

@@ -1,20 +1,14 @@
 """Small syntax trees that generated code is made of: paths to submodules, reads of shapes, constants."""
 
 import ast
-import keyword
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from typing import Any
 
 import mlx.core as mx
-from mlx import nn
 
 from .graph import Node
-from .recorder import Recorded, to_tree
-from .sizes import PREFIX
-
-_LAYERED: ContextVar[frozenset[str]] = ContextVar("layered", default=frozenset())
+from .lowering.recorder import Recorded, to_tree
+from .lowering.sizes import PREFIX
 
 
 def solved_size(size: Any, name: str, argument: str, axis: int) -> ast.expr | None:
@@ -29,51 +23,6 @@ def solved_size(size: Any, name: str, argument: str, axis: int) -> ast.expr | No
     if offset:
         tree = ast.BinOp(tree, ast.Sub() if offset > 0 else ast.Add(), ast.Constant(abs(offset)))
     return ast.BinOp(tree, ast.FloorDiv(), ast.Constant(slope)) if slope != 1 else tree
-
-
-@contextmanager
-def layered(paths: frozenset[str]) -> Iterator[None]:
-    """Modules of the original with code of their own and numbered children, which here are their list `layers`."""
-    token = _LAYERED.set(paths)
-    try:
-        yield
-    finally:
-        _LAYERED.reset(token)
-
-
-def mlx_parts(name: str) -> list[str]:
-    """The parts of a dotted name of the original, as attributes and list places of the generated modules."""
-    parts: list[str] = []
-    original = name.split(".") if name else []
-    for depth, part in enumerate(original):
-        if part.isdigit() and has_layers(".".join(original[:depth])):
-            parts.append("layers")
-        parts.append(part if part.isdigit() else safe_name(part))
-    return parts
-
-
-def layered_now() -> frozenset[str]:
-    return _LAYERED.get()
-
-
-def has_layers(path: str) -> bool:
-    return path in layered_now()
-
-
-def access(path: str, name: str) -> ast.expr:
-    """The expression for a dotted name below the module at `path`: numbers are places in lists."""
-    tree: ast.expr = ast.Name("self")
-    for part in mlx_parts(name)[len(mlx_parts(path)) :]:
-        tree = ast.Subscript(tree, ast.Constant(int(part))) if part.isdigit() else ast.Attribute(tree, part)
-    return tree
-
-
-def safe_name(name: str) -> str:
-    """An attribute name that nn.Module leaves free and counts as a parameter."""
-    clean = name.lstrip("_") or "value"
-    if clean != name or hasattr(nn.Module, clean) or keyword.iskeyword(clean) or not clean.isidentifier():
-        clean = "".join(c if c.isalnum() or c == "_" else "_" for c in clean) + "_"
-    return clean
 
 
 def short_name(node: Node) -> str:
@@ -93,15 +42,6 @@ def constant_value(array: mx.array) -> Recorded:
         [] if array.dtype in (mx.float32, mx.int32, mx.bool_) else [ast.keyword("dtype", to_tree(array.dtype))],
     )
     return Recorded(tree, array, tuple(array.shape))
-
-
-def is_path(tree: ast.expr) -> bool:
-    """self.a.b[0]: an expression that costs nothing."""
-    while isinstance(tree, ast.Attribute | ast.Subscript):
-        if isinstance(tree, ast.Subscript) and not isinstance(tree.slice, ast.Constant):
-            return False
-        tree = tree.value
-    return isinstance(tree, ast.Name)
 
 
 def substitute(result: Any, steps: dict[str, ast.expr]) -> Any:

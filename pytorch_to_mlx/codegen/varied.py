@@ -11,8 +11,8 @@ from torch.utils import _pytree as pytree
 from .capture import Captured
 from .check import DOUBLE_FAILURES
 from .graph import Meta
+from .lowering.sizes import at
 from .observe import unchanged
-from .sizes import at
 
 
 def other_sizes(

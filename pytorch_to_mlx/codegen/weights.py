@@ -9,8 +9,8 @@ import torch
 
 from .graph import Meta
 from .leaves import Leaf
+from .paths import mlx_parts
 from .tensors import to_mlx
-from .trees import mlx_parts
 
 
 class Weights(Mapping[str, mx.array]):

@@ -11,18 +11,18 @@ from typing import Any
 
 import mlx.core as mx
 
-from .graph import Meta, Node, Sym, transform
+from .graph import Meta, Node, Sym, Unsupported, transform
 from .guards import CHECK, Guard
 from .leaves import Leaf
+from .lowering.ops import lower
+from .lowering.ops.conv import channels_first, channels_last
+from .lowering.recorder import Recorded, Recording, recording
+from .lowering.sizes import PREFIX, as_size, axis_name, with_sizes
 from .modules import Call
-from .ops import lower
-from .ops.conv import channels_first, channels_last
-from .recorder import Recorded, Recording, recording
+from .paths import access, is_path
 from .replaced import write_replaced
-from .sizes import PREFIX, as_size, axis_name, with_sizes
 from .source_names import SourceNames
-from .trees import access, constant_value, is_path, order_sums, read_shape, short_name, solved_size, substitute
-from .unsupported import Unsupported
+from .trees import constant_value, order_sums, read_shape, short_name, solved_size, substitute
 
 LONGEST = 72  # an expression longer than this gets a line of its own
 SCALAR_USERS = (

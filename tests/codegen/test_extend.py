@@ -12,8 +12,9 @@ from command import run
 from torch import nn
 
 from pytorch_to_mlx import analyze, convert, validate
-from pytorch_to_mlx.codegen import extend, functions, register_module, register_op
-from pytorch_to_mlx.codegen.ops import registry
+from pytorch_to_mlx.codegen import extend, register_module, register_op
+from pytorch_to_mlx.codegen.lowering import functions
+from pytorch_to_mlx.codegen.lowering.ops import op_table
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
@@ -21,8 +22,8 @@ EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 
 @pytest.fixture(autouse=True)
 def nothing_stays_registered():
-    tables = extend._MODULES, registry._TABLE, functions._ADDED, extend._FILES
-    before = dict(extend._MODULES), dict(registry.table()), dict(functions._ADDED), dict(extend._FILES)
+    tables = extend._MODULES, op_table._TABLE, functions._ADDED, extend._FILES
+    before = dict(extend._MODULES), dict(op_table.table()), dict(functions._ADDED), dict(extend._FILES)
     yield
     for name in ("own_parts", "own_parts_mlx"):
         sys.modules.pop(name, None)

@@ -17,7 +17,7 @@ from ..check import check_outputs, flat_tensors, import_source
 from ..compare import summary
 from ..entries import FORWARD, Entry
 from ..generate import generate
-from ..sizes import at
+from ..lowering.sizes import at
 from .op_samples import FAILURES
 
 Case = tuple[tuple, Mapping[str, Any]]  # args, kwargs

@@ -24,7 +24,7 @@ from ..compare import agree
 from ..decompose import decompositions
 from ..fx_graph import is_assertion, read_graph
 from ..graph import Graph
-from ..interpret import run
+from ..lowering.interpret import run
 from ..tensors import to_mlx, to_numpy
 
 # What a third party's op may raise; anything else is a bug of this program and ends it.
