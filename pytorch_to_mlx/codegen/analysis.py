@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from ..errors import FormatError
-from .capture import Captured
-from .entries import labelled
+from .capture.export import Captured
+from .capture.methods import labelled, size_hints
 from .extend import replacement_for
-from .generate import size_hints
 from .graph import Graph, Meta, Node, Sym, Unsupported, transform
 from .lowering.ops import lower
 from .lowering.recorder import Recorded, Recording, recording

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from .capture.tensors import to_mlx, to_numpy
+from .capture.watch import unchanged
 from .compare import Agreement, agree
-from .observe import unchanged
 from .outputs import given_values
-from .tensors import to_mlx, to_numpy
 from .wide import materialized, widened
 
 _COUNTER = itertools.count()

@@ -22,11 +22,11 @@ from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
 from ..weights.folder import to_json
 from . import KIND
+from .capture.methods import Entry, all_tied, entered, labelled, size_hints
 from .check import check_outputs, import_source
 from .compare import summary
-from .entries import Entry, all_tied, entered, labelled
 from .extend import load_extensions
-from .generate import Generated, generate, size_hints
+from .generate import Generated, generate
 from .graph import Meta
 from .parity import Checked, check_submodules, first_wrong_op
 from .report_text import readme_text, report_text

@@ -10,18 +10,17 @@ import mlx.core as mx
 import torch
 from torch import nn
 
-from .capture import Captured
+from .capture.export import Captured
+from .capture.fx_graph import class_of
+from .capture.methods import Entry, entered, share_weights, size_hints
+from .capture.watch import Values, fingerprint, watch_arguments
 from .classes import build_classes, method_arguments, place_tree
-from .entries import Entry, entered, share_weights
 from .extend import replacement_for
-from .fx_graph import class_of
 from .graph import Graph, Meta, Node, leaves
-from .guards import fitting_sizes
 from .leaves import Leaf, match_leaf
 from .lowering.sizes import Hints
 from .modules import CONTAINERS, Call, call_tree, connect, dissolve, foreign_calls, hoist_views, trivial_calls
 from .naming import choose_names
-from .observe import Values, fingerprint, watch_arguments
 from .outputs import input_tree, output_tree
 from .paths import layered, layered_now
 from .replaced import find_replaced, outside_weights, wire
@@ -153,19 +152,6 @@ def _write(
     methods = bodies.setdefault("", {})
     own_constants(methods.values(), top)
     methods[entry.method] = top
-
-
-def size_hints(entry: Entry) -> Hints:
-    """The value of every dynamic size in the example inputs."""
-    captured = entry.captured
-    tensors = [item for item in entry.flat if isinstance(item, torch.Tensor)]
-    hints = Hints()
-    for node, tensor in zip(captured.graph.inputs(), tensors, strict=True):
-        for size, actual in zip(node.meta.shape, tensor.shape, strict=True):
-            if not isinstance(size, int) and size.is_Symbol:
-                hints[size] = actual
-    hints.data = fitting_sizes(captured.program, hints)
-    return hints
 
 
 def find_leaves(roots: Iterable[Call]) -> dict[str, Leaf]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from .capture import Captured
+from .capture.export import Captured
 from .graph import Node, Sym
 from .lowering.recorder import to_tree
 from .lowering.sizes import size_tree

@@ -14,18 +14,18 @@ import torch
 from torch.fx import Node as FxNode
 from torch.utils import _pytree as pytree
 
+from .capture.methods import Entry
+from .capture.tensors import to_mlx, to_numpy
+from .capture.watch import Values, wide_dtype
 from .compare import Agreement, agree, summary
-from .entries import Entry
 from .extend import replacement_for
 from .generate import Generated
 from .graph import Meta, Node, Sym, Unsupported, transform
 from .lowering.interpret import evaluate, step
 from .lowering.sizes import PREFIX
 from .modules import Call
-from .observe import Values, wide_dtype
 from .paths import layered, mlx_parts
 from .replaced import run_replaced
-from .tensors import to_mlx, to_numpy
 from .wide import materialized, wide_weight
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,19 +10,18 @@ import mlx.core as mx
 import torch
 from mlx.utils import tree_flatten
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from ..errors import FormatError
-from .capture import Captured
+from .capture.export import Captured
+from .capture.tensors import to_mlx
+from .capture.watch import Values, same_tensor, watch_calls
 from .extend import Replacement, class_name, replacement_for
 from .graph import Graph, Meta, Node, Unsupported
 from .leaves import Leaf
 from .lowering.recorder import Recorded
 from .lowering.sizes import with_sizes
 from .modules import Call, connect, dissolve
-from .observe import Values, named_tensors, same_tensor, unchanged
 from .paths import access
-from .tensors import to_mlx
 
 
 @dataclass
@@ -143,29 +142,6 @@ def _own_weights(graph: Graph, calls: list[Call]) -> None:
             owner = next((c.path for c in calls if used.op == "weight" and c.owns(used.args[0])), None)
             if owner is not None and inside.get(node) != owner:
                 raise Unsupported(f"its weight {used.args[0]} is read outside of it", where=owner).at(node)
-
-
-def watch_calls(module: nn.Module, paths: set[str], args: tuple, kwargs: Mapping[str, Any]) -> dict:
-    """(path, number) -> the tensors that a call was given, by name, and those that it returned."""
-    seen: dict[tuple[str, int], tuple[list, list]] = {}
-    counts: dict[str, int] = {}
-
-    def hook(path: str) -> Callable:
-        def after(child: nn.Module, given: tuple, named: dict[str, Any], result: Any) -> None:
-            counts[path] = counts.get(path, -1) + 1
-            tensors = [item for item in pytree.tree_leaves(result) if isinstance(item, torch.Tensor)]
-            seen[path, counts[path]] = list(named_tensors(child, given, named)), tensors
-
-        return after
-
-    handles = [module.get_submodule(path).register_forward_hook(hook(path), with_kwargs=True) for path in paths]
-    try:
-        with torch.no_grad(), unchanged(module):
-            module(*args, **kwargs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen
 
 
 def outside_weights(graph: Graph, root: Call, found: Mapping[str, Leaf]) -> set[str]:

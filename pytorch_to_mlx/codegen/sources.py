@@ -18,10 +18,10 @@ from torch import nn
 
 from ..errors import FormatError, MissingExtraError, UnsafeError, UsageError
 from . import FACTORY
-from .capture import capture, read_program
-from .entries import FORWARD, Entry, Examples, entered, examples_by_method, split_example
+from .capture.export import capture, read_program
+from .capture.fx_graph import class_of
+from .capture.methods import FORWARD, Entry, Examples, entered, examples_by_method, split_example
 from .extend import UserCode, load_file
-from .fx_graph import class_of
 
 # A symbolic size in an exported program is text that sympy runs: calls of these words on symbols and numbers, no more.
 SIZE_WORDS = set(

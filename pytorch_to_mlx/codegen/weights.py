@@ -7,10 +7,10 @@ from typing import Any
 import mlx.core as mx
 import torch
 
+from .capture.tensors import to_mlx
 from .graph import Meta
 from .leaves import Leaf
 from .paths import mlx_parts
-from .tensors import to_mlx
 
 
 class Weights(Mapping[str, mx.array]):

@@ -11,8 +11,8 @@ from typing import Any
 
 import mlx.core as mx
 
+from .capture.guards import CHECK, Guard
 from .graph import Meta, Node, Sym, Unsupported, transform
-from .guards import CHECK, Guard
 from .leaves import Leaf
 from .lowering.ops import lower
 from .lowering.ops.conv import channels_first, channels_last

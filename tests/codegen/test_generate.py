@@ -12,7 +12,7 @@ from command import run
 from torch import nn
 
 from pytorch_to_mlx import analyze, convert, validate
-from pytorch_to_mlx.codegen.capture import capture
+from pytorch_to_mlx.codegen.capture.export import capture
 from pytorch_to_mlx.codegen.check import import_source
 from pytorch_to_mlx.codegen.generate import generate
 from pytorch_to_mlx.codegen.sources import ModuleSource, open_module

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertModel
 
+from pytorch_to_mlx.codegen.capture.watch import fingerprint
 from pytorch_to_mlx.codegen.check import reference_outputs
-from pytorch_to_mlx.codegen.observe import fingerprint
 from pytorch_to_mlx.codegen.wide import Wide, widened
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..tracing import quiet
+from ..capture.patches import quiet
 from .inputs import asked_for, candidates, realize
 from .modules import ModuleResult, measure_module, randomize
 from .op_samples import FAILURES

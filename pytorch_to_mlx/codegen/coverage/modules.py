@@ -12,10 +12,10 @@ import mlx.core as mx
 import torch
 from torch import nn
 
-from ..capture import Captured, capture
+from ..capture.export import Captured, capture
+from ..capture.methods import FORWARD, Entry
 from ..check import check_outputs, flat_tensors, import_source
 from ..compare import summary
-from ..entries import FORWARD, Entry
 from ..generate import generate
 from ..lowering.sizes import at
 from .op_samples import FAILURES

@@ -20,12 +20,12 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ...errors import PortError
+from ..capture.decompose import decompositions
+from ..capture.fx_graph import is_assertion, read_graph
+from ..capture.tensors import to_mlx, to_numpy
 from ..compare import agree
-from ..decompose import decompositions
-from ..fx_graph import is_assertion, read_graph
 from ..graph import Graph
 from ..lowering.interpret import run
-from ..tensors import to_mlx, to_numpy
 
 # What a third party's op may raise; anything else is a bug of this program and ends it.
 FAILURES = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..tracing import quiet
+from ..capture.patches import quiet
 from .modules import Case, ModuleResult, measure_module, randomize
 from .op_samples import FAILURES
 

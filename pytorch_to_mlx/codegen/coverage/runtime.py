@@ -12,9 +12,9 @@ import torch
 
 from ...backend import describe, patch_mlx, unpatch_mlx
 from ...registry import part
+from ..capture.tensors import to_mlx
 from ..conversion import convert_module, load_generated
 from ..sources import ModuleSource
-from ..tensors import to_mlx
 from .cost import bert, first_difference, vit
 
 RUNS = 5

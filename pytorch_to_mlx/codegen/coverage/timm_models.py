@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..tracing import quiet
+from ..capture.patches import quiet
 from .huggingface import chosen
 from .modules import Case, ModuleResult, measure_module, randomize
 from .op_samples import FAILURES

@@ -182,3 +182,26 @@ def same_tensor(left: Any, right: Any) -> bool:
     if not isinstance(left, torch.Tensor) or not isinstance(right, torch.Tensor):
         return False
     return left.shape == right.shape and left.dtype == right.dtype and torch.equal(left, right)
+
+
+def watch_calls(module: nn.Module, paths: set[str], args: tuple, kwargs: Mapping[str, Any]) -> dict:
+    """(path, number) -> the tensors that a call was given, by name, and those that it returned."""
+    seen: dict[tuple[str, int], tuple[list, list]] = {}
+    counts: dict[str, int] = {}
+
+    def hook(path: str) -> Callable:
+        def after(child: nn.Module, given: tuple, named: dict[str, Any], result: Any) -> None:
+            counts[path] = counts.get(path, -1) + 1
+            tensors = [item for item in pytree.tree_leaves(result) if isinstance(item, torch.Tensor)]
+            seen[path, counts[path]] = list(named_tensors(child, given, named)), tensors
+
+        return after
+
+    handles = [module.get_submodule(path).register_forward_hook(hook(path), with_kwargs=True) for path in paths]
+    try:
+        with torch.no_grad(), unchanged(module):
+            module(*args, **kwargs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen

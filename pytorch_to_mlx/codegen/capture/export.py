@@ -12,14 +12,14 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node as FxNode
 from torch.utils import _pytree as pytree
 
-from ..errors import FormatError
+from ...errors import FormatError
+from ..graph import Graph, Node
 from .decompose import decompositions
 from .fx_graph import meta_of, read_graph
-from .graph import Graph, Node
 from .guards import Guard, own_guards
-from .observe import tracing_arguments
+from .patches import traceable
 from .tensors import place_of_values, to_mlx
-from .tracing import traceable
+from .watch import tracing_arguments
 
 LARGEST_CONSTANT = 16  # numbers that are written into the source
 # What torch.export raises when a model cannot be exported.

@@ -10,8 +10,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import masking_utils
 
 from pytorch_to_mlx.codegen import convert
-from pytorch_to_mlx.codegen.capture import capture
-from pytorch_to_mlx.codegen.tracing import traceable
+from pytorch_to_mlx.codegen.capture.export import capture
+from pytorch_to_mlx.codegen.capture.patches import traceable
 
 
 class Recurrent(nn.Module):

@@ -11,10 +11,12 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from ..errors import UsageError
-from .capture import Captured, tied_names
-from .graph import Node
-from .paths import safe_name
+from ...errors import UsageError
+from ..graph import Node
+from ..lowering.sizes import Hints
+from ..paths import safe_name
+from .export import Captured, tied_names
+from .guards import fitting_sizes
 from .tensors import place_of_values
 
 FORWARD = "forward"
@@ -140,3 +142,16 @@ def all_tied(entries: Sequence[Entry]) -> dict[str, list[str]]:
     for entry in entries:
         found |= tied_names(entry.captured.program)
     return found
+
+
+def size_hints(entry: Entry) -> Hints:
+    """The value of every dynamic size in the example inputs."""
+    captured = entry.captured
+    tensors = [item for item in entry.flat if isinstance(item, torch.Tensor)]
+    hints = Hints()
+    for node, tensor in zip(captured.graph.inputs(), tensors, strict=True):
+        for size, actual in zip(node.meta.shape, tensor.shape, strict=True):
+            if not isinstance(size, int) and size.is_Symbol:
+                hints[size] = actual
+    hints.data = fitting_sizes(captured.program, hints)
+    return hints

@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import torch
 
-from .graph import DTYPES, Unsupported
+from ..graph import DTYPES, Unsupported
 
 
 def dtype_name(dtype: torch.dtype) -> str:

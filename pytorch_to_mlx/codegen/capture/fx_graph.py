@@ -10,7 +10,7 @@ from torch.fx import Graph as FxGraph
 from torch.fx import GraphModule
 from torch.fx import Node as FxNode
 
-from .graph import DTYPES, Frame, Graph, Line, Meta, Node, Sym, Unsupported, transform
+from ..graph import DTYPES, Frame, Graph, Line, Meta, Node, Sym, Unsupported, transform
 from .tensors import dtype_name, to_mlx
 
 # Arguments that say where and how torch stores a result, never what it is.

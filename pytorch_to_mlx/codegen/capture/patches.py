@@ -14,8 +14,8 @@ from torch import nn
 from torch._decomp import decomposition_table
 from torch.fx.experimental.symbolic_shapes import DimConstraints, ShapeEnv
 
-from .counted import counted
-from .quick_sizes import quick_sizes
+from .buffer_numbers import counted
+from .size_patches import quick_sizes
 
 DispatchKey = torch._C.DispatchKey
 LAYERS = [getattr(torch.ops.aten, name).input for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")]

@@ -10,9 +10,9 @@ from typing import Any
 from torch.export import ExportedProgram
 from torch.utils._sympy.value_ranges import bound_sympy
 
-from .graph import Unsupported
-from .lowering.recorder import to_tree
-from .lowering.sizes import SOME, at, size_tree
+from ..graph import Unsupported
+from ..lowering.recorder import to_tree
+from ..lowering.sizes import SOME, at, size_tree
 
 _RELATIONS = {"==": ast.Eq(), "!=": ast.NotEq(), "<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
 CHECK = "check_size"

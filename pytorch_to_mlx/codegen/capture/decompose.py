@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from .lowering.ops import table
+from ..lowering.ops import table
 
 
 def decompositions() -> Any:
