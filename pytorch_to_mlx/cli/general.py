@@ -171,7 +171,7 @@ def benchmark(
 
         return family.written(decoding.run(against_torch=against == "torch"), output)
     if what == "coverage":
-        from ..codegen.coverage import measured
+        from ..bench.coverage import measured
 
         if workloads:
             from ..errors import UsageError

@@ -15,7 +15,8 @@ from .graph import Graph, Meta, Node, Sym, Unsupported, transform
 from .lowering.ops import lower
 from .lowering.recorder import Recorded, Recording, recording
 from .lowering.sizes import as_size, hint_of, with_sizes
-from .sources import ModuleSource, open_module
+from .sources.module_source import ModuleSource
+from .sources.open import open_module
 from .writer import Writer
 
 

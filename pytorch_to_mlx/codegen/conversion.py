@@ -21,16 +21,17 @@ from ..version import __version__
 from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
 from ..weights.folder import to_json
-from . import KIND
 from .capture.methods import Entry, all_tied, entered, labelled, size_hints
 from .check import check_outputs, import_source
 from .compare import summary
 from .extend import load_extensions
+from .folder import KIND
 from .generate import Generated, generate
 from .graph import Meta
 from .parity import Checked, check_submodules, first_wrong_op
 from .report_text import readme_text, report_text
-from .sources import ModuleSource, open_module
+from .sources.module_source import ModuleSource
+from .sources.open import open_module
 from .varied import other_sizes
 from .weights import reload
 

@@ -11,10 +11,10 @@ import mlx.core as mx
 import torch
 
 from ...backend import describe, patch_mlx, unpatch_mlx
+from ...codegen.capture.tensors import to_mlx
+from ...codegen.conversion import convert_module, load_generated
+from ...codegen.sources.module_source import ModuleSource
 from ...registry import part
-from ..capture.tensors import to_mlx
-from ..conversion import convert_module, load_generated
-from ..sources import ModuleSource
 from .cost import bert, first_difference, vit
 
 RUNS = 5

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..capture.patches import quiet
+from ...codegen.capture.patches import quiet
+from ...codegen.sources.example_inputs import FAILURES
 from .huggingface import chosen
 from .modules import Case, ModuleResult, measure_module, randomize
-from .op_samples import FAILURES
 
 LIGHT = (
     "atto",

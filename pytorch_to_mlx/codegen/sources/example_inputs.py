@@ -11,16 +11,37 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...errors import PortError
+
 Shapes = dict[str, tuple]
 NOT_GIVEN = "past_key_values|.*cache.*|labels|return_.*|output_.*|.*_embeds|encoder_outputs|position_ids"
 """Optional inputs that stand for others, or switch something on."""
 IMAGES = (4, 4)  # rows and columns of patches of each image, for models that take images as lists of patches
+# What a third party's op may raise; anything else is a bug of this program and ends it.
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    PortError,
+)
+
+
+def parts(config: Any) -> Iterator[Any]:
+    """A config and every config inside it."""
+    yield config
+    for value in list(vars(config).values()):
+        if hasattr(value, "model_type") and hasattr(value, "to_dict"):
+            yield from parts(value)
 
 
 def field(config: Any, *names: str, default: Any = None) -> Any:
     """The first of some fields that a config, or a config inside it, has."""
-    from .shrink import parts
-
     for name in names:
         for part in parts(config):
             value = getattr(part, name, None)
@@ -31,8 +52,6 @@ def field(config: Any, *names: str, default: Any = None) -> Any:
 
 def special_tokens(config: Any) -> set[int]:
     """Ids that mean something to the model, such as image places: examples avoid them."""
-    from .shrink import parts
-
     found = set()
     for part in parts(config):
         for name, value in vars(part).items():

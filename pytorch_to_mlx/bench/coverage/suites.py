@@ -6,7 +6,7 @@ from typing import Any
 
 IMPORTS = ("torch", "networkx", "pytorch_to_mlx.codegen.conversion", "pytorch_to_mlx.codegen.generate")
 _TRANSFORMERS = ("transformers", "transformers.exporters.exporter_dynamo", "transformers.modeling_utils")
-_VISION_AND_AUDIO = tuple(f"pytorch_to_mlx.codegen.coverage.{name}_import" for name in ("torchvision", "torchaudio"))
+_VISION_AND_AUDIO = tuple(f"pytorch_to_mlx.bench.coverage.{name}_import" for name in ("torchvision", "torchaudio"))
 IMPORTS_OF = {
     "huggingface": (*_VISION_AND_AUDIO, "torch._dynamo", "torch.export", *_TRANSFORMERS),
     "timm": _VISION_AND_AUDIO,

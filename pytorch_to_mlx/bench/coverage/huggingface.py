@@ -7,22 +7,18 @@ import inspect
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from itertools import chain, islice, takewhile
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..capture.patches import quiet
-from .inputs import asked_for, candidates, realize
+from ...codegen.capture.patches import quiet
+from ...codegen.sources.example_inputs import FAILURES, parts
+from ...codegen.sources.transformers_model import SIZES, accepted, prepared
 from .modules import ModuleResult, measure_module, randomize
-from .op_samples import FAILURES
-from .shrink import lacking, parts, shrink
+from .shrink import lacking, shrink
 
-MOST_TRIED = 40
 LONGEST_SEARCH_S = 60  # of CPU time, for a tiny config; what was found by then is taken
-LONGEST_TRIES_S = 5  # for inputs of one config
-SIZES = ((2, 7, 64), (3, 11, 96))  # batch, length, image side
 MOST_PARAMETERS = 150_000_000
 SMALL = 10_000_000  # models up to this are tried on the CPU, larger ones on the meta device, which reads no values
 
@@ -105,41 +101,6 @@ def kind_and_config(name: str) -> tuple[Any, Any]:
     wanted = inspect.signature(kind.__init__).parameters["config"].annotation
     fitting = (part for part in parts(config) if isinstance(wanted, type) and isinstance(part, wanted))
     return kind, next(fitting, config)
-
-
-def accepted(model: nn.Module, config: Any, first: Mapping[str, tuple], device: str) -> dict[str, tuple]:
-    """The first set of inputs on which the model runs. An optional input that an error asks for is added."""
-    also: list[str] = []
-    while True:
-        error: BaseException | None = None
-        asked: str | None = None
-        end = time.process_time() + LONGEST_TRIES_S
-        tries = chain([first] if first else [], candidates(model, config, *SIZES[0], also))
-        for shapes in takewhile(lambda _: time.process_time() < end, islice(tries, MOST_TRIED)):  # noqa: B023
-            try:
-                model(**prepared(model, shapes, config, 0, device))
-            except FAILURES as one:
-                error = error or one
-                asked = asked or asked_for(one, model, shapes)
-                continue
-            return dict(shapes)
-        if asked is None:
-            raise error or ValueError("forward takes no input that is known here")
-        also.append(asked)
-
-
-def prepared(
-    model: nn.Module, shapes: Mapping[str, tuple], config: Any, seed: int, device: str = "cpu"
-) -> dict[str, Any]:
-    """Inputs of the chosen shapes; what transformers itself computes from lists of image sizes before an export."""
-    inputs: dict[str, Any] = realize(shapes, config, seed, device)
-    if device == "meta":
-        inputs.pop("attention_mask", None)  # its values are asked for
-    elif "grid_thw" in inputs:
-        from transformers.exporters.utils import precompute_export_inputs
-
-        precompute_export_inputs(model, inputs)
-    return {name: value for name, value in inputs.items() if value is not None}
 
 
 def second_cases(model: nn.Module, config: Any, shapes: Mapping[str, tuple]) -> list[tuple[tuple, dict[str, Any]]]:

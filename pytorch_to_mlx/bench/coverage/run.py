@@ -83,11 +83,12 @@ def _measured(
 
 def commit() -> str | None:
     """The commit of this source, with a + if it was changed since; None outside a repository."""
-    folder = Path(__file__).parent
+    here = Path(__file__).parent
+    code = (str(here), str(here.parent.parent / "codegen"))
     try:
         said = [
-            subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-            for words in (("rev-parse", "--short=9", "HEAD"), ("status", "--porcelain", "--", str(folder.parent)))
+            subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+            for words in (("rev-parse", "--short=9", "HEAD"), ("status", "--porcelain", "--", *code))
         ]
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..capture.patches import quiet
+from ...codegen.capture.patches import quiet
+from ...codegen.sources.example_inputs import FAILURES
 from .modules import Case, ModuleResult, measure_module, randomize
-from .op_samples import FAILURES
 
 MODULES: dict[str, Callable[[], tuple[nn.Module, list[Case], bool]]] = {}
 

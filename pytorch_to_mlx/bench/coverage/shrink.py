@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ...codegen.sources.example_inputs import parts
+
 WIDTH, HEADS, HEAD, LAYERS, VOCABULARY, POSITIONS = 32, 4, 8, 2, 128, 64
 IMAGE_TOKEN = VOCABULARY - 40
 WIDER = ((64, 16), (128, 64), (256, 64))  # for models whose code fixes a size of its own
@@ -142,14 +144,6 @@ TIMM = (
     ("", "test_resnet"),
 )
 TIMM_FIELDS = ("architecture", "backbone")
-
-
-def parts(config: Any) -> Iterator[Any]:
-    """A config and every config inside it."""
-    yield config
-    for value in list(vars(config).values()):
-        if hasattr(value, "model_type") and hasattr(value, "to_dict"):
-            yield from parts(value)
 
 
 def shrink(config: Any, works: Callable[[Any], bool]) -> Any:

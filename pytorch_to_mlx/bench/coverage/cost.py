@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ..conversion import Conversion, convert_module
-from ..sources import ModuleSource
+from ...codegen.conversion import Conversion, convert_module
+from ...codegen.sources.module_source import ModuleSource
 
 Built = tuple[torch.nn.Module, dict[str, torch.Tensor]]
 

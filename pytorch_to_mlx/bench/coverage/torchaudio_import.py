@@ -5,7 +5,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..capture.patches import replaced
+from ...codegen.capture.patches import replaced
 
 if find_spec("torchaudio") is not None:
     try:

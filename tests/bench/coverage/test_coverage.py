@@ -1,21 +1,18 @@
 """The coverage suites: results on disk, their page, a case that crashes, the shrinker."""
 
 import os
-from itertools import product
 from pathlib import Path
 
 import pytest
-from torch import nn
 
-from pytorch_to_mlx.codegen.coverage import page, read, run
-from pytorch_to_mlx.codegen.coverage.huggingface import build, measure_type
-from pytorch_to_mlx.codegen.coverage.inputs import asked_for, likeliest_first
-from pytorch_to_mlx.codegen.coverage.report import append, summarize, times
-from pytorch_to_mlx.codegen.coverage.shrink import lacking, shrink
-from pytorch_to_mlx.codegen.coverage.suites import preload
+from pytorch_to_mlx.bench.coverage import page, read, run
+from pytorch_to_mlx.bench.coverage.huggingface import build, measure_type
+from pytorch_to_mlx.bench.coverage.report import append, summarize, times
+from pytorch_to_mlx.bench.coverage.shrink import lacking, shrink
+from pytorch_to_mlx.bench.coverage.suites import preload
 from pytorch_to_mlx.errors import UsageError
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def test_page_is_current():
@@ -121,14 +118,6 @@ def test_attention_wider_than_the_model_stays_so():
     assert small.attention_head_dim * small.num_attention_heads == small.attention_hidden_size
 
 
-def test_the_likeliest_choices_come_first_and_all_come():
-    counts = (3, 1, 2)
-    every = sorted(product(*map(range, counts)), key=lambda choice: (sum(map(bool, choice)), sum(choice)))
-    assert list(likeliest_first(counts)) == every
-    assert list(likeliest_first((2, 0))) == []
-    assert next(likeliest_first((14,) * 12)) == (0,) * 12  # at once, out of 14^12
-
-
 def test_a_field_that_the_code_asks_for_is_added():
     config = Config(hidden_size=8)
     assert lacking(config, AttributeError("'Config' object has no attribute 'image_start_token_id'"))
@@ -143,17 +132,6 @@ def test_packed_images_are_exported_with_transformers_own_patches():
 def test_experts_are_exported_all_at_once_where_transformers_can_choose():
     found = measure_type("openai_privacy_filter")
     assert found.ok and "transformers.exporters" in found.how
-
-
-def test_an_optional_input_is_added_when_an_error_asks_for_it():
-    class Both(nn.Module):
-        def forward(self, hidden_states, input_features_mask=None, position_ids=None):
-            raise ValueError("input_features_mask and position_ids are missing")
-
-    with pytest.raises(ValueError) as caught:
-        Both()(1)
-    assert asked_for(caught.value, Both(), ["hidden_states"]) == "input_features_mask"
-    assert asked_for(caught.value, Both(), ["hidden_states", "input_features_mask"]) is None
 
 
 @pytest.mark.parametrize("name", ["qwen2_moe", "clip", "swin", "audioflamingo3_encoder", "qwen3_vl_vision"])

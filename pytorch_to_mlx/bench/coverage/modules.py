@@ -12,13 +12,13 @@ import mlx.core as mx
 import torch
 from torch import nn
 
-from ..capture.export import Captured, capture
-from ..capture.methods import FORWARD, Entry
-from ..check import check_outputs, flat_tensors, import_source
-from ..compare import summary
-from ..generate import generate
-from ..lowering.sizes import at
-from .op_samples import FAILURES
+from ...codegen.capture.export import Captured, capture
+from ...codegen.capture.methods import FORWARD, Entry
+from ...codegen.check import check_outputs, flat_tensors, import_source
+from ...codegen.compare import summary
+from ...codegen.generate import generate
+from ...codegen.lowering.sizes import at
+from ...codegen.sources.example_inputs import FAILURES
 
 Case = tuple[tuple, Mapping[str, Any]]  # args, kwargs
 
