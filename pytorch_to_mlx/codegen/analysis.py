@@ -10,6 +10,7 @@ from torch import nn
 from ..errors import FormatError
 from .capture.export import Captured
 from .capture.methods import labelled, size_hints
+from .emit.writer import Writer
 from .extend import replacement_for
 from .graph import Graph, Meta, Node, Sym, Unsupported, transform
 from .lowering.ops import lower
@@ -17,7 +18,6 @@ from .lowering.recorder import Recorded, Recording, recording
 from .lowering.sizes import as_size, hint_of, with_sizes
 from .sources.module_source import ModuleSource
 from .sources.open import open_module
-from .writer import Writer
 
 
 @dataclass

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from .capture.tensors import to_mlx, to_numpy
+from .capture.tensors import flat_tensors, to_mlx, to_numpy
 from .capture.watch import unchanged
 from .compare import Agreement, agree
-from .outputs import given_values
+from .emit.signature import given_values
 from .wide import materialized, widened
 
 _COUNTER = itertools.count()
@@ -39,10 +39,6 @@ def import_source(path: Path) -> Any:
     finally:
         del sys.modules[name]
     return module
-
-
-def flat_tensors(tree: Any) -> list[torch.Tensor]:
-    return [item for item in pytree.tree_leaves(tree) if isinstance(item, torch.Tensor)]
 
 
 def flat_arrays(tree: Any) -> list[mx.array]:

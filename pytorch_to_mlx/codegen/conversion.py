@@ -24,16 +24,16 @@ from ..weights.folder import to_json
 from .capture.methods import Entry, all_tied, entered, labelled, size_hints
 from .check import check_outputs, import_source
 from .compare import summary
+from .emit.generate import Generated, generate
+from .emit.weights import reload
 from .extend import load_extensions
 from .folder import KIND
-from .generate import Generated, generate
 from .graph import Meta
 from .parity import Checked, check_submodules, first_wrong_op
 from .report_text import readme_text, report_text
 from .sources.module_source import ModuleSource
 from .sources.open import open_module
 from .varied import other_sizes
-from .weights import reload
 
 
 @dataclass

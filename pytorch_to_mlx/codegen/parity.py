@@ -18,14 +18,14 @@ from .capture.methods import Entry
 from .capture.tensors import to_mlx, to_numpy
 from .capture.watch import Values, wide_dtype
 from .compare import Agreement, agree, summary
+from .emit.call_tree import Call
+from .emit.generate import Generated
+from .emit.user_modules import run_replaced
 from .extend import replacement_for
-from .generate import Generated
 from .graph import Meta, Node, Sym, Unsupported, transform
 from .lowering.interpret import evaluate, step
 from .lowering.sizes import PREFIX
-from .modules import Call
 from .paths import layered, mlx_parts
-from .replaced import run_replaced
 from .wide import materialized, wide_weight
 
 

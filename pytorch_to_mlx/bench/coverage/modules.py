@@ -14,9 +14,10 @@ from torch import nn
 
 from ...codegen.capture.export import Captured, capture
 from ...codegen.capture.methods import FORWARD, Entry
-from ...codegen.check import check_outputs, flat_tensors, import_source
+from ...codegen.capture.tensors import flat_tensors
+from ...codegen.check import check_outputs, import_source
 from ...codegen.compare import summary
-from ...codegen.generate import generate
+from ...codegen.emit.generate import generate
 from ...codegen.lowering.sizes import at
 from ...codegen.sources.example_inputs import FAILURES
 

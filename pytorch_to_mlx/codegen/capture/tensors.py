@@ -5,8 +5,11 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 
 from ..graph import DTYPES, Unsupported
+
+Module, Tensor = torch.nn.Module, torch.Tensor  # for rooms that import no torch
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -40,3 +43,7 @@ def to_numpy(value: Any) -> np.ndarray:
         value = value.detach().cpu().resolve_conj().resolve_neg()
         return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     return np.array(value.astype(mx.float32) if value.dtype == mx.bfloat16 else value)
+
+
+def flat_tensors(tree: Any) -> list[torch.Tensor]:
+    return [item for item in pytree.tree_leaves(tree) if isinstance(item, Tensor)]

@@ -276,7 +276,7 @@ class _Namespace:
 
 
 class _Helpers:
-    """The functions of `codegen.functions`: what torch has and MLX has not, each written in plain MLX."""
+    """The functions of `codegen.lowering.functions`: what torch has and MLX has not, each written in plain MLX."""
 
     def __getattr__(self, name: str) -> Any:
         return written(find(name))

@@ -3,16 +3,13 @@
 import ast
 import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from ..paths import safe_name
+from .module_tree import Place
 from .naming import Body
-from .paths import safe_name
-
-if TYPE_CHECKING:
-    from .classes import Place
 
 
-def roll(body: Body, place: "Place") -> Body:
+def roll(body: Body, place: Place) -> Body:
     """The same body with a loop wherever statements repeat for every item of a list of modules."""
     lists = dict(_lists(place))
     start = 0
@@ -24,7 +21,7 @@ def roll(body: Body, place: "Place") -> Body:
     return body
 
 
-def _lists(place: "Place", prefix: str = "self") -> Iterator[tuple[str, int]]:
+def _lists(place: Place, prefix: str = "self") -> Iterator[tuple[str, int]]:
     """Source text and length of every list of modules that the body can reach by name."""
     for name, child in place.children.items():
         text = f"{prefix}[{name}]" if name.isdigit() else f"{prefix}.{safe_name(name)}"

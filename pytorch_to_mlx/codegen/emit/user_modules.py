@@ -7,21 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
-import torch
 from mlx.utils import tree_flatten
-from torch import nn
 
-from ..errors import FormatError
-from .capture.export import Captured
-from .capture.tensors import to_mlx
-from .capture.watch import Values, same_tensor, watch_calls
-from .extend import Replacement, class_name, replacement_for
-from .graph import Graph, Meta, Node, Unsupported
-from .leaves import Leaf
-from .lowering.recorder import Recorded
-from .lowering.sizes import with_sizes
-from .modules import Call, connect, dissolve
-from .paths import access
+from ...errors import FormatError
+from ..capture.export import Captured
+from ..capture.tensors import Module, Tensor, to_mlx
+from ..capture.watch import Values, same_tensor, watch_calls
+from ..extend import Replacement, class_name, replacement_for
+from ..graph import Graph, Meta, Node, Unsupported
+from ..lowering.recorder import Recorded
+from ..lowering.sizes import with_sizes
+from ..paths import access
+from .call_tree import Call, connect, dissolve
+from .layers import Leaf
 
 
 @dataclass
@@ -39,7 +37,7 @@ class Replaced:
     count: dict[Call, int] = field(default_factory=dict)
 
 
-def find_replaced(root: Call, graph: Graph, module: nn.Module) -> dict[str, Leaf]:
+def find_replaced(root: Call, graph: Graph, module: Module) -> dict[str, Leaf]:
     """The submodules of registered classes. What is inside of them is not looked at any more."""
     modules = dict(module.named_modules())
     found: dict[str, Leaf] = {}
@@ -60,7 +58,7 @@ def _leaf(replacement: Replacement, path: str, original: Any) -> Leaf:
     """The layer, with its weights checked against those of the original."""
     name = replacement.mlx_class.__name__
     options = dict(replacement.arguments(original)) if replacement.arguments else {}
-    tensors = {name: tensor for name, tensor in original.state_dict().items() if isinstance(tensor, torch.Tensor)}
+    tensors = {name: tensor for name, tensor in original.state_dict().items() if isinstance(tensor, Tensor)}
     state = {name: to_mlx(tensor) for name, tensor in tensors.items()}
     weights = dict(replacement.weights(state)) if replacement.weights else state
     wanted: dict[str, mx.array] = dict(tree_flatten(replacement.mlx_class(**options).parameters()))
@@ -79,7 +77,7 @@ def _leaf(replacement: Replacement, path: str, original: Any) -> Leaf:
     return Leaf(name, (), options, replaced=replaced)
 
 
-def wire(root: Call, graph: Graph, found: Mapping[str, Leaf], captured: Captured, module: nn.Module, *example: Any):
+def wire(root: Call, graph: Graph, found: Mapping[str, Leaf], captured: Captured, module: Module, *example: Any):
     """Tell inputs and outputs of replaced calls by the values that forward takes and returns in the example."""
     args, kwargs, flat = example
     calls = [call for call in root.calls() if call.path in found]
@@ -87,7 +85,7 @@ def wire(root: Call, graph: Graph, found: Mapping[str, Leaf], captured: Captured
         return
     names = {node.name for call in calls for node in (*call.nodes(), *call.inputs)}
     values = Values(captured.program, names).compute(flat)
-    inputs = [item for item in flat if isinstance(item, torch.Tensor)]
+    inputs = [item for item in flat if isinstance(item, Tensor)]
     values |= dict(zip(captured.inputs, inputs, strict=True))
     watched = watch_calls(module, {call.path for call in calls}, args, kwargs)
     for call in calls:
@@ -121,7 +119,7 @@ def _check_call(mlx_class: type, names: list[str], path: str) -> None:
         raise FormatError(f"{mlx_class.__name__} cannot be called like forward: {error}", where=path) from error
 
 
-def _take_views_out(call: Call, root: Call, graph: Graph, values: Mapping[str, Any], given: list[torch.Tensor]) -> None:
+def _take_views_out(call: Call, root: Call, graph: Graph, values: Mapping[str, Any], given: list[Tensor]) -> None:
     """Move ops from the start of a call to its caller, until all that goes in is what forward was given."""
     parent = next(other for other in root.calls() if call in other.items)
     while True:

@@ -11,18 +11,18 @@ from typing import Any
 
 import mlx.core as mx
 
-from .capture.guards import CHECK, Guard
-from .graph import Meta, Node, Sym, Unsupported, transform
-from .leaves import Leaf
-from .lowering.ops import lower
-from .lowering.ops.conv import channels_first, channels_last
-from .lowering.recorder import Recorded, Recording, recording
-from .lowering.sizes import PREFIX, as_size, axis_name, with_sizes
-from .modules import Call
-from .paths import access, is_path
-from .replaced import write_replaced
+from ..capture.guards import CHECK, Guard
+from ..graph import Meta, Node, Sym, Unsupported, transform
+from ..lowering.ops import lower
+from ..lowering.ops.conv import channels_first, channels_last
+from ..lowering.recorder import Recorded, Recording, recording
+from ..lowering.sizes import PREFIX, as_size, axis_name, with_sizes
+from ..paths import access, is_path
+from .ast_helpers import constant_value, order_sums, read_shape, short_name, solved_size, substitute
+from .call_tree import Call
+from .layers import Leaf
 from .source_names import SourceNames
-from .trees import constant_value, order_sums, read_shape, short_name, solved_size, substitute
+from .user_modules import write_replaced
 
 LONGEST = 72  # an expression longer than this gets a line of its own
 SCALAR_USERS = (

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .graph import Graph, Meta, Node, Sym, transform
-from .modules import remove_dead
+from ..graph import Graph, Meta, Node, Sym, transform
+from .call_tree import remove_dead
 
 
 def _ops(names: str) -> set[str]:

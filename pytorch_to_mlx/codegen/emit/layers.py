@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .graph import Node
-from .lowering.ops.types import pair
-from .modules import Call
+from ..graph import Node
+from ..lowering.ops.types import pair
+from .call_tree import Call
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import ast
 import copy
 from dataclasses import dataclass, field
 
-from .lowering.sizes import PREFIX
+from ..lowering.sizes import PREFIX
 from .writer import Written
 
 

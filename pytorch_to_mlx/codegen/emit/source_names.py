@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .graph import Line, Node
-from .modules import Call
+from ..graph import Line, Node
+from .call_tree import Call
 
 TAKEN = {"self", "mx", "nn", "math", "_"}
 

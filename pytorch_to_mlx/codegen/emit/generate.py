@@ -7,26 +7,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
-import torch
-from torch import nn
 
-from .capture.export import Captured
-from .capture.fx_graph import class_of
-from .capture.methods import Entry, entered, share_weights, size_hints
-from .capture.watch import Values, fingerprint, watch_arguments
-from .classes import build_classes, method_arguments, place_tree
-from .extend import replacement_for
-from .graph import Graph, Meta, Node, leaves
-from .leaves import Leaf, match_leaf
-from .lowering.sizes import Hints
-from .modules import CONTAINERS, Call, call_tree, connect, dissolve, foreign_calls, hoist_views, trivial_calls
+from ..capture.export import Captured
+from ..capture.fx_graph import class_of
+from ..capture.methods import Entry, entered, share_weights, size_hints
+from ..capture.tensors import Module, Tensor
+from ..capture.watch import Values, fingerprint, watch_arguments
+from ..extend import replacement_for
+from ..graph import Graph, Meta, Node, leaves
+from ..lowering.sizes import Hints
+from ..paths import layered, layered_now
+from .call_tree import CONTAINERS, Call, call_tree, connect, dissolve, foreign_calls, hoist_views, trivial_calls
+from .classes import build_classes, method_arguments
+from .layers import Leaf, match_leaf
+from .module_text import module_text, require_ruff
+from .module_tree import place_tree
 from .naming import choose_names
-from .outputs import input_tree, output_tree
-from .paths import layered, layered_now
-from .replaced import find_replaced, outside_weights, wire
+from .signature import input_tree, output_tree
 from .simplify import simplify
-from .source import module_text, require_ruff
 from .source_names import SourceNames
+from .user_modules import find_replaced, outside_weights, wire
 from .weights import Weights
 from .writer import Writer, Written
 
@@ -65,7 +65,7 @@ class Part:
     replaced: dict[str, Leaf]
 
 
-def generate(entries: Sequence[Entry], module: nn.Module) -> Generated:
+def generate(entries: Sequence[Entry], module: Module) -> Generated:
     """Write the MLX source of a module from what was captured of its methods."""
     require_ruff()
     frames = {frame for entry in entries for node in entry.captured.graph.nodes for frame in node.stack}
@@ -74,7 +74,7 @@ def generate(entries: Sequence[Entry], module: nn.Module) -> Generated:
         return _generate(entries, module)
 
 
-def _generate(entries: Sequence[Entry], module: nn.Module) -> Generated:
+def _generate(entries: Sequence[Entry], module: Module) -> Generated:
     share_weights(entries)
     modules = dict(module.named_modules())
     parts = [_call_tree(entry, module) for entry in entries]
@@ -86,7 +86,7 @@ def _generate(entries: Sequence[Entry], module: nn.Module) -> Generated:
         _write(part, found, module, modules, written, bodies)
     roots = {part.entry.name: part.root for part in parts}
     calls = [call for root in roots.values() for call in root.calls()]
-    weights: dict[str, tuple[torch.Tensor, Meta]] = {}
+    weights: dict[str, tuple[Tensor, Meta]] = {}
     for part in parts:
         read = outside_weights(part.graph, part.root, replaced)
         weights = used_weights(part.graph, part.entry.captured, read) | weights
@@ -109,7 +109,7 @@ def _generate(entries: Sequence[Entry], module: nn.Module) -> Generated:
     )
 
 
-def _call_tree(entry: Entry, module: nn.Module) -> Part:
+def _call_tree(entry: Entry, module: Module) -> Part:
     """The module calls of a method, and those that a registered module stands for."""
     hints = size_hints(entry)
     graph = simplify(entry.captured.graph, hints)
@@ -122,8 +122,8 @@ def _call_tree(entry: Entry, module: nn.Module) -> Part:
 def _write(
     part: Part,
     found: Mapping[str, Leaf],
-    module: nn.Module,
-    modules: Mapping[str, nn.Module],
+    module: Module,
+    modules: Mapping[str, Module],
     written: dict[Call, Written],
     bodies: dict[str, dict[str, Written]],
 ) -> None:
@@ -166,7 +166,7 @@ def find_leaves(roots: Iterable[Call]) -> dict[str, Leaf]:
 
 
 def argument_names(
-    root: Call, captured: Captured, module: nn.Module, args: tuple, kwargs: Mapping[str, Any], flat: list[Any]
+    root: Call, captured: Captured, module: Module, args: tuple, kwargs: Mapping[str, Any], flat: list[Any]
 ) -> dict[tuple[str, int], dict[Node, str]]:
     """What `forward` calls the inputs of every call, found by equal values, else by dtype and shape."""
     wanted = {node.name for call in root.calls() for node in call.inputs}
@@ -199,7 +199,7 @@ def argument_names(
     return table
 
 
-def order_inputs(root: Call, names: SourceNames, modules: Mapping[str, nn.Module]) -> None:
+def order_inputs(root: Call, names: SourceNames, modules: Mapping[str, Module]) -> None:
     """Inputs in the order of `forward`'s parameters; those it does not name come last."""
     for call in root.calls():
         if call is root or call.path not in modules:
@@ -246,7 +246,7 @@ def own_constants(others: Iterable[Written], one: Written) -> None:
                 part.attr = free if part.value.id == "self" else name
 
 
-def used_weights(graph: Any, captured: Captured, read: set[str]) -> dict[str, tuple[torch.Tensor, Meta]]:
+def used_weights(graph: Any, captured: Captured, read: set[str]) -> dict[str, tuple[Tensor, Meta]]:
     """The tensors that the simplified graph still reads."""
     return {
         node.args[0]: (captured.weights[node.args[0]], node.meta)
@@ -255,7 +255,7 @@ def used_weights(graph: Any, captured: Captured, read: set[str]) -> dict[str, tu
     }
 
 
-def _declared(module: nn.Module) -> list[str]:
+def _declared(module: Module) -> list[str]:
     """Dotted names of modules and tensors in the order in which the module declares them."""
     names = []
     for path, child in module.named_modules():

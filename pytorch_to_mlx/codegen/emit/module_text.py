@@ -10,8 +10,8 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from ..errors import MissingExtraError, UsageError
-from .lowering.functions import find
+from ...errors import MissingExtraError, UsageError
+from ..lowering.functions import find
 
 MLX = "import mlx.core as mx\nimport mlx.nn as nn"
 LOADER = '''

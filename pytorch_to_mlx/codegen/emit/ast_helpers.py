@@ -6,9 +6,9 @@ from typing import Any
 
 import mlx.core as mx
 
-from .graph import Node
-from .lowering.recorder import Recorded, to_tree
-from .lowering.sizes import PREFIX
+from ..graph import Node
+from ..lowering.recorder import Recorded, to_tree
+from ..lowering.sizes import PREFIX
 
 
 def solved_size(size: Any, name: str, argument: str, axis: int) -> ast.expr | None:

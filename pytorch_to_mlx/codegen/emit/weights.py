@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import torch
 
-from .capture.tensors import to_mlx
-from .graph import Meta
-from .leaves import Leaf
-from .paths import mlx_parts
+from ..capture.tensors import Tensor, to_mlx
+from ..graph import Meta
+from ..paths import mlx_parts
+from .layers import Leaf
 
 
 class Weights(Mapping[str, mx.array]):
@@ -19,7 +18,7 @@ class Weights(Mapping[str, mx.array]):
     renamed: original names that had to change.
     """
 
-    def __init__(self, weights: Mapping[str, tuple[torch.Tensor, Meta]], found: Mapping[str, Leaf]) -> None:
+    def __init__(self, weights: Mapping[str, tuple[Tensor, Meta]], found: Mapping[str, Leaf]) -> None:
         self.renamed: dict[str, str] = {}
         self._made: dict[str, Callable[[], mx.array]] = {}
         for path, leaf in found.items():
@@ -45,7 +44,7 @@ class Weights(Mapping[str, mx.array]):
         return len(self._made)
 
 
-def _array(tensor: torch.Tensor, order: Any) -> mx.array:
+def _array(tensor: Tensor, order: Any) -> mx.array:
     array = to_mlx(tensor)
     return mx.contiguous(array.transpose(*order)) if order else array
 

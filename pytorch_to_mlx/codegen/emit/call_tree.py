@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .graph import Graph, Meta, Node, Sym, leaves
+from ..graph import Graph, Meta, Node, Sym, leaves
 
 CONTAINERS = "torch.nn.modules.container."
 SMALL = 3  # a module without weights and with no more ops than this is written into its caller

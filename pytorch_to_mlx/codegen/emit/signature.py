@@ -7,15 +7,12 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
-from torch import nn
-from torch.utils import _pytree as pytree
-
-from .capture.export import Captured
-from .graph import Node, Sym
-from .lowering.recorder import to_tree
-from .lowering.sizes import size_tree
-from .paths import access
+from ..capture.export import Captured
+from ..capture.tensors import Module, Tensor, flat_tensors
+from ..graph import Node, Sym
+from ..lowering.recorder import to_tree
+from ..lowering.sizes import size_tree
+from ..paths import access
 from .writer import Written
 
 
@@ -27,7 +24,7 @@ def given_values(args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
         if _is_tree(value):
             found.append(value)
         else:
-            found += [part for part in pytree.tree_leaves(value) if isinstance(part, torch.Tensor)]
+            found += flat_tensors(value)
     return found
 
 
@@ -35,17 +32,17 @@ def _is_tree(value: Any) -> bool:
     if type(value) not in (dict, list, tuple) or not value:
         return False
     parts = value.values() if isinstance(value, dict) else value
-    return all(isinstance(part, torch.Tensor) or _is_tree(part) for part in parts)
+    return all(isinstance(part, Tensor) or _is_tree(part) for part in parts)
 
 
-def input_tree(written: Written, module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> None:
+def input_tree(written: Written, module: Module, args: tuple, kwargs: Mapping[str, Any]) -> None:
     """Give the root one parameter for every list, tuple or dict, where it has one for each tensor inside."""
     parameters = inspect.signature(module.forward).parameters.values()
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     names = [*named[: len(args)], *(f"inputs_{i}" for i in range(len(named), len(args))), *kwargs]
     waiting, taken, parts = list(written.args), [], {}
     for name, value in zip(names, (*args, *kwargs.values()), strict=True):
-        count = sum(isinstance(part, torch.Tensor) for part in pytree.tree_leaves(value))
+        count = len(flat_tensors(value))
         these, waiting = waiting[:count], waiting[count:]
         if not _is_tree(value):
             taken += these
@@ -70,7 +67,7 @@ def input_tree(written: Written, module: nn.Module, args: tuple, kwargs: Mapping
 
 def _places(tree: ast.expr, value: Any) -> Iterator[ast.expr]:
     """tree[0]["k"] and so on, in the order in which PyTorch flattens the value."""
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, Tensor):
         yield tree
         return
     for key, part in value.items() if isinstance(value, dict) else enumerate(value):
@@ -92,7 +89,7 @@ def _leaf(value: Any, made: dict[Node, ast.expr]) -> ast.expr:
     return size_tree(value.expr) if isinstance(value, Sym) else to_tree(value)
 
 
-def _structure(spec: pytree.TreeSpec, waiting: list[ast.expr]) -> ast.expr:
+def _structure(spec: Any, waiting: list[ast.expr]) -> ast.expr:
     if spec.is_leaf():
         return waiting.pop(0)
     children = spec.children()
@@ -106,7 +103,7 @@ def _structure(spec: pytree.TreeSpec, waiting: list[ast.expr]) -> ast.expr:
     return ast.Dict([to_tree(key) for key in keys], parts)
 
 
-def _keys(spec: pytree.TreeSpec) -> list[str] | None:
+def _keys(spec: Any) -> list[str] | None:
     """The field names of a dict-like, dataclass-like or named-tuple node."""
     context = spec.context
     if isinstance(context, list | tuple) and all(isinstance(key, str | int) for key in context):
