@@ -22,18 +22,18 @@ from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
 from ..weights.folder import to_json
 from .capture.methods import Entry, all_tied, entered, labelled, size_hints
-from .check import check_outputs, import_source
-from .compare import summary
 from .emit.generate import Generated, generate
 from .emit.weights import reload
 from .extend import load_extensions
 from .folder import KIND
 from .graph import Meta
-from .parity import Checked, check_submodules, first_wrong_op
+from .proof.compare import summary
+from .proof.other_sizes import other_sizes
+from .proof.outputs import check_outputs, import_source
+from .proof.submodules import Checked, check_submodules, first_wrong_op
 from .report_text import readme_text, report_text
 from .sources.module_source import ModuleSource
 from .sources.open import open_module
-from .varied import other_sizes
 
 
 @dataclass

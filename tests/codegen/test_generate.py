@@ -12,8 +12,8 @@ from torch import nn
 
 from pytorch_to_mlx import analyze, convert, validate
 from pytorch_to_mlx.codegen.capture.export import capture
-from pytorch_to_mlx.codegen.check import import_source
 from pytorch_to_mlx.codegen.emit.generate import generate
+from pytorch_to_mlx.codegen.proof.outputs import import_source
 from pytorch_to_mlx.codegen.sources.module_source import ModuleSource
 from pytorch_to_mlx.codegen.sources.open import open_module
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError

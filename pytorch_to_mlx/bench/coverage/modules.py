@@ -15,10 +15,10 @@ from torch import nn
 from ...codegen.capture.export import Captured, capture
 from ...codegen.capture.methods import FORWARD, Entry
 from ...codegen.capture.tensors import flat_tensors
-from ...codegen.check import check_outputs, import_source
-from ...codegen.compare import summary
 from ...codegen.emit.generate import generate
 from ...codegen.lowering.sizes import at
+from ...codegen.proof.compare import summary
+from ...codegen.proof.outputs import check_outputs, import_source
 from ...codegen.sources.example_inputs import FAILURES
 
 Case = tuple[tuple, Mapping[str, Any]]  # args, kwargs

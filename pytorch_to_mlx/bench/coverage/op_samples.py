@@ -22,9 +22,9 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from ...codegen.capture.decompose import decompositions
 from ...codegen.capture.fx_graph import is_assertion, read_graph
 from ...codegen.capture.tensors import to_mlx, to_numpy
-from ...codegen.compare import agree
 from ...codegen.graph import Graph
 from ...codegen.lowering.interpret import run
+from ...codegen.proof.compare import agree
 from ...codegen.sources.example_inputs import FAILURES
 
 UNINITIALISED = ("empty", "new_empty")  # their values mean nothing: shape and dtype are compared

@@ -124,15 +124,12 @@ def _leaves(name: str, value: Any) -> Iterable[tuple[str, torch.Tensor]]:
 
 
 class Values(torch.fx.Interpreter):
-    """The values of an exported program's nodes, in the program's dtype or with every float32 widened to float64."""
+    """The values of an exported program's nodes, in the program's dtype."""
 
-    def __init__(
-        self, program: ExportedProgram, keep: set[str], wide: bool = False, watch: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, program: ExportedProgram, keep: set[str], watch: Callable[[str], None] | None = None) -> None:
         super().__init__(program.graph_module, garbage_collect_values=True)
         self.program = program
         self.keep = keep
-        self.wide = wide
         self.watch = watch  # told the name of every kept value, as soon as it is there
         self.kept: dict[str, Any] = {}
 
@@ -142,10 +139,10 @@ class Values(torch.fx.Interpreter):
         values = []
         for spec in self.program.graph_signature.input_specs:
             if spec.kind == InputKind.USER_INPUT:
-                values.append(self._widened(waiting.pop(0)))
+                values.append(self._detached(waiting.pop(0)))
             else:
                 state = self.program.state_dict if spec.target in self.program.state_dict else self.program.constants
-                values.append(self._widened(state[spec.target]))
+                values.append(self._detached(state[spec.target]))
         with torch.no_grad():
             self.run(*values, enable_io_processing=False)
         return self.kept
@@ -158,23 +155,9 @@ class Values(torch.fx.Interpreter):
                 self.watch(n.name)
         return value
 
-    def call_function(self, target: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
-        if self.wide:
-            args, kwargs = (pytree.tree_map(wide_dtype, part) for part in (args, kwargs))
-        return super().call_function(target, args, kwargs)
-
-    def _widened(self, value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return value
-        value = value.detach()
-        if self.wide and value.dtype == torch.float32:
-            return value.double()
-        return value.to(torch.complex128) if self.wide and value.dtype == torch.complex64 else value
-
-
-def wide_dtype(item: Any) -> Any:
-    """float64 for float32 and complex128 for complex64; anything else as it is."""
-    return torch.float64 if item is torch.float32 else torch.complex128 if item is torch.complex64 else item
+    @staticmethod
+    def _detached(value: Any) -> Any:
+        return value.detach() if isinstance(value, torch.Tensor) else value
 
 
 def same_tensor(left: Any, right: Any) -> bool:

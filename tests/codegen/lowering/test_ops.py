@@ -10,11 +10,11 @@ import transformers.integrations.moe  # noqa: F401  it registers an op
 
 from pytorch_to_mlx.bench.coverage.op_samples import entries, entry_name, measure, trace
 from pytorch_to_mlx.codegen.capture.tensors import to_mlx, to_numpy
-from pytorch_to_mlx.codegen.compare import agree
 from pytorch_to_mlx.codegen.graph import Meta, Unsupported
 from pytorch_to_mlx.codegen.lowering.functions import find
 from pytorch_to_mlx.codegen.lowering.interpret import run
 from pytorch_to_mlx.codegen.lowering.ops import lower, lowers, table
+from pytorch_to_mlx.codegen.proof.compare import agree
 
 CROSS_SECTION = (
     "add cat cov cumsum div.floor_rounding equal fft.rfft gather grid_sampler_2d hash_tensor histogramdd index_put "

@@ -74,3 +74,17 @@ def wide_weight(tensor: Any, copied: bool = False) -> Any:
 def materialized(value: Any) -> Any:
     """Every tensor of a tree as one with values of its own dtype."""
     return pytree.tree_map_only(Wide, lambda item: item.narrow.double(), value)
+
+
+def widen(value: Any) -> Any:
+    """float32 as float64 and complex64 as complex128, everything else as it is."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
+        kind = wide_dtype(value.dtype)
+        return value.to(kind) if kind != value.dtype else value
+    return [widen(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def wide_dtype(item: Any) -> Any:
+    """float64 for float32 and complex128 for complex64; anything else as it is."""
+    return torch.float64 if item is torch.float32 else torch.complex128 if item is torch.complex64 else item

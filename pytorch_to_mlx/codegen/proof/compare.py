@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-RELATIVE = 1e-5
-OWN_ERROR = 2.0
+from ...tolerances import FLOOR_FACTOR, RELATIVE
+
 SMALLEST_SCALE = 1e-3
 
 
@@ -56,7 +56,7 @@ def agree(ours: np.ndarray, torch32: np.ndarray, torch64: np.ndarray | None = No
     unit = max(scale, SMALLEST_SCALE)
     error = float(np.max(np.abs(ours - truth)[finite], initial=0)) / unit
     own = float(np.max(np.abs(torch32 - truth)[finite], initial=0)) / unit
-    allowed = max(RELATIVE, OWN_ERROR * own)
+    allowed = max(RELATIVE["float32"], FLOOR_FACTOR * own)
     ok = error <= allowed
     return Agreement(ok, error, own, scale, "" if ok else f"error {error:.1e} against {allowed:.1e}")
 

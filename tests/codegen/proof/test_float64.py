@@ -8,8 +8,8 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from pytorch_to_mlx.codegen.capture.watch import fingerprint
-from pytorch_to_mlx.codegen.check import reference_outputs
-from pytorch_to_mlx.codegen.wide import Wide, widened
+from pytorch_to_mlx.codegen.proof.float64 import Wide, widened
+from pytorch_to_mlx.codegen.proof.outputs import reference_outputs
 
 
 class Direct(nn.Module):

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from .capture.export import Captured
-from .capture.watch import unchanged
-from .check import DOUBLE_FAILURES
-from .graph import Meta
-from .lowering.sizes import at
+from ..capture.export import Captured
+from ..capture.watch import unchanged
+from ..graph import Meta
+from ..lowering.sizes import at
+from .outputs import DOUBLE_FAILURES
 
 
 def other_sizes(

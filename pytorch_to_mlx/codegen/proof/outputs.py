@@ -16,11 +16,11 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from .capture.tensors import flat_tensors, to_mlx, to_numpy
-from .capture.watch import unchanged
+from ..capture.tensors import flat_tensors, to_mlx, to_numpy
+from ..capture.watch import unchanged
+from ..emit.signature import given_values
 from .compare import Agreement, agree
-from .emit.signature import given_values
-from .wide import materialized, widened
+from .float64 import materialized, widened
 
 _COUNTER = itertools.count()
 # What a model that was not made for float64 raises when it is run in it.
