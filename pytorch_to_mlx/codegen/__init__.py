@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MissingExtraError
-from .extend import load_extensions, register_module, register_op
+from .extensions import load_extensions, register_module, register_op
 from .folder import is_generated
 from .sources.recognise import is_module_source, takes_architecture
 
@@ -39,7 +39,7 @@ def analyze(
     extend: Python files to run first, which register ops and modules.
     """
     load_extensions(extend)
-    return _part("analysis").analyze_module(_source(module, example_inputs, methods))
+    return _part("analyze_module").analyze_module(_source(module, example_inputs, methods))
 
 
 def convert(
@@ -54,7 +54,7 @@ def convert(
 
     options: quantize, q_bits, q_group_size, force, extend. `check()` of the result raises if anything differs.
     """
-    return _part("conversion").convert_module(_source(module, example_inputs, methods), mlx_path, **options)
+    return _part("convert_module").convert_module(_source(module, example_inputs, methods), mlx_path, **options)
 
 
 def validate(
@@ -64,7 +64,7 @@ def validate(
 
     module: the original, where the folder was made from a module in hand.
     """
-    return _part("conversion").validate_folder(folder, _source(module, example_inputs, methods))
+    return _part("convert_module").validate_folder(folder, _source(module, example_inputs, methods))
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from ...codegen.conversion import Conversion, convert_module
+from ...codegen.convert_module import convert_module
+from ...codegen.reports.conversion import Conversion
 from ...codegen.sources.module_source import ModuleSource
 
 Built = tuple[torch.nn.Module, dict[str, torch.Tensor]]

@@ -12,7 +12,7 @@ import torch
 
 from ...backend import describe, patch_mlx, unpatch_mlx
 from ...codegen.capture.tensors import to_mlx
-from ...codegen.conversion import convert_module, load_generated
+from ...codegen.convert_module import convert_module, load_generated
 from ...codegen.sources.module_source import ModuleSource
 from ...registry import part
 from .cost import bert, first_difference, vit

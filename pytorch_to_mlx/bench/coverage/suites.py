@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-IMPORTS = ("torch", "networkx", "pytorch_to_mlx.codegen.conversion", "pytorch_to_mlx.codegen.emit.generate")
+IMPORTS = ("torch", "networkx", "pytorch_to_mlx.codegen.convert_module", "pytorch_to_mlx.codegen.emit.generate")
 _TRANSFORMERS = ("transformers", "transformers.exporters.exporter_dynamo", "transformers.modeling_utils")
 _VISION_AND_AUDIO = tuple(f"pytorch_to_mlx.bench.coverage.{name}_import" for name in ("torchvision", "torchaudio"))
 IMPORTS_OF = {

@@ -13,7 +13,7 @@ from ..capture.fx_graph import class_of
 from ..capture.methods import Entry, entered, share_weights, size_hints
 from ..capture.tensors import Module, Tensor
 from ..capture.watch import Values, fingerprint, watch_arguments
-from ..extend import replacement_for
+from ..extensions import replacement_for
 from ..graph import Graph, Meta, Node, leaves
 from ..lowering.sizes import Hints
 from ..paths import layered, layered_now

@@ -13,7 +13,7 @@ from ...errors import FormatError
 from ..capture.export import Captured
 from ..capture.tensors import Module, Tensor, to_mlx
 from ..capture.watch import Values, same_tensor, watch_calls
-from ..extend import Replacement, class_name, replacement_for
+from ..extensions import Replacement, class_name, replacement_for
 from ..graph import Graph, Meta, Node, Unsupported
 from ..lowering.recorder import Recorded
 from ..lowering.sizes import with_sizes

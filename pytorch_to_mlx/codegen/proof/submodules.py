@@ -18,7 +18,7 @@ from ..capture.tensors import to_mlx, to_numpy
 from ..emit.call_tree import Call
 from ..emit.generate import Generated
 from ..emit.user_modules import run_replaced
-from ..extend import replacement_for
+from ..extensions import replacement_for
 from ..graph import Meta, Node, Sym, Unsupported, transform
 from ..lowering.interpret import evaluate, step
 from ..lowering.sizes import PREFIX

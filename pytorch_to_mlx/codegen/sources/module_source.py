@@ -12,7 +12,7 @@ from ...errors import UsageError
 from ..capture.export import capture, read_program
 from ..capture.fx_graph import class_of
 from ..capture.methods import FORWARD, Entry, Examples, entered, examples_by_method, split_example
-from ..extend import UserCode, load_file
+from ..extensions import UserCode, load_file
 
 
 @dataclass

@@ -8,7 +8,7 @@ from torch import nn
 from pytorch_to_mlx import convert
 from pytorch_to_mlx.bench.coverage.modules import _allowed
 from pytorch_to_mlx.codegen.capture.export import capture
-from pytorch_to_mlx.codegen.conversion import load_generated
+from pytorch_to_mlx.codegen.convert_module import load_generated
 from pytorch_to_mlx.errors import FormatError
 
 

@@ -1,7 +1,6 @@
 """What of a module would convert, what would not and why: the same table of ops as the generator, nothing written."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -11,84 +10,14 @@ from ..errors import FormatError
 from .capture.export import Captured
 from .capture.methods import labelled, size_hints
 from .emit.writer import Writer
-from .extend import replacement_for
+from .extensions import replacement_for
 from .graph import Graph, Meta, Node, Sym, Unsupported, transform
 from .lowering.ops import lower
 from .lowering.recorder import Recorded, Recording, recording
 from .lowering.sizes import as_size, hint_of, with_sizes
+from .reports.analysis import ModuleAnalysis, OpUse
 from .sources.module_source import ModuleSource
 from .sources.open import open_module
-
-
-@dataclass
-class OpUse:
-    """One op of a module: how often, where first, and why it is not supported, if so."""
-
-    op: str
-    count: int = 0
-    where: str = ""
-    module: str = ""
-    problem: str = ""
-
-
-@dataclass
-class ModuleAnalysis:
-    """The answer of `analyze` for a module. `convertible` is False where `problems` says why.
-
-    modules: path, class and own parameters of every submodule. data_dependent: ops whose result's size depends on
-    data. dynamic: input axes that stay dynamic. memory: bytes of the weights and of the largest set of live values.
-    """
-
-    source: str
-    model: str
-    convertible: bool = False
-    captured: str = ""
-    parameters: int = 0
-    modules: list[dict[str, Any]] = field(default_factory=list)
-    ops: list[OpUse] = field(default_factory=list)
-    inputs: dict[str, str] = field(default_factory=dict)
-    dynamic: list[str] = field(default_factory=list)
-    data_dependent: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    memory: dict[str, int] = field(default_factory=dict)
-    replaced: dict[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON types."""
-        return asdict(self)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A line for each op."""
-        return [
-            {
-                "op": use.op.removeprefix("aten."),
-                "count": use.count,
-                "first in": use.module or "(root)",
-                "supported": use.problem or "yes",
-            }
-            for use in self.ops
-        ]
-
-    def summary(self) -> str:
-        """The verdict and the sizes, in a few lines."""
-        lines = [f"{self.source}: {self.model}, {self.parameters:,} parameters in {len(self.modules)} modules"]
-        if self.captured:
-            total = sum(use.count for use in self.ops)
-            lines += [
-                f"captured with {self.captured}: {total} ops of {len(self.ops)} kinds",
-                f"dynamic sizes: {', '.join(self.dynamic) or 'none'}",
-                "memory: " + ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in self.memory.items()),
-            ]
-        lines += [f"replaced by a registered module: {path} ({name})" for path, name in self.replaced.items()]
-        lines += [f"depends on data: {spot}" for spot in self.data_dependent]
-        lines.append("would convert" if self.convertible else f"would not convert: {len(self.problems)} problems")
-        return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
-
-    def html(self) -> str:
-        """One page with everything, without scripts or other files."""
-        from .analysis_page import page
-
-        return page(self)
 
 
 def analyze_module(source: str | ModuleSource) -> ModuleAnalysis:

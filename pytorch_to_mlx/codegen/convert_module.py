@@ -5,7 +5,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from itertools import chain
@@ -15,7 +15,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from ..errors import CheckError, UsageError
+from ..errors import UsageError
 from ..progress import note
 from ..version import __version__
 from ..weights import check_destination, write_folder
@@ -24,82 +24,16 @@ from ..weights.folder import to_json
 from .capture.methods import Entry, all_tied, entered, labelled, size_hints
 from .emit.generate import Generated, generate
 from .emit.weights import reload
-from .extend import load_extensions
+from .extensions import load_extensions
 from .folder import KIND
 from .graph import Meta
 from .proof.compare import summary
 from .proof.other_sizes import other_sizes
 from .proof.outputs import check_outputs, import_source
 from .proof.submodules import Checked, check_submodules, first_wrong_op
-from .report_text import readme_text, report_text
+from .reports.conversion import Conversion, plain_json, readme_text, report_text
 from .sources.module_source import ModuleSource
 from .sources.open import open_module
-
-
-@dataclass
-class Conversion:
-    """What a conversion or a validation of generated source found. Errors are relative, against float64 torch."""
-
-    source: str
-    model: str
-    folder: str = ""
-    captured: str = ""
-    parameters: int = 0
-    source_lines: int = 0
-    inputs: dict[str, str] = field(default_factory=dict)
-    outputs: list[dict[str, Any]] = field(default_factory=list)
-    submodules: list[dict[str, Any]] = field(default_factory=list)
-    wrong_op: dict[str, str] | None = None
-    renamed: dict[str, str] = field(default_factory=dict)
-    replaced: dict[str, str] = field(default_factory=dict)
-    unused: list[str] = field(default_factory=list)
-    updated: list[str] = field(default_factory=list)
-    quantization: dict[str, Any] | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        return all(one["ok"] for one in [*self.outputs, *self.submodules])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON types."""
-        return _plain(asdict(self) | {"ok": self.ok})
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A line for each kind of submodule, and the worst error among its calls."""
-        worst: dict[str, dict[str, Any]] = {}
-        for one in self.submodules:
-            name = one["class_name"].rpartition(".")[2]
-            row = worst.setdefault(name, {"class": name, "calls": 0, "error": 0.0, "agrees": True})
-            row["calls"] += 1
-            row["error"] = max(row["error"], one["error"])
-            row["agrees"] = row["agrees"] and one["ok"]
-        return [
-            row | {"error": f"{row['error']:.1e}", "agrees": "yes" if row["agrees"] else "no"} for row in worst.values()
-        ]
-
-    def summary(self) -> str:
-        """The outputs at every size, and where the folder is."""
-        lines = [f"{self.model}: {self.parameters:,} parameters, {self.source_lines} lines of source"]
-        for one in self.outputs:
-            verdict = "agrees" if one["ok"] else f"DIFFERS: {one['why']}"
-            errors = f"error {one['error']:.1e} (PyTorch float32 {one['torch_float32_error']:.1e})"
-            lines.append(f"outputs {one['size']}: {errors}, {verdict}")
-        if self.quantization:
-            lines.append(
-                f"quantized to {self.quantization['bits']} bits: outputs differ by {self.quantization['error']:.1e}"
-            )
-        return "\n".join([*lines, self.folder])
-
-    def check(self) -> None:
-        """Raises: CheckError naming every output and submodule that differs."""
-        wrong = [f"{one['size']}: {one['why']}" for one in self.outputs if not one["ok"]]
-        wrong += [f"{one['path']} ({one['class_name']}): {one['why']}" for one in self.submodules if not one["ok"]]
-        if self.wrong_op:
-            wrong.append("first wrong op: " + ", ".join(f"{key} {value}" for key, value in self.wrong_op.items()))
-        if wrong:
-            raise CheckError(f"{self.model} in MLX differs from PyTorch", where=self.folder or None, details=wrong)
 
 
 def convert_module(
@@ -273,16 +207,5 @@ def _config(opened: ModuleSource, entries: Sequence[Entry], generated: Generated
     }
     original = getattr(opened.module, "config", None)
     if hasattr(original, "to_json_string"):
-        config["original_config"] = _plain(json.loads(original.to_json_string()))
+        config["original_config"] = plain_json(json.loads(original.to_json_string()))
     return config
-
-
-def _plain(tree: Any) -> Any:
-    """Data for strict JSON: infinities and NaN as text."""
-    if isinstance(tree, Mapping):
-        return {str(key): _plain(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_plain(value) for value in tree]
-    if isinstance(tree, float) and (tree != tree or tree in (float("inf"), float("-inf"))):
-        return str(tree)
-    return tree

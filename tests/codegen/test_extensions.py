@@ -12,7 +12,7 @@ from command import run
 from torch import nn
 
 from pytorch_to_mlx import analyze, convert, validate
-from pytorch_to_mlx.codegen import extend, register_module, register_op
+from pytorch_to_mlx.codegen import extensions, register_module, register_op
 from pytorch_to_mlx.codegen.lowering import functions
 from pytorch_to_mlx.codegen.lowering.ops import op_table
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
@@ -22,8 +22,8 @@ EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 
 @pytest.fixture(autouse=True)
 def nothing_stays_registered():
-    tables = extend._MODULES, op_table._TABLE, functions._ADDED, extend._FILES
-    before = dict(extend._MODULES), dict(op_table.table()), dict(functions._ADDED), dict(extend._FILES)
+    tables = extensions._MODULES, op_table._TABLE, functions._ADDED, extensions._FILES
+    before = dict(extensions._MODULES), dict(op_table.table()), dict(functions._ADDED), dict(extensions._FILES)
     yield
     for name in ("own_parts", "own_parts_mlx"):
         sys.modules.pop(name, None)
@@ -103,7 +103,7 @@ def test_what_cannot_be_registered():
     with pytest.raises(UsageError, match="no mlx"):
         register_module(nn.Linear)(dict)
     with pytest.raises(UsageError, match="no file"):
-        extend.load_file("missing.py")
+        extensions.load_file("missing.py")
 
 
 def halved(x):
