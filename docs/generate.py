@@ -6,7 +6,7 @@ import typing
 from pathlib import Path
 
 from pytorch_to_mlx import errors, registry
-from pytorch_to_mlx.bench import ops_report
+from pytorch_to_mlx.bench import coverage, ops_report
 from pytorch_to_mlx.bench.result import read
 from pytorch_to_mlx.cli import app, general, verbs
 
@@ -110,7 +110,17 @@ def benchmarks() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"models.md": models, "errors.md": error_table, "commands.md": commands, "benchmarks.md": benchmarks}
+def coverage_page() -> str:
+    return coverage.page(coverage.read(DOCS.parent / "benchmarks" / "coverage"))
+
+
+PAGES = {
+    "models.md": models,
+    "errors.md": error_table,
+    "commands.md": commands,
+    "benchmarks.md": benchmarks,
+    "coverage.md": coverage_page,
+}
 
 
 def render() -> dict[str, str]:

@@ -110,7 +110,8 @@ def page(coverage: Coverage) -> str:
     lines = [
         "# Coverage of the converter",
         "",
-        "Written by `pytorch-to-mlx benchmark coverage`, which measures what `benchmarks/coverage` does not hold yet. "
+        "Written from `benchmarks/coverage` by `make docs`. `pytorch-to-mlx benchmark coverage --output "
+        "benchmarks/coverage` measures what that folder does not hold yet and adds it. "
         "A case is right if the generated source agrees with PyTorch in float64 to max(1e-5 relative, 2 × PyTorch "
         "float32's own error) at two input sizes, on outputs that are not degenerate; whatever fails on the way "
         "counts as failed. Text-and-image models are run on the first inputs that they accept, often text alone. "

@@ -1,23 +1,16 @@
 """The coverage suites: results on disk, their page, a case that crashes, the shrinker."""
 
 import os
-from pathlib import Path
 
 import pytest
 
-from pytorch_to_mlx.bench.coverage import page, read, run
+from pytorch_to_mlx.bench.coverage import measure, page, read, run
 from pytorch_to_mlx.bench.coverage.huggingface import build, measure_type
 from pytorch_to_mlx.bench.coverage.report import append, summarize, times
 from pytorch_to_mlx.bench.coverage.shrink import lacking, shrink
 from pytorch_to_mlx.bench.coverage.suites import preload
+from pytorch_to_mlx.cli import general
 from pytorch_to_mlx.errors import UsageError
-
-ROOT = Path(__file__).parents[3]
-
-
-def test_page_is_current():
-    text = (ROOT / "docs" / "coverage.md").read_text(encoding="utf-8")
-    assert text == page(read(ROOT / "benchmarks" / "coverage")), "run: pytorch-to-mlx benchmark coverage"
 
 
 def test_the_last_line_of_a_case_counts(tmp_path):
@@ -47,6 +40,19 @@ def test_measured_cases_are_not_measured_again(tmp_path, monkeypatch):
     assert (tmp_path / "ops.jsonl").read_text() == before
     with pytest.raises(UsageError, match="no suite"):
         run.run(["everything"], results=tmp_path)
+
+
+def test_nothing_is_written_where_no_output_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = general.benchmark("coverage", suite=["ops"], only=["nn.functional.relu"])
+    assert [case["ok"] for case in found.suites["ops"]] == [True]
+    assert not list(tmp_path.iterdir())
+    general.benchmark("coverage", suite=["ops"], only=["nn.functional.relu"], output=tmp_path / "results")
+    assert [path.name for path in tmp_path.rglob("*")] == ["results", "ops.jsonl"]
+    with pytest.raises(UsageError, match="which cases failed"):
+        measure(["ops"], failed=True)
+    with pytest.raises(UsageError, match="not a folder"):
+        measure(["ops"], tmp_path / "results" / "ops.jsonl")
 
 
 def test_named_and_failed_cases_are_measured_again(tmp_path):
