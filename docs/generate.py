@@ -6,7 +6,7 @@ import typing
 from pathlib import Path
 
 from pytorch_to_mlx import errors, registry
-from pytorch_to_mlx.bench import ops
+from pytorch_to_mlx.bench import coverage, ops_report
 from pytorch_to_mlx.bench.result import read
 from pytorch_to_mlx.cli import app, general, verbs
 
@@ -102,15 +102,25 @@ def benchmarks() -> str:
         where = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, BLAS {machine['blas']}"
         parts.append(f"## {path.stem}\n\n`{result.command}`\n")
         parts.append(f"{where}, kernels {machine['kernels']}; {result.date[:10]}; weights {result.weights}.\n")
-        rows = result.rows()
+        rows = ops_report.table(result.measurements) if result.what == "ops" else result.rows()
         parts.append(table(list(rows[0]), [[str(cell) for cell in row.values()] for row in rows]))
         if result.what == "ops":
-            parts.append(f"{ops.counts(result.measurements)}.\n")
+            parts.append(f"{ops_report.counts(result.measurements)}.\n")
             parts.append(OPS_NOTES.get(path.stem, ""))
     return "\n".join(parts)
 
 
-PAGES = {"models.md": models, "errors.md": error_table, "commands.md": commands, "benchmarks.md": benchmarks}
+def coverage_page() -> str:
+    return coverage.page(coverage.read(DOCS.parent / "benchmarks" / "coverage"))
+
+
+PAGES = {
+    "models.md": models,
+    "errors.md": error_table,
+    "commands.md": commands,
+    "benchmarks.md": benchmarks,
+    "coverage.md": coverage_page,
+}
 
 
 def render() -> dict[str, str]:

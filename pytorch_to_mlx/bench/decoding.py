@@ -18,7 +18,8 @@ import numpy as np
 from .. import backend
 from ..errors import CheckError, MissingExtraError
 from ..progress import note, track
-from .result import Measurement, Result
+from .measurement import Measurement
+from .result import Result
 
 QWEN2 = {
     "hidden_size": 896, "num_hidden_layers": 24, "intermediate_size": 4864, "num_attention_heads": 14,

@@ -14,8 +14,9 @@ from ..progress import note, track
 from ..validate.run import open_reference
 from . import fresh as fresh_process
 from .measure import Timing, alternate
+from .measurement import Measurement
 from .profile import seconds_by_op, seconds_by_stage
-from .result import Measurement, Result
+from .result import Result
 
 
 def benchmark(

@@ -144,8 +144,8 @@ def benchmark(
 ) -> Any:
     """Measure speed and memory of a family, of the single ops or of decoding text, beside PyTorch in one run.
 
-    `coverage` measures what the converter of modules covers: the cases that benchmarks/coverage does not hold yet. It
-    writes docs/coverage.md, which says at which commit each case was measured.
+    `coverage` measures what the converter of modules covers: the cases that the folder of `--output` does not hold yet,
+    and adds their results to it; without `--output` it prints its table and writes nothing.
 
     Args:
         what: a family, `ops`, `decoding` (language models by mlx-lm), or `coverage`
@@ -171,16 +171,15 @@ def benchmark(
 
         return family.written(decoding.run(against_torch=against == "torch"), output)
     if what == "coverage":
-        from ..codegen.coverage import measured
+        from ..bench import coverage
 
         if workloads:
             from ..errors import UsageError
 
             raise UsageError("coverage has suites, not workloads", fix=f"--suite {workloads[0]}")
-        return measured(
+        return coverage.measure(
             suite,
-            Path("benchmarks/coverage"),
-            output or Path("docs/coverage.md"),
+            output,
             only=[name for one in only or () for name in re.split(r",(?=\S)", one)],
             failed=failed,
             processes=processes,
