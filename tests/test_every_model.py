@@ -76,7 +76,7 @@ def test_laws_of_the_weight_map(family, weights):
 
 
 def test_unmatched_tensor_names_the_file_of_the_rules(family):
-    weight_map = registry.part(family, "weights").WEIGHTS
+    weight_map = registry.family(family).weights
     with pytest.raises(FormatError) as caught:
         apply(weight_map, {"not.in.any.checkpoint": mx.zeros(1)}, family=family)
     path = Path(re.search("add rules to (.*), or run:", str(caught.value))[1])
