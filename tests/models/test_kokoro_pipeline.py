@@ -4,13 +4,16 @@ import json
 import math
 from dataclasses import asdict, replace
 from itertools import pairwise
+from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
+from pytorch_to_mlx import checkpoint
 from pytorch_to_mlx.audio.wav import read
+from pytorch_to_mlx.checkpoint import Located
 from pytorch_to_mlx.errors import CheckError, FormatError, MachineError, PortError, UsageError
 from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.kokoro import commands, pipeline, streaming
@@ -309,7 +312,8 @@ def test_a_config_that_contradicts_the_weights(tmp_path, tiny):
 
 @pytest.fixture
 def speaking(monkeypatch, tiny):
-    monkeypatch.setattr(pipeline, "load", lambda source, **options: tiny)
+    monkeypatch.setattr(pipeline, "load", lambda path, **options: tiny)
+    monkeypatch.setattr(checkpoint, "locate", lambda source, *_, **options: Located(Path(source), str(source)))
 
 
 @pytest.mark.parametrize("format", ["wav", "flac", "ogg", "mp3"])
