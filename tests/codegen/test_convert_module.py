@@ -172,10 +172,10 @@ def test_an_op_without_a_form_names_its_place():
     with pytest.raises(FormatError) as caught:
         written(nn.Sequential(nn.Linear(4, 4), Loose()), torch.randn(2, 4))
     text = str(caught.value)
-    assert "test_generate.py" in text and "module 1" in text and "random" in text, text
+    assert "test_convert_module.py" in text and "module 1" in text and "random" in text, text
     result = analyze(nn.Sequential(nn.Linear(4, 4), Loose()), torch.randn(2, 4))
     assert not result.convertible and any("random" in use.problem for use in result.ops)
-    assert "test_generate.py" in result.html()
+    assert "test_convert_module.py" in result.html()
 
 
 def test_branches_on_values_name_their_line():
@@ -183,7 +183,7 @@ def test_branches_on_values_name_their_line():
         def forward(self, x):
             return x + 1 if x.sum() > 0 else x - 1
 
-    with pytest.raises(FormatError, match=r"test_generate\.py:\d+"):
+    with pytest.raises(FormatError, match=r"test_convert_module\.py:\d+"):
         capture(Branch(), (torch.randn(2, 3),))
 
 
