@@ -97,7 +97,7 @@ def test_quantize_and_rebuild(family, weights):
         done = quantize(module, bits=8, group_size=32, predicate=registry.family(family).quantizes)
     except CheckError as error:
         assert error.what == "no layer can be quantized", error
-        return
+        pytest.skip(error.what)
     again = load_into(rebuild(build(family), {"quantization": done.config}, flat(module)), flat(module))
     assert flat(again).keys() == flat(module).keys()
 
@@ -187,7 +187,7 @@ def test_batch_equals_single(family, tiny):
     tests = module_of_tests(family)
     if hasattr(tests, "NO_BATCH"):
         assert len(tests.NO_BATCH) > 20, "say why"
-        return
+        pytest.skip(tests.NO_BATCH)
     single, both = run(family, *tiny), run(family, *tiny, batch=2)
     for name, value in both.items():
         np.testing.assert_allclose(value[:1], single[name], rtol=1e-4, atol=1e-5, err_msg=name)

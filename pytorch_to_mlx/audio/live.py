@@ -128,7 +128,7 @@ def _pcm(stream: BinaryIO, head: bytes, channels: int) -> Iterator[np.ndarray]:
 def ahead(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Read blocks in a thread, so that none is lost while the caller is busy; blocks that have piled up come as one.
 
-    Shapes: float32 [L] each.
+    Shapes: float32 [L] each. Raises: what reading a block raises.
     """
     waiting: queue.SimpleQueue[np.ndarray | Exception | None] = queue.SimpleQueue()  # None: the end
 
