@@ -76,7 +76,7 @@ class _Reader:
         entries = {}
         for name, (dtype, shape, offset) in self.stored.items():
             if name.endswith("_scale") and name.removesuffix("_scale") in self.stored:
-                continue  # belongs to a quantised weight
+                continue  # belongs to a quantized weight
             if shape:
                 entries[name] = self.entry(name)
             else:
@@ -130,11 +130,11 @@ class _Reader:
             )
         info = TensorInfo.of(name, "float32", shape, dtype)
 
-        def dequantised() -> np.ndarray:
+        def dequantized() -> np.ndarray:
             factors = self.array(*scale).reshape(-1, *[1] * (len(shape) - 1))
             return self.array(dtype, shape, offset).astype(np.float32) / factors
 
-        return Entry(info, lambda: self.mlx(dequantised(), "float32", info))
+        return Entry(info, lambda: self.mlx(dequantized(), "float32", info))
 
     def mlx(self, array: np.ndarray, dtype: str, info: TensorInfo):
         return to_mlx(array, dtype, info.shape, name=info.name, where=self.file.path)

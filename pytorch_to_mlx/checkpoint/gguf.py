@@ -38,9 +38,9 @@ class _Tensor:
 
 
 def open_gguf(path: Path) -> Checkpoint:
-    """Open a GGUF file; quantised tensors are read as float32, metadata is in `extra`.
+    """Open a GGUF file; quantized tensors are read as float32, metadata is in `extra`.
 
-    Raises: FormatError for other versions, quantisations that are not listed above, counts and lengths that the file
+    Raises: FormatError for other versions, quantizations that are not listed above, counts and lengths that the file
     cannot hold, and tensors that overlap.
     Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md; block layouts in ggml-common.h.
     """
@@ -168,12 +168,12 @@ def _entry(file: SourceFile, tensor: _Tensor, start: int) -> Entry:
 
     def read():
         blocks = file.read_array(offset, tensor.nbytes).reshape(-1, width)
-        return to_mlx(dequantise(blocks, kind), "float32", info.shape, name=info.name, where=where)
+        return to_mlx(dequantize(blocks, kind), "float32", info.shape, name=info.name, where=where)
 
     return Entry(info, read)
 
 
-def dequantise(blocks: np.ndarray, kind: str) -> np.ndarray:
+def dequantize(blocks: np.ndarray, kind: str) -> np.ndarray:
     """Values of GGML blocks of 32: a float16 scale (Q4_1: and minimum), then the integers.
 
     Shapes: blocks [n, bytes] uint8 -> [n, 32] float32

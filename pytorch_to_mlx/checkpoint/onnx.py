@@ -1,4 +1,4 @@
-"""ONNX: parameters under the names and in the layouts that the exported torch modules had; int8 and uint8 dequantised.
+"""ONNX: parameters under the names and in the layouts that the exported torch modules had; int8 and uint8 dequantized.
 
 An initializer that kept its parameter name ("encoder.fc.bias") keeps it. One that the exporter renamed
 ("onnx::MatMul_6547") is named after the module path of the first node that consumes it: "/encoder/fc/MatMul" gives
@@ -39,7 +39,7 @@ _QUANTISED = ("int8", "uint8")
 
 
 @dataclass(frozen=True)
-class Quantised:
+class Quantized:
     """How integers become float32: (q - zero_point) * scale, the two lying along `axis`."""
 
     scale: str
@@ -50,7 +50,7 @@ class Quantised:
 def open_onnx(path: Path) -> Checkpoint:
     """Open an ONNX file, every parameter or an error.
 
-    Raises: FormatError for malformed files and for quantised or packed weights in an operator that is not understood.
+    Raises: FormatError for malformed files and for quantized or packed weights in an operator that is not understood.
     """
     file = SourceFile(path)
     with closing_on_error(file):
@@ -126,13 +126,13 @@ class _Reader:
     # --- ordinary parameters -------------------------------------------------------------------------------
 
     def parameter(self, node: Node, index: int, role: str) -> None:
-        key, quantised = self.source(node, index)
+        key, quantized = self.source(node, index)
         tensor = self.graph.initializers.get(key)
         if tensor is None or key in self.used:
             return
-        if not quantised and key in self.own:
+        if not quantized and key in self.own:
             return  # added under its own name, as it is stored
-        if not quantised and (tensor.dtype in _QUANTISED or not tensor.dtype.startswith(("float", "bfloat"))):
+        if not quantized and (tensor.dtype in _QUANTISED or not tensor.dtype.startswith(("float", "bfloat"))):
             return
         if node.op == "Gather" and len(tensor.shape) < 2:
             return
@@ -147,37 +147,37 @@ class _Reader:
         name = key.removesuffix("_quantized") if key in self.own else self.derived(node, role)
 
         def values() -> np.ndarray:
-            array = self.dequantise(key, quantised) if quantised else self.graph.array(key)
+            array = self.dequantize(key, quantized) if quantized else self.graph.array(key)
             return array.T if turned else array
 
-        if quantised:
-            self.check_quantised(key, quantised, node)
-        self.add(name, "float32" if quantised else tensor.dtype, shape, values, tensor.dtype)
+        if quantized:
+            self.check_quantized(key, quantized, node)
+        self.add(name, "float32" if quantized else tensor.dtype, shape, values, tensor.dtype)
 
-    def source(self, node: Node, index: int) -> tuple[str, Quantised | None]:
-        """The initializer behind an input, through Identity and DequantizeLinear, and its quantisation."""
-        key, quantised = node.inputs[index], None
+    def source(self, node: Node, index: int) -> tuple[str, Quantized | None]:
+        """The initializer behind an input, through Identity and DequantizeLinear, and its quantization."""
+        key, quantized = node.inputs[index], None
         for _ in range(8):
             producer = self.graph.producers.get(key)
             if producer is None or key in self.graph.initializers:
                 break
-            if producer.op == "DequantizeLinear" and quantised is None:
+            if producer.op == "DequantizeLinear" and quantized is None:
                 axis = producer.attributes.get("axis", 1)
                 if producer.attributes.get("block_size") or type(axis) is not int:
-                    raise self.graph.error(f"{producer.where}: blocked quantisation is not supported")
-                quantised = Quantised(producer.input(1), producer.input(2) or None, axis)
+                    raise self.graph.error(f"{producer.where}: blocked quantization is not supported")
+                quantized = Quantized(producer.input(1), producer.input(2) or None, axis)
             elif producer.op != "Identity":
                 break
             key = producer.input(0)
         tensor = self.graph.initializers.get(key)
-        if tensor is None or tensor.dtype not in _QUANTISED or quantised:
-            return key, quantised if tensor is not None and tensor.dtype in (*_QUANTISED, "int32") else None
+        if tensor is None or tensor.dtype not in _QUANTISED or quantized:
+            return key, quantized if tensor is not None and tensor.dtype in (*_QUANTISED, "int32") else None
         if node.op in ("MatMulInteger", "ConvInteger"):
-            return key, Quantised(self.scale_after(node), node.input(3) or None, 0 if node.op == "ConvInteger" else -1)
+            return key, Quantized(self.scale_after(node), node.input(3) or None, 0 if node.op == "ConvInteger" else -1)
         if node.op == "Gather":
             for after, place in self.graph.consumers.get(node.output(), []):
                 if after.op == "DequantizeLinear" and place == 0:
-                    return key, Quantised(after.input(1), after.input(2) or None, None)
+                    return key, Quantized(after.input(1), after.input(2) or None, None)
         return key, None
 
     def scale_after(self, node: Node) -> str:
@@ -201,24 +201,24 @@ class _Reader:
             key = after.output()
         raise self.graph.error(f"{node.where}: the scale of its weights is not found")
 
-    def check_quantised(self, key: str, quantised: Quantised, node: Node) -> None:
+    def check_quantized(self, key: str, quantized: Quantized, node: Node) -> None:
         tensor = self.graph.initializers[key]
-        for part in (quantised.scale, quantised.zero_point):
+        for part in (quantized.scale, quantized.zero_point):
             if part is None:
                 continue
             found = self.graph.initializers.get(part)
             lengths = {(), (1,)}
-            if quantised.axis is not None and -len(tensor.shape) <= quantised.axis < len(tensor.shape):
-                lengths.add((tensor.shape[quantised.axis],))
+            if quantized.axis is not None and -len(tensor.shape) <= quantized.axis < len(tensor.shape):
+                lengths.add((tensor.shape[quantized.axis],))
             if found is None or found.shape not in lengths:
                 raise self.graph.error(
                     f"{node.where}: scale or zero point of {quote(key)} is missing or has another shape"
                 )
-            if found.dtype != ("float32" if part == quantised.scale else tensor.dtype):
+            if found.dtype != ("float32" if part == quantized.scale else tensor.dtype):
                 raise self.graph.error(f"{node.where}: scale or zero point of {quote(key)} is {found.dtype}")
             self.used.add(part)
 
-    def dequantise(self, key: str, quantised: Quantised) -> np.ndarray:
+    def dequantize(self, key: str, quantized: Quantized) -> np.ndarray:
         values = self.graph.array(key).astype(np.int32)
 
         def along(part: str) -> np.ndarray:
@@ -226,17 +226,17 @@ class _Reader:
             if array.size == 1:
                 return array.reshape(())
             shape = [1] * values.ndim
-            shape[quantised.axis or 0] = array.size
+            shape[quantized.axis or 0] = array.size
             return array.reshape(shape)
 
-        if quantised.zero_point is not None:
-            values = values - along(quantised.zero_point).astype(np.int32)
-        return values.astype(np.float32) * along(quantised.scale)
+        if quantized.zero_point is not None:
+            values = values - along(quantized.zero_point).astype(np.int32)
+        return values.astype(np.float32) * along(quantized.scale)
 
     def is_turned(self, node: Node, index: int, key: str, shape: tuple[int, ...]) -> bool:
         """Whether a Linear weight is stored as [in, out]: torch's is [out, in].
 
-        A parameter under its own name is used as it is, unless the quantiser turned the weight of a Gemm.
+        A parameter under its own name is used as it is, unless the quantizer turned the weight of a Gemm.
         """
         if len(shape) != 2 or index != 1:
             return False
@@ -266,7 +266,7 @@ class _Reader:
         if not any(known) or inputs[1] in self.used:
             return  # computed inside the graph, or another use of the same layer
         gates = RECURRENT[node.op]
-        quantised = node.op == "DynamicQuantizeLSTM"
+        quantized = node.op == "DynamicQuantizeLSTM"
         path, base = module_path(node.name)
         prefix = path or base
         number = self.layers.get(prefix, 0)
@@ -278,12 +278,12 @@ class _Reader:
             raise self.graph.error(f"{node.where}: sequence lengths, peepholes or an unknown direction")
         layer = _Recurrent(node, prefix, number, gates, hidden, suffixes)
         for part, role in enumerate(("weight_ih", "weight_hh")):
-            quant = Quantised(inputs[8 + 2 * part], inputs[9 + 2 * part] or None, None) if quantised else None
+            quant = Quantized(inputs[8 + 2 * part], inputs[9 + 2 * part] or None, None) if quantized else None
             self.recurrent_weight(layer, role, inputs[1 + part], quant)
         if inputs[3]:
             self.recurrent_bias(layer, inputs[3])
 
-    def recurrent_weight(self, layer: "_Recurrent", role: str, key: str, quant: Quantised | None) -> None:
+    def recurrent_weight(self, layer: "_Recurrent", role: str, key: str, quant: Quantized | None) -> None:
         tensor = self.graph.initializers.get(key)
         count, rows = len(layer.suffixes), layer.rows
         shape = tensor.shape if tensor else ()
@@ -301,14 +301,14 @@ class _Reader:
         def values(direction: int) -> np.ndarray:
             array = self.graph.array(key)[direction]
             if quant:
-                array = self.recurrent_dequantised(array, quant, direction).T  # [4H, in]
+                array = self.recurrent_dequantized(array, quant, direction).T  # [4H, in]
             return layer.torch_order(array)
 
         dtype = "float32" if quant else tensor.dtype
         for direction, name in enumerate(layer.names(role)):
             self.add(name, dtype, (rows, width), lambda direction=direction: values(direction), tensor.dtype)
 
-    def recurrent_dequantised(self, array: np.ndarray, quant: Quantised, direction: int) -> np.ndarray:
+    def recurrent_dequantized(self, array: np.ndarray, quant: Quantized, direction: int) -> np.ndarray:
         """Shapes: array [in, 4H] -> [in, 4H] float32"""
         values = array.astype(np.int32)
         if quant.zero_point is not None:

@@ -60,9 +60,9 @@ QUANT = {"Q4_0": (2, lambda v: q4(v, False)), "Q4_1": (3, lambda v: q4(v, True))
 
 @pytest.mark.parametrize("name", QUANT)
 def test_blocks(tmp_path, name):
-    kind, quantise = QUANT[name]
+    kind, quantize = QUANT[name]
     values = np.random.randn(3, 64).astype(np.float32)
-    blocks = [quantise(block) for block in values.reshape(-1, 32)]
+    blocks = [quantize(block) for block in values.reshape(-1, 32)]
     path = gguf(tmp_path, [], [tensor("w", (3, 64), kind, 0)], b"".join(data for data, _ in blocks))
     with open_checkpoint(path) as ckpt:
         info = ckpt.infos()["w"]

@@ -95,7 +95,7 @@ def test_names_and_layouts_of_linear_layers(tmp_path):
         assert list(ckpt.constants) == ["onnx::Mul_4"]
 
 
-def quantise(array, axis, dtype):
+def quantize(array, axis, dtype):
     info = np.iinfo(dtype)
     reduce = tuple(index for index in range(array.ndim) if index != axis) if axis is not None else None
     low = np.minimum(array.min(axis=reduce, keepdims=axis is not None), 0)
@@ -110,8 +110,8 @@ def quantise(array, axis, dtype):
 def test_matmul_integer_and_conv_integer(tmp_path, per_channel):
     w = np.random.randn(6, 4).astype(np.float32)
     conv = np.random.randn(5, 4, 3).astype(np.float32)
-    q, scale, zero, back = quantise(w, 1 if per_channel else None, np.int8)  # [in, out]: a channel is a column
-    cq, cscale, czero, cback = quantise(conv, 0 if per_channel else None, np.uint8)
+    q, scale, zero, back = quantize(w, 1 if per_channel else None, np.int8)  # [in, out]: a channel is a column
+    cq, cscale, czero, cback = quantize(conv, 0 if per_channel else None, np.uint8)
     nodes = [
         helper.make_node("MatMulInteger", ["x", "onnx::MatMul_1_quantized", "xz", "z"], ["i"], name="/fc/MatMul_quant"),
         helper.make_node("Cast", ["i"], ["c"], to=1),
@@ -136,11 +136,11 @@ def test_matmul_integer_and_conv_integer(tmp_path, per_channel):
         assert ckpt.infos()["fc.weight"].stored_dtype == "int8" and ckpt.infos()["net.0.weight"].stored_dtype == "uint8"
 
 
-def test_quantised_embedding_and_qdq(tmp_path):
+def test_quantized_embedding_and_qdq(tmp_path):
     table = np.random.randn(7, 3).astype(np.float32)
-    q, scale, zero, back = quantise(table, None, np.int8)
+    q, scale, zero, back = quantize(table, None, np.int8)
     w = np.random.randn(4, 3, 2).astype(np.float32)
-    wq, wscale, wzero, wback = quantise(w, 0, np.int8)
+    wq, wscale, wzero, wback = quantize(w, 0, np.int8)
     nodes = [
         helper.make_node("Gather", ["emb.weight_quantized", "ids"], ["r"], name="/emb/Gather_quant"),
         helper.make_node("DequantizeLinear", ["r", "s", "z"], ["e"]),
@@ -214,17 +214,17 @@ def test_recurrent_layers_come_back_as_torch_has_them(tmp_path, kind, bidirectio
 def test_dynamic_quantize_lstm(tmp_path):
     module = torch.nn.LSTM(5, 4, bidirectional=True)
     w, r, b = to_onnx_recurrent(module, "LSTM")
-    quantised = {}
+    quantized = {}
     for name, array in {"W": w, "R": r}.items():
-        parts = [quantise(part.T, None, np.int8) for part in array]  # stored as [directions, in, 4H]
-        quantised[name] = [np.stack([part[index] for part in parts]) for index in range(4)]
+        parts = [quantize(part.T, None, np.int8) for part in array]  # stored as [directions, in, 4H]
+        quantized[name] = [np.stack([part[index] for part in parts]) for index in range(4)]
     inputs = ["x", "W_q", "R_q", "B", "", "h0", "h0", "", "W_s", "W_z", "R_s", "R_z"]
     node = helper.make_node(
         "DynamicQuantizeLSTM", inputs, ["y"], name="/l/LSTM_quant", domain="com.microsoft", direction="bidirectional"
     )
     node.attribute.append(helper.make_attribute("hidden_size", 4))
     initializers = [named(b, "B"), named(np.zeros((2, 1, 4), np.float32), "h0")]
-    for name, (q, scale, zero, _) in quantised.items():
+    for name, (q, scale, zero, _) in quantized.items():
         initializers += [
             named(q, f"{name}_q"),
             named(scale.reshape(2), f"{name}_s"),
@@ -234,7 +234,7 @@ def test_dynamic_quantize_lstm(tmp_path):
     assert sorted(found) == sorted(f"l.{name}" for name, _ in module.named_parameters())
     for name, tensor in module.named_parameters():
         np.testing.assert_allclose(found[f"l.{name}"], tensor.detach().numpy(), atol=0 if "bias" in name else 5e-3)
-    back = quantised["W"][3][1].T.reshape(4, 4, 5)[[0, 2, 3, 1]].reshape(16, 5)
+    back = quantized["W"][3][1].T.reshape(4, 4, 5)[[0, 2, 3, 1]].reshape(16, 5)
     np.testing.assert_array_equal(found["l.weight_ih_l0_reverse"], back)
 
 
@@ -324,7 +324,7 @@ def test_kokoro_is_complete(kokoro):
     assert covered >= 546
 
 
-def test_kokoro_values_are_the_dequantised_ones(kokoro):
+def test_kokoro_values_are_the_dequantized_ones(kokoro):
     """Two tensors recomputed with the `onnx` package from the same file."""
     model = onnx.load(packaged.find("kokoro-82m-int8") / "model.onnx")
     raw = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -340,7 +340,7 @@ def test_kokoro_values_are_the_dequantised_ones(kokoro):
     assert all(bool(mx.all(mx.isfinite(kokoro[name]))) for name in kokoro)
 
 
-# --- real writers: torch's exporter and onnxruntime's quantiser ---------------------------------------------------
+# --- real writers: torch's exporter and onnxruntime's quantizer ---------------------------------------------------
 
 
 class Net(torch.nn.Module):
@@ -383,7 +383,7 @@ def test_an_exported_module_comes_back_as_its_state_dict(exported):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:onnxruntime")
-def test_a_module_quantised_by_onnxruntime_comes_back(exported, tmp_path):
+def test_a_module_quantized_by_onnxruntime_comes_back(exported, tmp_path):
     import logging
 
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -399,5 +399,5 @@ def test_a_module_quantised_by_onnxruntime_comes_back(exported, tmp_path):
         for name, array in expected.items():
             step = 2 * np.abs(array).max() / 254 if stored[name] in ("int8", "uint8") else 0
             assert np.abs(np.array(ckpt[name]) - array).max() <= 1.01 * step, name
-    quantised = {name for name, dtype in stored.items() if dtype in ("int8", "uint8")}
-    assert quantised >= {"fc.weight", "emb.weight", "lstm.weight_ih_l1_reverse", "lstm.weight_hh_l0"}
+    quantized = {name for name, dtype in stored.items() if dtype in ("int8", "uint8")}
+    assert quantized >= {"fc.weight", "emb.weight", "lstm.weight_ih_l1_reverse", "lstm.weight_hh_l0"}

@@ -135,7 +135,7 @@ def test_deeply_nested_graphs(tmp_path):
     refused_file(path, FormatError)
 
 
-def test_quantised_weights_in_an_unknown_operator(tmp_path):
+def test_quantized_weights_in_an_unknown_operator(tmp_path):
     """Fault 22."""
     node = helper.make_node("MatMulNBits", ["x", "q"], ["y"], name="/fc/MatMulNBits", domain="com.microsoft")
     path = onnx_with(tmp_path, numpy_helper.from_array(np.ones((4, 4), np.uint8), "q"), nodes=[node])

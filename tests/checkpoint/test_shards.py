@@ -56,7 +56,7 @@ def test_good_index_is_read(sharded):
 def test_missing_shard(sharded):
     """Fault 56."""
     (sharded.folder / sharded.second).unlink()
-    error = refused(lambda: read_all(sharded()), FormatError, "model.safetensors.index.json", "1 shards are missing")
+    error = refused(lambda: read_all(sharded()), FormatError, "model.safetensors.index.json", "1 shard is missing")
     assert sharded.second in str(error)
 
 

@@ -37,14 +37,14 @@ stages: [!ref <sampling>, 0x10, -3.5, "10"]
 
 
 def test_tags_become_inert_nodes(read):
-    found = read(GOOD)
-    assert (found["sample_rate"], found["lr"], found["lang"], found["flag"]) == (24000, 1e-5, "no", True)
+    config = read(GOOD)
+    assert (config["sample_rate"], config["lr"], config["lang"], config["flag"]) == (24000, 1e-5, "no", True)
     sampling = Node("!name", "pkg.sample", {"top_p": 0.8})
-    assert found["__seed"] == Node("!apply", "random.seed", [1986]) and found["nothing"] is None
+    assert config["__seed"] == Node("!apply", "random.seed", [1986]) and config["nothing"] is None
     inner = Node("!new", "pkg.llm.Encoder", {"path": 24000})
     half = Node("!ref", "<sample_rate> // 2", None)
-    assert found["llm"].args == {"size": 24000, "inner": inner, "sampling": sampling, "half": half}
-    assert found["stages"] == [sampling, 16, -3.5, "10"]
+    assert config["llm"].args == {"size": 24000, "inner": inner, "sampling": sampling, "half": half}
+    assert config["stages"] == [sampling, 16, -3.5, "10"]
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_hyperpyyaml_tags_never_run(read, canary):
     """Fault 52."""
     text = f"a: !apply:os.system ['touch {canary}']\nb: !new:subprocess.Popen [touch, {canary}]\nc: !name:os.system\n"
     text += "d: !module:os\ne: !applyref:os.getcwd\n"
-    found = read(text)
-    assert [found[key].kind for key in "abcde"] == ["!apply", "!new", "!name", "!module", "!applyref"]
-    assert found["c"] == Node("!name", "os.system", None)
+    config = read(text)
+    assert [config[key].kind for key in "abcde"] == ["!apply", "!new", "!name", "!module", "!applyref"]
+    assert config["c"] == Node("!name", "os.system", None)
     refused(lambda: read("a: !include:/etc/hostname\n"), UnsafeError, "/etc/hostname", "open")
     refused(lambda: read("a: !unknown 1\n"), FormatError, "line 1 column 4", "unknown tag '!unknown'")
     refused(lambda: read("a: !!binary aGk=\n"), FormatError, "unknown tag")
@@ -110,7 +110,7 @@ def test_yaml_bombs(read):
         ("a: 1\na: 2\n", "line 2 column 1: the key 'a' occurs twice"),
         ("a: {b: 1, b: 2}\n", "'b' occurs twice"),
         ("b: &b {x: 1}\na:\n  <<: *b\n", "merged"),
-        ("? [1]\n: 2\n", "no plain value"),
+        ("? [1]\n: 2\n", "not a plain value"),
         ("a: [1\n", "line 2 column 1"),
         ("a: 'x\n", "line"),
         ("a: !ref <b>\n", "names nothing"),
