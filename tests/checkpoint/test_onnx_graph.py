@@ -171,7 +171,7 @@ def test_graph_over_2_gb(tmp_path):
 def test_not_a_model(tmp_path):
     """Fault 22."""
     (tmp_path / "x.onnx").write_bytes(b"\x08\x08")
-    refused_file(tmp_path / "x.onnx", FormatError, "no ONNX model")
+    refused_file(tmp_path / "x.onnx", FormatError, "not an ONNX model")
     sparse = onnx.SparseTensorProto(dims=[4])
     graph = helper.make_graph([], "g", [], [], sparse_initializer=[sparse])
     (tmp_path / "y.onnx").write_bytes(helper.make_model(graph).SerializeToString())
