@@ -216,9 +216,9 @@ class _Machine:
         end = self.offset + count
         if end > len(self.data):
             raise _Malformed("it is cut off")
-        taken = self.data[self.offset : end]
+        chunk = self.data[self.offset : end]
         self.offset = end
-        return taken
+        return chunk
 
     def number(self, count: int) -> int:
         """Return the next `count` bytes as an unsigned number."""

@@ -5,7 +5,7 @@ import struct
 import mlx.core as mx
 import numpy as np
 import pytest
-from checkpoint.hostile import refused_file
+from checkpoint.hostile import assert_file_refused
 
 from pytorch_to_mlx.checkpoint import open_checkpoint
 from pytorch_to_mlx.errors import FormatError
@@ -121,7 +121,7 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_fault_44_and_45_headers(tmp_path, case):
     options = dict(data=bytes(128), **BROKEN[case])
-    refused_file(gguf(tmp_path, **options), FormatError, limit_s=1.0)
+    assert_file_refused(gguf(tmp_path, **options), FormatError, limit_s=1.0)
 
 
 def test_fault_44_cut_anywhere(tmp_path):
@@ -129,4 +129,4 @@ def test_fault_44_cut_anywhere(tmp_path):
     data = path.read_bytes()
     for length in range(0, len(data), 3):
         path.write_bytes(data[:length])
-        refused_file(path, FormatError)
+        assert_file_refused(path, FormatError)

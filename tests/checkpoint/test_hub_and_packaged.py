@@ -9,7 +9,7 @@ import tarfile
 from dataclasses import replace
 
 import pytest
-from checkpoint.hostile import refused
+from checkpoint.hostile import assert_refused as refused
 
 from pytorch_to_mlx.checkpoint import packaged, resolve
 from pytorch_to_mlx.checkpoint.hub import choose

@@ -88,10 +88,10 @@ def test_names_and_layouts_of_linear_layers(tmp_path):
     path = save(tmp_path, nodes, initializers)
     expected = {"enc.fc.weight": w, "enc.fc.bias": bias, "enc.gemm.weight": w * 2, "own.weight": w * 3}
     expected |= {"own.bias": bias * 3, "table.basis": w.T * 4, "enc.fc.MatMul_1.weight": w * 5}
-    found = arrays(path)
-    assert sorted(found) == sorted(expected)
+    loaded = arrays(path)
+    assert sorted(loaded) == sorted(expected)
     for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array)
+        np.testing.assert_array_equal(loaded[name], array)
     with open_checkpoint(path) as ckpt:
         assert list(ckpt.constants) == ["onnx::Mul_4"]
 
@@ -128,10 +128,10 @@ def test_matmul_integer_and_conv_integer(tmp_path, per_channel):
     initializers = [named(q, "onnx::MatMul_1_quantized"), named(shape(scale), "s"), named(shape(zero), "z")]
     initializers += [named(cq, "conv_q"), named(shape(cscale), "cs"), named(shape(czero), "cz")]
     path = save(tmp_path, nodes, initializers)
-    found = arrays(path)
-    assert sorted(found) == ["fc.weight", "net.0.weight"]
-    np.testing.assert_array_equal(found["fc.weight"], back.T)
-    np.testing.assert_array_equal(found["net.0.weight"], cback)
+    loaded = arrays(path)
+    assert sorted(loaded) == ["fc.weight", "net.0.weight"]
+    np.testing.assert_array_equal(loaded["fc.weight"], back.T)
+    np.testing.assert_array_equal(loaded["net.0.weight"], cback)
     assert np.abs(back - w).max() <= np.max(scale) and np.abs(cback - conv).max() <= np.max(cscale)
     with open_checkpoint(path) as ckpt:
         assert ckpt.infos()["fc.weight"].stored_dtype == "int8" and ckpt.infos()["net.0.weight"].stored_dtype == "uint8"
@@ -150,10 +150,10 @@ def test_quantized_embedding_and_qdq(tmp_path):
     ]
     initializers = [named(q, "emb.weight_quantized"), named(scale.reshape(()), "s"), named(zero.reshape(()), "z")]
     initializers += [named(wq, "w_q"), named(wscale.reshape(-1), "ws"), named(wzero.reshape(-1), "wz")]
-    found = arrays(save(tmp_path, nodes, initializers))
-    assert sorted(found) == ["conv.weight", "emb.weight"]
-    np.testing.assert_array_equal(found["emb.weight"], back)
-    np.testing.assert_array_equal(found["conv.weight"], wback)
+    loaded = arrays(save(tmp_path, nodes, initializers))
+    assert sorted(loaded) == ["conv.weight", "emb.weight"]
+    np.testing.assert_array_equal(loaded["emb.weight"], back)
+    np.testing.assert_array_equal(loaded["conv.weight"], wback)
 
 
 ONNX_GATES = {"LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2]}  # torch's i f g o -> i o f c; r z n -> z r n
@@ -184,11 +184,11 @@ def test_recurrent_layers_come_back_as_torch_has_them(tmp_path, kind, bidirectio
         kind, ["x", "onnx::W", "onnx::R", "onnx::B"], ["y"], name=f"/enc/rnn/{kind}", direction=direction
     )
     node.attribute.append(helper.make_attribute("hidden_size", 4))
-    found = arrays(save(tmp_path, [node], [named(w, "onnx::W"), named(r, "onnx::R"), named(b, "onnx::B")]))
+    loaded = arrays(save(tmp_path, [node], [named(w, "onnx::W"), named(r, "onnx::R"), named(b, "onnx::B")]))
     expected = {f"enc.rnn.{name}": tensor.detach().numpy() for name, tensor in module.named_parameters()}
-    assert sorted(found) == sorted(expected)
+    assert sorted(loaded) == sorted(expected)
     for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array)
+        np.testing.assert_array_equal(loaded[name], array)
     # The order really is ONNX's: onnxruntime must compute what torch computes.
     x = torch.randn(6, 1, 5)
     node.output.append("h")
@@ -227,12 +227,12 @@ def test_dynamic_quantize_lstm(tmp_path):
             named(scale.reshape(2), f"{name}_s"),
             named(zero.reshape(2), f"{name}_z"),
         ]
-    found = arrays(save(tmp_path, [node], initializers))
-    assert sorted(found) == sorted(f"l.{name}" for name, _ in module.named_parameters())
+    loaded = arrays(save(tmp_path, [node], initializers))
+    assert sorted(loaded) == sorted(f"l.{name}" for name, _ in module.named_parameters())
     for name, tensor in module.named_parameters():
-        np.testing.assert_allclose(found[f"l.{name}"], tensor.detach().numpy(), atol=0 if "bias" in name else 5e-3)
+        np.testing.assert_allclose(loaded[f"l.{name}"], tensor.detach().numpy(), atol=0 if "bias" in name else 5e-3)
     back = quantized["W"][3][1].T.reshape(4, 4, 5)[[0, 2, 3, 1]].reshape(16, 5)
-    np.testing.assert_array_equal(found["l.weight_ih_l0_reverse"], back)
+    np.testing.assert_array_equal(loaded["l.weight_ih_l0_reverse"], back)
 
 
 def test_constant_nodes_and_nested_graphs(tmp_path):
@@ -242,9 +242,9 @@ def test_constant_nodes_and_nested_graphs(tmp_path):
     other = helper.make_graph([], "b2", [], [], [named(w * 2, "k"), named(w * 3, "in.other")])
     node = helper.make_node("If", ["c"], ["o"], then_branch=inner, else_branch=other)
     path = save(tmp_path, [constant, node], [])
-    found = arrays(path)
-    np.testing.assert_array_equal(found["in.weight"], w.T)
-    np.testing.assert_array_equal(found["in.other"], w * 3)
+    loaded = arrays(path)
+    np.testing.assert_array_equal(loaded["in.weight"], w.T)
+    np.testing.assert_array_equal(loaded["in.other"], w * 3)
     with open_checkpoint(path) as ckpt:
         np.testing.assert_array_equal(np.array(ckpt.constants["k'2"]), w * 2)
 
@@ -255,9 +255,9 @@ def test_external_data(tmp_path):
     options = dict(save_as_external_data=True, location="x.data", size_threshold=0)
     path = save(tmp_path, [], [named(w, "a.w"), named(b, "b.w")], **options)
     assert (tmp_path / "x.data").stat().st_size >= w.nbytes + b.nbytes
-    found = arrays(path)
-    np.testing.assert_array_equal(found["a.w"], w)
-    np.testing.assert_array_equal(found["b.w"], b)
+    loaded = arrays(path)
+    np.testing.assert_array_equal(loaded["a.w"], w)
+    np.testing.assert_array_equal(loaded["b.w"], b)
 
 
 # --- the packaged Kokoro, complete ------------------------------------------------------------------------------
@@ -372,10 +372,10 @@ def exported(tmp_path_factory):
 
 def test_an_exported_module_comes_back_as_its_state_dict(exported):
     net, path = exported
-    found, expected = arrays(path), {name: tensor.numpy() for name, tensor in net.state_dict().items()}
-    assert sorted(found) == sorted(expected)
+    loaded, expected = arrays(path), {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+    assert sorted(loaded) == sorted(expected)
     for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
+        np.testing.assert_array_equal(loaded[name], array, err_msg=name)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:onnxruntime")

@@ -1,7 +1,7 @@
 """YAML that asks for code is read as data or refused (faults 51 to 54)."""
 
 import pytest
-from checkpoint.hostile import refused
+from checkpoint.hostile import assert_refused
 
 from pytorch_to_mlx.checkpoint.yaml_safe import Node, check_targets, read_yaml
 from pytorch_to_mlx.errors import FormatError, UnsafeError
@@ -62,7 +62,7 @@ def test_tags_become_inert_nodes(read):
 def test_python_tags(read, canary, tmp_path, tag):
     """Fault 51."""
     text = f"a: 1\nb: {tag.replace('CANARY', str(canary))}\n"
-    error = refused(lambda: read(text), UnsafeError, tmp_path / "x.yaml", "line 2", "asks to run or open")
+    error = assert_refused(lambda: read(text), UnsafeError, tmp_path / "x.yaml", "line 2", "asks to run or open")
     assert error.exit_code == 3
 
 
@@ -73,35 +73,35 @@ def test_hyperpyyaml_tags_never_run(read, canary):
     config = read(text)
     assert [config[key].kind for key in "abcde"] == ["!apply", "!new", "!name", "!module", "!applyref"]
     assert config["c"] == Node("!name", "os.system", None)
-    refused(lambda: read("a: !include:/etc/hostname\n"), UnsafeError, "/etc/hostname", "open")
-    refused(lambda: read("a: !unknown 1\n"), FormatError, "line 1 column 4", "unknown tag '!unknown'")
-    refused(lambda: read("a: !!binary aGk=\n"), FormatError, "unknown tag")
+    assert_refused(lambda: read("a: !include:/etc/hostname\n"), UnsafeError, "/etc/hostname", "open")
+    assert_refused(lambda: read("a: !unknown 1\n"), FormatError, "line 1 column 4", "unknown tag '!unknown'")
+    assert_refused(lambda: read("a: !!binary aGk=\n"), FormatError, "unknown tag")
 
 
 def test_targets_are_a_closed_table(read, tmp_path):
     """Fault 53."""
     known = {"pkg.sample", "pkg.llm.Model", "pkg.llm.Encoder", "random.seed"}
     read(GOOD, allowed=known)
-    refused(lambda: read(GOOD, allowed=known - {"pkg.llm.Encoder"}), UnsafeError, "'pkg.llm.Encoder'")
+    assert_refused(lambda: read(GOOD, allowed=known - {"pkg.llm.Encoder"}), UnsafeError, "'pkg.llm.Encoder'")
     for key in ("_target_", "class_path"):
         tree = {"a": [{key: "os.system", "args": ["x"]}]}
-        refused(lambda tree=tree: check_targets(tree, known, where="x"), UnsafeError, "'os.system'")
+        assert_refused(lambda tree=tree: check_targets(tree, known, where="x"), UnsafeError, "'os.system'")
         check_targets({"a": [{key: "pkg.sample"}]}, known, where="x")
 
 
 def test_yaml_bombs(read):
     """Fault 54."""
     laughs = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 11))
-    refused(lambda: read(laughs), FormatError, "expand too far", limit_s=2.0)
+    assert_refused(lambda: read(laughs), FormatError, "expand too far", limit_s=2.0)
     references = "a0: [x]\n" + "".join(f"a{i}: [{', '.join([f'!ref <a{i - 1}>'] * 9)}]\n" for i in range(1, 11))
-    refused(lambda: read(references), FormatError, "expand too far", limit_s=2.0)
-    refused(lambda: read("a: " + "[" * 1000), FormatError, "nested too deep", limit_s=1.0)
-    refused(lambda: read("a: " + "{a: " * 1000), FormatError, "nested too deep", limit_s=1.0)
-    refused(lambda: read("- " * 5000 + "x"), FormatError, limit_s=1.0)
-    refused(lambda: read("a: &a x\nb: [" + "*a, " * 1001 + "]"), FormatError, "too many aliases")
-    refused(lambda: read("a: !ref <b>\nb: !ref <a>\n"), FormatError, "refers to itself")
-    refused(lambda: read("a: &a [*a]\n"), FormatError)
-    refused(lambda: read("a: " + "9" * 5_000_000), FormatError, "bytes of YAML")
+    assert_refused(lambda: read(references), FormatError, "expand too far", limit_s=2.0)
+    assert_refused(lambda: read("a: " + "[" * 1000), FormatError, "nested too deep", limit_s=1.0)
+    assert_refused(lambda: read("a: " + "{a: " * 1000), FormatError, "nested too deep", limit_s=1.0)
+    assert_refused(lambda: read("- " * 5000 + "x"), FormatError, limit_s=1.0)
+    assert_refused(lambda: read("a: &a x\nb: [" + "*a, " * 1001 + "]"), FormatError, "too many aliases")
+    assert_refused(lambda: read("a: !ref <b>\nb: !ref <a>\n"), FormatError, "refers to itself")
+    assert_refused(lambda: read("a: &a [*a]\n"), FormatError)
+    assert_refused(lambda: read("a: " + "9" * 5_000_000), FormatError, "bytes of YAML")
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,4 @@ def test_yaml_bombs(read):
     ],
 )
 def test_malformed(read, tmp_path, text, word):
-    refused(lambda: read(text), FormatError, tmp_path / "x.yaml", word)
+    assert_refused(lambda: read(text), FormatError, tmp_path / "x.yaml", word)
