@@ -1,4 +1,4 @@
-"""From disk to {name: mx.array}: every format checked before a byte of it is used, nothing in it executed."""
+"""Read checkpoints of every format as {name: mx.array}; each is checked before it is used, and nothing in it is run."""
 
 from . import packaged
 from .base import Checkpoint, TensorInfo

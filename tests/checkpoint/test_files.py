@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoint.hostile import good_zip, refused, refused_file
+from checkpoint.hostile import assert_file_refused, assert_refused, good_zip
 from safetensors.torch import save_file
 
 import pytorch_to_mlx.checkpoint as room
@@ -34,26 +34,26 @@ def test_wrong_magic(tmp_path, kind, suffix):
     data, word = MAGIC[kind]
     path = tmp_path / f"x{suffix}"
     path.write_bytes(data)
-    refused_file(path, FormatError, *([word] if (kind, suffix) != ("text", ".onnx") else []))
+    assert_file_refused(path, FormatError, *([word] if (kind, suffix) != ("text", ".onnx") else []))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".onnx", ".npz"])
 def test_wrong_extension(tmp_path, suffix):
     """Fault 17."""
-    refused_file(good_zip(tmp_path / f"x{suffix}"), FormatError)
+    assert_file_refused(good_zip(tmp_path / f"x{suffix}"), FormatError)
 
 
 def test_pipes_and_devices(tmp_path):
     """Fault 25."""
     for suffix in (".pth", ".safetensors", ".onnx", ".npy", ".bin"):
         os.mkfifo(tmp_path / f"x{suffix}")
-        refused_file(tmp_path / f"x{suffix}", FormatError, "a pipe", limit_s=1.0)
+        assert_file_refused(tmp_path / f"x{suffix}", FormatError, "a pipe", limit_s=1.0)
     (tmp_path / "zero.pth").symlink_to("/dev/zero")
-    refused_file(tmp_path / "zero.pth", FormatError, "a character device", limit_s=1.0)
+    assert_file_refused(tmp_path / "zero.pth", FormatError, "a character device", limit_s=1.0)
     (tmp_path / "folder.pth").mkdir()
-    refused_file(tmp_path / "folder.pth", FormatError, "no checkpoint in this folder")
+    assert_file_refused(tmp_path / "folder.pth", FormatError, "no checkpoint in this folder")
     os.mkfifo(tmp_path / "config.json")
-    refused(lambda: room.read_config(tmp_path), FormatError, "a pipe", limit_s=1.0)
+    assert_refused(lambda: room.read_config(tmp_path), FormatError, "a pipe", limit_s=1.0)
 
 
 def test_socket(tmp_path, monkeypatch):
@@ -63,7 +63,7 @@ def test_socket(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("x.pth")
-        refused_file(Path("x.pth"), FormatError, "a socket")
+        assert_file_refused(Path("x.pth"), FormatError, "a socket")
 
 
 def test_file_replaced_after_the_check(tmp_path):
@@ -87,7 +87,7 @@ def test_file_overwritten_in_place(tmp_path, suffix):
         data = path.read_bytes()
         with path.open("r+b") as file:
             file.write(data)
-        refused(lambda: ckpt["w"], FormatError, path, "changed while it was read")
+        assert_refused(lambda: ckpt["w"], FormatError, path, "changed while it was read")
 
 
 def test_file_truncated_while_open(tmp_path):
@@ -96,11 +96,13 @@ def test_file_truncated_while_open(tmp_path):
     save_file({"w": torch.ones(4)}, path)
     with open_checkpoint(path) as ckpt:
         os.truncate(path, path.stat().st_size - 4)
-        refused(lambda: ckpt["w"], FormatError, path, "changed while it was read")
+        assert_refused(lambda: ckpt["w"], FormatError, path, "changed while it was read")
 
 
 def test_memory_is_refused_before_allocation(tmp_path):
     """Fault 114."""
     save_file({"a": torch.zeros(256)}, tmp_path / "x.safetensors")
-    error = refused(lambda: open_checkpoint(tmp_path / "x.safetensors", max_bytes=1023), MachineError, "needs", "has")
+    error = assert_refused(
+        lambda: open_checkpoint(tmp_path / "x.safetensors", max_bytes=1023), MachineError, "needs", "has"
+    )
     assert error.exit_code == 6

@@ -145,7 +145,7 @@ def attempt(path, data: bytes, storages) -> bool:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # damaged floats overflow when they are dequantised
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # damaged floats overflow when they are dequantized
 def test_random_damage(tmp_path, seed):
     suffix, make = SEEDS[seed]
     good = make(tmp_path)

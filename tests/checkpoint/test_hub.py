@@ -1,7 +1,7 @@
 """Sources that are not there, and a hub that cannot be reached (faults 55 and 82)."""
 
 import pytest
-from checkpoint.hostile import refused
+from checkpoint.hostile import assert_refused
 
 from pytorch_to_mlx.checkpoint import locate
 from pytorch_to_mlx.errors import MachineError, UsageError
@@ -15,7 +15,7 @@ def test_url_or_missing_path_is_never_fetched(source, monkeypatch):
     import socket
 
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("network"))
-    error = refused(lambda: locate(source, offline=False).path, UsageError, source[:20], limit_s=1.0)
+    error = assert_refused(lambda: locate(source, offline=False).path, UsageError, source[:20], limit_s=1.0)
     assert error.exit_code == 2
 
 
@@ -35,9 +35,9 @@ def test_offline(tmp_path):
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub"), "PATH": "", "HOME": str(tmp_path)}
     environment["PYTHONPATH"] = ":".join(path for path in sys.path if path)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("6 org/model-that-is-not-cached: is not in the hub's cache"), done.stdout
+    child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.startswith("6 org/model-that-is-not-cached: is not in the hub's cache"), child.stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime - before.ru_utime < 4.0  # of the processor, the process's own start included
 
@@ -51,7 +51,7 @@ def test_no_network(monkeypatch, tmp_path):
 
     monkeypatch.setattr(socket, "getaddrinfo", unreachable)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    error = refused(
+    error = assert_refused(
         lambda: locate("org/model", offline=False).path, MachineError, "org/model", "cannot be reached", limit_s=2.0
     )
     assert error.exit_code == 6

@@ -9,7 +9,7 @@ import tarfile
 from dataclasses import replace
 
 import pytest
-from checkpoint.hostile import refused
+from checkpoint.hostile import assert_refused as refused
 
 from pytorch_to_mlx.checkpoint import locate, packaged
 from pytorch_to_mlx.checkpoint.names import ANY_MODEL, choose

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from checkpoint.hostile import refused
+from checkpoint.hostile import assert_refused
 
 from pytorch_to_mlx.checkpoint import read_config, read_json
 from pytorch_to_mlx.errors import FormatError
@@ -33,15 +33,15 @@ def test_malformed_config(tmp_path, case):
     data, word = BAD_JSON[case]
     path = tmp_path / "config.json"
     path.write_bytes(data)
-    error = refused(lambda: read_config(tmp_path), FormatError, path, word, limit_s=1.0)
+    error = assert_refused(lambda: read_config(tmp_path), FormatError, path, word, limit_s=1.0)
     assert error.exit_code == 4
 
 
 def test_missing_file_or_a_folder(tmp_path):
     """Fault 46."""
-    refused(lambda: read_config(tmp_path), FormatError, tmp_path / "config.json", "no such file")
+    assert_refused(lambda: read_config(tmp_path), FormatError, tmp_path / "config.json", "no such file")
     (tmp_path / "config.json").mkdir()
-    refused(lambda: read_json(tmp_path / "config.json"), FormatError, "a folder")
+    assert_refused(lambda: read_json(tmp_path / "config.json"), FormatError, "a folder")
 
 
 def test_well_formed_json_is_read(tmp_path):
@@ -65,4 +65,4 @@ def test_well_formed_json_is_read(tmp_path):
 def test_duplicate_keys_and_nan(tmp_path, text, word):
     """Fault 47."""
     (tmp_path / "config.json").write_text(text)
-    refused(lambda: read_config(tmp_path), FormatError, tmp_path / "config.json", word)
+    assert_refused(lambda: read_config(tmp_path), FormatError, tmp_path / "config.json", word)

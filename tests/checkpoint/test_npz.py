@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoint.hostile import Call, refused_file
+from checkpoint.hostile import Call, assert_file_refused
 
 from pytorch_to_mlx.errors import FormatError, UnsafeError
 
@@ -18,7 +18,7 @@ def test_object_arrays(tmp_path, canary, suffix):
     array = np.array([Call(os.system, f"touch {canary}")], dtype=object)
     path = tmp_path / f"x{suffix}"
     np.save(path, array, allow_pickle=True) if suffix == ".npy" else np.savez(path, x=array)
-    refused_file(path, UnsafeError, "object array", "nothing was run")
+    assert_file_refused(path, UnsafeError, "object array", "nothing was run")
 
 
 def npy(tmp_path: Path, header: str, data: bytes = b"", *, version: int = 1, length: int | None = None) -> Path:
@@ -30,7 +30,7 @@ def npy(tmp_path: Path, header: str, data: bytes = b"", *, version: int = 1, len
 
 def test_npy_header_of_4_gb(tmp_path):
     """Fault 41."""
-    refused_file(npy(tmp_path, "", version=2, length=2**32 - 1), FormatError, limit_s=0.5)
+    assert_file_refused(npy(tmp_path, "", version=2, length=2**32 - 1), FormatError, limit_s=0.5)
 
 
 HEADER = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
@@ -49,14 +49,14 @@ HEADER = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
 )
 def test_npy_shapes(tmp_path, shape):
     """Fault 42."""
-    refused_file(npy(tmp_path, HEADER % ("<f4", shape), bytes(16)), FormatError, limit_s=0.5)
+    assert_file_refused(npy(tmp_path, HEADER % ("<f4", shape), bytes(16)), FormatError, limit_s=0.5)
 
 
 @pytest.mark.parametrize("descr", ["<f3", "|V2", "<U4", "|S3", "<M8", "<f16", ">c8", "<f4' + evil() + '"])
 def test_npy_dtypes(tmp_path, descr):
     """Fault 42."""
-    refused_file(npy(tmp_path, HEADER % (descr, "(1,)"), bytes(4)), FormatError)
-    refused_file(npy(tmp_path, HEADER % ("|O", "(1,)"), bytes(8)), UnsafeError, "object array")
+    assert_file_refused(npy(tmp_path, HEADER % (descr, "(1,)"), bytes(4)), FormatError)
+    assert_file_refused(npy(tmp_path, HEADER % ("|O", "(1,)"), bytes(8)), UnsafeError, "object array")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_npy_dtypes(tmp_path, descr):
 )
 def test_npy_headers(tmp_path, header):
     """Fault 42."""
-    refused_file(npy(tmp_path, header, bytes(4)), FormatError)
+    assert_file_refused(npy(tmp_path, header, bytes(4)), FormatError)
 
 
 def test_npz_members(tmp_path):
@@ -75,4 +75,4 @@ def test_npz_members(tmp_path):
         path = tmp_path / "x.npz"
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr(name, member)
-        refused_file(path, FormatError, "'a'" if name == "a.npy" else Path(name).name)
+        assert_file_refused(path, FormatError, "'a'" if name == "a.npy" else Path(name).name)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from checkpoint.hostile import FLOATS, read_all, refused, refused_file
+from checkpoint.hostile import FLOATS, assert_file_refused, assert_refused, read_all
 from onnx import TensorProto, helper, numpy_helper
 
 from pytorch_to_mlx.errors import FormatError
@@ -33,7 +33,7 @@ def external(location="w.data", **keys) -> TensorProto:
 )
 def test_external_data_outside_the_folder(tmp_path, location):
     """Fault 20."""
-    refused_file(onnx_with(tmp_path, external(location)), FormatError, "a.w")
+    assert_file_refused(onnx_with(tmp_path, external(location)), FormatError, "a.w")
 
 
 @pytest.mark.parametrize("link", ["file", "parent", "hard"])
@@ -51,7 +51,7 @@ def test_external_data_through_links(tmp_path, link):
     else:
         (inside / "sub").symlink_to(outside)
         location = "sub/w.data"
-    refused_file(onnx_with(inside, external(location)), FormatError, "a.w", "link")
+    assert_file_refused(onnx_with(inside, external(location)), FormatError, "a.w", "link")
 
 
 def test_external_data_in_the_hub_cache_is_read(tmp_path):
@@ -66,7 +66,7 @@ def test_external_data_in_the_hub_cache_is_read(tmp_path):
     (snapshot / "w.data").unlink()
     (tmp_path / "secret").write_bytes(FLOATS)
     (snapshot / "w.data").symlink_to("../../../secret")
-    refused_file(path, FormatError, "symbolic link")
+    assert_file_refused(path, FormatError, "symbolic link")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_external_data_in_the_hub_cache_is_read(tmp_path):
 def test_external_data_keys(tmp_path, keys):
     """Fault 21."""
     (tmp_path / "w.data").write_bytes(FLOATS)
-    refused_file(onnx_with(tmp_path, external(**keys)), FormatError, "a.w")
+    assert_file_refused(onnx_with(tmp_path, external(**keys)), FormatError, "a.w")
 
 
 def test_repeated_key_and_both_kinds_of_data(tmp_path):
@@ -98,12 +98,12 @@ def test_repeated_key_and_both_kinds_of_data(tmp_path):
     (tmp_path / "w.data").write_bytes(FLOATS)
     twice = external()
     twice.external_data.add(key="location", value="w.data")
-    refused_file(onnx_with(tmp_path, twice), FormatError, "a.w", "repeated")
+    assert_file_refused(onnx_with(tmp_path, twice), FormatError, "a.w", "repeated")
     both = external()
     both.raw_data = FLOATS
-    refused_file(onnx_with(tmp_path, both), FormatError, "a.w")
+    assert_file_refused(onnx_with(tmp_path, both), FormatError, "a.w")
     missing = external("absent.data")
-    refused(lambda: read_all(onnx_with(tmp_path, missing)), FormatError, "absent.data", "no such file")
+    assert_refused(lambda: read_all(onnx_with(tmp_path, missing)), FormatError, "absent.data", "no such file")
 
 
 def test_truncated_protobuf(tmp_path):
@@ -112,7 +112,7 @@ def test_truncated_protobuf(tmp_path):
     data = path.read_bytes()
     for length in (1, 2, 5, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
-        refused_file(path, FormatError)
+        assert_file_refused(path, FormatError)
 
 
 def test_deeply_nested_graphs(tmp_path):
@@ -130,49 +130,49 @@ def test_deeply_nested_graphs(tmp_path):
         graph = wrap(1, wrap(5, wrap(6, graph)) + wrap(4, b"If"))
     path = tmp_path / "x.onnx"
     path.write_bytes(b"\x08\x08" + wrap(7, graph) + wrap(8, b"\x10\x11"))
-    refused_file(path, FormatError, "nested more than 16")
+    assert_file_refused(path, FormatError, "nested more than 16")
     path.write_bytes(b"\x08\x08" + b"\x3a\x80\x80\x80\x04" * 100_000)
-    refused_file(path, FormatError)
+    assert_file_refused(path, FormatError)
 
 
-def test_quantised_weights_in_an_unknown_operator(tmp_path):
+def test_quantized_weights_in_an_unknown_operator(tmp_path):
     """Fault 22."""
     node = helper.make_node("MatMulNBits", ["x", "q"], ["y"], name="/fc/MatMulNBits", domain="com.microsoft")
     path = onnx_with(tmp_path, numpy_helper.from_array(np.ones((4, 4), np.uint8), "q"), nodes=[node])
-    refused_file(path, FormatError, "MatMulNBits", "/fc/MatMulNBits")
+    assert_file_refused(path, FormatError, "MatMulNBits", "/fc/MatMulNBits")
     node = helper.make_node("MatMulInteger", ["x", "q"], ["y"], name="/fc/MatMul_quant")
     path = onnx_with(tmp_path, numpy_helper.from_array(np.ones((4, 4), np.int8), "q"), nodes=[node])
-    refused_file(path, FormatError, "/fc/MatMul_quant", "scale")
+    assert_file_refused(path, FormatError, "/fc/MatMul_quant", "scale")
 
 
 def test_malformed_initializers(tmp_path):
     """Fault 22."""
     float8 = TensorProto(name="a.w", data_type=17, dims=[4], raw_data=b"0000")
-    refused_file(onnx_with(tmp_path, float8), FormatError, "a.w", "type 17")
+    assert_file_refused(onnx_with(tmp_path, float8), FormatError, "a.w", "type 17")
     short = TensorProto(name="a.w", data_type=1, dims=[4], raw_data=b"0000")
-    refused_file(onnx_with(tmp_path, short), FormatError, "a.w", "needs 16 bytes, found 4")
+    assert_file_refused(onnx_with(tmp_path, short), FormatError, "a.w", "needs 16 bytes, found 4")
     huge = TensorProto(name="a.w", data_type=1, dims=[2**31, 2**31], raw_data=b"")
-    refused_file(onnx_with(tmp_path, huge), FormatError, "a.w")
+    assert_file_refused(onnx_with(tmp_path, huge), FormatError, "a.w")
     negative = TensorProto(name="a.w", data_type=1, dims=[-1], raw_data=b"")
-    refused_file(onnx_with(tmp_path, negative), FormatError, "a.w", "-1")
+    assert_file_refused(onnx_with(tmp_path, negative), FormatError, "a.w", "-1")
     few = TensorProto(name="a.w", data_type=7, dims=[4], int64_data=[300, 300])
-    refused_file(onnx_with(tmp_path, few), FormatError, "a.w", "2 values")
+    assert_file_refused(onnx_with(tmp_path, few), FormatError, "a.w", "2 values")
     one = numpy_helper.from_array(np.ones(1, np.float32), "a.w")
-    refused_file(onnx_with(tmp_path, one, one), FormatError, "a.w", "twice")
+    assert_file_refused(onnx_with(tmp_path, one, one), FormatError, "a.w", "twice")
 
 
 def test_graph_over_2_gb(tmp_path):
     """Fault 22."""
     path = onnx_with(tmp_path)
     os.truncate(path, 2**31 + 1)  # sparse: takes no room on the disk
-    refused_file(path, FormatError, "at most 2 GB", limit_s=1.0)
+    assert_file_refused(path, FormatError, "at most 2 GB", limit_s=1.0)
 
 
 def test_not_a_model(tmp_path):
     """Fault 22."""
     (tmp_path / "x.onnx").write_bytes(b"\x08\x08")
-    refused_file(tmp_path / "x.onnx", FormatError, "no ONNX model")
+    assert_file_refused(tmp_path / "x.onnx", FormatError, "not an ONNX model")
     sparse = onnx.SparseTensorProto(dims=[4])
     graph = helper.make_graph([], "g", [], [], sparse_initializer=[sparse])
     (tmp_path / "y.onnx").write_bytes(helper.make_model(graph).SerializeToString())
-    refused_file(tmp_path / "y.onnx", FormatError, "sparse")
+    assert_file_refused(tmp_path / "y.onnx", FormatError, "sparse")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
-from checkpoint.hostile import Call, dumps, good_zip, refused, refused_file, torch_zip
+from checkpoint.hostile import Call, assert_file_refused, assert_refused, dumps, good_zip, torch_zip
 from checkpoint.test_pickle_machine import BOMBS
 from safetensors.torch import save_file
 
@@ -38,7 +38,7 @@ def test_room_imports_nothing_that_runs_code():
 def test_unknown_extension(tmp_path):
     """Fault 17."""
     (tmp_path / "x.exe").write_bytes(b"MZ")
-    refused_file(tmp_path / "x.exe", FormatError, "checkpoints are .safetensors")
+    assert_file_refused(tmp_path / "x.exe", FormatError, "checkpoints are .safetensors")
 
 
 def test_code_in_a_folder(tmp_path, canary):
@@ -49,7 +49,7 @@ def test_code_in_a_folder(tmp_path, canary):
     with open_checkpoint(tmp_path) as ckpt:  # read, but nothing of it imported
         assert ckpt["w"].shape == (1,) and "modeling_x" not in sys.modules
     (tmp_path / "config.json").write_text('{"model_file": "modeling_x.py"}')
-    refused(lambda: open_checkpoint(tmp_path), UnsafeError, tmp_path, "modeling_x.py", "nothing was run")
+    assert_refused(lambda: open_checkpoint(tmp_path), UnsafeError, tmp_path, "modeling_x.py", "nothing was run")
 
 
 SCRIPT = """
@@ -85,8 +85,8 @@ def test_no_signal_and_bounded_memory_in_a_child(tmp_path):
     os.mkfifo(tmp_path / "25.npy")
     limited = "import resource; resource.setrlimit(resource.RLIMIT_DATA, (3 << 29, 3 << 29))\n"
     command = [sys.executable, "-c", limited + SCRIPT, *map(str, paths), str(tmp_path / "25.npy")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    codes = {Path(line.split()[1]).stem: int(line.split()[0]) for line in done.stdout.splitlines()}
+    child = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert child.returncode == 0, child.stderr[-2000:]
+    codes = {Path(line.split()[1]).stem: int(line.split()[0]) for line in child.stdout.splitlines()}
     assert codes == {"31": 4, "34": 4, "36": 4, "01": 3, "15": 4, "00": 0, "25": 4}
     assert not (tmp_path / "canary").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoint.hostile import read_all, refused_file
+from checkpoint.hostile import assert_file_refused, read_all
 from safetensors import SafetensorError, safe_open
 
 from pytorch_to_mlx.errors import FormatError
@@ -14,31 +14,31 @@ from pytorch_to_mlx.errors import FormatError
 ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 
 
-def raw(tmp_path: Path, header: bytes, data: bytes = b"", *, length: int | None = None) -> Path:
+def raw_header(tmp_path: Path, header: bytes, data: bytes = b"", *, length: int | None = None) -> Path:
     path = tmp_path / "x.safetensors"
     path.write_bytes(struct.pack("<Q", len(header) if length is None else length) + header + data)
     return path
 
 
-def made(tmp_path: Path, header: dict | str, data: bytes = bytes(4)) -> Path:
-    return raw(tmp_path, (header if isinstance(header, str) else json.dumps(header)).encode(), data)
+def with_header(tmp_path: Path, header: dict | str, data: bytes = bytes(4)) -> Path:
+    return raw_header(tmp_path, (header if isinstance(header, str) else json.dumps(header)).encode(), data)
 
 
 def test_good_file_is_read(tmp_path):
-    assert read_all(made(tmp_path, {"a": ONE}))["a"].tolist() == [0.0]
+    assert read_all(with_header(tmp_path, {"a": ONE}))["a"].tolist() == [0.0]
 
 
 @pytest.mark.parametrize("length", [0, 1, 2**64 - 1, 2**63, 10**6, 99_999_999, 100_000_001])
 def test_header_length(tmp_path, length):
     """Fault 27."""
-    refused_file(raw(tmp_path, b"{}", length=length), FormatError)
+    assert_file_refused(raw_header(tmp_path, b"{}", length=length), FormatError)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\0" * 8, struct.pack("<Q", 2)])
 def test_too_short(tmp_path, data):
     """Fault 27."""
     (tmp_path / "x.safetensors").write_bytes(data)
-    refused_file(tmp_path / "x.safetensors", FormatError)
+    assert_file_refused(tmp_path / "x.safetensors", FormatError)
 
 
 @pytest.mark.parametrize(
@@ -59,23 +59,23 @@ def test_too_short(tmp_path, data):
 )
 def test_header_is_not_a_json_object(tmp_path, header):
     """Fault 28."""
-    refused_file(raw(tmp_path, header), FormatError)
+    assert_file_refused(raw_header(tmp_path, header), FormatError)
 
 
 def test_nested_header(tmp_path):
     """Fault 28."""
-    refused_file(raw(tmp_path, b'{"a":' * 1_000_000), FormatError, "nested more than 3", limit_s=1.0)
-    refused_file(raw(tmp_path, b'{"a":' + b"[" * 5_000_000), FormatError, "nested", limit_s=1.0)
-    refused_file(raw(tmp_path, b'{"' + b'\\"' * 1_000_000), FormatError, limit_s=1.0)
+    assert_file_refused(raw_header(tmp_path, b'{"a":' * 1_000_000), FormatError, "nested more than 3", limit_s=1.0)
+    assert_file_refused(raw_header(tmp_path, b'{"a":' + b"[" * 5_000_000), FormatError, "nested", limit_s=1.0)
+    assert_file_refused(raw_header(tmp_path, b'{"' + b'\\"' * 1_000_000), FormatError, limit_s=1.0)
 
 
 def test_duplicate_keys(tmp_path):
     """Fault 29."""
     one = json.dumps(ONE)
-    refused_file(made(tmp_path, f'{{"a":{one},"a":{one}}}'), FormatError, "'a' occurs twice")
-    refused_file(made(tmp_path, f'{{"a":{one},"\\u0061":{one}}}'), FormatError, "'a' occurs twice")
+    assert_file_refused(with_header(tmp_path, f'{{"a":{one},"a":{one}}}'), FormatError, "'a' occurs twice")
+    assert_file_refused(with_header(tmp_path, f'{{"a":{one},"\\u0061":{one}}}'), FormatError, "'a' occurs twice")
     twice = '{"a":{"dtype":"F32","shape":[1],"shape":[1],"data_offsets":[0,4]}}'
-    refused_file(made(tmp_path, twice), FormatError, "'shape' occurs twice")
+    assert_file_refused(with_header(tmp_path, twice), FormatError, "'shape' occurs twice")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_duplicate_keys(tmp_path):
 def test_dimensions(tmp_path, fault, shape, end):
     """Faults 30 to 33 and 36."""
     header = {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}
-    refused_file(made(tmp_path, header, bytes(min(end, 64))), FormatError, "tensor 'a'")
+    assert_file_refused(with_header(tmp_path, header, bytes(min(end, 64))), FormatError, "tensor 'a'")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_dimensions(tmp_path, fault, shape, end):
 )
 def test_offsets_that_wrap(tmp_path, offsets):
     """Fault 34."""
-    refused_file(made(tmp_path, {"a": {**ONE, "data_offsets": offsets}}), FormatError, "tensor 'a'")
+    assert_file_refused(with_header(tmp_path, {"a": {**ONE, "data_offsets": offsets}}), FormatError, "tensor 'a'")
 
 
 LAYOUTS = {
@@ -149,8 +149,8 @@ def test_data_must_be_tiled(tmp_path, layout):
         f"t{index}": {"dtype": "F32", "shape": [(end - begin) // 4], "data_offsets": [begin, end]}
         for index, (begin, end) in enumerate(spans)
     }
-    path = made(tmp_path, header, bytes(size))
-    refused_file(path, FormatError, word)
+    path = with_header(tmp_path, header, bytes(size))
+    assert_file_refused(path, FormatError, word)
     with pytest.raises(SafetensorError), safe_open(path, "pt"):  # the reference implementation agrees
         pass
 
@@ -172,36 +172,36 @@ def test_data_must_be_tiled(tmp_path, layout):
 )
 def test_wrong_fields(tmp_path, fields):
     """Fault 37."""
-    refused_file(made(tmp_path, {"a": {**ONE, **fields}}), FormatError, "tensor 'a'")
+    assert_file_refused(with_header(tmp_path, {"a": {**ONE, **fields}}), FormatError, "tensor 'a'")
 
 
 @pytest.mark.parametrize("missing", ["dtype", "shape", "data_offsets"])
 def test_missing_field(tmp_path, missing):
     """Fault 37."""
     fields = {key: value for key, value in ONE.items() if key != missing}
-    refused_file(made(tmp_path, {"a": fields}), FormatError, "tensor 'a' must have exactly")
+    assert_file_refused(with_header(tmp_path, {"a": fields}), FormatError, "tensor 'a' must have exactly")
 
 
 @pytest.mark.parametrize("metadata", [{"a": 1}, {"a": None}, {"a": {}}, [], "x"], ids=str)
 def test_metadata_must_be_strings(tmp_path, metadata):
     """Fault 37."""
-    refused_file(made(tmp_path, {"__metadata__": metadata, "a": ONE}), FormatError, "__metadata__")
+    assert_file_refused(with_header(tmp_path, {"__metadata__": metadata, "a": ONE}), FormatError, "__metadata__")
 
 
 @pytest.mark.parametrize("byte", [2, 7, 255])
 def test_bool_bytes(tmp_path, byte):
     """Fault 38."""
-    path = made(tmp_path, {"a": {"dtype": "BOOL", "shape": [2], "data_offsets": [0, 2]}}, bytes([1, byte]))
-    refused_file(path, FormatError, "tensor 'a'", f"a bool byte holds {byte}")
+    path = with_header(tmp_path, {"a": {"dtype": "BOOL", "shape": [2], "data_offsets": [0, 2]}}, bytes([1, byte]))
+    assert_file_refused(path, FormatError, "tensor 'a'", f"a bool byte holds {byte}")
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "../../etc/x", "/etc/passwd", "a\nb", "é", "\U0001f600", "x" * 5000])
 def test_names_are_data_never_paths(tmp_path, name):
     """Fault 39."""
-    path = made(tmp_path, {name: ONE})
+    path = with_header(tmp_path, {name: ONE})
     assert read_all(path)[name].tolist() == [0.0]
-    bad = made(tmp_path, {name: {**ONE, "shape": [2]}})
-    refused_file(bad, FormatError, "needs 8 bytes")  # and the message stays one short printable line
+    bad = with_header(tmp_path, {name: {**ONE, "shape": [2]}})
+    assert_file_refused(bad, FormatError, "needs 8 bytes")  # and the message stays one short printable line
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
 
 
@@ -210,5 +210,5 @@ def test_misaligned_data_is_exact(tmp_path, padding):
     """Fault 40."""
     values = np.random.randn(5).astype(np.float32)
     header = {"a": {"dtype": "F32", "shape": [5], "data_offsets": [0, 20]}}
-    path = raw(tmp_path, json.dumps(header).encode() + b" " * padding, values.tobytes())
+    path = raw_header(tmp_path, json.dumps(header).encode() + b" " * padding, values.tobytes())
     np.testing.assert_array_equal(np.array(read_all(path)["a"]), values)

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 import torch
-from checkpoint.hostile import FLOATS, dumps, good_zip, read_all, refused_file, tensor_pickle, torch_zip
+from checkpoint.hostile import FLOATS, assert_file_refused, dumps, good_zip, read_all, tensor_pickle, torch_zip
 
 from pytorch_to_mlx.errors import FormatError
 
@@ -17,9 +17,9 @@ def test_good_file_is_read(tmp_path):
 def test_storage_larger_than_its_record(tmp_path):
     """Fault 7."""
     path = torch_zip(tmp_path / "x.pth", tensor_pickle(numel=1000, size=(1000,)), {"0": FLOATS})
-    refused_file(path, FormatError, "'w'", "claims 4000 bytes, the file has 16")
+    assert_file_refused(path, FormatError, "'w'", "claims 4000 bytes, the file has 16")
     path = torch_zip(tmp_path / "y.pth", tensor_pickle(key="../data.pkl"), {"0": FLOATS})
-    refused_file(path, FormatError, "storage '../data.pkl' is missing")
+    assert_file_refused(path, FormatError, "storage '../data.pkl' is missing")
 
 
 def test_tar_archive(tmp_path):
@@ -27,7 +27,7 @@ def test_tar_archive(tmp_path):
     (tmp_path / "storages").write_bytes(dumps(1))
     with tarfile.open(tmp_path / "x.pt", "w") as archive:
         archive.add(tmp_path / "storages", "storages")
-    refused_file(tmp_path / "x.pt", FormatError, "tar archive", "save it again with a current PyTorch")
+    assert_file_refused(tmp_path / "x.pt", FormatError, "tar archive", "save it again with a current PyTorch")
 
 
 def test_torchscript(tmp_path):
@@ -36,7 +36,7 @@ def test_torchscript(tmp_path):
     with pytest.warns(DeprecationWarning):
         scripted = torch.jit.script(module)
         torch.jit.save(scripted, tmp_path / "x.pt")
-    refused_file(tmp_path / "x.pt", FormatError, "TorchScript", "state_dict")
+    assert_file_refused(tmp_path / "x.pt", FormatError, "TorchScript", "state_dict")
 
 
 def test_exported_program(tmp_path):
@@ -46,7 +46,7 @@ def test_exported_program(tmp_path):
         archive.writestr("x/archive_format", "pt2")
         archive.writestr("x/models/model.json", "{}")
         archive.writestr("x/data/weights/weight_0", FLOATS)
-    refused_file(path, FormatError, ".pt2", "state_dict")
+    assert_file_refused(path, FormatError, ".pt2", "state_dict")
 
 
 def test_compressed_and_nested_archives(tmp_path):
@@ -54,11 +54,11 @@ def test_compressed_and_nested_archives(tmp_path):
     inner = good_zip(tmp_path / "inner.pth").read_bytes()
     with zipfile.ZipFile(tmp_path / "x.pth", "w") as archive:
         archive.writestr("inner.pth", inner)
-    refused_file(tmp_path / "x.pth", FormatError, "no data.pkl")
+    assert_file_refused(tmp_path / "x.pth", FormatError, "no data.pkl")
     with zipfile.ZipFile(tmp_path / "y.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", tensor_pickle())
         archive.writestr("a/data/0", FLOATS)
-    refused_file(tmp_path / "y.pth", FormatError, "storage '0' is compressed")
+    assert_file_refused(tmp_path / "y.pth", FormatError, "storage '0' is compressed")
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,4 @@ def test_compressed_and_nested_archives(tmp_path):
 def test_views_outside_their_storage(tmp_path, numbers):
     """Fault 16."""
     arguments = {"stride": (1,) * len(numbers.get("size", (4,))), **numbers}
-    refused_file(torch_zip(tmp_path / "x.pth", tensor_pickle(**arguments), {"0": FLOATS}), FormatError)
+    assert_file_refused(torch_zip(tmp_path / "x.pth", tensor_pickle(**arguments), {"0": FLOATS}), FormatError)

@@ -13,7 +13,7 @@ from pytorch_to_mlx.errors import MachineError, UsageError
 from pytorch_to_mlx.weights import new_folder, place, read_folder, write_folder
 
 
-def refused(dest, weights, match, **options):
+def assert_refused(dest, weights, match, **options):
     with pytest.raises(UsageError, match=match) as caught:
         write_folder(dest, config=CONFIG, weights=weights, **options)
     assert caught.value.exit_code == 2
@@ -22,7 +22,7 @@ def refused(dest, weights, match, **options):
 def test_destination_exists(tmp_path, weights):
     """Fault 80."""
     dest = write_folder(tmp_path / "out", config=CONFIG, weights=weights)
-    refused(dest, {"new": mx.ones(2)}, "the destination exists; choose another --mlx-path, or pass --force")
+    assert_refused(dest, {"new": mx.ones(2)}, "the destination exists; choose another --mlx-path, or pass --force")
     assert same(read_folder(dest)[1], weights)
     write_folder(dest, config=CONFIG, weights={"new": mx.ones(2)}, force=True)
     assert list(read_folder(dest)[1]) == ["new"]
@@ -33,7 +33,7 @@ def test_force_replaces_converted_folders_only(tmp_path, weights):
     """Fault 80."""
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").write_text("years of work")
-    refused(tmp_path / "home", weights, "replaces converted folders only", force=True)
+    assert_refused(tmp_path / "home", weights, "replaces converted folders only", force=True)
     (tmp_path / "empty").mkdir()
     write_folder(tmp_path / "empty", config=CONFIG, weights=weights, force=True)
 
@@ -42,20 +42,20 @@ def test_destination_is_a_file(tmp_path, weights):
     """Fault 80."""
     (tmp_path / "out").write_text("x")
     for force in (False, True):
-        refused(tmp_path / "out", weights, "is a file", force=force)
-        refused(tmp_path / "out" / "below", weights, "is a file", force=force)
+        assert_refused(tmp_path / "out", weights, "is a file", force=force)
+        assert_refused(tmp_path / "out" / "below", weights, "is a file", force=force)
     assert (tmp_path / "out").read_text() == "x"
 
 
 def test_destination_and_source_inside_each_other(tmp_path, weights):
     """Fault 80."""
     source = write_folder(tmp_path / "src" / "in", config=CONFIG, weights=weights)
-    refused(source, weights, "lies in the source", source=source, force=True)
-    refused(source / "out", weights, "lies in the source", source=source)
-    refused(tmp_path / "src", weights, "lies in the destination", source=source, force=True)
-    refused(source, weights, "lies in the destination", source=source / "model.safetensors", force=True)
+    assert_refused(source, weights, "lies in the source", source=source, force=True)
+    assert_refused(source / "out", weights, "lies in the source", source=source)
+    assert_refused(tmp_path / "src", weights, "lies in the destination", source=source, force=True)
+    assert_refused(source, weights, "lies in the destination", source=source / "model.safetensors", force=True)
     (tmp_path / "link").symlink_to(source)
-    refused(source / "out", weights, "lies in the source", source=tmp_path / "link")
+    assert_refused(source / "out", weights, "lies in the source", source=tmp_path / "link")
 
 
 def test_destination_is_a_symbolic_link(tmp_path, weights):
@@ -64,7 +64,7 @@ def test_destination_is_a_symbolic_link(tmp_path, weights):
     (tmp_path / "out").symlink_to(tmp_path / "real")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     for name in ("out", "dangling"):
-        refused(tmp_path / name, weights, "symbolic link", force=True)
+        assert_refused(tmp_path / name, weights, "symbolic link", force=True)
     assert names(tmp_path) == ["dangling", "out", "real"]
 
 
@@ -299,7 +299,7 @@ def test_folder_that_a_killed_run_had_put_aside_comes_back(tmp_path, old, weight
     dead(old, old=True)
     assert not old.exists()
     if next_run == "out":
-        refused(old, weights, "exists")
+        assert_refused(old, weights, "exists")
     else:
         write_folder(tmp_path / "other", config=CONFIG, weights=weights)
     assert list(read_folder(old)[1]) == ["old"]

@@ -40,9 +40,9 @@ def run(command: list[str]) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize(("shard", "extra"), [(10**9, 1), (400_000, 1), (200_000, 400_000)])
 def test_disk_full_at_any_file(tmp_path, shard, extra):
     """Fault 86: a file may not grow, as on a full disk: the only file, a shard, or a plain file."""
-    done = run([sys.executable, "-c", LIMITED, str(tmp_path / "deep" / "out"), str(shard), str(extra)])
-    assert done.returncode == 6, done.stderr
-    assert all(words in done.stdout for words in ("cannot be written", "; free some disk space: needs ", ", has "))
+    result = run([sys.executable, "-c", LIMITED, str(tmp_path / "deep" / "out"), str(shard), str(extra)])
+    assert result.returncode == 6, result.stderr
+    assert all(words in result.stdout for words in ("cannot be written", "; free some disk space: needs ", ", has "))
     assert names(tmp_path) == []
 
 
@@ -67,12 +67,12 @@ def test_small_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     command = f"mount -t tmpfs -o size=512k none {disk} && exec {sys.executable} -c '{FILLER}' {disk}/out"
-    done = run(["unshare", "-rm", "sh", "-c", command])
-    if "unshare:" in done.stderr or "mount:" in done.stderr:
-        pytest.skip(f"no disk may be mounted here: {done.stderr.strip()}")
-    assert done.returncode == 6, done.stderr
-    assert "not enough disk space: needs 1." in done.stdout or "cannot be written" in done.stdout
-    assert done.stdout.splitlines()[-1] == "left: []"
+    result = run(["unshare", "-rm", "sh", "-c", command])
+    if "unshare:" in result.stderr or "mount:" in result.stderr:
+        pytest.skip(f"no disk may be mounted here: {result.stderr.strip()}")
+    assert result.returncode == 6, result.stderr
+    assert "not enough disk space: needs 1." in result.stdout or "cannot be written" in result.stdout
+    assert result.stdout.splitlines()[-1] == "left: []"
 
 
 WRITER = """
