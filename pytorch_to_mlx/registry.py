@@ -120,7 +120,7 @@ def _has_fingerprint(card: ModelCard, tensors: list[str]) -> bool:
 
 
 def _matches_any(pattern: "Pattern", tensors: list[str]) -> bool:
-    return any(pattern.match(name) is not None for name in tensors)
+    return any(map(pattern.matches, tensors))
 
 
 def _cards_of(folder: str) -> tuple[ModelCard, ...]:
