@@ -16,9 +16,9 @@ WALKS: dict[str, list[tuple[str, str]]] = {
         ("weights/folder.py", "config.json, weights and what the family adds: whole and read back, or not there"),
     ],
     "A torch module becomes MLX source": [
-        ("codegen/sources/open.py", "what the user named (a factory, a `.pt2` file, a Hugging Face model), with inputs"),
+        ("codegen/sources/open.py", "what the user named (factory, a `.pt2` file, a Hugging Face model), and inputs"),
         ("codegen/capture/export.py", "torch.export, with the patches that keep sizes and layers recognisable"),
-        ("codegen/lowering/interpret.py", "each ATen op to MLX by the one table (`lowering/ops/`); sizes stay symbolic"),
+        ("codegen/lowering/interpret.py", "each ATen op to MLX by the one table (`lowering/ops/`); sizes stay sizes"),
         ("codegen/emit/generate.py", "classes, loops and names from the module tree: model.py, config.json, weights"),
         ("codegen/proof/submodules.py", "every submodule against PyTorch in float64, at other sizes too: report.md"),
     ],
@@ -26,7 +26,7 @@ WALKS: dict[str, list[tuple[str, str]]] = {
         ("models/kokoro/commands.py", "`kokoro synthesize`: options in, one report out"),
         ("text/phonemes.py", "text to phonemes, and `text/split.py` to pieces that the model takes at once"),
         ("models/kokoro/pipeline.py", "piece by piece: ids, the voice's style, `model.py`, a `Speech` for each"),
-        ("models/kokoro/model.py", "durations, pitch, harmonic source, vocoder, of blocks (`nn/`) and ops (`backend/`)"),
+        ("models/kokoro/model.py", "durations, pitch, harmonic source, vocoder: blocks (`nn/`) and ops (`backend/`)"),
         ("audio/speak.py", "to a file, a player, or both, while the rest is being computed"),
     ],
 }  # fmt: skip
