@@ -126,6 +126,7 @@ def validate(
     family: str | None = None,
     mlx_path: Path | None = None,
     cases: list[str] | None = None,
+    plot: Path | None = None,
 ) -> Any:
     """Prove a port: run PyTorch and MLX on the same weights and input and compare them tap by tap.
 
@@ -133,11 +134,23 @@ def validate(
     generated source is compared submodule by submodule with the module it was made from; this runs both. SOURCE and
     --hf-path mean the same.
 
+    Args:
+        plot: also draw the error of every tap into this file (.svg, .png, .pdf)
+
     Example: pytorch-to-mlx validate hexgrad/Kokoro-82M --mlx-path kokoro-mlx
     """
     from ..validate import validate
 
-    return validate(_checkpoint(source, hf_path, family), family=family, mlx_path=mlx_path, cases=cases)
+    report = validate(_checkpoint(source, hf_path, family), family=family, mlx_path=mlx_path, cases=cases)
+    if plot is not None:
+        from ..errors import UsageError
+        from ..validate import Report
+        from ..validate.plot import plot as draw
+
+        if not isinstance(report, Report):
+            raise UsageError("--plot draws the taps of a family; a generated folder has report.md")
+        draw(report, plot)
+    return report
 
 
 def benchmark(
