@@ -11,7 +11,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .analyze import analyze
     from .convert import convert
-    from .registry import load
+    from .model_source import load
     from .registry import names as models
     from .validate import validate
 
@@ -19,7 +19,7 @@ __all__ = ["__version__", "analyze", "convert", "load", "models", "validate"]
 
 _PUBLIC = {
     "analyze": ("analyze", "analyze"),
-    "load": ("registry", "load"),
+    "load": ("model_source", "load"),
     "models": ("registry", "names"),
     "convert": ("convert", "convert"),
     "validate": ("validate", "validate"),

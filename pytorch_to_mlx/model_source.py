@@ -1,72 +1,102 @@
-"""From what a user names to an open checkpoint of a known family."""
+"""From what a user names to files, family and open checkpoint: located, recognised and looked into once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from . import registry
-from .card import ModelCard, Published
-from .checkpoint import Checkpoint, read_config, resolve
+from .card import Published
+from .checkpoint import Checkpoint, Located, locate, open_checkpoint, read_config
 from .codegen import is_module_source, takes_architecture
 from .errors import FormatError
 from .weights.folder import is_converted
 
+if TYPE_CHECKING:
+    from .registry import AnyFamily
 
-@dataclass
-class Opened:
-    """An open checkpoint. `name` is what may be written about where it came from: a hub id, or a file name."""
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A checkpoint of a family. name: what may be written about where it came from, a hub id or a file name."""
 
     name: str
     path: Path
-    card: ModelCard
-    checkpoint: Checkpoint
+    family: "AnyFamily"
     converted: bool
     published: Published | None
 
-
-@contextmanager
-def open_named(source: str | Path, *, family: str | None = None, revision: str | None = None) -> Iterator[Opened]:
-    """Resolve `source` (path, hub id, `packaged:NAME`), find its family by config or tensor names, and open it."""
-    path, published = locate(source, family=family, revision=revision)
-    card = registry.card(family) if family else registry.recognise(path)
-    with registry.open_source(card, path) as checkpoint:
-        name = path.name if Path(source).exists() else str(source)
-        yield Opened(name, path, card, checkpoint, is_converted(path), published)
+    def open(self) -> Checkpoint:
+        """Open it: as its family reads a release, or as a converted folder."""
+        return open_checkpoint(self.path) if self.converted else self.family.open_release(self.path)
 
 
-def locate(
-    source: str | Path, *, family: str | None = None, revision: str | None = None
-) -> tuple[Path, Published | None]:
-    """The local path of `source`, downloaded if it is a hub id: the files that its card names, if a card names it."""
-    text = str(source)
-    for card in registry.cards() if family is None else (registry.card(family),):
-        for published in card.checkpoints:
-            if text in {published.hub_id, f"packaged:{published.packaged}"} and not Path(text).exists():
-                wanted = revision or published.revision
-                return resolve(source, revision=wanted, patterns=list(card.files) or None), published
-    return resolve(source, revision=revision), None
+def locate_model(
+    source: str | Path | None, *, family: str | None = None, revision: str | None = None, offline: bool | None = None
+) -> Located:
+    """Return where `source` lies: a path, hub id or `packaged:NAME`; None is the default of `family`.
 
-
-def is_module(source: object, *, family: str | None = None, revision: str | None = None) -> bool:
-    """Whether the generator takes a source: a torch module, a factory, a `.pt2` file, or what no family takes.
-
-    The last is a Hugging Face folder or id whose config.json names an architecture of transformers, no family here.
+    Of a repository on the hub the files that its card names are downloaded.
     """
-    if not isinstance(source, str | Path):
-        return True
-    if family is not None or str(source).startswith("packaged:"):
-        return False
-    if is_module_source(str(source)):
-        return True
-    path, published = locate(source, revision=revision)
-    if published is not None or not (path / "config.json").is_file() or is_converted(path):
+    cards = registry.cards() if family is None else (registry.card(family),)
+    return locate(source, cards, revision=revision, offline=offline)
+
+
+def find_model(
+    source: str | Path | None, *, family: str | None = None, revision: str | None = None, offline: bool | None = None
+) -> ModelSource:
+    """Return the checkpoint that `source` names, with its family: the one given, else by its config or tensors.
+
+    Raises: what `locate` raises; FormatError where the checkpoint belongs to no family.
+    """
+    return _identify(locate_model(source, family=family, revision=revision, offline=offline), family)
+
+
+def find_model_or_module(
+    source: object, *, family: str | None = None, revision: str | None = None
+) -> ModelSource | None:
+    """Return the checkpoint that `source` names, or None where it is for the converter of modules.
+
+    That takes a torch module, a factory, a `.pt2` file, and a Hugging Face folder or id whose config.json names an
+    architecture of transformers that belongs to no family here.
+    """
+    if not isinstance(source, str | Path | None):
+        return None
+    if family is None and not str(source).startswith("packaged:") and is_module_source(str(source)):
+        return None
+    located = locate_model(source, family=family, revision=revision)
+    try:
+        return _identify(located, family)
+    except FormatError:
+        if family is None and located.published is None and _is_transformers_model(located.path):
+            return None
+        raise
+
+
+def load(
+    source: str | Path | None = None,
+    *,
+    family: str | None = None,
+    revision: str | None = None,
+    offline: bool | None = None,
+    dequantize: bool | None = None,
+) -> Any:
+    """Load a converted folder, a checkpoint, a hub id or `packaged:NAME` as the pipeline of its family.
+
+    Without a source it is the default checkpoint of `family`. What the pipeline can do is the Protocol of its task in
+    `pytorch_to_mlx.tasks`: `generate` for text to speech, `transcribe` for speech to text.
+    dequantize: unpack quantized layers; by default where this machine runs them faster so.
+    """
+    model = find_model(source, family=family, revision=revision, offline=offline)
+    return model.family.load(model.path, dequantize=dequantize)
+
+
+def _identify(located: Located, family: str | None) -> ModelSource:
+    chosen = registry.family(family) if family else registry.recognise(located.path)
+    return ModelSource(located.name, located.path, chosen, is_converted(located.path), located.published)
+
+
+def _is_transformers_model(path: Path) -> bool:
+    if not (path / "config.json").is_file() or is_converted(path):
         return False
     names = read_config(path / "config.json").get("architectures")
-    if not (isinstance(names, list) and names and isinstance(names[0], str)):
-        return False
-    try:
-        registry.recognise(path)
-    except FormatError:
-        return takes_architecture(names[0])
-    return False
+    return bool(isinstance(names, list) and names and isinstance(names[0], str) and takes_architecture(names[0]))

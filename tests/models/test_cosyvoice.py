@@ -12,9 +12,10 @@ from models import cosyvoice_release as release
 
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
+from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.cosyvoice.card import CARD
 from pytorch_to_mlx.models.cosyvoice.hift import HiftStream
-from pytorch_to_mlx.models.cosyvoice.pipeline import END_OF_PROMPT, Options, load, open_speakers, stretched
+from pytorch_to_mlx.models.cosyvoice.pipeline import END_OF_PROMPT, Options, open_speakers, stretched
 from pytorch_to_mlx.models.cosyvoice.reference import Reference, recording
 from pytorch_to_mlx.models.cosyvoice.streaming import OVERLAP, Clock, audio_of, first_hop, mels_in_windows, mels_of
 from pytorch_to_mlx.tasks import Speech

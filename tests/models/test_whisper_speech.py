@@ -6,10 +6,10 @@ import pytest
 
 from pytorch_to_mlx.audio.examples import speech
 from pytorch_to_mlx.errors import UsageError
+from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.whisper.config import Config
 from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, decode
 from pytorch_to_mlx.models.whisper.model import Model
-from pytorch_to_mlx.models.whisper.pipeline import load
 from pytorch_to_mlx.models.whisper.speech_only import SpeechOnly, speech_windows
 from pytorch_to_mlx.models.whisper.tokenizer import Tokenizer
 from pytorch_to_mlx.tasks import Segment, Span, Word

@@ -29,10 +29,6 @@ class Model(nn.Module):
     def config(self) -> Config:
         return self._config
 
-    def quant_predicate(self, path: str, layer: nn.Module) -> bool:
-        """The language model is quantized; the rest is a fifth of the work of memory and hears the difference."""
-        return path.startswith("lm.")
-
     def __call__(
         self,
         text: Sequence[int],

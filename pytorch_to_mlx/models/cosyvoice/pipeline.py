@@ -14,12 +14,11 @@ import numpy as np
 from ...audio.resample import sinc_resample
 from ...backend import memory
 from ...backend.native import kernels
-from ...checkpoint import open_checkpoint, read_config, resolve
+from ...checkpoint import open_checkpoint, read_config
 from ...errors import CheckError, UsageError
 from ...generate.sample import Sampler
 from ...tasks import Speech
 from ...weights import load_model
-from .card import CARD
 from .config import Config
 from .flow import SOLVERS, FlowStream
 from .hift import HiftStream, Noise
@@ -43,7 +42,7 @@ from .streaming import Clock, audio_of, mels_in_windows
 from .streaming_original import OriginalStreams
 from .text_ids import END_OF_PROMPT, TextTokenizer
 from .text_normalize import iter_pieces, normalize
-from .weights import WEIGHTS, open_source
+from .weights import WEIGHTS, open_release
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
 WINDOW_TOKENS = 750  # 30 s that voice conversion, and a stream of text, take at once: the cost grows with the square
@@ -93,21 +92,18 @@ class Options:
             raise UsageError(f"unknown solver {self.solver!r}", fix=f"use {', '.join(SOLVERS)}")
 
 
-def load(
-    source: str | Path, *, revision: str | None = None, offline: bool | None = None, dequantize: bool | None = None
-) -> "CosyVoicePipeline":
+def load(path: Path, *, dequantize: bool | None = None) -> "CosyVoicePipeline":
     """Load CosyVoice 2 from a converted folder, or from the release's; no convert step is needed.
 
     dequantize: unpack a quantized language model; by default on a CPU without kernels for it.
     """
     if dequantize is None and hasattr(kernels(), "quantized_matmul"):
         dequantize = False
-    path = resolve(source, revision=revision, offline=offline, patterns=list(CARD.files))
     model, config = load_model(
         path,
         lambda config: Model(Config.from_dict(config)),
         weight_map=WEIGHTS,
-        open_source=open_source,
+        open_release=open_release,
         dequantize=dequantize,
     )
     noise, folder = path / "noise.safetensors", path / FOLDER
@@ -125,9 +121,8 @@ def load(
     return CosyVoicePipeline(model, TextTokenizer.open(path), speakers, flow_noise)
 
 
-def open_speakers(folder: str | Path) -> Speakers:
+def open_speakers(path: Path) -> Speakers:
     """The saved speakers of a converted folder; the model is not read."""
-    path = resolve(folder)
     return Speakers(Config.from_dict(read_config(path)), path / FOLDER)
 
 

@@ -13,6 +13,7 @@ import mlx.core as mx
 import numpy as np
 
 from ...contract import Case, Workload
+from ...contract import Reference as Contract
 from ...generate.sample import Sampler
 from ...nn.stream import Stream
 from ...taps import record_taps
@@ -29,14 +30,14 @@ from .reference_lm import build_lm, draws_as_released, lm_taps, lm_tokens
 from .s3_tokenizer import tokenizer_features
 from .source import flow_noise
 from .streaming import Clock, audio_of, mels_of
-from .weights import WEIGHTS, open_source
+from .weights import WEIGHTS, open_release
 
 Taps = dict[str, np.ndarray]
 PARTS = ("llm", "flow", "hift")
 TOKENS = 40  # that both sides say: the original takes 0.2 s for one
 
 
-class Reference:
+class Reference(Contract):
     """Both sides, open. The original's CAM++ and speech tokenizer are ONNX files, run as it does, by onnxruntime.
 
     The original's other parts are read when a case needs them, and kept no longer than that: in float64 the language
@@ -174,11 +175,11 @@ def ours(path: Path) -> Model:
 
     packed = False if hasattr(kernels(), "quantized_matmul") else None
     build = lambda config: Model(Config.from_dict(config))  # noqa: E731
-    return load_model(path, build, weight_map=WEIGHTS, open_source=open_source, dequantize=packed)[0]
+    return load_model(path, build, weight_map=WEIGHTS, open_release=open_release, dequantize=packed)[0]
 
 
 def read_config(path: Path) -> Config:
-    with open_source(path) as checkpoint:
+    with open_release(path) as checkpoint:
         return Config.from_dict(checkpoint.config or {})
 
 

@@ -10,9 +10,9 @@ from .flow_weights import FLOW
 from .hift_weights import HIFT
 from .lm_weights import LM
 from .s3_tokenizer_weights import S3_TOKENIZER
-from .source import extra_files, is_release, open_source
+from .source import extra_files, is_release, open_release
 
-__all__ = ["WEIGHTS", "extra_files", "is_release", "open_source"]
+__all__ = ["WEIGHTS", "extra_files", "is_release", "open_release"]
 
 
 def part(source: str, target: str, rules: Iterable[Rules]) -> tuple[Rule, ...]:
@@ -38,4 +38,5 @@ WEIGHTS = WeightMap(
     part("hift", "hift", HIFT),
     part("campplus", "campplus", CAMPPLUS),
     part("speech_tokenizer", "speech_tokenizer", S3_TOKENIZER),
+    file=__file__,
 )

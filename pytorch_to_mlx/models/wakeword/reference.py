@@ -14,6 +14,7 @@ from mlx.utils import tree_flatten
 
 from ...audio import wav
 from ...contract import Case, Workload
+from ...contract import Reference as Contract
 from ...errors import MachineError, MissingExtraError, UsageError
 from ...taps import watch_taps
 from ...weights import invert, is_converted
@@ -32,8 +33,10 @@ SECONDS = 10
 THREADS = 1  # of onnxruntime
 
 
-class Reference:
+class Reference(Contract):
     """Both sides, open. The cases are "Hey Jarvis!" (data/hey_jarvis.flac, spoken by Kokoro), noise, and a click."""
+
+    threads = THREADS
 
     def __init__(self, model: Model, source: Path) -> None:
         self.model, self.source = model, source
