@@ -1,4 +1,4 @@
-#include "simd/products.h"
+#include "simd/small_batch_gemm.h"
 
 #include "simd/storage.h"
 
@@ -16,7 +16,7 @@ INLINE F widen(Bytes q) {
 #endif
 }
 
-// The same of bytes that stand for -128 to 127.
+// The same for bytes from -128 to 127.
 INLINE F widen_signed(Bytes q) {
 #if defined(__AVX512F__)
   return (F)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32((__m128i)q));
@@ -27,12 +27,12 @@ INLINE F widen_signed(Bytes q) {
 #endif
 }
 
-// Of each byte, its lower and its upper four bits, less 8.
+// The lower and the upper four bits of each byte, minus 8.
 struct Halves { F low, high; };
 INLINE Halves halves(Bytes q) {
 #if defined(__AVX512F__)
   const F values = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
-  const __m512i index = _mm512_cvtepu8_epi32((__m128i)q); // a look-up regards the lowest four bits only
+  const __m512i index = _mm512_cvtepu8_epi32((__m128i)q); // the look-up uses only the lowest four bits
   return {(F)_mm512_permutexvar_ps(index, (__m512)values), (F)_mm512_permutexvar_ps(_mm512_srli_epi32(index, 4), (__m512)values)};
 #else
   return {widen_signed((q & 15) - (uint8_t)8), widen_signed((q >> 4) - (uint8_t)8)};
@@ -51,17 +51,17 @@ INLINE Bytes nibbles(const uint8_t* p) {
   return out;
 }
 
-constexpr int64_t ahead = 8192; // bytes: rows are too short for the processor to see that reading goes on
+constexpr int64_t prefetch_bytes = 8192; // rows are too short for the processor to predict that the next one follows
 
-// R rows of x with C rows of w.
+// The dot products of R rows of x with C rows of w.
 template <class T, int R, int C>
-static void products(const float* x, const T* w, int64_t depth, float (&out)[R][C]) {
+static void dot_products(const float* x, const T* w, int64_t depth, float (&out)[R][C]) {
   F sum[R][C] = {};
   int64_t k = 0;
   for (; k + W <= depth; k += W)
 #pragma GCC unroll 4
     for (int j = 0; j < C; j++) {
-      __builtin_prefetch((const char*)(w + j * depth + k) + ahead);
+      __builtin_prefetch((const char*)(w + j * depth + k) + prefetch_bytes);
       const F y = load(w + j * depth + k);
 #pragma GCC unroll 4
       for (int i = 0; i < R; i++) sum[i][j] += load(x + i * depth + k) * y;
@@ -75,10 +75,10 @@ static void products(const float* x, const T* w, int64_t depth, float (&out)[R][
     for (int j = 0; j < C; j++) out[i][j] = total(sum[i][j]);
 }
 
-constexpr int64_t max_groups = 512; // widened at a time
+constexpr int64_t max_groups = 512; // whose terms are widened at a time
 
 // The scales (or biases) of `count` groups of a row as float32: in place, or widened into `space`.
-INLINE const float* widened(Dtype dtype, const void* all, int64_t at, int64_t count, float (&space)[max_groups]) {
+INLINE const float* group_terms(Dtype dtype, const void* all, int64_t at, int64_t count, float (&space)[max_groups]) {
   if (dtype == Dtype::float32) return (const float*)all + at;
   with_type(dtype, [&](auto* type) {
     for (int64_t g = 0; g < count; g += W) {
@@ -89,8 +89,8 @@ INLINE const float* widened(Dtype dtype, const void* all, int64_t at, int64_t co
   return space;
 }
 
-// Σ (q - middle) · x by group; then scale times that, and (bias + middle · scale) times Σ x: taken about their middle, the
-// two sums are no larger than the result, and neither are their errors.
+// Σ w x = scale Σ (q - middle) x + (bias + middle · scale) Σ x in each group: with q about its middle, the two sums are no
+// larger than the result, and neither are their errors.
 template <int BITS, int R, int C>
 static void quantized(const float* x, const float* sums, const RowWeights& w, int64_t column, int64_t depth,
                       float (&out)[R][C]) {
@@ -104,8 +104,8 @@ static void quantized(const float* x, const float* sums, const RowWeights& w, in
     const int64_t count = groups - from < max_groups ? groups - from : max_groups;
     for (int j = 0; j < C; j++) {
       const int64_t at = (column + j) * groups + from;
-      scales[j] = widened(w.dtype, w.scales, at, count, scale_space[j]);
-      biases[j] = widened(w.dtype, w.biases, at, count, bias_space[j]);
+      scales[j] = group_terms(w.dtype, w.scales, at, count, scale_space[j]);
+      biases[j] = group_terms(w.dtype, w.biases, at, count, bias_space[j]);
     }
     for (int i = 0; i < R; i++)
       for (int j = 0; j < C; j++)
@@ -117,7 +117,7 @@ static void quantized(const float* x, const float* sums, const RowWeights& w, in
     for (int64_t g = 0; g < count; g++) {
       F part[R][C] = {};
       const int64_t begin = (from + g) * w.group;
-      for (int j = 0; j < C; j++) __builtin_prefetch(rows + j * w.row_bytes + begin * BITS / 8 + ahead);
+      for (int j = 0; j < C; j++) __builtin_prefetch(rows + j * w.row_bytes + begin * BITS / 8 + prefetch_bytes);
       if constexpr (BITS == 8) {
         for (int64_t k = begin; k < begin + w.group; k += W)
 #pragma GCC unroll 4
@@ -160,7 +160,7 @@ static void tile(const float* x, const float* sums, const RowWeights& w, int64_t
   else if (w.bits == 4)
     quantized<4, R, C>(x, sums, w, column, depth, out);
   else
-    with_type(w.dtype, [&](auto* type) { products<>(x, (decltype(type))w.data + column * depth, depth, out); });
+    with_type(w.dtype, [&](auto* type) { dot_products<>(x, (decltype(type))w.data + column * depth, depth, out); });
   for (int i = 0; i < R; i++)
     for (int j = 0; j < C; j++) y[i * y_stride + j] = out[i][j] + (bias ? bias[j] : 0.0f);
 }
@@ -175,7 +175,7 @@ static void columns_of(const float* x, const float* sums, const RowWeights& w, i
   for (; j < columns; j++) tile<R, 1>(x, sums, w, first + j, y + j, y_stride, depth, bias ? bias + j : nullptr);
 }
 
-void row_products(const float* x, const float* sums, const RowWeights& w, int64_t first, int64_t columns, float* y,
+void small_batch_gemm(const float* x, const float* sums, const RowWeights& w, int64_t first, int64_t columns, float* y,
                   int64_t y_stride, int64_t rows, int64_t depth, const float* bias) {
   const int64_t groups = w.group ? depth / w.group : 0;
   constexpr int64_t block = 8; // columns whose weights stay in the first-level cache while all rows of x pass
@@ -209,7 +209,7 @@ bool group_sums(const float* x, int64_t groups, int64_t group, float* sums) {
   return !any(~small);
 }
 
-void even_odd(const float* x, int64_t n, float* out) {
+void even_then_odd(const float* x, int64_t n, float* out) {
   for (const float* end = x + n; x < end; x += 32, out += 32)
     for (int64_t k = 0; k < 16; k += W) {
       const F a = load(x + 2 * k), b = load(x + 2 * k + W);
@@ -245,8 +245,8 @@ void widen_rows(const RowWeights& w, int64_t first, int64_t columns, int64_t dep
     for (int64_t g = 0; g < groups; g++) {
       if (g % max_groups == 0) {
         const int64_t at = (first + j) * groups + g, count = groups - g < max_groups ? groups - g : max_groups;
-        scales = widened(w.dtype, w.scales, at, count, scale_space);
-        biases = widened(w.dtype, w.biases, at, count, bias_space);
+        scales = group_terms(w.dtype, w.scales, at, count, scale_space);
+        biases = group_terms(w.dtype, w.biases, at, count, bias_space);
       }
       const F scale = splat(scales[g % max_groups]), bias = splat(biases[g % max_groups]);
       for (int64_t k = g * w.group; k < (g + 1) * w.group; k += W) {
