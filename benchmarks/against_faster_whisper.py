@@ -15,8 +15,8 @@ import numpy as np
 
 from pytorch_to_mlx.audio.load import load_audio
 from pytorch_to_mlx.audio.mel import whisper_log_mel
-from pytorch_to_mlx.checkpoint import resolve
-from pytorch_to_mlx.models.whisper.pipeline import load
+from pytorch_to_mlx.checkpoint import locate
+from pytorch_to_mlx.model_source import load
 
 sys.modules.setdefault("av", types.ModuleType("av"))  # its reader of files, which is not used here
 from faster_whisper import WhisperModel  # noqa: E402  # pyright: ignore[reportMissingImports]
@@ -38,7 +38,7 @@ def main(recording: str, converted: str) -> None:
             lambda p=pipeline: p.transcribe(samples, beam_size=5, **given).text,
         )
     for kind in ("float32", "int8"):
-        model = WhisperModel(str(resolve(SOURCE)), device="cpu", cpu_threads=THREADS, compute_type=kind)
+        model = WhisperModel(str(locate(SOURCE).path), device="cpu", cpu_threads=THREADS, compute_type=kind)
         sides[f"faster-whisper, {kind}"] = (
             lambda m=model: np.array(m.encode(features)),
             lambda m=model: "".join(s.text for s in m.transcribe(samples, beam_size=1, **given)[0]),

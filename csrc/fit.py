@@ -1,4 +1,4 @@
-"""Print the minimax polynomials of src/simd/math.h and src/simd/sin.h. Needs mpmath and numpy.
+"""Print the minimax polynomials of src/simd/math.h and src/simd/sin.h (but for sin_squared). Needs mpmath and numpy.
 
 python fit.py
 """
@@ -10,7 +10,7 @@ mp.mp.dps = 30
 
 
 def fit(function, start, end, degree, weight, points=1000, rounds=400):
-    """The polynomial with the least greatest |weight(x, y) · error| on [start, end], by Lawson's reweighting."""
+    """Fit the polynomial whose greatest |weight(x, y) · error| on [start, end] is least, by Lawson's reweighting."""
     x = (start + end) / 2 + (end - start) / 2 * np.cos(np.pi * (np.arange(points) + 0.5) / points)
     y = np.array([float(function(mp.mpf(float(v)))) for v in x])
     w, powers, share = weight(x, y), np.vander(x, degree + 1, increasing=True), np.full(points, 1 / points)
@@ -23,7 +23,7 @@ def fit(function, start, end, degree, weight, points=1000, rounds=400):
 
 
 def of_square(function):
-    """f(x) / x as a function of s = x²."""
+    """Return f(x) / x as a function of s = x²."""
     return lambda s: function(mp.sqrt(s)) / mp.sqrt(s)
 
 
@@ -32,7 +32,7 @@ def scaled_tail(t):
 
 
 def tail_weight(u, y):
-    """By what reaches t Φ(-t), or by a ten-thousandth of the error in proportion where that is more."""
+    """Weigh an error by what it adds to t Φ(-t), or by 1e-4 of the relative error where that is more."""
     t = 4 / u - 4
     return np.maximum(t * np.exp(-t * t / 2) * u, 1e-4 / y)
 

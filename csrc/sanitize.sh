@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The kernel tests under the address and undefined-behaviour sanitizers: csrc/sanitize.sh [PYTHON] [pytest arguments]
 # PYTHON is an interpreter where the project's test requirements are installed. Kernels of every instruction set that
-# this processor has are run. Freed memory that Python and MLX keep until the end is no fault here.
+# this processor has are run. Memory that Python and MLX hold until the end is not a leak here.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=${1:-python3}
@@ -20,8 +20,8 @@ grep -qw avx2 /proc/cpuinfo && levels="$levels avx2"
 grep -qw avx512vl /proc/cpuinfo && levels="$levels avx512"
 tests=$here/../tests/backend
 without=(
-  --ignore "$tests/test_blas.py" # its matter is speed
-  --deselect "tests/backend/test_process.py::test_large_arrays_reuse_memory_unless_the_user_says_otherwise" # it is glibc's malloc that does
+  --ignore "$tests/test_blas.py" # it tests speed
+  --deselect "tests/backend/test_process.py::test_large_arrays_reuse_memory_unless_the_user_says_otherwise" # it tests glibc's malloc
 )
 for level in $levels; do
   echo "== $level"

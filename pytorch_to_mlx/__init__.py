@@ -6,20 +6,20 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import backend as _backend  # noqa: F401  a fast BLAS must be in place before MLX is imported
+from .version import __version__
 
 if TYPE_CHECKING:
     from .analyze import analyze
     from .convert import convert
-    from .registry import load
+    from .model_source import load
     from .registry import names as models
     from .validate import validate
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "analyze", "convert", "load", "models", "validate"]
 
 _PUBLIC = {
     "analyze": ("analyze", "analyze"),
-    "load": ("registry", "load"),
+    "load": ("model_source", "load"),
     "models": ("registry", "names"),
     "convert": ("convert", "convert"),
     "validate": ("validate", "validate"),

@@ -47,6 +47,8 @@ class ModelCard:
     model_types: `model_type` values of config.json that mean this family.
     reference: what runs the original, for `benchmark --against`.
     verbs: task verbs as {"synthesize": "commands:synthesize"}, functions of this folder.
+    files: what to download of a repository on the hub, as patterns (see checkpoint/names.py); of a tuple of patterns
+    the first that matches. marker: a file by which a repository is known to be of this family.
     """
 
     name: str
@@ -59,5 +61,11 @@ class ModelCard:
     verbs: dict[str, str] = field(default_factory=dict)
     uses: tuple[str, ...] = ()
     extra: str | None = None
-    files: tuple[str, ...] = ()
+    files: tuple[str | tuple[str, ...], ...] = ()
+    marker: str | None = None
     reference: Literal["torch", "onnxruntime"] = "torch"
+
+    @property
+    def default(self) -> Published:
+        """The checkpoint that every verb takes when none is named."""
+        return self.checkpoints[0]

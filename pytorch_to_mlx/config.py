@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import FormatError
+from .units import count_text
 
 C = TypeVar("C")
 
 MAX_NUMBER = 10_000_000
 MAX_REPEATS = 1_000
 _REPEATED = ("layers", "heads", "blocks")
-# Written by Hugging Face or by our own converter; they say nothing about the architecture.
+# Keys that Hugging Face or our own converter writes; they say nothing about the architecture.
 ALWAYS_IGNORED = frozenset(
     "model_type architectures quantization quantization_config torch_dtype dtype transformers_version "
     "_name_or_path _commit_hash license tags library_name pipeline_tag".split()
@@ -23,7 +24,7 @@ ALWAYS_IGNORED = frozenset(
 
 
 def number(default: Any = dataclasses.MISSING, *, low: float | None = None, high: float | None = None) -> Any:
-    """A config field with its own range: without this an integer must lie in 1 … MAX_NUMBER."""
+    """Declare a config field with its own range; without this an integer must lie in 1 … MAX_NUMBER."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high})
 
 
@@ -35,11 +36,12 @@ def from_dict(
     expected: Mapping[str, Any] | None = None,
     where: str | Path | None = "config.json",
 ) -> C:
-    """Build the dataclass `cls` from the keys of `data` that it declares; nested dataclasses and tuples follow.
+    """Build the dataclass `cls` from the keys of `data` that it declares, nested dataclasses and tuples included.
 
     A field's annotation is its type and `number` its range; fields named …layers, …heads or …blocks stop at
-    MAX_REPEATS. `expected` holds the values that the port was made for; keys in `ignored` are skipped, others are
-    listed by `unknown_keys`. A ValueError of `__post_init__` (sizes that contradict each other) counts as malformed.
+    MAX_REPEATS. A ValueError of `__post_init__` (sizes that contradict each other) counts as a problem too.
+    expected: keys that must hold the value the port was made for, where `data` has them. ignored: keys not looked at;
+    `unknown_keys` lists all others. where: the name of `data` in the error.
 
     Raises: FormatError that lists every problem.
     """
@@ -49,9 +51,8 @@ def from_dict(
         if key in data and data[key] != value:
             problems.append(f"{key} is {_short(data[key])}; this port was made for {value!r}")
     if problems or config is None:
-        noun = "problem" if len(problems) == 1 else "problems"
         raise FormatError(
-            f"{len(problems)} {noun} in the configuration",
+            f"{count_text(len(problems), 'problem')} in the configuration",
             where=where,
             fix="it does not describe a model that this family can build",
             details=problems,
@@ -62,16 +63,17 @@ def from_dict(
 def unknown_keys(
     cls: type, data: Mapping[str, Any], *, ignored: Collection[str] = (), expected: Collection[str] = ()
 ) -> list[str]:
-    """The keys that nobody looks at: neither fields of `cls`, nor ignored or expected on purpose."""
+    """Return the keys of `data` that are neither fields of `cls` nor ignored or expected on purpose."""
     known = {f.name for f in dataclasses.fields(cls)} | set(ignored) | set(expected) | ALWAYS_IGNORED
     return sorted(set(data) - known)
 
 
 def _build(cls: type[C], data: Any, path: str, problems: list[str]) -> C | None:
+    """Return the dataclass, or None and a line in `problems` for each; `path` is where `data` lies in the file."""
     if not isinstance(data, Mapping):
         problems.append(f"{path.rstrip('.') or 'the file'} must be an object, found {_short(data)}")
         return None
-    before = len(problems)
+    n_before = len(problems)
     hints = typing.get_type_hints(cls)
     values = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
@@ -80,7 +82,7 @@ def _build(cls: type[C], data: Any, path: str, problems: list[str]) -> C | None:
             values[field.name] = _check(hints[field.name], data[field.name], name, field.metadata, problems)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             problems.append(f"{name} is missing")
-    if len(problems) > before:
+    if len(problems) > n_before:
         return None
     try:
         return cls(**values)
@@ -90,7 +92,7 @@ def _build(cls: type[C], data: Any, path: str, problems: list[str]) -> C | None:
 
 
 def _check(hint: Any, value: Any, name: str, limits: Mapping[str, Any], problems: list[str]) -> Any:
-    """`value` as the annotation wants it (lists become tuples), or a line in `problems`."""
+    """Return `value` as its annotation asks (lists become tuples); add a line to `problems` where it does not fit."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
@@ -111,12 +113,12 @@ def _check(hint: Any, value: Any, name: str, limits: Mapping[str, Any], problems
         if len(value) > MAX_REPEATS:
             problems.append(f"{name} must hold at most {MAX_REPEATS} values, found {len(value)}")
             return value
-        inner = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
-        if len(inner) != len(value):
-            problems.append(f"{name} must hold {len(inner)} values, found {len(value)}")
+        hints = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
+        if len(hints) != len(value):
+            problems.append(f"{name} must hold {len(hints)} values, found {len(value)}")
             return value
-        pairs = enumerate(zip(inner, value, strict=True))
-        return tuple(_check(h, v, f"{name}[{i}]", limits, problems) for i, (h, v) in pairs)
+        items = enumerate(zip(hints, value, strict=True))
+        return tuple(_check(h, item, f"{name}[{i}]", limits, problems) for i, (h, item) in items)
     if origin is dict:
         if not isinstance(value, Mapping):
             problems.append(f"{name} must be an object, found {_short(value)}")
@@ -133,15 +135,15 @@ def _check(hint: Any, value: Any, name: str, limits: Mapping[str, Any], problems
 def _check_range(value: float, name: str, limits: Mapping[str, Any], problems: list[str]) -> None:
     low, high = limits.get("low"), limits.get("high")
     if isinstance(value, int):
-        last = name.rsplit(".", 1)[-1]
-        low = 1 if low is None else low
-        high = (MAX_REPEATS if any(word in last for word in _REPEATED) else MAX_NUMBER) if high is None else high
+        field_name = name.rsplit(".", 1)[-1]
+        most = MAX_REPEATS if any(word in field_name for word in _REPEATED) else MAX_NUMBER
+        low, high = 1 if low is None else low, most if high is None else high
     if isinstance(value, float) and not math.isfinite(value):
         problems.append(f"{name} is {value}, not a finite number")
     elif low is not None and value < low:
-        problems.append(f"{name} is {_short(value)}, under the least possible {low}")
+        problems.append(f"{name} is {_short(value)}, below the minimum of {low}")
     elif high is not None and value > high:
-        problems.append(f"{name} is {_short(value)}, over the most possible {high}")
+        problems.append(f"{name} is {_short(value)}, above the maximum of {high}")
 
 
 def _article(word: str) -> str:

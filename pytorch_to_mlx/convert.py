@@ -9,13 +9,14 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from . import __version__, codegen, registry
-from .analyze.checkpoint import config_unread
-from .analyze.source import Opened, is_module, open_named
+from . import codegen
+from .checkpoint import Checkpoint
 from .checkpoint.files import SourceFile, relative_inside
 from .errors import CheckError, UsageError
+from .model_source import ModelSource, find_model_or_module
 from .progress import note, track
-from .weights import Report, WeightMap, apply, check_destination, dequantize, load_into, new_folder, rebuild
+from .version import __version__
+from .weights import Report, apply, check_destination, dequantize, load_into, new_folder, rebuild
 from .weights import quantize as quantize_layers
 from .weights.folder import fill_folder, to_json
 from .weights.numbers import FLOATS, cast
@@ -45,6 +46,8 @@ def convert(
 ) -> Any:
     """Convert `source` (path, hub id, `packaged:NAME`, or a converted folder) into the folder `mlx_path`.
 
+    None is the default checkpoint of `family`.
+
     A torch module with example_inputs, a Python factory (`file.py:function`; it is run), a `.pt2` file or a Hugging
     Face model that is no family here becomes MLX source, and the result is the proof of it; else it is the path.
     methods: example inputs by method, for a torch module with several entry points: {"encode": x, "decode": (y, z)}.
@@ -59,7 +62,8 @@ def convert(
         raise UsageError("a conversion cannot quantize and dequantize", fix="give one of the two")
     if dtype not in (None, *FLOATS):
         raise UsageError(f"dtype {dtype!r} is not supported", fix=f"use {', '.join(FLOATS)}")
-    if is_module(source, family=family, revision=revision):
+    model = find_model_or_module(source, family=family, revision=revision)
+    if model is None:
         if dtype or dequantize or allow_nonfinite:
             raise UsageError("dtype, dequantize and allow_nonfinite are for the checkpoints of a family")
         options = {
@@ -71,28 +75,29 @@ def convert(
         }
         return codegen.convert(source, mlx_path, example_inputs, methods=methods, **options)
     check_destination(Path(mlx_path), force=force)
-    with open_named(source, family=family, revision=revision) as opened:
-        packed = opened.converted and "quantization" in (opened.checkpoint.config or {})
+    with model.open() as checkpoint:
+        packed = model.converted and "quantization" in (checkpoint.config or {})
         if quantize and packed:
             raise UsageError(
-                "the source is quantized", where=opened.path, fix="convert the original, or --dequantize it"
+                "the source is quantized", where=model.path, fix="convert the original, or --dequantize it"
             )
         if dequantize and not packed:
-            raise UsageError("the source is not a quantized converted folder", where=opened.path)
-        needs = opened.checkpoint.nbytes()
-        with new_folder(mlx_path, force=force, source=opened.path, needs=needs) as folder:
-            note(f"converting {opened.name} as {opened.card.name}")
-            unpack = _unpacked if opened.converted else _mapped
-            config, weights, files, report = unpack(opened, FLOATS.get(dtype or ""), dequantize, allow_nonfinite)
-            about = _about(opened, report, config, dtype)
-            module = _model(opened, config, weights, allow_nonfinite)
+            raise UsageError("the source is not a quantized converted folder", where=model.path)
+        with new_folder(mlx_path, force=force, source=model.path, needs=checkpoint.nbytes()) as folder:
+            note(f"converting {model.name} as {model.family.name}")
+            unpack = _unpacked if model.converted else _mapped
+            config, weights, files, report = unpack(
+                model, checkpoint, FLOATS.get(dtype or ""), dequantize, allow_nonfinite
+            )
+            about = _about(model, checkpoint, report, config, dtype)
+            module = _module(model, config, weights, allow_nonfinite)
             if quantize:
-                done = quantize_layers(module, bits=q_bits, group_size=q_group_size)
-                config["quantization"] = done.config
-                about["quantization"] = {**done.config, "layers": done.layers, "skipped": done.skipped}
+                layers = quantize_layers(module, bits=q_bits, group_size=q_group_size, predicate=model.family.quantizes)
+                config["quantization"] = layers.config
+                about["quantization"] = {**layers.config, "layers": layers.layers, "skipped": layers.skipped}
             flat: dict[str, mx.array] = dict(tree_flatten(module.parameters()))
             about["bytes"] = sum(array.nbytes for array in flat.values())
-            files = {**files, REPORT: to_json(about), "README.md": readme(about, opened.card, opened.published)}
+            files = {**files, REPORT: to_json(about), "README.md": readme(about, model.family.card, model.published)}
             note("writing and verifying")
             ordered = {name: flat[name] for name in sorted(flat)}
             fill_folder(folder, config=config, weights=ordered, files=files, where=mlx_path)
@@ -102,35 +107,35 @@ def convert(
 Parts = tuple[dict[str, Any], dict[str, mx.array], dict[str, Any], Report]
 
 
-def _mapped(opened: Opened, dtype: mx.Dtype | None, undo: bool, allow_nonfinite: bool) -> Parts:
-    """A checkpoint of the original through the family's weight map."""
-    module = registry.part(opened.card.name, "weights")
-    config = {k: v for k, v in (opened.checkpoint.config or {}).items() if not k.startswith("quantization")}
-    if config.get("model_type") not in opened.card.model_types:
-        config["model_type"] = opened.card.model_types[0]
-    registry.part(opened.card.name, "config").Config.from_dict(config)  # before anything is read
-    extra_files = getattr(module, "extra_files", None)
-    done = apply(
-        module.WEIGHTS, opened.checkpoint, dtype=dtype, allow_nonfinite=allow_nonfinite, family=opened.card.name
-    )
-    return config, done.weights, extra_files(opened.path, config) if extra_files else {}, done.report
+def _mapped(
+    model: ModelSource, checkpoint: Checkpoint, dtype: mx.Dtype | None, undo: bool, allow_nonfinite: bool
+) -> Parts:
+    """Put a checkpoint of the original through the family's weight map."""
+    family = model.family
+    config = {k: v for k, v in (checkpoint.config or {}).items() if not k.startswith("quantization")}
+    if config.get("model_type") not in family.card.model_types:
+        config["model_type"] = family.card.model_types[0]
+    family.config.from_dict(config)  # before anything is read
+    applied = apply(family.weights, checkpoint, dtype=dtype, allow_nonfinite=allow_nonfinite, family=family.name)
+    return config, applied.weights, dict(family.extra_files(model.path, config)), applied.report
 
 
-def _unpacked(opened: Opened, dtype: mx.Dtype | None, undo: bool, allow_nonfinite: bool) -> Parts:
-    """A converted folder: its weights are ours already, its other files are kept."""
-    weight_map: WeightMap = registry.part(opened.card.name, "weights").WEIGHTS
-    config, report = dict(opened.checkpoint.config or {}), Report(tensors=len(opened.checkpoint))
-    weights = {name: opened.checkpoint[name] for name in track(opened.checkpoint.names(), "reading")}
+def _unpacked(
+    model: ModelSource, checkpoint: Checkpoint, dtype: mx.Dtype | None, undo: bool, allow_nonfinite: bool
+) -> Parts:
+    """Read a converted folder again: its weights are ours already, its other files stay."""
+    config, report = dict(checkpoint.config or {}), Report(tensors=len(checkpoint))
+    weights = {name: checkpoint[name] for name in track(checkpoint.names(), "reading")}
     if undo:
-        config, weights = dequantize(config, weights, where=opened.path)
+        config, weights = dequantize(config, weights, where=model.path)
     problems: list[str] = []
     for name, array in weights.items():
-        wanted = weight_map.dtype_of(name, dtype)
-        weights[name] = cast(name, array, wanted, problems, allow_nonfinite=allow_nonfinite)
-        report.kept_float32 += [name] if wanted is not dtype else []
+        stored = model.family.weights.dtype_of(name, dtype)
+        weights[name] = cast(name, array, stored, problems, allow_nonfinite=allow_nonfinite)
+        report.kept_float32 += [name] if stored is not dtype else []
     if problems:
-        raise CheckError(f"{len(problems)} weights cannot be converted", where=opened.path, details=problems)
-    return config, weights, _other_files(opened.path), report
+        raise CheckError(f"{len(problems)} weights cannot be converted", where=model.path, details=problems)
+    return config, weights, _other_files(model.path), report
 
 
 def _other_files(folder: Path) -> dict[str, bytes]:
@@ -146,24 +151,25 @@ def _other_files(folder: Path) -> dict[str, bytes]:
     return kept
 
 
-def _model(opened: Opened, config: dict[str, Any], weights: dict[str, mx.array], allow_nonfinite: bool) -> Any:
-    """The family's module, holding exactly these weights."""
-    numbers = registry.part(opened.card.name, "config").Config.from_dict(config)
-    module = rebuild(registry.part(opened.card.name, "model").Model(numbers), config, weights, where=opened.path)
-    return load_into(module, weights, allow_nonfinite=allow_nonfinite, where=opened.path)
+def _module(model: ModelSource, config: dict[str, Any], weights: dict[str, mx.array], allow_nonfinite: bool) -> Any:
+    """Build the family's module, holding exactly these weights."""
+    sizes = model.family.config.from_dict(config)
+    module = rebuild(model.family.model(sizes), config, weights, where=model.path)
+    return load_into(module, weights, allow_nonfinite=allow_nonfinite, where=model.path)
 
 
-def _about(opened: Opened, report: Report, config: dict[str, Any], dtype: str | None) -> dict[str, Any]:
-    """Where the folder comes from and what was done: the same for the same input, so no time and no machine in it."""
-    module = registry.part(opened.card.name, "config")
+def _about(
+    model: ModelSource, checkpoint: Checkpoint, report: Report, config: dict[str, Any], dtype: str | None
+) -> dict[str, Any]:
+    """Say where the folder comes from and what was done: the same for the same input, so no time and no machine."""
     return {
         "converter": f"pytorch-to-mlx {__version__}",
         "mlx": version("mlx"),
-        "family": opened.card.name,
-        "source": opened.name,
-        "source_files": source_files(opened.checkpoint),
+        "family": model.family.name,
+        "source": model.name,
+        "source_files": source_files(checkpoint),
         "dtype": dtype or "as in the source",
         **asdict(report),
-        "config_ignored": config_unread(module, config),
+        "config_ignored": model.family.unread_keys(config),
         "quantization": config.get("quantization"),
     }

@@ -1,4 +1,4 @@
-"""How long work tells what it is doing. Silent unless somebody listens; the command line shows it on stderr."""
+"""Report what long work is doing to a listener, if there is one; the command line shows it on stderr."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,6 +9,8 @@ T = TypeVar("T")
 
 
 class Listener(Protocol):
+    """What shows the progress: `note` prints a line, `track` draws a bar while it passes the items on."""
+
     def note(self, text: str) -> None: ...
     def track(self, items: Iterable[T], what: str, total: int | None) -> Iterator[T]: ...
 
@@ -17,14 +19,14 @@ _listener: ContextVar[Listener | None] = ContextVar("progress", default=None)
 
 
 def note(text: str) -> None:
-    """Say in one line what happens next, such as `note("reading kokoro-v1_0.pth")`."""
+    """Report in one line what happens next, as in `note("reading kokoro-v1_0.pth")`."""
     listener = _listener.get()
     if listener is not None:
         listener.note(text)
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Iterate over `items` while a progress bar called `what` shows how far it is."""
+    """Iterate over `items` while a progress bar named `what` advances; `total` is their number, if known."""
     listener = _listener.get()
     yield from items if listener is None else listener.track(items, what, total)
 

@@ -10,7 +10,7 @@ _watcher: ContextVar[Callable[[str, object], None] | None] = ContextVar("taps", 
 
 
 def tap(name: str, value: T) -> T:
-    """Return `value` unchanged; tell it to who watches, under `name`."""
+    """Return `value` unchanged, after handing it to the watcher under `name`, if there is one."""
     watcher = _watcher.get()
     if watcher is not None:
         watcher(name, value)
@@ -29,7 +29,7 @@ def watch_taps(watcher: Callable[[str, object], None]) -> Iterator[None]:
 
 @contextmanager
 def record_taps() -> Iterator[dict[str, object]]:
-    """Collect every `tap` inside the block into the dictionary that is yielded (the last value of a name wins)."""
+    """Yield a dictionary that collects every `tap` inside the block; the last value of a name wins."""
     record: dict[str, object] = {}
     with watch_taps(record.__setitem__):
         yield record

@@ -1,8 +1,8 @@
-"""What models can do: one result dataclass for each task."""
+"""What models can do: for each task one Protocol that every pipeline of it follows, and one result dataclass."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from .errors import CheckError, UsageError
 
@@ -128,3 +128,59 @@ class Detection:
     label: str
     time_s: float
     score: float
+
+
+@runtime_checkable
+class TextToSpeech(Protocol):
+    """A pipeline that speaks. sample_rate: of its audio, in Hz."""
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    def generate(
+        self, text: str, /, *, voice: Any = None, speed: float = 1.0, seed: int = 0, stream: bool = False
+    ) -> Iterator[Speech]:
+        """Yield speech piece by piece; `Speech.concatenate` joins them. The same seed gives the same samples.
+
+        voice: a name or whatever else the family takes for a voice; None is its default. stream: give the first audio
+        sooner, in smaller pieces.
+        """
+        ...
+
+
+@runtime_checkable
+class SpeechToText(Protocol):
+    """A pipeline that transcribes."""
+
+    def transcribe(self, audio: Any, /, **options: Any) -> Transcript:
+        """Transcribe a file, its bytes, or samples. Shapes: audio, if an array, [L] float at 16 kHz."""
+        ...
+
+
+@runtime_checkable
+class VoiceActivityDetector(Protocol):
+    """A pipeline that finds speech."""
+
+    def detect(self, audio: Any, /, **options: Any) -> VoiceActivity:
+        """Find the stretches of speech in a recording."""
+        ...
+
+
+@runtime_checkable
+class KeywordSpotter(Protocol):
+    """A pipeline that finds words in a recording or in audio without end."""
+
+    def listen(self, blocks: Iterable[Any], /, **rules: Any) -> Iterator[Detection]:
+        """Yield detections as soon as they are certain. Shapes: blocks [L] each, at 16 kHz."""
+        ...
+
+
+PROTOCOLS: dict[str, type] = {
+    "text-to-speech": TextToSpeech,
+    "speech-to-text": SpeechToText,
+    "voice-activity-detection": VoiceActivityDetector,
+    "keyword-spotting": KeywordSpotter,
+}
+"""What the pipeline of a card's `task` follows."""
+
+Pipeline = TextToSpeech | SpeechToText | VoiceActivityDetector | KeywordSpotter

@@ -45,27 +45,27 @@ def build(**changes):
 
 
 def test_reads_what_it_declares():
-    made = build(
+    sizes = build(
         rates=[3, 4], grid=[[1], [2, 3]], rope_theta=5, pad_id=-1, limit=None, hidden_act="silu", model_type="x"
     )
-    assert made == Sizes(8, 2, 1, Part(16), (3, 4), grid=((1,), (2, 3)), rope_theta=5.0, pad_id=-1)
-    assert isinstance(made.rope_theta, float)
+    assert sizes == Sizes(8, 2, 1, Part(16), (3, 4), grid=((1,), (2, 3)), rope_theta=5.0, pad_id=-1)
+    assert isinstance(sizes.rope_theta, float)
     assert build(limit=5, vocab={"a": 1}, anything=[{}]).anything == [{}]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "problem"),
     [
-        ({"hidden_size": 0}, "hidden_size is 0, under the least possible 1"),
-        ({"hidden_size": -8}, "hidden_size is -8, under"),
-        ({"hidden_size": 10**9}, "hidden_size is 1000000000, over"),
-        ({"hidden_size": 10**5000}, "hidden_size is a huge integer, over"),
+        ({"hidden_size": 0}, "hidden_size is 0, below the minimum of 1"),
+        ({"hidden_size": -8}, "hidden_size is -8, below"),
+        ({"hidden_size": 10**9}, "hidden_size is 1000000000, above"),
+        ({"hidden_size": 10**5000}, "hidden_size is a huge integer, above"),
         ({"hidden_size": 8.0}, "hidden_size must be an int, found 8.0"),
         ({"hidden_size": "8"}, "hidden_size must be an int, found '8'"),
         ({"hidden_size": True}, "hidden_size must be an int, found True"),
         ({"hidden_size": None}, "hidden_size must be an int, found None"),
         ({"hidden_size": [8]}, "hidden_size must be an int"),
-        ({"num_hidden_layers": 10**6}, "num_hidden_layers is 1000000, over the most possible 1000"),
+        ({"num_hidden_layers": 10**6}, "num_hidden_layers is 1000000, above the maximum of 1000"),
         ({"num_attention_heads": 3}, "hidden_size 8 does not divide into 3 heads"),
         ({"rope_theta": float("inf")}, "rope_theta is inf"),
         ({"rope_theta": 10**400}, "rope_theta must be a float"),
@@ -87,10 +87,11 @@ def test_reads_what_it_declares():
     ],
     ids=lambda v: f"C48-{next(iter(v))}" if isinstance(v, dict) else "",
 )
-def test_c48_bad_number(change, said):
+def test_bad_number(change, problem):
+    """Fault 48."""
     with pytest.raises(FormatError) as caught:
         build(**change)
-    assert said in str(caught.value) and len(str(caught.value)) < 500
+    assert problem in str(caught.value) and len(str(caught.value)) < 500
     assert caught.value.exit_code == 4
 
 

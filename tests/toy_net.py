@@ -13,6 +13,7 @@ CARD = ModelCard(
     checkpoints=(Published("org/toy-net", "MIT"),), taps=(Tap("y"),),
     fingerprint=(("up.bias", "lin.{}.weight"), ("up.conv.weight", "layers.{}.weight")),
 )
+CARDS = (CARD,)
 """,
     "config.py": """
 from dataclasses import dataclass
@@ -65,13 +66,28 @@ def extra_files(path, config):
     voices = folder / "voices.txt"
     return {"voices/list.txt": voices.read_bytes()} if voices.exists() else {}
 """,
-    "pipeline.py": "",
+    "family.py": """
+from pytorch_to_mlx.checkpoint import open_checkpoint
+from pytorch_to_mlx.contract import Family
+from . import weights
+from .card import CARD
+from .config import EXPECTED, IGNORED, Config
+from .model import Model
+def load(path, *, dequantize=None):
+    return path
+def extra_files(path, config):
+    return weights.extra_files(path, config)
+def reference():
+    raise NotImplementedError
+FAMILIES = (Family(CARD, Config, Model, weights.WEIGHTS, vars(weights).get("open_release", open_checkpoint), load,
+                   reference, IGNORED, EXPECTED, extra_files=extra_files),)
+""",
 }
 # The same family as a release of two files, which only its own reader can put together.
-OPEN_SOURCE = """
+OPEN_RELEASE = """
 from pytorch_to_mlx.checkpoint import Checkpoint, open_checkpoint, read_config
 from pytorch_to_mlx.errors import FormatError
-def open_source(path):
+def open_release(path):
     if not (path / "part_a.pt").exists():
         raise FormatError("no part_a.pt", where=path)
     parts = [open_checkpoint(path / f"part_{x}.pt") for x in "ab"]
@@ -92,11 +108,11 @@ def install(models: Path) -> None:
     registry.names.cache_clear()
 
 
-def write_family(models: Path, *, open_source: bool = False) -> Path:
+def write_family(models: Path, *, open_release: bool = False) -> Path:
     folder = models / "toy_net"
     folder.mkdir(parents=True)
     for name, text in FILES.items():
-        (folder / name).write_text(text + (OPEN_SOURCE if open_source and name == "weights.py" else ""))
+        (folder / name).write_text(text + (OPEN_RELEASE if open_release and name == "weights.py" else ""))
     return folder
 
 

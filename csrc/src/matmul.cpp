@@ -18,10 +18,10 @@ struct Buffer {
 };
 thread_local Buffer buffers[3];
 
-constexpr int64_t few = 16; // rows: up to here B is read as it lies, beyond it is packed
-constexpr int64_t chunk_rows = 70; // small enough to share out evenly, large enough to reuse a panel in the first-level cache
+constexpr int64_t few = 16; // rows: up to here B is read unpacked
+constexpr int64_t chunk_rows = 70; // small enough to divide evenly, large enough to reuse a panel in the first-level cache
 constexpr int64_t block_floats = 131072; // half of a second-level cache
-constexpr int64_t chain = 128; // what a linear layer computes is often normalised, which shows its errors
+constexpr int64_t chain = 128; // shorter than the default: a linear layer is often followed by a norm, which shows its errors
 constexpr double job_work = 1e6; // multiply-adds worth handing to another thread
 
 } // namespace
@@ -38,7 +38,7 @@ float* scratch(int slot, int64_t floats) {
   return buffer.data;
 }
 
-int64_t panel_columns(int64_t wanted) { return larger(1, ceil_div(wanted, gemm_width())) * gemm_width(); }
+int64_t panel_columns(int64_t columns) { return larger(1, ceil_div(columns, gemm_width())) * gemm_width(); }
 int64_t panels_size(int64_t depth, int64_t cols) { return ceil_div(cols, gemm_width()) * gemm_width() * depth; }
 
 void pack_panels(const float* b, int64_t row_stride, int64_t col_stride, int64_t depth, int64_t cols, float scale,
@@ -64,11 +64,11 @@ void multiply_rows(const GemmRows& work) { gemm_rows(work); }
 Blocks cut(int64_t rows, int64_t cols, int64_t depth) {
   const int64_t width = gemm_width();
   Blocks b{rows, cols, 1, 1};
-  // A large B comes from the third-level cache or from memory for every chunk: larger ones, then.
+  // A large B is read from the third-level cache or from memory for every chunk, so chunks are larger then.
   b.down = ceil_div(rows, depth * cols > 8 * block_floats ? 252 : chunk_rows);
   b.rows = smaller(ceil_div(ceil_div(rows, b.down), 14) * 14, rows); // 14 rows make a tile
   b.down = ceil_div(rows, b.rows);
-  // Few chunks: more jobs by cutting columns too, as long as each is worth it.
+  // If there are few chunks, columns are divided too, as long as a job is large enough to be worth handing over.
   while (b.down * b.across < 8 && b.cols >= 4 * width && (double)b.rows * b.cols * depth > 2 * job_work) {
     b.cols = ceil_div(ceil_div(b.cols, 2), width) * width;
     b.across = ceil_div(cols, b.cols);
@@ -88,7 +88,7 @@ void sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const
   const bool accumulate = beta == 1;
 
   if (m <= few && !ta) {
-    const int64_t width = gemm_width(), jobs = 2 * ceil_div(n * k, 131072); // of at most 256 KiB, and as long as each other
+    const int64_t width = gemm_width(), jobs = 2 * ceil_div(n * k, 131072); // of at most 256 KiB each, and of equal length
     const int64_t grain = ceil_div(ceil_div(n, jobs), width) * width;
     parallel_ranges(n, grain, [&](int64_t j, int64_t end) {
       const float* start = bias ? bias + j : nullptr;
@@ -114,7 +114,7 @@ void sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const
     pack_panels(b, tb ? 1 : ldb, tb ? ldb : 1, k, n, alpha, all_panels);
   }
   const int64_t stride = k + 16 - (aliases(k + 16) ? 8 : 0);
-  if (!ta && aliases(lda) && blocks.across > 1) { // else each of the jobs across would copy these rows for itself
+  if (!ta && aliases(lda) && blocks.across > 1) { // otherwise every job across would copy these rows for itself
     float* copy = scratch(rows_slot, m * stride);
     parallel_ranges(m, 1 + 16384 / k, [&](int64_t i, int64_t end) {
       for (; i < end; i++) std::memcpy(copy + i * stride, a + i * lda, k * sizeof(float));

@@ -1,4 +1,5 @@
-// Matrix products on all threads, shared by the BLAS and the convolutions. Jobs depend on shapes only.
+// Products of float32 matrices on all threads, for the BLAS, linear layers and convolutions. How the work is divided depends
+// on the shapes only, so that results do not depend on the number of threads.
 #pragma once
 #include <stdint.h>
 
@@ -18,20 +19,20 @@ struct GemmRows {
   int64_t ldc, rows, cols;
   const float* bias; // [cols] to start from, or nullptr
   bool accumulate; // start from what C holds (bias is then not read)
-  // So many products are summed before they join the rest: fewer are more exact. A panel this deep stays in the
-  // first-level cache while A streams past it.
+  // How many products are summed in one chain before they are added to the rest: short chains are more exact. A panel this
+  // deep stays in the first-level cache while A streams past it.
   int64_t chain = 256;
 };
 
 inline constexpr int64_t no_offset = 0; // the offsets of a plain matrix
 
-// A 64-byte aligned buffer of this thread's, kept for the next call; `slot` tells buffers in use together apart.
-// sgemm takes panels_slot and rows_slot: hold neither across a call of it.
+// A 64-byte aligned buffer of this thread, reused by the next call; buffers in use at the same time have different slots.
+// sgemm uses panels_slot and rows_slot: hold neither across a call of it.
 PTM_EXPORT float* scratch(int slot, int64_t floats);
 enum Slot { panels_slot, rows_slot, kernel_slot };
 
-// How many columns a job should take to have about `wanted`: whole panels.
-PTM_EXPORT int64_t panel_columns(int64_t wanted);
+// `columns` rounded up to whole panels, at least one.
+PTM_EXPORT int64_t panel_columns(int64_t columns);
 
 // B [depth, cols] as panels. Shapes: b[k * row_stride + j * col_stride].
 PTM_EXPORT int64_t panels_size(int64_t depth, int64_t cols);
@@ -39,7 +40,8 @@ PTM_EXPORT void pack_panels(const float* b, int64_t row_stride, int64_t col_stri
 
 PTM_EXPORT void multiply_rows(const GemmRows& work); // on this thread
 
-// How many rows and columns one job takes of a rows × cols product of this depth. Column blocks are whole panels.
+// How a rows × cols product of this depth is divided: the rows and columns of one job, and the jobs down and across. The
+// columns of a job are whole panels.
 struct Blocks {
   int64_t rows, cols, down, across;
   int64_t count() const { return down * across; }

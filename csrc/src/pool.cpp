@@ -22,7 +22,7 @@ void relax() {
 #endif
 }
 
-// Reads until the value differs from `old`: first spinning (an op follows the last one within microseconds), then asleep.
+// Waits until the value differs from `old`: first spinning (the next op often comes within microseconds), then asleep.
 uint32_t wait_change(std::atomic<uint32_t>& word, uint32_t old) {
   for (int i = 0; i < 4000; i++) {
     if (uint32_t now = word.load(std::memory_order_acquire); now != old) return now;
@@ -45,7 +45,7 @@ int allowed_cores() {
   return cores < 1 ? 1 : cores;
 }
 
-int wanted_threads() {
+int configured_threads() {
   for (const char* name : {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"}) {
     const char* value = std::getenv(name);
     if (value && std::atoi(value) > 0) return std::atoi(value) < 256 ? std::atoi(value) : 256;
@@ -54,18 +54,18 @@ int wanted_threads() {
 }
 
 struct Pool {
-  std::mutex owner; // held by the thread whose jobs run
+  std::mutex owner; // held by the thread whose jobs are running
   std::atomic<uint32_t> round{0}; // changes when there is work
-  std::atomic<int64_t> unclaimed{0}; // jobs nobody has taken yet; zero or less: none
+  std::atomic<int64_t> unclaimed{0}; // jobs that no thread has taken yet; none if zero or less
   std::atomic<uint32_t> finished{0}; // jobs done in this round
-  // The three below are written before `unclaimed` and stay until every claimed job is finished, so whoever has
-  // claimed a job may read them. A worker that wakes late finds nothing unclaimed, or helps with the next round.
+  // The three below are written before `unclaimed` and do not change until every claimed job is finished, so a thread that
+  // has claimed a job may read them. A worker that wakes late finds nothing unclaimed, or helps with the next round.
   int64_t jobs = 0;
   void (*job)(void*, int64_t) = nullptr;
   void* context = nullptr;
   std::atomic<int> helpers{0}; // workers that take part
-  int workers = 0; // threads besides the caller that exist
-  int threads = wanted_threads();
+  int workers = 0; // threads that were started, the caller not counted
+  int threads = configured_threads();
 };
 
 Pool* pool = new Pool; // never destroyed: workers may outlive static destructors
@@ -110,19 +110,19 @@ EXPORT void ptm_set_threads(int threads) {
 
 EXPORT void ptm_parallel(int64_t jobs, void (*job)(void*, int64_t), void* context) {
   std::unique_lock lock(pool->owner, std::defer_lock);
-  const int wanted = (int)(jobs < pool->threads ? jobs : pool->threads);
-  if (wanted < 2 || inside || !lock.try_lock()) {
+  const int needed = (int)(jobs < pool->threads ? jobs : pool->threads);
+  if (needed < 2 || inside || !lock.try_lock()) {
     for (int64_t i = 0; i < jobs; i++) job(context, i);
     return;
   }
-  while (pool->workers < wanted - 1) {
+  while (pool->workers < needed - 1) {
     std::thread(work, pool, pool->workers, pool->round.load()).detach();
     pool->workers++;
   }
   pool->job = job;
   pool->context = context;
   pool->jobs = jobs;
-  pool->helpers.store(wanted - 1, std::memory_order_relaxed);
+  pool->helpers.store(needed - 1, std::memory_order_relaxed);
   pool->finished.store(0, std::memory_order_relaxed);
   pool->unclaimed.store(jobs, std::memory_order_release);
   pool->round.fetch_add(1, std::memory_order_release);

@@ -4,16 +4,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import codegen, registry
-from .. import config as config_module
+from .. import codegen
 from ..checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ..errors import FormatError
+from ..model_source import ModelSource, find_model_or_module, locate_model
+from ..units import size_text
 from ..weights import WeightMap, make_plan
 from ..weights.apply import grouped
 from ..weights.quantize import layer_sizes
-from .source import is_module, locate, open_named
+
+if TYPE_CHECKING:
+    from ..registry import AnyFamily
 
 # Bytes per number: the dtype, or a quantized group of 64 with a 16-bit scale and offset.
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "8-bit": 1 + 4 / 64, "4-bit": 0.5 + 4 / 64}
@@ -61,12 +64,12 @@ class Analysis:
 
     def summary(self) -> str:
         """The verdict and the sizes, in a few lines."""
-        sizes = ", ".join(f"{dtype} {row['tensors']} ({_size(row['bytes'])})" for dtype, row in self.dtypes.items())
-        memory = ", ".join(f"{dtype} {_size(size)}" for dtype, size in self.memory.items())
+        sizes = ", ".join(f"{dtype} {row['tensors']} ({size_text(row['bytes'])})" for dtype, row in self.dtypes.items())
+        memory = ", ".join(f"{dtype} {size_text(size)}" for dtype, size in self.memory.items())
         verdict = "already converted" if self.converted else "would convert"
         lines = [
             f"{self.source}: {self.kind}, family {self.family or 'unknown'}",
-            f"{self.tensors} tensors, {self.parameters:,} numbers, {_size(self.bytes)}: {sizes}",
+            f"{self.tensors} tensors, {self.parameters:,} numbers, {size_text(self.bytes)}: {sizes}",
             f"memory of the weights: {memory}",
             verdict if self.convertible else f"would not convert: {len(self.problems)} problems",
             *(f"  {problem}" for problem in self.problems),
@@ -95,27 +98,28 @@ def analyze(
     `file.py:function` (it is run), a `.pt2` file, a Hugging Face model that is no family here.
     methods: example inputs by method, for a module with several entry points.
     """
-    if is_module(source, family=family, revision=revision):
-        return codegen.analyze(source, example_inputs, methods=methods, extend=extend)
-    return _analyze(source, family=family, revision=revision)
-
-
-def _analyze(source: str | Path, *, family: str | None, revision: str | None) -> Analysis:
     try:
-        with open_named(source, family=family, revision=revision) as opened:
-            result = _contents(str(source), opened.checkpoint)
-            result.family, result.converted = opened.card.name, opened.converted
-            _config(result, opened.card.name, opened.checkpoint.config)
-            if result.quantization is not None and opened.converted:
-                _unpacked_size(result)
-            if not opened.converted:
-                _plan(result, registry.part(opened.card.name, "weights").WEIGHTS, opened.checkpoint)
+        model = find_model_or_module(source, family=family, revision=revision)
+        if model is not None:
+            return _analyze(model, str(source))
     except FormatError as error:
         # An unknown family is an answer; a checkpoint that cannot be opened raises again.
-        path, _ = locate(source, family=family, revision=revision)
-        with open_checkpoint(path) as checkpoint:
+        with open_checkpoint(locate_model(source, family=family, revision=revision).path) as checkpoint:
             result = _contents(str(source), checkpoint)
         result.problems.append(str(error))
+        return result
+    return codegen.analyze(source, example_inputs, methods=methods, extend=extend)
+
+
+def _analyze(model: ModelSource, source: str) -> Analysis:
+    with model.open() as checkpoint:
+        result = _contents(source, checkpoint)
+        result.family, result.converted = model.family.name, model.converted
+        _config(result, model.family, checkpoint.config or {})
+        if result.quantization is not None and model.converted:
+            _unpacked_size(result)
+        if not model.converted:
+            _plan(result, model.family.weights, checkpoint)
     result.convertible = not result.problems
     return result
 
@@ -163,20 +167,9 @@ def _plan(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> No
     result.problems += plan.incomplete
 
 
-def _config(result: Analysis, family: str, config: dict[str, Any] | None) -> None:
-    module = registry.part(family, "config")
+def _config(result: Analysis, family: "AnyFamily", config: dict[str, Any]) -> None:
     try:
-        module.Config.from_dict(config or {})
+        family.config.from_dict(config)
     except FormatError as error:
         result.problems.append(str(error))
-    result.config_ignored = config_unread(module, config or {})
-
-
-def config_unread(module: Any, config: dict[str, Any]) -> list[str]:
-    """The keys of config.json that a family's config.py neither reads nor ignores or expects on purpose."""
-    ignored, expected = getattr(module, "IGNORED", ()), getattr(module, "EXPECTED", ())
-    return config_module.unknown_keys(module.Config, config, ignored=ignored, expected=expected)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.2f} MB"
+    result.config_ignored = family.unread_keys(config)

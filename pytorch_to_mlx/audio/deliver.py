@@ -1,4 +1,4 @@
-"""Where a command's audio goes: into a file, to the speakers, or both, while it is being made."""
+"""Send a command's audio to a file, to the speakers, or to both, while it is being made."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,16 +14,19 @@ from .wav import writer
 def delivery(
     sample_rate: int, *, output: Path | None, format: str | None, play: bool
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yield a function that takes the next samples. Shapes: audio float32 [L]."""
+    """Yield a function that sends the next samples to the file and to the speakers.
+
+    Shapes: audio float32 [L]. Raises: what audio.wav.writer and audio.playback.player raise.
+    """
     with ExitStack() as stack:
-        takers: list[Callable[[np.ndarray], None]] = []
+        sinks: list[Callable[[np.ndarray], None]] = []
         if output is not None:
-            takers.append(stack.enter_context(writer(output, sample_rate, format=format)).write)
+            sinks.append(stack.enter_context(writer(output, sample_rate, format=format)).write)
         if play:
-            takers.append(stack.enter_context(playback.player(sample_rate)))
+            sinks.append(stack.enter_context(playback.player(sample_rate)))
 
-        def deliver(audio: np.ndarray) -> None:
-            for take in takers:
-                take(audio)
+        def send(audio: np.ndarray) -> None:
+            for sink in sinks:
+                sink(audio)
 
-        yield deliver
+        yield send

@@ -1,51 +1,82 @@
-"""Audio as it comes: blocks of samples from a file, from raw numbers on stdin, or from the microphone."""
+"""Audio in blocks as it arrives, from a file, stdin or the microphone; and what the commands that listen share."""
 
 import queue
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal, TypeVar
 
 import numpy as np
 
 from ..errors import FormatError, MachineError, MissingExtraError, PortError, UsageError
+from ..progress import note
 from . import wav
 
+T = TypeVar("T")
 BLOCK_S = 0.08
-_MOST = 1 << 20  # bytes taken from a pipe at once
+_MAX_READ = 1 << 20  # bytes read from a pipe at once
+
+
+def input_kind(audio: Sequence[str], *, raw: bool, microphone: bool) -> Literal["files", "raw", "microphone"] | None:
+    """Return which input a command names: audio files, raw audio on stdin, or the microphone; None if not exactly one.
+
+    With `raw`, the file name - is stdin, which is no second input.
+    """
+    kinds: list[Literal["files", "raw", "microphone"]] = []
+    if audio and not (raw and list(audio) == ["-"]):
+        kinds.append("files")
+    if raw:
+        kinds.append("raw")
+    if microphone:
+        kinds.append("microphone")
+    return kinds[0] if len(kinds) == 1 else None
+
+
+def parse_device(device: str | None) -> int | str | None:
+    """Return a device as sounddevice takes it: digits as a number, anything else as a name."""
+    return int(device) if device is not None and device.isdigit() else device
+
+
+def until_interrupted(items: Iterable[T]) -> Iterator[T]:
+    """Yield the items until they end or the user presses Ctrl-C, which is the end of listening, not an error."""
+    try:
+        yield from items
+    except KeyboardInterrupt:
+        note("stopped")
 
 
 def from_file(path: str | Path | bytes, sample_rate: int, *, block_s: float = 1.0) -> Iterator[np.ndarray]:
-    """A recording in blocks, at `sample_rate`; memory does not grow with its length.
+    """Read a recording in blocks at `sample_rate`; memory does not grow with its length.
 
-    Shapes: float32 [L]. Raises: what audio.wav.reader raises.
+    Shapes: -> float32 [L] each. Raises: what audio.wav.reader raises.
     """
     with wav.reader(path, block_s=block_s) as (rate, blocks):
-        yield from resampled(blocks, rate, sample_rate)
+        yield from resample_blocks(blocks, rate, sample_rate)
 
 
 def from_stdin(
     sample_rate: int, *, raw_rate: int | None = None, stream: BinaryIO | None = None
 ) -> Iterator[np.ndarray]:
-    """Audio from a pipe as soon as it comes: 16-bit little-endian numbers, raw or after the header of a WAV file.
+    """Read audio from a pipe as it arrives: 16-bit little-endian samples, raw or after the header of a WAV file.
 
-    raw_rate: of raw audio, which has one channel; by default `sample_rate`. stream: another pipe than stdin.
-    Shapes: float32 [L]. Raises: UsageError if stdin is closed or a rate is unlikely, FormatError for other audio files.
+    raw_rate: of raw audio, which has one channel; by default `sample_rate`. stream: a pipe to read instead of stdin.
+    Shapes: -> float32 [L] each, at `sample_rate`.
+    Raises: UsageError if stdin is closed or a rate is out of range, FormatError for other audio files.
     """
     if stream is None and sys.stdin is None:
         raise UsageError("stdin is closed")
     pipe = stream or sys.stdin.buffer
     rate = sample_rate if raw_rate is None else raw_rate
     _check_rate(rate)
-    head, channels = _take(pipe, 4), 1
+    head, channels = _read_bytes(pipe, 4), 1
     if head == b"RIFF":
         rate, channels = _wav_header(pipe)
         _check_rate(rate)
         head = b""
     elif head in (b"fLaC", b"OggS"):
-        raise FormatError("stdin is a compressed file", fix="give the file itself, WAV, or 16-bit raw audio")
-    return resampled(_pcm(pipe, head, channels), rate, sample_rate)
+        raise FormatError("stdin is a compressed audio file", fix="give the file itself, WAV, or 16-bit raw audio")
+    return resample_blocks(_pcm(pipe, head, channels), rate, sample_rate)
 
 
 def _check_rate(rate: int) -> None:
@@ -53,8 +84,8 @@ def _check_rate(rate: int) -> None:
         raise UsageError(f"the sample rate is {rate} Hz", fix=f"between {wav.MIN_RATE} and {wav.MAX_RATE} Hz are read")
 
 
-def _take(stream: BinaryIO, count: int) -> bytes:
-    """So many bytes, or all there are before the end."""
+def _read_bytes(stream: BinaryIO, count: int) -> bytes:
+    """Read `count` bytes, or fewer if the stream ends before."""
     data = b""
     while len(data) < count and (more := stream.read(count - len(data))):
         data += more
@@ -62,42 +93,44 @@ def _take(stream: BinaryIO, count: int) -> bytes:
 
 
 def _wav_header(stream: BinaryIO) -> tuple[int, int]:
-    """Read up to the samples of a WAV file, after its first four bytes: sample rate and channels."""
-    kind = rate = channels = bits = 0
-    if _take(stream, 8)[4:] != b"WAVE":
-        raise FormatError("stdin is a RIFF file and no WAV")
+    """Read a WAV file, after its first four bytes, up to its samples; return the sample rate and the channels."""
+    codec = rate = channels = bits = 0
+    if _read_bytes(stream, 8)[4:] != b"WAVE":
+        raise FormatError("stdin is a RIFF file, but not WAV")
     for _ in range(64):
-        name, size = (header := _take(stream, 8))[:4], int.from_bytes(header[4:], "little")
+        name, size = (header := _read_bytes(stream, 8))[:4], int.from_bytes(header[4:], "little")
         if name == b"data":
-            if (kind, bits) not in ((1, 16), (0xFFFE, 16)) or not 1 <= channels <= wav.MAX_CHANNELS:
+            if (codec, bits) not in ((1, 16), (0xFFFE, 16)) or not 1 <= channels <= wav.MAX_CHANNELS:
                 raise FormatError(f"stdin is WAV with {channels} channels of {bits} bits", fix="16-bit PCM is read")
             return rate, channels
-        if len(header) < 8 or size > _MOST:
+        if len(header) < 8 or size > _MAX_READ:
             break
-        body = _take(stream, size + size % 2)
+        body = _read_bytes(stream, size + size % 2)
         if name == b"fmt " and len(body) >= 16:
-            kind, channels = int.from_bytes(body[:2], "little"), int.from_bytes(body[2:4], "little")
+            codec, channels = int.from_bytes(body[:2], "little"), int.from_bytes(body[2:4], "little")
             rate, bits = int.from_bytes(body[4:8], "little"), int.from_bytes(body[14:16], "little")
     raise FormatError("stdin is a WAV file without samples")
 
 
-def _pcm(stream: BinaryIO, rest: bytes, channels: int) -> Iterator[np.ndarray]:
-    read = getattr(stream, "read1", stream.read)  # what is there, without waiting for more
-    frame = 2 * channels
-    while data := read(_MOST):
-        data = rest + data
-        whole = len(data) // frame * frame
-        rest = data[whole:]
-        if whole:
-            yield np.frombuffer(data[:whole], "<i2").astype(np.float32).reshape(-1, channels).mean(axis=1) / 32768
+def _pcm(stream: BinaryIO, head: bytes, channels: int) -> Iterator[np.ndarray]:
+    """Yield 16-bit samples as they arrive, channels averaged; `head` is what was already read of them."""
+    read = getattr(stream, "read1", stream.read)  # read1 returns what has arrived, without waiting for more
+    frame_bytes = 2 * channels
+    partial = head
+    while data := read(_MAX_READ):
+        data = partial + data
+        end = len(data) // frame_bytes * frame_bytes
+        partial = data[end:]
+        if end:
+            yield np.frombuffer(data[:end], "<i2").astype(np.float32).reshape(-1, channels).mean(axis=1) / 32768
 
 
 def ahead(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The same audio, read by a thread of its own: while the reader of this is busy, what comes is kept and joined.
+    """Read blocks in a thread, so that none is lost while the caller is busy; blocks that have piled up come as one.
 
-    Shapes: float32 [L] each.
+    Shapes: float32 [L] each. Raises: what reading a block raises.
     """
-    waiting: queue.SimpleQueue[np.ndarray | Exception | None] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[np.ndarray | Exception | None] = queue.SimpleQueue()  # None: the end
 
     def read() -> None:
         try:
@@ -108,25 +141,25 @@ def ahead(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             waiting.put(error)
 
     threading.Thread(target=read, daemon=True).start()
-    going = True
-    while going:
-        taken = [waiting.get()]
+    while True:
+        items = [waiting.get()]
         while not waiting.empty():
-            taken.append(waiting.get())
-        found = [block for block in taken if isinstance(block, np.ndarray)]
-        if found:
-            yield np.concatenate(found)
-        if isinstance(taken[-1], Exception):
-            raise taken[-1]
-        going = taken[-1] is not None
+            items.append(waiting.get())
+        if new_blocks := [item for item in items if isinstance(item, np.ndarray)]:
+            yield np.concatenate(new_blocks)
+        last = items[-1]
+        if last is None:
+            return
+        if isinstance(last, Exception):
+            raise last
 
 
 def from_microphone(
     sample_rate: int, *, block_s: float = BLOCK_S, device: int | str | None = None
 ) -> Iterator[np.ndarray]:
-    """What the microphone hears, for as long as it is asked. device: a number or a name of sounddevice.
+    """Record from the microphone without end. device: a number or a name of sounddevice.
 
-    Shapes: float32 [block_s · sample_rate].
+    Shapes: -> float32 [block_s · sample_rate] each.
     Raises: MissingExtraError without the package sounddevice, MachineError without PortAudio or a microphone.
     """
     try:
@@ -142,13 +175,13 @@ def from_microphone(
                 block, _ = stream.read(size)
                 yield np.ascontiguousarray(block[:, 0])
     except (sounddevice.PortAudioError, ValueError) as error:  # ValueError: no such device
-        raise MachineError(f"cannot listen: {error}", fix="is a microphone there, and allowed?") from error
+        raise MachineError(f"cannot listen: {error}", fix="check that a microphone is there and allowed") from error
 
 
-def resampled(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
-    """Blocks at another rate, with the filter of audio.resample; its delay ends with the last block.
+def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """Resample blocks with the filter of audio.resample; together they are as long as the whole resampled at once.
 
-    Shapes: float32 [L] each.
+    Shapes: float32 [L] each -> float32 [L'] each.
     """
     if from_rate == to_rate:
         yield from blocks
@@ -157,7 +190,7 @@ def resampled(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Ite
 
     stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
     for block in blocks:
-        if len(made := stream.resample_chunk(np.ascontiguousarray(block, np.float32))):
-            yield made
-    if len(made := stream.resample_chunk(np.zeros(0, np.float32), last=True)):
-        yield made
+        if len(output := stream.resample_chunk(np.ascontiguousarray(block, np.float32))):
+            yield output
+    if len(output := stream.resample_chunk(np.zeros(0, np.float32), last=True)):
+        yield output

@@ -1,4 +1,4 @@
-"""Audio from wherever it is, as a model takes it: mono, float32, at the model's sample rate."""
+"""Load audio as a model takes it: mono, float32, at the model's sample rate."""
 
 from pathlib import Path
 
@@ -12,10 +12,11 @@ Audio = str | Path | bytes | np.ndarray
 
 
 def load_audio(audio: Audio, sample_rate: int) -> np.ndarray:
-    """A file, the bytes of one, or samples that have the rate already, as mono float32.
+    """Return a file, the bytes of a file, or samples that already have the rate, as mono float32.
 
     Shapes: audio, if an array, [L] -> [L'] at sample_rate.
-    Raises: FormatError for audio that cannot be read, samples of another shape, and values that are not finite.
+    Raises: FormatError for audio that cannot be read, samples of another shape, and values that are not finite;
+    UsageError and MachineError for a path that cannot be opened.
     """
     if isinstance(audio, str | Path | bytes):
         samples, rate = wav.read(audio)
@@ -24,5 +25,5 @@ def load_audio(audio: Audio, sample_rate: int) -> np.ndarray:
     if samples.ndim != 1:
         raise FormatError(f"samples have the shape {list(samples.shape)}, expected [L], mono at {sample_rate} Hz")
     if not np.isfinite(samples).all():
-        raise FormatError("the samples hold values that are not numbers (NaN or infinity)")
+        raise FormatError("the samples contain NaN or infinity")
     return samples

@@ -11,7 +11,10 @@ _BLOCK = 4096  # frames
 
 
 def hz_to_mel(hz: np.ndarray, *, htk: bool) -> np.ndarray:
-    """HTK: 2595 log10(1 + f / 700). Slaney: linear up to 1 kHz, then 27 steps per factor of 6.4."""
+    """Convert Hz to mel. HTK: 2595 log10(1 + f / 700). Slaney: linear up to 1 kHz, then 27 steps per factor of 6.4.
+
+    Shapes: any -> the same. Source: as `mel_filters`.
+    """
     if htk:
         return 2595.0 * np.log10(1.0 + hz / 700.0)
     linear = hz * 3.0 / 200.0
@@ -19,7 +22,7 @@ def hz_to_mel(hz: np.ndarray, *, htk: bool) -> np.ndarray:
 
 
 def mel_to_hz(mel: np.ndarray, *, htk: bool) -> np.ndarray:
-    """The inverse of hz_to_mel."""
+    """Convert mel to Hz, inverting `hz_to_mel`. Shapes: any -> the same."""
     if htk:
         return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
     return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp((mel - 15.0) * np.log(6.4) / 27.0))
@@ -36,9 +39,9 @@ def mel_filters(
     htk: bool = False,
     slaney_norm: bool = True,
 ) -> mx.array:
-    """Triangular filters, evenly spaced in mel.
+    """Return triangular filters, evenly spaced in mel.
 
-    slaney_norm: every triangle has area 1 (in Hz) instead of height 1.
+    slaney_norm: each triangle has area 1 (in Hz) instead of height 1.
     Shapes: -> [n_fft//2 + 1, n_mels] float32.
     Source: librosa.filters.mel; Slaney 1998 (Auditory Toolbox); O'Shaughnessy 1987 for HTK's formula.
     """
@@ -55,7 +58,7 @@ def mel_filters(
 
 
 def whisper_log_mel(samples: np.ndarray | mx.array, n_mels: int = 80, *, padding: int = 0) -> mx.array:
-    """Whisper's features: log10 of mel power, clipped 8 (80 dB) under the loudest value, scaled to about [-1, 1].
+    """Return Whisper's features: log10 of mel power, clipped 8 (80 dB) below the loudest value, scaled to near [-1, 1].
 
     padding: samples of silence added at the end.
     Computed in float64 and rounded once, because the logarithm magnifies the error of quiet bands.
@@ -72,21 +75,21 @@ def whisper_log_mel(samples: np.ndarray | mx.array, n_mels: int = 80, *, padding
 def _mel_bands(
     x: np.ndarray, filters: mx.array, strength: Callable[[np.ndarray], np.ndarray], *, hop_length: int, width: int
 ) -> np.ndarray:
-    """`strength` of the magnitudes of frames under a Hann window, gathered into bands; `width` samples are reflected at
-    each end.
+    """Return the mel bands of each frame under a Hann window: strength(|rfft|) times the filters.
 
+    width: samples that are reflected at each end.
     Shapes: x [L] float64, filters [n_fft//2 + 1, M] -> [1 + (L + 2 * width - n_fft) // hop_length, M] float64.
     """
     if len(x) <= width:
         raise ValueError(f"{len(x)} samples are too few to reflect {width} at each end")
-    gather = np.array(filters, np.float64)
-    n_fft = 2 * len(gather) - 2
+    weights = np.array(filters, np.float64)
+    n_fft = 2 * len(weights) - 2
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(x, width, mode="reflect"), n_fft)[::hop_length]
-    bands = np.empty((len(frames), gather.shape[1]))
-    for start in range(0, len(frames), _BLOCK):  # an hour of audio is not copied whole
-        part = slice(start, start + _BLOCK)
-        bands[part] = strength(np.abs(np.fft.rfft(frames[part] * window))) @ gather
+    bands = np.empty((len(frames), weights.shape[1]))
+    for start in range(0, len(frames), _BLOCK):  # so that an hour of audio is not copied at once
+        block = slice(start, start + _BLOCK)
+        bands[block] = strength(np.abs(np.fft.rfft(frames[block] * window))) @ weights
     return bands
 
 
@@ -100,7 +103,7 @@ def hifigan_log_mel(
     f_min: float = 0.0,
     f_max: float | None = None,
 ) -> mx.array:
-    """HiFi-GAN's features: the natural logarithm of mel magnitudes, at least 1e-5, one frame per whole hop.
+    """Return HiFi-GAN's features: the natural logarithm of mel magnitudes of at least 1e-5, one frame per whole hop.
 
     Computed in float64 and rounded once, because the logarithm magnifies the error of quiet bands.
     Shapes: samples [L] -> [L // hop_length, n_mels] float32, if n_fft - hop_length is even.

@@ -1,4 +1,4 @@
-"""Play audio while it is being made, where the machine has a sound device."""
+"""Play audio while it is being made, on a machine with a sound device."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from ..errors import MachineError, MissingExtraError
 
 @contextmanager
 def player(sample_rate: int) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yield a function that plays audio; it returns when the device has taken it, the block ends when it was heard.
+    """Yield a function that plays audio; it returns once the device has the samples. The block ends after the last one.
 
     Shapes: audio float [L].
     Raises: MissingExtraError without the package sounddevice, MachineError without PortAudio or a sound device.

@@ -12,7 +12,7 @@ LARGEST_TABLE = 1 << 22
 def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """Resample with a linear-phase low-pass filter (soxr's high quality: pass band to 0.91 of Nyquist).
 
-    Shapes: audio float [L] -> float32 [round(L * to_rate / from_rate)]
+    Shapes: audio float [L] -> float32 [round(L * to_rate / from_rate)].
     """
     audio = np.ascontiguousarray(audio, np.float32)
     if from_rate == to_rate or not len(audio):
@@ -23,12 +23,12 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 
 
 def sinc_resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Resample as torchaudio does by default, for models whose original hears its recordings through that.
+    """Resample as torchaudio does by default, for models whose reference resamples its recordings so.
 
-    The filter is short (a sinc of 6 zero crossings under a Hann window), so `resample` is better for the ear. Rates
-    whose ratio needs a filter for each of thousands of phases go through `resample` too.
-    Shapes: audio float [L] -> float32 [ceil(L * to_rate / from_rate)], but for such ratios.
-    Source: Smith & Gossett 1984; torchaudio.transforms.Resample 2.9, of which this keeps the roundings.
+    The filter is short (a sinc of 6 zero crossings under a Hann window), so `resample` sounds better. Ratios of rates
+    that need a filter for each of thousands of phases go through `resample` too.
+    Shapes: audio float [L] -> float32 [ceil(L * to_rate / from_rate)], except for such ratios.
+    Source: Smith & Gossett 1984; torchaudio.transforms.Resample 2.9, whose roundings this keeps.
     """
     audio = np.ascontiguousarray(audio, np.float32)
     if from_rate == to_rate or not len(audio):
@@ -42,17 +42,17 @@ def sinc_resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray
     width = (taps - source) // 2
     padded = np.pad(audio, (width, width + source)).astype(np.float64)
     frames = np.lib.stride_tricks.sliding_window_view(padded, taps)[::source]
-    rows = max(1, (1 << 22) // taps)  # so that a long recording is not copied a hundredfold
-    parts = [frames[i : i + rows] @ filters.T for i in range(0, len(frames), rows)]
+    n_rows = max(1, (1 << 22) // taps)  # at a time, so that a long recording is not copied a hundredfold
+    parts = [frames[i : i + n_rows] @ filters.T for i in range(0, len(frames), n_rows)]
     return np.concatenate(parts).astype(np.float32).reshape(-1)[: -(-len(audio) * target // source)]
 
 
 @cache
 def _filters(source: int, target: int) -> np.ndarray:
-    """One filter for each phase. Shapes: -> [target, 2 * width + source] float64, rounded to float32."""
+    """Return one filter for each phase. Shapes: -> [target, 2 * width + source] float64, rounded to float32."""
     cutoff = min(source, target) * ROLLOFF
     width = math.ceil(ZERO_CROSSINGS * source / cutoff)
-    phases = np.arange(target, dtype=np.float32) / np.float32(target)  # in float32 there
+    phases = np.arange(target, dtype=np.float32) / np.float32(target)  # in float32, as torchaudio does
     t = (np.arange(-width, width + source) / source - phases.astype(np.float64)[:, None]) * cutoff
     t = np.clip(t, -ZERO_CROSSINGS, ZERO_CROSSINGS)
     window = np.cos(t * np.pi / ZERO_CROSSINGS / 2) ** 2

@@ -1,4 +1,4 @@
-"""Short-time Fourier transform and its inverse, with the edges of torch.stft and torch.istft."""
+"""The short-time Fourier transform and its inverse, with the same edges as torch.stft and torch.istft."""
 
 import math
 from typing import Literal
@@ -10,9 +10,10 @@ MIN_ENVELOPE = 1e-11
 
 
 def hann_window(win_length: int, *, periodic: bool = True) -> mx.array:
-    """The Hann window, 0.5 - 0.5 cos(2 pi n / N), N = win_length if periodic, else win_length - 1.
+    """Return the Hann window, 0.5 - 0.5 cos(2 pi n / N), N = win_length if periodic, else win_length - 1.
 
-    Shapes: -> [win_length] float32. Rounded step by step in float32 as torch.hann_window does.
+    Rounded step by step in float32 as torch.hann_window does.
+    Shapes: -> [win_length] float32.
     """
     if win_length == 1:
         return mx.ones(1)
@@ -30,11 +31,11 @@ def stft(
     center: bool = True,
     pad_mode: Literal["reflect", "constant"] = "reflect",
 ) -> mx.array:
-    """One-sided short-time Fourier transform.
+    """Return the one-sided short-time Fourier transform.
 
     Shapes: x [B, L], window [win_length <= n_fft] -> [B, T, n_fft//2 + 1] complex,
     T = 1 + L // hop_length if center, else 1 + (L - n_fft) // hop_length.
-    Raises: ValueError if x is too short for one frame or for its reflection.
+    Raises: ValueError if x is too short for one frame or for its reflection, or the window is longer than n_fft.
     Source: Allen & Rabiner 1977, eq. 1; same edges as torch.stft.
     """
     if center:
@@ -60,7 +61,7 @@ def istft(
 
     Shapes: spec [B, T, n_fft//2 + 1] complex, window [win_length <= n_fft] -> [B, L] float32, in samples;
     L = length, or else hop_length * (T - 1) if center and n_fft is even.
-    Raises: ValueError if the summed squared window falls under MIN_ENVELOPE anywhere (the frames cannot be inverted).
+    Raises: ValueError if the summed squared window is below MIN_ENVELOPE anywhere (the frames cannot be inverted).
     Source: Griffin & Lim 1984, eq. 6; same edges as torch.istft.
     """
     count = spec.shape[-2]
@@ -85,10 +86,10 @@ def overlap_add(frames: mx.array, hop_length: int) -> mx.array:
     Shapes: frames [B, T, N] -> [B, hop_length * (T - 1) + N].
     """
     batch, count, size = frames.shape
-    hops = -(-size // hop_length)  # hops that a frame covers, rounded up
-    frames = mx.pad(frames, [(0, 0), (0, 0), (0, hops * hop_length - size)])
-    pieces = frames.reshape(batch, count, hops, hop_length)
-    shifted = [mx.pad(pieces[:, :, i], [(0, 0), (i, hops - 1 - i), (0, 0)]) for i in range(hops)]
+    n_hops = -(-size // hop_length)  # that a frame covers, rounded up
+    frames = mx.pad(frames, [(0, 0), (0, 0), (0, n_hops * hop_length - size)])
+    pieces = frames.reshape(batch, count, n_hops, hop_length)
+    shifted = [mx.pad(pieces[:, :, i], [(0, 0), (i, n_hops - 1 - i), (0, 0)]) for i in range(n_hops)]
     return sum(shifted[1:], shifted[0]).reshape(batch, -1)[:, : hop_length * (count - 1) + size]
 
 
@@ -106,7 +107,7 @@ def _pad(x: mx.array, width: int, mode: str) -> mx.array:
 
 
 def _centred(window: mx.array, n_fft: int) -> mx.array:
-    """The window with zeros on both sides up to n_fft, as torch places a short one."""
+    """Pad the window with zeros on both sides to n_fft, as torch does."""
     missing = n_fft - window.size
     if missing < 0:
         raise ValueError(f"the window has {window.size} samples, more than n_fft = {n_fft}")

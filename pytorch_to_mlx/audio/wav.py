@@ -1,4 +1,4 @@
-"""Audio files in and out: WAV, FLAC, Ogg and MP3 through libsndfile. Every file is hostile until checked."""
+"""Read and write audio files: WAV, FLAC, Ogg and MP3 through libsndfile. Every file is hostile until checked."""
 
 import os
 import stat
@@ -13,14 +13,14 @@ import numpy as np
 
 from ..errors import CheckError, FormatError, MachineError, UsageError
 
-# What we write, by extension: libsndfile's format and subtype.
+# What is written, by extension: libsndfile's format and subtype.
 FORMATS = {
     "wav": ("WAV", "PCM_16"),
     "flac": ("FLAC", "PCM_16"),
     "ogg": ("OGG", "VORBIS"),
     "mp3": ("MP3", "MPEG_LAYER_III"),
 }
-# What we read. ADPCM and the other rare codecs are left out: old decoders have memory faults in them.
+# What is read. ADPCM and the other rare codecs are left out: old decoders have memory faults in them.
 _CONTAINERS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3"}
 _CODECS = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS", "OPUS", "MPEG_LAYER_", "ALAC_")
 MIN_RATE, MAX_RATE, MAX_CHANNELS = 4_000, 192_000, 32
@@ -32,8 +32,8 @@ def read(source: str | Path | bytes, *, max_seconds: float = MAX_SECONDS) -> tup
     """Read an audio file, or the bytes of one, as mono.
 
     Shapes: -> (float32 [L] in samples, sample rate in Hz); channels are averaged.
-    Raises: FormatError for what is not sound audio (including NaN, cut files and unlikely rates) or is longer than
-    `max_seconds`; UsageError if there is no such file.
+    Raises: FormatError for anything but intact audio (NaN, cut files and unlikely sample rates included) and for more
+    than `max_seconds`; UsageError if there is no such file, MachineError if it cannot be opened.
     """
     where = "audio" if isinstance(source, bytes) else str(source)
     with _opened(source, where) as raw:
@@ -47,9 +47,9 @@ def read(source: str | Path | bytes, *, max_seconds: float = MAX_SECONDS) -> tup
 
 @contextmanager
 def reader(source: str | Path | bytes, *, block_s: float = 1.0) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
-    """Read audio of any length piece by piece, as mono: the sample rate, and blocks of at most `block_s` seconds.
+    """Read audio of any length block by block, as mono: yield the sample rate, and blocks of at most `block_s` seconds.
 
-    Shapes: blocks float32 [L]. Raises: what `read` raises, when the block with the fault is reached.
+    Shapes: blocks float32 [L]. Raises: what `read` raises, once the block with the fault is reached.
     """
     where = "audio" if isinstance(source, bytes) else str(source)
     with _opened(source, where) as raw:
@@ -61,17 +61,17 @@ def reader(source: str | Path | bytes, *, block_s: float = 1.0) -> Iterator[tupl
 
 
 def format_of(path: str | Path, name: str | None = None) -> str:
-    """The format to write: `name` if given, else from the extension. Raises UsageError listing the formats."""
-    wanted = (name or Path(path).suffix.removeprefix(".")).lower()
-    if wanted not in FORMATS:
-        what = f"audio is not written as '{wanted}'" if wanted else f"'{path}' has no extension that names a format"
+    """Return the format to write: `name`, or else the extension of `path`. Raises: UsageError for an unknown format."""
+    format = (name or Path(path).suffix.removeprefix(".")).lower()
+    if format not in FORMATS:
+        what = f"audio is not written as '{format}'" if format else f"'{path}' has no extension that names a format"
         raise UsageError(what, fix=f"formats: {', '.join(FORMATS)}")
-    return wanted
+    return format
 
 
 @contextmanager
 def writer(path: str | Path, sample_rate: int, *, format: str | None = None) -> Iterator["Writer"]:
-    """Write audio in pieces; the file appears at `path`, whole and read back, only when the block ends well.
+    """Write audio in pieces; the file appears at `path`, complete and verified, only if the block ends without error.
 
     Raises: UsageError for an unknown format or a folder that does not exist, MachineError when it cannot be written,
     CheckError if the audio is not finite or the file does not read back.
@@ -85,7 +85,7 @@ def writer(path: str | Path, sample_rate: int, *, format: str | None = None) -> 
 
 
 class Writer:
-    """What `writer` yields: `write` adds audio, `samples` counts it."""
+    """An audio file that is being written: `write` adds audio, `samples` counts it."""
 
     def __init__(self, destination: Path, sample_rate: int, format: str) -> None:
         import soundfile
@@ -103,25 +103,25 @@ class Writer:
             self._sound = soundfile.SoundFile(self._temporary, "w", sample_rate, 1, codec, format=self._container)
 
     def write(self, audio: np.ndarray) -> None:
-        """Add audio, clipped to [-1, 1]. Shapes: audio float [L]."""
+        """Add audio, clipped to [-1, 1]. Shapes: audio float [L]. Raises: CheckError for NaN or infinity."""
         if not np.isfinite(audio).all():
-            raise CheckError("the audio holds values that are not numbers; nothing was written")
+            raise CheckError("the audio contains NaN or infinity; nothing was written")
         with self._reported():
             self._sound.write(np.clip(audio, -1.0, 1.0))
         self.samples += len(audio)
 
     def finish(self) -> None:
-        """Close, check, and move the file to its place."""
+        """Close the file, read it back, and move it to its place. Raises: CheckError if it does not read back."""
         with self._reported():
             self._sound.close()
-            with open(self._temporary, "rb") as written:
-                os.fsync(written.fileno())
+            with open(self._temporary, "rb") as file:
+                os.fsync(file.fileno())
         _check_written(self._temporary, self._rate, self.samples, self._container, self._destination)
         with self._reported():
             os.replace(self._temporary, self._destination)
 
     def discard(self) -> None:
-        """Leave nothing behind; after `finish` there is nothing to leave."""
+        """Remove the temporary file; after `finish` there is none."""
         try:
             self._sound.close()
         except RuntimeError:
@@ -136,12 +136,12 @@ class Writer:
             yield
         except (OSError, AssertionError, soundfile.SoundFileRuntimeError) as error:
             self._temporary.unlink(missing_ok=True)
-            reason = getattr(error, "strerror", None) or "the disk did not take all of it"
+            reason = getattr(error, "strerror", None) or "not all of it could be written"
             raise MachineError(f"writing failed: {reason}", where=self._destination) from error
 
 
 def write(path: str | Path, audio: np.ndarray, sample_rate: int, *, format: str | None = None) -> Path:
-    """Write audio in one go; see `writer`. Shapes: audio float [L]."""
+    """Write audio at once, as `writer` does, and return its path. Shapes: audio float [L]."""
     with writer(path, sample_rate, format=format) as output:
         output.write(np.asarray(audio))
     return Path(path)
@@ -154,7 +154,7 @@ def _opened(source: str | Path | bytes, where: str) -> Iterator[Any]:
         return
     try:
         if not stat.S_ISREG(os.stat(source).st_mode):
-            raise FormatError("this is not a regular file", where=where, fix="give an audio file")
+            raise FormatError("not a regular file", where=where, fix="give an audio file")
         with open(source, "rb") as raw:
             yield raw
     except FileNotFoundError as error:
@@ -203,7 +203,7 @@ def _blocks(sound: Any, where: str, max_seconds: float, size: int) -> Iterator[n
     """Decode block by block, so that a small file cannot become a large array unseen."""
     import soundfile
 
-    left = int(max_seconds * sound.samplerate)
+    n_remaining = int(max_seconds * sound.samplerate)
     while True:
         try:
             block = sound.read(size, dtype="float32", always_2d=True)
@@ -211,18 +211,18 @@ def _blocks(sound: Any, where: str, max_seconds: float, size: int) -> Iterator[n
             raise FormatError(f"the audio is damaged ({error.error_string})", where=where) from error
         if not len(block):
             return
-        left -= len(block)
-        if left < 0:
+        n_remaining -= len(block)
+        if n_remaining < 0:
             _too_long(where, max_seconds)
         if not np.isfinite(block).all():
-            raise FormatError("the audio holds values that are not numbers (NaN or infinity)", where=where)
+            raise FormatError("the audio contains NaN or infinity", where=where)
         yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
 
 
 def _check_riff_length(raw: Any, where: str) -> None:
-    """libsndfile reads a cut WAV as far as it goes and says nothing; this says so.
+    """Refuse a cut WAV file, which libsndfile reads as far as it goes without an error.
 
-    A length of all ones is what a program writes that streams and does not know it yet: accepted.
+    A length of all ones is accepted: a program that streams writes it, not knowing the length yet.
     """
     head = raw.read(12)
     size = raw.seek(0, os.SEEK_END)
@@ -233,9 +233,9 @@ def _check_riff_length(raw: Any, where: str) -> None:
             name, length = (header := raw.read(8))[:4], int.from_bytes(header[4:], "little")
             if name == b"data":
                 if length != 0xFFFFFFFF and position + 8 + length > size:
-                    found = size - position - 8
+                    n_bytes = size - position - 8
                     raise FormatError(
-                        f"the file is cut: {length:,} bytes of audio declared, {found:,} found", where=where
+                        f"the file is cut: {length:,} bytes of audio declared, {n_bytes:,} found", where=where
                     )
                 break
             position += 8 + length + length % 2
@@ -246,11 +246,11 @@ def _check_written(path: Path, sample_rate: int, samples: int, container: str, d
     import soundfile
 
     try:
-        found = soundfile.info(path)
+        info = soundfile.info(path)
     except soundfile.LibsndfileError as error:
         raise CheckError(f"the written file does not read back: {error}", where=destination) from error
-    # MP3 comes in blocks: the encoder pads the end.
-    same_length = found.frames == samples or (container == "MP3" and 0 <= found.frames - samples < 4 * 1152)
-    if found.format != container or found.samplerate != sample_rate or not same_length:
-        what = f"wrote {samples} samples at {sample_rate} Hz, read back {found.frames} at {found.samplerate} Hz"
+    # MP3 is made of blocks of 1152 samples: the encoder pads the end.
+    same_length = info.frames == samples or (container == "MP3" and 0 <= info.frames - samples < 4 * 1152)
+    if info.format != container or info.samplerate != sample_rate or not same_length:
+        what = f"wrote {samples} samples at {sample_rate} Hz, read back {info.frames} at {info.samplerate} Hz"
         raise CheckError(what, where=destination)

@@ -19,16 +19,16 @@ blas.prepare()
 
 
 def describe(*, measure: bool = True) -> "Machine":
-    """Describe the machine and what MLX makes of it; `measure` times one matrix product (about 0.1 s)."""
+    """Describe the machine and what MLX uses of it; `measure` times a matrix product (about 0.1 s)."""
     from .machine import describe
 
     return describe(measure=measure)
 
 
 def patch_mlx() -> None:
-    """Put the CPU kernels under MLX's own functions and layers, for programs that know nothing of them (mlx-lm, …).
+    """Put the CPU kernels under MLX's own functions and layers, for programs written for MLX alone (mlx-lm, …).
 
-    Call it before such a program is imported; `unpatch_mlx()` undoes it. Without kernels, or on a GPU, nothing changes.
+    Call it before importing such a program; `unpatch_mlx()` undoes it. Without kernels, or on a GPU, nothing changes.
     """
     from .patch import patch_mlx
 

@@ -1,7 +1,7 @@
-"""A fast BLAS under MLX on a Linux CPU.
+"""Put a fast BLAS under MLX on a Linux CPU.
 
-MLX's Linux wheel carries netlib's reference BLAS, 30 to 100 times slower than an optimised one. `libmlx.so` calls
-`cblas_sgemm` through the dynamic linker, so a library with that name opened globally before it takes its place.
+MLX's Linux wheel contains netlib's reference BLAS, 30 to 100 times slower than an optimised one. `libmlx.so` calls
+`cblas_sgemm` through the dynamic linker, so a library with that symbol, opened globally before it, takes its place.
 """
 
 import ctypes
@@ -17,37 +17,37 @@ REFERENCE = "reference BLAS"
 
 @dataclass(frozen=True)
 class Blas:
-    """What multiplies MLX's matrices on this machine's CPU, and what is wrong with that, if anything."""
+    """The library that multiplies MLX's matrices on this CPU; if it is slow, the problem and how to fix it."""
 
     name: str
     path: Path | None = None
     problem: str | None = None
-    cure: str | None = None
+    fix: str | None = None
 
 
 class _BeforeMlx:
-    """An import hook that opens the BLAS at the last moment, so that what never imports MLX never pays for it."""
+    """An import hook that opens the BLAS just before MLX, so that programs without MLX never wait for it."""
 
     def find_spec(self, name, path=None, target=None):
         if name == "mlx.core":
             sys.meta_path.remove(self)
             _set(choose())
-        return None  # the usual finders go on
+        return None  # the usual finders find the module
 
 
 _chosen: Blas | None = None
 
 
 def prepare() -> None:
-    """Arrange for a fast BLAS to be opened before `mlx.core` is imported; does nothing where MLX needs none."""
-    if not _has_reference_blas() and _asked() is None:
+    """Arrange for a fast BLAS to be opened before `mlx.core` is imported, where MLX needs one."""
+    if not _has_reference_blas() and _setting() is None:
         _set(Blas("MLX's own"))
     elif "mlx.core" in sys.modules:
         _set(
             Blas(
                 REFERENCE,
                 problem="mlx.core was imported before pytorch_to_mlx.backend, so the BLAS could not be replaced",
-                cure="import pytorch_to_mlx.backend first",
+                fix="import pytorch_to_mlx.backend first",
             )
         )
     elif not any(isinstance(finder, _BeforeMlx) for finder in sys.meta_path):
@@ -55,29 +55,30 @@ def prepare() -> None:
 
 
 def current() -> Blas:
-    """The BLAS under MLX; before MLX is imported, the one that will be."""
+    """Return the BLAS under MLX; before MLX is imported, open and return the one that will be."""
     return _chosen or choose()
 
 
 def choose() -> Blas:
-    """Open the best BLAS there is and say which.
+    """Open the best BLAS on this machine and return it.
 
     PYTORCH_TO_MLX_BLAS=off leaves MLX alone; any other value is the path of a library with cblas_sgemm or sgemm_.
     """
-    asked = _asked()
-    if asked == "off":
-        return Blas(REFERENCE, problem="PYTORCH_TO_MLX_BLAS=off", cure="unset PYTORCH_TO_MLX_BLAS")
+    setting = _setting()
+    if setting == "off":
+        return Blas(REFERENCE, problem="PYTORCH_TO_MLX_BLAS=off", fix="unset PYTORCH_TO_MLX_BLAS")
     failures = []
-    for name, path in [(asked, Path(asked))] if asked else _candidates():
+    for name, path in [(setting, Path(setting))] if setting else _candidates():
         problem = _open(path)
         if problem is None:
             return Blas(name, path)
         failures.append(f"{name}: {problem}")
-    why = f"could not open {'; '.join(failures)}" if failures else "MLX multiplies matrices 30 to 100 times too slowly"
-    return Blas(REFERENCE, problem=why, cure="pip install ./csrc  (with a C++ compiler), or: pip install mkl")
+    slow = "MLX multiplies matrices 30 to 100 times too slowly"
+    problem = f"could not open {'; '.join(failures)}" if failures else slow
+    return Blas(REFERENCE, problem=problem, fix="pip install ./csrc  (with a C++ compiler), or: pip install mkl")
 
 
-def _asked() -> str | None:
+def _setting() -> str | None:
     return os.environ.get("PYTORCH_TO_MLX_BLAS") or None
 
 
@@ -87,7 +88,7 @@ def _set(blas: Blas) -> None:
 
 
 def _has_reference_blas() -> bool:
-    """Whether the MLX installed here is the Linux wheel with the reference BLAS inside."""
+    """Return whether the installed MLX is the Linux wheel with the reference BLAS inside."""
     if not sys.platform.startswith("linux"):
         return False
     spec = importlib.util.find_spec("mlx")
@@ -101,7 +102,7 @@ def _package(name: str) -> Path | None:
 
 
 def _candidates() -> Iterator[tuple[str, Path]]:
-    """Best first; measured in csrc/README.md."""
+    """Yield the libraries to try, fastest first."""
     own = _package("pytorch_to_mlx_cpu")
     if own and (own / "libptm_blas.so").exists():
         yield "pytorch-to-mlx-cpu", own / "libptm_blas.so"
@@ -119,11 +120,12 @@ def _candidates() -> Iterator[tuple[str, Path]]:
 
 
 def _open(path: Path) -> str | None:
+    """Open a library for the whole process; return what is wrong with it, or None."""
     try:
         library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
         return str(error)
-    # MLX's bundled cblas_sgemm calls sgemm_, so either symbol takes the work over.
-    return (
-        None if hasattr(library, "cblas_sgemm") or hasattr(library, "sgemm_") else "it has no cblas_sgemm and no sgemm_"
-    )
+    # MLX's bundled cblas_sgemm calls sgemm_, so either symbol is enough.
+    if hasattr(library, "cblas_sgemm") or hasattr(library, "sgemm_"):
+        return None
+    return "it has no cblas_sgemm and no sgemm_"

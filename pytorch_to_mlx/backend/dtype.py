@@ -4,12 +4,12 @@ import mlx.core as mx
 
 
 def on_cpu() -> bool:
-    """Whether MLX computes on the CPU by default."""
+    """Return whether MLX computes on the CPU by default."""
     return mx.default_device() == mx.Device(mx.cpu)
 
 
 def compute_dtype(stored: mx.Dtype) -> mx.Dtype:
-    """The dtype to compute in with weights of dtype `stored`.
+    """Return the dtype to compute in with weights of dtype `stored`.
 
     MLX's CPU kernels are 5 to 20 times slower in float16 than in float32; Metal and CUDA are faster in half precision.
     """

@@ -1,4 +1,4 @@
-"""What `pytorch-to-mlx doctor` shows about the machine."""
+"""Describe the machine, for `pytorch-to-mlx doctor`."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from . import blas as _blas
 from . import native
 
-# name of the part, the module that shows it is here, what is lost without it, the command that adds it
+# (name of the part, a module of it, what it is needed for, the command that installs it)
 _PARTS = (
     ("CPU kernels and BLAS", "pytorch_to_mlx_cpu", "Linux CPU speed", "pip install ./csrc"),
     ("PyTorch", "torch", "validate, benchmark --against torch", "pip install torch"),
@@ -20,7 +20,7 @@ _PARTS = (
 
 @dataclass(frozen=True)
 class Part:
-    """An optional part: what it gives, whether it is here, and the command that adds it."""
+    """An optional part: whether it is installed, what it gives, and the command that installs it."""
 
     name: str
     present: bool
@@ -31,7 +31,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine as MLX sees it. `problems` are (what is wrong, what to do)."""
+    """The machine as MLX sees it. problems: (what is wrong, how to fix it) each."""
 
     system: str
     device: str
@@ -47,32 +47,29 @@ class Machine:
 
 
 def describe(*, measure: bool = True) -> Machine:
+    """Describe the machine; `measure` times a matrix product (about 0.1 s)."""
     import mlx.core as mx
 
     device = mx.default_device()
     name = mx.device_info().get("device_name", "") if hasattr(mx, "device_info") else ""
-    blas, (kernels, why) = _blas.current(), native.load()
+    blas, (kernels, reason) = _blas.current(), native.load()
     problems = []
     if blas.problem:
-        problems.append((f"{blas.name}: {blas.problem}", blas.cure or ""))
+        problems.append((f"{blas.name}: {blas.problem}", blas.fix or ""))
     on_cpu = device == mx.Device(mx.cpu)
     if on_cpu and kernels is None and platform.system() == "Linux":
-        problems.append((f"no CPU kernels: {why}; activations, attention and convolutions run 2 to 80 times slower",
-                         "pip install ./csrc"))  # fmt: skip
+        slow = "activations, attention and convolutions run 2 to 80 times slower"
+        problems.append((f"no CPU kernels: {reason}; {slow}", "pip install ./csrc"))
     return Machine(
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         device=f"{device.type.name}{f' ({name})' if name else ''}",
         mlx_version=version("mlx"),
         blas=blas.name,
         gflops=_gflops() if measure else None,
-        threads=kernels.threads()
-        if kernels
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else 0,
+        threads=kernels.threads() if kernels else _n_cores(),
         cpu=_cpu_name(),
         cpu_features=_cpu_features(),
-        kernels=f"{kernels.isa}" if kernels and on_cpu else f"none: {why}" if on_cpu else "MLX's own",
+        kernels="MLX's own" if not on_cpu else kernels.isa if kernels else f"none: {reason}",
         parts=tuple(
             Part(name, importlib.util.find_spec(module) is not None, gives, command)
             for name, module, gives, command in _PARTS
@@ -82,8 +79,13 @@ def describe(*, measure: bool = True) -> Machine:
     )
 
 
+def _n_cores() -> int:
+    """Return how many cores this process may use, 0 if unknown."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+
+
 def _gflops(n: int = 512, budget_s: float = 0.1) -> float:
-    """The best rate of an n × n float32 product within the budget, in 10^9 operations a second."""
+    """Return the best rate of an n × n float32 product within the budget, in 10^9 operations per second."""
     import mlx.core as mx
 
     a, b = mx.random.normal((n, n), key=mx.random.key(0)), mx.random.normal((n, n), key=mx.random.key(1))
@@ -111,9 +113,9 @@ def _cpu_name() -> str:
 
 
 def _cpu_features() -> tuple[str, ...]:
-    """Those that matter for speed."""
+    """Return the processor's features that matter for speed."""
     flags = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
-    wanted = (
+    relevant = (
         "avx2",
         "fma",
         "f16c",
@@ -126,4 +128,4 @@ def _cpu_features() -> tuple[str, ...]:
         "i8mm",
         "sve",
     )
-    return tuple(flag for flag in wanted if flag in flags)
+    return tuple(flag for flag in relevant if flag in flags)

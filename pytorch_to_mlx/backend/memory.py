@@ -1,18 +1,18 @@
-"""Memory that is free, and that the process keeps."""
+"""Free memory that the process holds on to."""
 
 import ctypes
 import sys
 
 
 def give_back() -> None:
-    """Return to the system what MLX and malloc keep for later: for between two works of different sizes.
+    """Return to the system the free memory that MLX and malloc hold for reuse, between tasks of different sizes.
 
-    The holes that one work leaves are seldom of the sizes that the next one asks for, so that memory would grow from
-    work to work although no more of it is in use.
+    The blocks that one task frees seldom have the sizes that the next one needs, so without this the process would grow
+    from task to task although no more memory is in use.
     """
     import mlx.core as mx
 
     mx.clear_cache()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
-    if trim is not None:  # of glibc alone
+    if trim is not None:  # only glibc has it
         trim(0)

@@ -1,4 +1,4 @@
-"""The optional CPU kernels of pytorch-to-mlx-cpu (csrc/): found once, or the reason why not."""
+"""Load the optional CPU kernels of pytorch-to-mlx-cpu (csrc/)."""
 
 import importlib.util
 import os
@@ -10,7 +10,7 @@ from .dtype import on_cpu
 
 @cache
 def load() -> tuple[ModuleType | None, str | None]:
-    """The module of kernels, or None and why."""
+    """Load the kernels once; return their module, or None and the reason why there are none."""
     if os.environ.get("PYTORCH_TO_MLX_NATIVE") == "0":
         return None, "PYTORCH_TO_MLX_NATIVE=0"
     if importlib.util.find_spec("pytorch_to_mlx_cpu") is None:
@@ -21,12 +21,12 @@ def load() -> tuple[ModuleType | None, str | None]:
 
     try:
         module = pytorch_to_mlx_cpu.kernels()
-    except ImportError as error:  # another MLX than it was built for, or a broken build: the message says which
+    except ImportError as error:  # built for another MLX, or a broken build: the message says which
         return None, str(error)
     module.set_plain({name: function for name, function in vars(plain).items() if callable(function)})
     return module, None
 
 
 def kernels() -> ModuleType | None:
-    """The kernels, if they are here and MLX computes on the CPU."""
+    """Return the kernels, if they are installed and MLX computes on the CPU."""
     return load()[0] if on_cpu() else None

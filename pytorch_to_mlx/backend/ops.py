@@ -1,4 +1,4 @@
-"""The one place that picks a native kernel or the MLX op. What each function computes is said in `plain`."""
+"""The operations of `plain`, by a CPU kernel where one takes the arguments. This is the one place that chooses."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -10,10 +10,10 @@ from .native import kernels
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _picked(function: Function) -> Function:
-    """The kernel of the same name where it is here and takes these arguments, else `function`.
+def _with_kernel(function: Function) -> Function:
+    """Return a function that calls the kernel of the same name, and `function` where there is none.
 
-    A kernel that has no answer for its arguments (a dtype, a grouping) returns None.
+    A kernel that does not take its arguments (a dtype, a grouping) returns None; then `function` is called too.
     """
     name = function.__name__
 
@@ -26,33 +26,33 @@ def _picked(function: Function) -> Function:
     return run  # pyright: ignore[reportReturnType]
 
 
-add = _picked(plain.add)
-attention = _picked(plain.attention)
-conv1d = _picked(plain.conv1d)
-conv2d = _picked(plain.conv2d)
-conv_transpose1d = _picked(plain.conv_transpose1d)
-cos = _picked(plain.cos)
-elu = _picked(plain.elu)
-erf = _picked(plain.erf)
-exp = _picked(plain.exp)
-gelu = _picked(plain.gelu)
-gelu_tanh = _picked(plain.gelu_tanh)
-group_norm = _picked(plain.group_norm)
-instance_norm = _picked(plain.instance_norm)
-instance_norm_leaky_relu = _picked(plain.instance_norm_leaky_relu)
-instance_norm_snake = _picked(plain.instance_norm_snake)
-layer_norm = _picked(plain.layer_norm)
-leaky_relu = _picked(plain.leaky_relu)
-linear = _picked(plain.linear)
-lstm = _picked(plain.lstm)
-lstm_steps = _picked(plain.lstm_steps)
-mish = _picked(plain.mish)
-quantized_matmul = _picked(plain.quantized_matmul)
-rms_norm = _picked(plain.rms_norm)
-rotate = _picked(plain.rotate)
-sigmoid = _picked(plain.sigmoid)
-silu = _picked(plain.silu)
-sin = _picked(plain.sin)
-snake = _picked(plain.snake)
-softmax = _picked(plain.softmax)
-tanh = _picked(plain.tanh)
+add = _with_kernel(plain.add)
+attention = _with_kernel(plain.attention)
+conv1d = _with_kernel(plain.conv1d)
+conv2d = _with_kernel(plain.conv2d)
+conv_transpose1d = _with_kernel(plain.conv_transpose1d)
+cos = _with_kernel(plain.cos)
+elu = _with_kernel(plain.elu)
+erf = _with_kernel(plain.erf)
+exp = _with_kernel(plain.exp)
+gelu = _with_kernel(plain.gelu)
+gelu_tanh = _with_kernel(plain.gelu_tanh)
+group_norm = _with_kernel(plain.group_norm)
+instance_norm = _with_kernel(plain.instance_norm)
+instance_norm_leaky_relu = _with_kernel(plain.instance_norm_leaky_relu)
+instance_norm_snake = _with_kernel(plain.instance_norm_snake)
+layer_norm = _with_kernel(plain.layer_norm)
+leaky_relu = _with_kernel(plain.leaky_relu)
+linear = _with_kernel(plain.linear)
+lstm = _with_kernel(plain.lstm)
+lstm_steps = _with_kernel(plain.lstm_steps)
+mish = _with_kernel(plain.mish)
+quantized_matmul = _with_kernel(plain.quantized_matmul)
+rms_norm = _with_kernel(plain.rms_norm)
+rotate = _with_kernel(plain.rotate)
+sigmoid = _with_kernel(plain.sigmoid)
+silu = _with_kernel(plain.silu)
+sin = _with_kernel(plain.sin)
+snake = _with_kernel(plain.snake)
+softmax = _with_kernel(plain.softmax)
+tanh = _with_kernel(plain.tanh)

@@ -1,6 +1,6 @@
-"""The kernels under MLX's own names, so that a program that knows nothing of them runs on them: `patch_mlx()`.
+"""Put the kernels under MLX's own names, so that a program written for MLX alone runs on them.
 
-What was imported by name before (`from mlx.nn import silu`) stays as it was: patch first, then import the program.
+A name that was imported before (`from mlx.nn import silu`) keeps MLX's function: patch first, then import the program.
 """
 
 import inspect
@@ -13,7 +13,7 @@ import mlx.nn as nn
 import mlx.nn.layers.activations as activations
 import numpy as np
 
-from . import plain  # noqa: F401  it keeps MLX's own functions, through which gradients are taken
+from . import plain  # noqa: F401  it must take hold of MLX's own functions first: gradients are taken through them
 from .native import kernels
 from .rope import rotary_frequencies
 
@@ -21,9 +21,11 @@ _originals: list[tuple[Any, str, Any]] = []
 
 
 def patch_mlx() -> None:
-    """Put the kernels under mx.fast's norms, attention and rotary positions, mx.softmax, mx.quantized_matmul, the
-    convolutions, exp, sin, cos, tanh, sigmoid and erf, and under mlx.nn's activations and linear layers. What a kernel
-    does not take goes to MLX's own; gradients stay right.
+    """Replace MLX's functions and layers by ones that call the kernels.
+
+    In mx.fast: norms, attention, rotary positions. In mx: softmax, quantized_matmul, the convolutions, exp, sin, cos,
+    tanh, sigmoid, erf. In mlx.nn: activations and linear layers. Arguments that a kernel does not take go to MLX's
+    own function; gradients stay correct.
     """
     if _originals:
         return
@@ -32,10 +34,10 @@ def patch_mlx() -> None:
     for name in ("exp", "sin", "cos", "tanh", "sigmoid", "erf"):
         _replace(mx, name, _with_fallback(_elementwise(name), getattr(mx, name)))
     for name in ("gelu", "gelu_approx", "silu", "mish", "sigmoid", "tanh", "elu", "leaky_relu"):
-        picked = getattr(activations, name)
+        original = getattr(activations, name)
         kernel = _activation("gelu_tanh" if name == "gelu_approx" else name)
         for owner in (activations, nn):
-            _replace(owner, name, _with_fallback(kernel, picked))
+            _replace(owner, name, _with_fallback(kernel, original))
     for owner, name in ((nn.SiLU, "silu"), (nn.Mish, "mish"), (nn.Sigmoid, "sigmoid"), (nn.Tanh, "tanh")):
         _replace(owner, "__call__", lambda self, x, name=name: getattr(activations, name)(x))
     _replace(nn.Linear, "__call__", _method(_linear, nn.Linear.__call__))
@@ -55,7 +57,7 @@ def _replace(owner: Any, name: str, function: Any) -> None:
 
 
 def _with_fallback(kernel: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
-    """The kernel's answer, or where it has none (None), MLX's own. A stream asked for is MLX's business."""
+    """Return a function that calls the kernel, and MLX's own where the kernel returns None or a stream is named."""
 
     def run(*args: Any, stream: Any = None, **options: Any) -> Any:
         if stream is not None:
@@ -93,16 +95,19 @@ def _as_linear(native: Any, layer: nn.Embedding, x: mx.array) -> mx.array | None
     return native.linear(x, layer["weight"])
 
 
-@lru_cache(maxsize=8)  # every layer asks for the same ones
+@lru_cache(maxsize=8)  # all layers of a model need the same ones
 def _angles(length: int, dims: int, base: float, scale: float, offset: int) -> tuple[mx.array, mx.array]:
-    """Cosines and sines for mx.fast.rope's arguments. Shapes: -> two of [length, dims / 2]."""
+    """Return cosines and sines for mx.fast.rope's arguments.
+
+    Shapes: -> two of [length, dims / 2]. Source: Su et al. 2021, eq. 34.
+    """
     positions = np.arange(offset, offset + length, dtype=np.float32) * np.float32(scale)
     angles = positions[:, None] * rotary_frequencies(dims, base)
     return mx.array(np.cos(angles)), mx.array(np.sin(angles))
 
 
 def _functions() -> list[tuple[Any, str, Callable[..., Any]]]:
-    """Where, under which name, and the call of the kernel with that function's own arguments."""
+    """Return (owner, name, kernel) of functions in mx and mx.fast; each kernel takes the function's own arguments."""
 
     def softmax(native: Any, a: Any, axis: Any = None, *, precise: bool = False) -> Any:
         return native.softmax(a, axis) if isinstance(axis, int) else None
@@ -136,7 +141,7 @@ def _functions() -> list[tuple[Any, str, Callable[..., Any]]]:
         pairs = (tuple(v) if isinstance(v, list) else v for v in (stride, padding, dilation))
         return native.conv2d(x, w, **dict(zip(("stride", "padding", "dilation"), pairs, strict=True)), groups=groups)
 
-    def transposed(
+    def conv_transpose1d(
         native: Any,
         x: Any,
         w: Any,
@@ -161,5 +166,5 @@ def _functions() -> list[tuple[Any, str, Callable[..., Any]]]:
         (mx, "quantized_matmul", lambda native, *args, **options: native.quantized_matmul(*args, **options)),
         (mx, "conv1d", conv1d),
         (mx, "conv2d", conv2d),
-        (mx, "conv_transpose1d", transposed),
+        (mx, "conv_transpose1d", conv_transpose1d),
     ]

@@ -1,6 +1,7 @@
-"""The operations of backend.ops with MLX's own ops: the path on Metal and CUDA, and wherever there are no CPU kernels.
+"""The operations of backend.ops written with MLX's own: used on Metal and CUDA, and wherever there are no CPU kernels.
 
-Gradients are taken through these. Features are last; weights are as mlx.nn stores them.
+The kernels take their gradients through these, and call them by name with the same argument names. Features are last;
+weights are laid out as mlx.nn stores them. exp to erf only wrap MLX's functions as they were before patch_mlx().
 """
 
 import functools
@@ -12,7 +13,7 @@ import mlx.core as mx
 
 from .dtype import on_cpu
 
-# MLX's own, whatever backend.patch_mlx() puts under their names later.
+# MLX's own functions, whatever backend.patch_mlx() puts under their names later.
 _softmax, _quantized_matmul = mx.softmax, mx.quantized_matmul
 _attention, _layer_norm, _rms_norm = mx.fast.scaled_dot_product_attention, mx.fast.layer_norm, mx.fast.rms_norm
 _conv1d, _conv2d, _conv_transpose1d = mx.conv1d, mx.conv2d, mx.conv_transpose1d
@@ -20,37 +21,43 @@ _exp, _sin, _cos, _tanh, _sigmoid, _erf = mx.exp, mx.sin, mx.cos, mx.tanh, mx.si
 
 
 def exp(x: mx.array) -> mx.array:
+    """Return e^x of each number. Shapes: x, any -> the same."""
     return _exp(x)
 
 
 def sin(x: mx.array) -> mx.array:
+    """Return the sine of each number. Shapes: x, any -> the same."""
     return _sin(x)
 
 
 def cos(x: mx.array) -> mx.array:
+    """Return the cosine of each number. Shapes: x, any -> the same."""
     return _cos(x)
 
 
 def tanh(x: mx.array) -> mx.array:
+    """Return the hyperbolic tangent of each number. Shapes: x, any -> the same."""
     return _tanh(x)
 
 
 def sigmoid(x: mx.array) -> mx.array:
+    """Return 1 / (1 + e^-x) of each number. Shapes: x, any -> the same."""
     return _sigmoid(x)
 
 
 def erf(x: mx.array) -> mx.array:
+    """Return the error function of each number. Shapes: x, any -> the same."""
     return _erf(x)
 
 
 def add(*arrays: mx.array, scale: float = 1.0) -> mx.array:
-    """The sum of arrays, times scale. Shapes: all the same."""
+    """Return the sum of arrays, times scale. Shapes: any, all alike -> the same."""
     y = functools.reduce(operator.add, arrays)
     return y if scale == 1.0 else y * scale
 
 
 def snake(x: mx.array, alpha: mx.array) -> mx.array:
-    """x + sin²(alpha x) / alpha.
+    """Return x + sin²(alpha x) / alpha.
 
     Shapes: x [..., D], alpha [D] -> [..., D].
     Source: Ziyin et al. 2020, "Neural Networks Fail to Learn Periodic Functions", eq. 3.
@@ -59,50 +66,60 @@ def snake(x: mx.array, alpha: mx.array) -> mx.array:
 
 
 def gelu(x: mx.array) -> mx.array:
-    """Exact GELU, x Φ(x). Source: Hendrycks & Gimpel 2016, section 2."""
+    """Return x Φ(x), the exact GELU. Shapes: x, any -> the same. Source: Hendrycks & Gimpel 2016, section 2."""
     return x * (1 + _erf(x * math.sqrt(0.5))) * 0.5
 
 
 def gelu_tanh(x: mx.array) -> mx.array:
-    """The tanh approximation of GELU (`gelu_new`). Source: Hendrycks & Gimpel 2016, section 2."""
+    """Return GELU's tanh approximation (`gelu_new`).
+
+    Shapes: x, any -> the same. Source: Hendrycks & Gimpel 2016, section 2.
+    """
     return 0.5 * x * (1 + _tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 def silu(x: mx.array) -> mx.array:
-    """x · sigmoid(x)."""
+    """Return x · sigmoid(x). Shapes: x, any -> the same. Source: Elfwing et al. 2017 (SiLU)."""
     return x * _sigmoid(x)
 
 
 def mish(x: mx.array) -> mx.array:
-    """x · tanh(log(1 + e^x)). Source: Misra 2019, eq. 1."""
+    """Return x · tanh(log(1 + e^x)). Shapes: x, any -> the same. Source: Misra 2019, eq. 1."""
     return x * _tanh(mx.logaddexp(x, 0))
 
 
 def elu(x: mx.array, alpha: float = 1.0) -> mx.array:
-    """x where positive, else alpha (e^x - 1). Source: Clevert et al. 2016, eq. 16."""
+    """Return x where positive, else alpha (e^x - 1).
+
+    Shapes: x, any -> the same. Source: Clevert et al. 2016, eq. 16.
+    """
     return mx.where(x > 0, x, alpha * mx.expm1(mx.minimum(x, 0)))
 
 
 def leaky_relu(x: mx.array, negative_slope: float = 0.01) -> mx.array:
-    """x where positive, else negative_slope · x."""
+    """Return x where positive, else negative_slope · x.
+
+    Shapes: x, any -> the same. Source: Maas et al. 2013, section 2.
+    """
     return mx.where(x > 0, x, negative_slope * x)
 
 
 def softmax(x: mx.array, axis: int = -1, *, scale: float = 1.0, mask: mx.array | None = None) -> mx.array:
-    """softmax(scale · x + mask) along one axis. mask: additive, broadcasts to x."""
+    """Return softmax(scale · x + mask) along one axis. Shapes: x, any, mask (additive) broadcasts to x -> as x."""
     x = x if scale == 1.0 else scale * x
     return _softmax(x if mask is None else x + mask, axis=axis)
 
 
 def attention(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: mx.array | str | None = None) -> mx.array:
-    """Scaled dot-product attention.
+    """Return softmax(scale · q kᵀ + mask) v, scaled dot-product attention.
 
-    Shapes: q [B, H, L, D], k and v [B, Hkv, S, D] with H a multiple of Hkv -> [B, H, L, D].
-    mask: None, "causal", or an array that broadcasts to [B, H, L, S]: boolean (True attends) or additive.
+    mask: None, "causal", or an array, boolean (True attends) or additive.
+    Shapes: q [B, H, L, D], k and v [B, Hkv, S, D] with H a multiple of Hkv, mask broadcasts to [B, H, L, S]
+    -> [B, H, L, D].
     Source: Vaswani et al. 2017, eq. 1.
     """
     if isinstance(mask, mx.array) and mask.dtype != q.dtype and mx.issubdtype(mask.dtype, mx.floating):
-        # MLX takes no mask wider than its operands; what does not fit is as good as the lowest number that does.
+        # MLX takes no mask wider than its operands. A number below their range masks as well as the lowest in it.
         mask = mx.maximum(mask, mx.finfo(q.dtype).min).astype(q.dtype)
     return _attention(q, k, v, scale=scale, mask=mask)
 
@@ -122,20 +139,23 @@ def layer_norm(
 
 
 def rotate(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
-    """Turn each pair of features (i, half + i) by its position's angle; what follows the pairs stays.
+    """Rotate each pair of features (i, half + i) by its position's angle; features after the pairs do not change.
 
     Shapes: x [..., L, D], cos and sin [L, half] with 2 · half <= D -> [..., L, D].
     Source: Su et al. 2021, eq. 34, in the layout of Hugging Face's Llama.
     """
     half = cos.shape[-1]
     a, b = x[..., :half], x[..., half : 2 * half]
-    turned = [a * cos - b * sin, a * sin + b * cos]
+    pairs = [a * cos - b * sin, a * sin + b * cos]
     rest = [x[..., 2 * half :]] if 2 * half < x.shape[-1] else []
-    return mx.concatenate([part.astype(x.dtype) for part in turned] + rest, axis=-1)
+    return mx.concatenate([part.astype(x.dtype) for part in pairs] + rest, axis=-1)
 
 
 def rms_norm(x: mx.array, weight: mx.array | None = None, eps: float = 1e-5) -> mx.array:
-    """Shapes: x [..., D], weight [D]. Source: Zhang & Sennrich 2019, eq. 4."""
+    """Return weight · x / sqrt(mean(x²) + eps) over the last axis.
+
+    Shapes: x [..., D], weight [D] -> [..., D]. Source: Zhang & Sennrich 2019, eq. 4.
+    """
     return _rms_norm(x, weight, eps)
 
 
@@ -159,7 +179,7 @@ def instance_norm(x: mx.array, eps: float, weight: mx.array | None = None, bias:
     Shapes: x [B, L, D], weight and bias [D] or [B, 1, D] (AdaIN) -> [B, L, D].
     Source: Ulyanov et al. 2016; Huang & Belongie 2017, eq. 8.
     """
-    # Over 24,000 steps float32 sums are wrong by 5e-6 on a CPU, in every step alike; PyTorch's are float64 there too.
+    # On a CPU a float32 sum over 24,000 steps is wrong by 5e-6, which shifts every step; PyTorch sums in float64 too.
     wide = x.astype(mx.float64) if on_cpu() else x
     mean = mx.mean(wide, axis=-2, keepdims=True)
     scale = mx.rsqrt(mx.mean(mx.square(wide - mean), axis=-2, keepdims=True) + eps).astype(x.dtype)
@@ -168,19 +188,25 @@ def instance_norm(x: mx.array, eps: float, weight: mx.array | None = None, bias:
 
 
 def instance_norm_snake(x: mx.array, eps: float, weight: mx.array, bias: mx.array, alpha: mx.array) -> mx.array:
-    """snake(instance_norm(x), alpha), by the kernel in one pass. Shapes: as in both."""
+    """Return snake(instance_norm(x), alpha), which the kernel computes in one pass.
+
+    Shapes: x [B, L, D], weight and bias [D] or [B, 1, D], alpha [D] -> [B, L, D]. Source: as both.
+    """
     return snake(instance_norm(x, eps, weight, bias), alpha)
 
 
 def instance_norm_leaky_relu(
     x: mx.array, eps: float, weight: mx.array, bias: mx.array, negative_slope: float
 ) -> mx.array:
-    """leaky_relu(instance_norm(x)), by the kernel in one pass. Shapes: as in both."""
+    """Return leaky_relu(instance_norm(x)), which the kernel computes in one pass.
+
+    Shapes: x [B, L, D], weight and bias [D] or [B, 1, D] -> [B, L, D]. Source: as both.
+    """
     return leaky_relu(instance_norm(x, eps, weight, bias), negative_slope)
 
 
 def linear(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.array:
-    """Shapes: x [..., D_in], weight [D_out, D_in], bias [D_out] -> [..., D_out]."""
+    """Return x Wᵀ + bias. Shapes: x [..., D_in], weight [D_out, D_in], bias [D_out] -> [..., D_out]."""
     return x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
 
 
@@ -194,7 +220,7 @@ def quantized_matmul(
     bits: int | None = None,
     mode: str = "affine",
 ) -> mx.array:
-    """x Wᵀ with W in MLX's groups, as mx.quantize made them: W = scales · w + biases by group of `group_size`.
+    """Return x Wᵀ, where W is quantized by mx.quantize: W = scales · w + biases in each group of `group_size`.
 
     Shapes: x [..., D_in], w [D_out, D_in · bits / 32] uint32, scales and biases [D_out, D_in / group_size]
     -> [..., D_out].
@@ -213,11 +239,12 @@ def conv1d(
     groups: int = 1,
     add: mx.array | None = None,
 ) -> mx.array:
-    """y[t] = bias + Σ_k weight[:, k] · x[t · stride + k · dilation - padding] + add[t].
+    """Convolve over time: y[t] = bias + Σ_k weight[:, k] · x[t · stride + k · dilation - left] + add[t].
 
-    padding: of both sides, or (left, right).
-    Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups], bias [D_out], add and y [B, L_out, D_out],
+    padding: zeros on both sides, or (left, right).
+    Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups], bias [D_out], add [B, L_out, D_out] -> [B, L_out, D_out],
     with L_out = (L + left + right - dilation · (K - 1) - 1) // stride + 1.
+    Raises: ValueError if the shapes do not fit.
     """
     left, right = (padding, padding) if isinstance(padding, int) else padding
     if on_cpu() and (dilation > 1 or groups > 1 or weight.shape[1] <= 16):
@@ -233,7 +260,10 @@ def conv1d(
 
 
 def _shifted_conv1d(x, weight, *, stride, padding, dilation, groups):
-    """conv1d as one product per tap, of x shifted by the tap: MLX's CPU loop is naive when dilated or grouped."""
+    """Compute conv1d as one product per tap, of x shifted by the tap: MLX's CPU loop is naive if dilated or grouped.
+
+    Shapes: as conv1d, but padding is (left, right).
+    """
     B, L, D_in = x.shape
     D_out, K, per_group = weight.shape
     L_out = (L + sum(padding) - (K - 1) * dilation - 1) // stride + 1
@@ -268,8 +298,12 @@ def conv_transpose1d(
     output_padding: int = 0,
     groups: int = 1,
 ) -> mx.array:
-    """Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups], bias [D_out] -> [B, L_out, D_out],
+    """Transpose a strided convolution: x[t] adds weight[:, k] · x[t] to y[t · stride + k - padding].
+
+    Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups], bias [D_out] -> [B, L_out, D_out],
     with L_out = (L - 1) · stride - 2 · padding + K + output_padding.
+    Raises: ValueError if there is no output.
+    Source: Dumoulin & Visin 2016, section 4.
     """
     if on_cpu():
         y = _phased_conv_transpose1d(
@@ -281,10 +315,11 @@ def conv_transpose1d(
 
 
 def _phased_conv_transpose1d(x, weight, *, stride, padding, output_padding, groups):
-    """Ordinary convolutions whose outputs are the `stride` phases of each step: no multiplication by inserted zeros.
+    """Compute conv_transpose1d as a convolution whose columns are the `stride` phases of a step: no inserted zeros.
 
     Output q = stride·i + k, before `padding` is cut off. With q = stride·u + r and k = stride·j + r,
     y[stride·u + r] = Σ_j x[u - j] · w[stride·j + r]; where stride does not divide K, the last phases have a tap less.
+    Shapes: as conv_transpose1d.
     """
     B, L, _ = x.shape
     D_out, K, per_group = weight.shape
@@ -294,16 +329,16 @@ def _phased_conv_transpose1d(x, weight, *, stride, padding, output_padding, grou
         raise ValueError(f"conv_transpose1d of {x.shape} with weight {weight.shape}, padding {padding} has no result")
     kernel = mx.pad(weight, [(0, 0), (0, taps * stride - K), (0, 0)]).reshape(D_out, taps, stride, per_group)
 
-    def phases(first: int, last: int, count: int) -> mx.array:  # of `count` taps: [B, U, D_out, last - first]
-        if not count:
+    def phases(first: int, last: int, n_taps: int) -> mx.array:  # -> [B, U, D_out, last - first]
+        if not n_taps:
             return mx.zeros((B, L + taps - 1, D_out, last - first), x.dtype)
-        w = kernel[:, :count, first:last][:, ::-1].swapaxes(1, 2)  # taps backwards: a convolution correlates
-        w = w.reshape(-1, count, per_group)
-        y = _shifted_conv1d(x, w, stride=1, padding=(count - 1, taps - 1), dilation=1, groups=groups)
+        w = kernel[:, :n_taps, first:last][:, ::-1].swapaxes(1, 2)  # taps reversed: a convolution correlates
+        w = w.reshape(-1, n_taps, per_group)
+        y = _shifted_conv1d(x, w, stride=1, padding=(n_taps - 1, taps - 1), dilation=1, groups=groups)
         return y.reshape(B, -1, D_out, last - first)
 
-    full = K - (taps - 1) * stride
-    parts = [phases(0, full, taps)] + ([phases(full, stride, taps - 1)] if full < stride else [])
+    n_full = K - (taps - 1) * stride  # phases with all taps
+    parts = [phases(0, n_full, taps)] + ([phases(n_full, stride, taps - 1)] if n_full < stride else [])
     y = mx.concatenate(parts, axis=-1).swapaxes(2, 3).reshape(B, -1, D_out)
     missing = padding + L_out - y.shape[1]
     y = mx.pad(y, [(0, 0), (0, missing), (0, 0)]) if missing > 0 else y
@@ -320,13 +355,17 @@ def conv2d(
     dilation: int | tuple[int, int] = 1,
     groups: int = 1,
 ) -> mx.array:
-    """Shapes: x [B, H, W, C_in], weight [C_out, KH, KW, C_in / groups], bias [C_out] -> [B, H_out, W_out, C_out]."""
+    """Convolve over height and width; pairs are (height, width).
+
+    Shapes: x [B, H, W, C_in], weight [C_out, KH, KW, C_in / groups], bias [C_out] -> [B, H_out, W_out, C_out],
+    with H_out = (H + 2 · padding - dilation · (KH - 1) - 1) // stride + 1, and W_out alike.
+    """
     y = _conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
     return y if bias is None else y + bias
 
 
 def lstm(gates: mx.array, weight: mx.array) -> mx.array:
-    """N independent LSTM recurrences from zero state, as the two directions of a bidirectional one.
+    """Run N independent LSTM recurrences from a zero state, such as the two directions of a bidirectional LSTM.
 
     Shapes: gates [N, B, L, 4D] (x Wx + bias, in the order i, f, g, o), weight [N, 4D, D] -> h [N, B, L, D].
     Source: Hochreiter & Schmidhuber 1997; torch.nn.LSTM's equations.
@@ -336,9 +375,10 @@ def lstm(gates: mx.array, weight: mx.array) -> mx.array:
 
 
 def lstm_steps(gates: mx.array, weight: mx.array, hidden: mx.array, cell: mx.array) -> tuple[mx.array, mx.array]:
-    """The same from a state, for streams. The state after it is h[:, :, -1] and the cell that is returned.
+    """Run `lstm` from a given state, for streams. The state after it is h[:, :, -1] and the returned cell.
 
     Shapes: gates [N, B, L, 4D], weight [N, 4D, D], hidden and cell [N, B, D] -> h [N, B, L, D], cell [N, B, D].
+    Source: as `lstm`.
     """
     recurrent, outputs = weight.swapaxes(-1, -2), []
     for step in range(gates.shape[2]):

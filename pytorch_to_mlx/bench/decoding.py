@@ -18,7 +18,8 @@ import numpy as np
 from .. import backend
 from ..errors import CheckError, MissingExtraError
 from ..progress import note, track
-from .result import Measurement, Result
+from .measurement import Measurement
+from .result import Result
 
 QWEN2 = {
     "hidden_size": 896, "num_hidden_layers": 24, "intermediate_size": 4864, "num_attention_heads": 14,
@@ -145,9 +146,9 @@ def smollm2(how: str, tokens: int = 48) -> float:
         backend.patch_mlx()
     from mlx_lm.generate import generate_step
 
-    from ..checkpoint import open_checkpoint, resolve
+    from ..checkpoint import locate, open_checkpoint
 
-    with open_checkpoint(resolve("packaged:smollm2-135m-instruct-q4") / "model.gguf") as checkpoint:
+    with open_checkpoint(locate("packaged:smollm2-135m-instruct-q4").path / "model.gguf") as checkpoint:
         weights = [(_smol_name(name), checkpoint[name]) for name in checkpoint.names()]
     config = {
         "hidden_size": 576, "num_hidden_layers": 30, "intermediate_size": 1536, "num_attention_heads": 9,

@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import backend, registry
+from ..contract import Workload
 from ..errors import MissingExtraError, UsageError
+from ..model_source import ModelSource, find_model
 from ..progress import note, track
-from ..validate.contract import Workload
 from ..validate.run import open_reference
 from . import fresh as fresh_process
 from .measure import Timing, alternate
+from .measurement import Measurement
 from .profile import seconds_by_op, seconds_by_stage
-from .result import Measurement, Result
+from .result import Result
 
 
 def benchmark(
-    source: str | Path,
+    source: str | Path | None,
     *,
     family: str,
     against: Literal["torch", "onnxruntime"] | None = None,
@@ -32,8 +34,6 @@ def benchmark(
 
     fresh: also load time and peak memory, each in a new process. profile: also seconds by stage and by op.
     """
-    from ..checkpoint import resolve
-
     reference = registry.card(family).reference
     if against and against != reference:
         raise UsageError(f"{family} is measured beside {reference}", fix=f"--against {reference}")
@@ -41,10 +41,10 @@ def benchmark(
         raise MissingExtraError(against, "validate", needed_for=f"measuring beside {against}")
     if runs < 1:
         raise UsageError(f"runs must be at least 1, not {runs}")
-    path, converted = resolve(source), None if mlx_path is None else Path(mlx_path)
+    model, converted = find_model(source, family=family), None if mlx_path is None else Path(mlx_path)
     measurements: list[Measurement] = []
     spent: dict[str, dict[str, float]] = {}
-    for name, work in _chosen(family, path, converted, against, workloads).items():
+    for name, work in _chosen(model, converted, against, workloads).items():
         sides: Sides = {"ours": work.ours, **({"torch": work.torch} if work.torch else {})}
         note(f"measuring {name}: {runs} runs of {' and '.join(sides)}")
         measurements += _rows(name, alternate(sides, runs=runs), work.audio_s)
@@ -53,10 +53,10 @@ def benchmark(
         if profile:
             spent |= _profile(name, sides, reference)
     if fresh:
-        measurements += _fresh(family, path, converted, ["ours", *(["torch"] if against else [])])
+        measurements += _fresh(family, model.path, converted, ["ours", *(["torch"] if against else [])])
     return Result(
         what=family,
-        weights=str(source) if converted is None else f"{source}, converted",
+        weights=model.name if converted is None else f"{model.name}, converted",
         command=" ".join(["pytorch-to-mlx", *sys.argv[1:]]),
         measurements=tuple(measurements),
         runs=runs,
@@ -70,13 +70,12 @@ Sides = dict[str, Callable[[], Any]]
 
 
 def _chosen(
-    family: str, path: Path, mlx_path: Path | None, against: str | None, names: Sequence[str] | None
+    model: ModelSource, mlx_path: Path | None, against: str | None, names: Sequence[str] | None
 ) -> dict[str, Workload]:
     """The workloads to run."""
     if against is None:
-        call = registry.part(family, "reference").Reference.alone("ours", path, mlx_path)
-        return {"largest": Workload(call, None, getattr(call, "audio_s", None))}
-    known = open_reference(family, path, mlx_path).workloads()
+        return {"largest": Workload(model.family.reference().alone("ours", model.path, mlx_path), None)}
+    known = open_reference(model, mlx_path).workloads()
     if unknown := [name for name in names or () if name not in known]:
         raise UsageError(f"no workload is called '{unknown[0]}'", fix=f"workloads: {', '.join(known)}")
     return {name: work for name, work in known.items() if not names or name in names}
@@ -128,5 +127,5 @@ def _threads(family: str, against: str | None) -> dict[str, int]:
 
         threads["torch"] = torch_side.threads()
     elif against:
-        threads[against] = registry.part(family, "reference").THREADS
+        threads[against] = registry.family(family).reference().threads or 1
     return threads

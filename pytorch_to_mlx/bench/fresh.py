@@ -38,8 +38,7 @@ def main(family: str, side: Side, source: str, mlx_path: str, started: str) -> s
     from .machine import peak_memory_bytes
     from .measure import once
 
-    reference = registry.part(family, "reference").Reference
-    call = reference.alone(side, Path(source), Path(mlx_path) if mlx_path else None)
+    call = registry.family(family).reference().alone(side, Path(source), Path(mlx_path) if mlx_path else None)
     load_s = time.monotonic() - float(started)
     first_call_s, _, _ = once(call)
     return json.dumps(asdict(Fresh(load_s, first_call_s, peak_memory_bytes())))

@@ -8,7 +8,6 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -18,33 +17,14 @@ from .. import backend
 from ..backend import native, plain
 from ..backend import ops as picked
 from ..progress import track
-from .result import Measurement, Result
-
-Arrays = list[np.ndarray]
-KERNEL, MLX = "kernel", "MLX's own op"
-MEMORY, ARITHMETIC = "memory floor", "arithmetic floor"  # whichever takes longer
-
-
-@dataclass(frozen=True)
-class Row:
-    """One op at one shape. `ours` takes a module of ops and MLX arrays; `torch` takes torch and its tensors.
-
-    to_torch: the same arrays as PyTorch lays them out. flops and bytes: what the op must at least do and move.
-    """
-
-    name: str
-    arrays: Callable[[], Arrays]
-    ours: Callable[..., Any]
-    torch: Callable[..., Any]
-    flops: float = 0
-    bytes: float = 0
-    to_torch: Callable[[Arrays], Arrays] = lambda arrays: arrays
+from .measurement import Measurement
+from .op_row import Row
+from .ops_report import ARITHMETIC, KERNEL, MEMORY, MLX, OpsResult
+from .table import ROWS
 
 
-def run(*, seconds: float = 0.4, against_torch: bool = True, names: str = "") -> Result:
+def run(*, seconds: float = 0.4, against_torch: bool = True, names: str = "") -> OpsResult:
     """Measure all rows whose name holds `names`, each side for about `seconds`."""
-    from .table import ROWS
-
     chosen = [row for row in ROWS if names in row.name]
     floor = _Floor()
     measurements: list[Measurement] = []
@@ -62,7 +42,7 @@ def run(*, seconds: float = 0.4, against_torch: bool = True, names: str = "") ->
 
         threads["torch"] = torch_side.threads()
     command = " ".join(["pytorch-to-mlx", *sys.argv[1:]])
-    return Result("ops", "none", command, tuple(measurements), runs=0, threads=threads)
+    return OpsResult("ops", "none", command, tuple(measurements), runs=0, threads=threads)
 
 
 def _sides(row: Row, against_torch: bool) -> tuple[int, dict[str, Callable[[], Any]]]:
@@ -153,55 +133,3 @@ def _best(call: Callable[[], Any], seconds: float = 0.2) -> float:
         call()
         best = min(best, time.perf_counter() - start)
     return best
-
-
-def _by_op(measurements: tuple[Measurement, ...]) -> dict[str, dict[str, Measurement]]:
-    found: dict[str, dict[str, Measurement]] = {}
-    for m in measurements:
-        found.setdefault(m.workload, {})[m.measure] = m
-    return found
-
-
-def table(measurements: tuple[Measurement, ...]) -> list[dict[str, str]]:
-    """One line an op: milliseconds, and how many times faster the kernel is and how far above the floor."""
-    lines = []
-    for name, found in _by_op(measurements).items():
-        kernel, bound = found.get(KERNEL), MEMORY if MEMORY in found else ARITHMETIC
-        floor = found[bound].ours
-        ours, torch = (kernel.ours, kernel.torch) if kernel else (None, None)
-        lines.append(
-            {
-                "op": name,
-                "kernel ms": _ms(ours),
-                "MLX ms": _ms(found[MLX].ours),
-                "PyTorch ms": _ms(torch if kernel else found[MLX].torch),
-                "PyTorch / kernel": f"{torch / ours:.2f}" if ours and torch else "",
-                "floor ms": _ms(floor),
-                "bound by": bound.split()[0],
-                "kernel / floor": f"{ours / floor:.2f}" if ours and floor else "",
-            }
-        )
-    return lines
-
-
-def counts(measurements: tuple[Measurement, ...]) -> str:
-    """How many rows reach PyTorch or their floor, and how many of those that memory bounds are 1.5 times as fast."""
-    missed, fast, memory, rows = [], 0, 0, 0
-    for name, found in _by_op(measurements).items():
-        kernel, floor = found.get(KERNEL), found.get(MEMORY) or found[ARITHMETIC]
-        if not (kernel and kernel.ratio and kernel.ours and floor.ours):
-            continue
-        rows += 1
-        memory += MEMORY in found
-        fast += MEMORY in found and kernel.ratio >= 1.5
-        if kernel.ratio < 1 and kernel.ours > 1.15 * floor.ours:
-            missed.append(name)
-    if not rows:
-        return "nothing was measured on the kernels beside PyTorch"
-    reached = f"{rows - len(missed)} of {rows} rows take no longer than PyTorch, or at most 1.15 times their floor"
-    why = f" (not: {'; '.join(missed)})" if missed else ""
-    return f"{reached}{why}; {fast} of the {memory} rows that memory bounds are at least 1.5 times as fast as PyTorch"
-
-
-def _ms(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"

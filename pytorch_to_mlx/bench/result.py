@@ -7,25 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError
+from ..units import size_text
 from ..validate.run import versions
 from .machine import machine
+from .measurement import Measurement
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One figure of both sides. A `ratio` above 1 means that ours needs less, by that factor."""
-
-    workload: str
-    measure: str
-    unit: str
-    ours: float | None
-    torch: float | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        return self.torch / self.ours if self.ours and self.torch else None
 
 
 @dataclass(frozen=True)
@@ -51,10 +38,6 @@ class Result:
         return found
 
     def rows(self) -> list[dict[str, Any]]:
-        if self.what == "ops":
-            from .ops import table
-
-            return table(self.measurements)
         return [
             {
                 "workload": m.workload,
@@ -73,10 +56,6 @@ class Result:
             f"weights: {self.weights}; medians{f' of {self.runs} runs' if self.runs else ''}; "
             f"ratio = {self.reference} / ours",
         ]
-        if self.what == "ops":
-            from .ops import counts
-
-            lines.append(counts(self.measurements))
         for name, spent in self.profile.items():
             total = sum(spent.values()) or 1.0
             parts = [f"{key} {100 * s / total:.0f}% ({s:.3f} s)" for key, s in spent.items() if s / total >= 0.01]
@@ -125,5 +104,5 @@ def _figure(value: float | None, unit: str) -> str:
     if value is None:
         return ""
     if unit == "bytes":
-        return f"{value / 1e6:.0f} MB"
+        return size_text(value)
     return f"{value:.3g} {unit}".strip()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .ops import Arrays, Row
+from .op_row import Arrays, Row
 
 
 def normal(*shapes: tuple[int, ...]) -> Callable[[], Arrays]:

@@ -1,4 +1,4 @@
-"""What every reader returns: a Checkpoint, a mapping from tensor names to arrays that are read when asked for."""
+"""The result of every reader: a Checkpoint, a mapping from tensor names to arrays, each read when it is looked up."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CheckError, FormatError
+from ..units import count_text
 from .files import SourceFile, quote, require_memory
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ STORAGE = {
 
 
 def itemsize(dtype: str) -> int:
-    """Bytes of one element of an MLX dtype."""
+    """Return the bytes of one element of an MLX dtype."""
     return np.dtype(STORAGE[dtype]).itemsize
 
 
@@ -45,8 +46,8 @@ def itemsize(dtype: str) -> int:
 class TensorInfo:
     """One tensor as the header describes it.
 
-    `dtype` is what reading gives; `stored_dtype` is what the file holds, where that differs: float64 is read as
-    float32 (refused if a value overflows), and int8/uint8 weights of a quantised ONNX graph are dequantised.
+    dtype: of the array that is read. stored_dtype: in the file, which differs where float64 is read as float32 (refused
+    if a value overflows) and where quantized weights are dequantized. nbytes: of the array in memory.
     """
 
     name: str
@@ -57,7 +58,10 @@ class TensorInfo:
 
     @classmethod
     def of(cls, name: str, dtype: str, shape: tuple[int, ...], stored_dtype: str = "") -> "TensorInfo":
-        """Build one from the stored dtype, counting the bytes that the array will take in memory."""
+        """Make the header of a tensor stored in `dtype`; float64 will be read as float32.
+
+        stored_dtype: what the file holds, if it is not the numbers that are read.
+        """
         if dtype == "float64":
             dtype, stored_dtype = "float32", "float64"
         return cls(name, dtype, shape, math.prod(shape) * itemsize(dtype), stored_dtype or dtype)
@@ -65,7 +69,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor that can be read: its header, and how to get its array."""
+    """A tensor that can be read: its header, and the function that returns its array."""
 
     info: TensorInfo
     read: "Callable[[], mx.array]"
@@ -73,10 +77,11 @@ class Entry:
 
 @dataclass
 class Checkpoint(Mapping[str, "mx.array"]):
-    """An open checkpoint. `ckpt[name]` reads one tensor; nothing else is read or kept.
+    """An open checkpoint: `checkpoint[name]` reads one tensor, and keeps nothing.
 
-    kind: safetensors, mlx, torch, onnx, npz, npy, gguf or ctranslate2. `extra` holds what is not a tensor (scalars and
-    strings of a torch file, safetensors metadata); `constants` holds an ONNX graph's arrays that are no parameters.
+    source: the path, for messages. kind: safetensors, mlx, torch, onnx, npz, npy, gguf or ctranslate2.
+    extra: what is not a tensor (scalars and strings of a torch file, safetensors metadata). constants: the arrays of an
+    ONNX graph that are not parameters. max_bytes: the memory that all tensors may take; None for what is available.
     """
 
     source: str
@@ -88,24 +93,25 @@ class Checkpoint(Mapping[str, "mx.array"]):
     constants: "Mapping[str, mx.array]" = field(default_factory=dict, repr=False)
     files: list[SourceFile] = field(default_factory=list, repr=False)
     max_bytes: int | None = None
-    _budgeted: bool = field(default=False, repr=False)
+    _has_memory: bool = field(default=False, repr=False)
 
     def infos(self) -> dict[str, TensorInfo]:
-        """Name -> header, in the order of the file."""
+        """Return the headers by name, in the order of the file."""
         return {name: entry.info for name, entry in self.entries.items()}
 
     def names(self) -> list[str]:
+        """Return the tensors' names, in the order of the file."""
         return list(self.entries)
 
     def nbytes(self) -> int:
-        """Bytes that all tensors together take in memory."""
+        """Return the bytes that all tensors together take in memory."""
         return sum(entry.info.nbytes for entry in self.entries.values())
 
     def __getitem__(self, name: str) -> "mx.array":
         entry = self.entries[name]
-        if not self._budgeted:
+        if not self._has_memory:
             require_memory(self.nbytes(), where=self.source, limit=self.max_bytes)
-            self._budgeted = True
+            self._has_memory = True
         return entry.read()
 
     def __iter__(self) -> Iterator[str]:
@@ -115,6 +121,7 @@ class Checkpoint(Mapping[str, "mx.array"]):
         return len(self.entries)
 
     def close(self) -> None:
+        """Close the files; tensors cannot be read afterwards."""
         for file in self.files:
             file.close()
 
@@ -126,7 +133,7 @@ class Checkpoint(Mapping[str, "mx.array"]):
 
 
 class Entries(Mapping[str, "mx.array"]):
-    """Arrays beside the parameters, read when asked for."""
+    """Arrays beside the parameters, each read when it is looked up."""
 
     def __init__(self, entries: dict[str, Entry]) -> None:
         self.entries = entries
@@ -142,9 +149,10 @@ class Entries(Mapping[str, "mx.array"]):
 
 
 def check_shape(shape: object, *, name: str, where: str | Path) -> tuple[int, ...]:
-    """A shape from a header as a tuple of plain non-negative ints that MLX can hold.
+    """Return a shape from a header as a tuple of ints that MLX can hold.
 
-    Raises: FormatError for a float or bool or negative dimension, more than MAX_DIMS of them, or a product past 2^63.
+    Raises: FormatError for a dimension that is not an int from 0 to MAX_DIM, for more than MAX_DIMS of them, and for
+    2^60 elements or more.
     """
     if not isinstance(shape, (list, tuple)):
         raise FormatError(f"tensor {quote(name)}: the shape is {quote(shape)}, not a list", where=where)
@@ -161,10 +169,10 @@ def check_shape(shape: object, *, name: str, where: str | Path) -> tuple[int, ..
 
 
 def to_mlx(data: np.ndarray, dtype: str, shape: tuple[int, ...], *, name: str, where: str | Path) -> "mx.array":
-    """Raw bytes as an evaluated MLX array, bit for bit; float64 becomes float32, bool bytes must be 0 or 1.
+    """Return stored bytes as an MLX array, bit for bit, except that float64 becomes float32.
 
-    Shapes: data [n] uint8, or any shape in STORAGE[dtype] -> shape
-    Raises: FormatError for another bool byte; CheckError if a float64 value overflows float32.
+    Shapes: data [nbytes] uint8, or any shape in STORAGE[dtype] -> shape
+    Raises: FormatError for a bool byte other than 0 and 1; CheckError if a float64 value overflows float32.
     """
     import mlx.core as mx
 
@@ -175,10 +183,11 @@ def to_mlx(data: np.ndarray, dtype: str, shape: tuple[int, ...], *, name: str, w
         return mx.array(typed).astype(mx.bool_)
     if dtype == "float64":
         with np.errstate(over="ignore", under="ignore"):
-            single = typed.astype(np.float32)
-        lost = int(np.count_nonzero(np.isfinite(typed) & ~np.isfinite(single)))
-        if lost:
-            raise CheckError(f"tensor {quote(name)}: {lost} float64 values overflow float32", where=where)
-        return mx.array(single)
+            narrow = typed.astype(np.float32)
+        n_overflows = int(np.count_nonzero(np.isfinite(typed) & ~np.isfinite(narrow)))
+        if n_overflows:
+            what = count_text(n_overflows, "float64 value overflows", "float64 values overflow")
+            raise CheckError(f"tensor {quote(name)}: {what} float32", where=where)
+        return mx.array(narrow)
     array = mx.array(np.ascontiguousarray(typed).reshape(shape))
     return array.view(mx.bfloat16) if dtype == "bfloat16" else array

@@ -1,16 +1,20 @@
-"""CTranslate2's model.bin: names, arrays and aliases; int8 and int16 weights divided by their scales."""
+"""Read CTranslate2's model.bin: names, arrays and aliases; int8 and int16 weights are divided by their scales."""
 
 import math
 import re
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import FormatError
 from .base import STORAGE, Checkpoint, Entry, TensorInfo, check_shape, itemsize, to_mlx
 from .files import SourceFile, closing_on_error, quote
+
+if TYPE_CHECKING:
+    import mlx.core as mx
 
 VERSIONS = range(4, 7)
 MAX_VARIABLES = 100_000
@@ -19,14 +23,14 @@ _SPEC = re.compile(rb"[A-Za-z0-9]{1,60}\x00")
 
 
 def is_ctranslate2(file: SourceFile) -> bool:
-    """Whether a .bin starts as CTranslate2 writes it: a version and a specification's name."""
+    """Return whether a .bin file starts as CTranslate2 writes it: with a version and the name of a specification."""
     head = file.read(0, min(file.size, 70))
     length = int.from_bytes(head[4:6], "little")
     return len(head) > 6 and head[0] < 20 and head[1:4] == b"\0\0\0" and bool(_SPEC.fullmatch(head[6 : 6 + length]))
 
 
 def open_ctranslate2(path: Path) -> Checkpoint:
-    """Open a CTranslate2 model.bin. Names have "." for "/"; scalars (heads, flags) are in `extra`.
+    """Open a CTranslate2 model.bin; names get "." for "/", and scalars (heads, flags) are in `extra`.
 
     Raises: FormatError for another version, sizes that do not fit, bytes after the end, and 4-bit weights.
     Source: CTranslate2 4, python/ctranslate2/specs/model_spec.py (_serialize) and src/models/model.cc.
@@ -37,25 +41,27 @@ def open_ctranslate2(path: Path) -> Checkpoint:
 
 
 class _Reader:
+    """Read the file from front to back; each method reads one thing and moves `offset` behind it."""
+
     def __init__(self, file: SourceFile) -> None:
-        self.file, self.at = file, 0
-        self.stored: dict[str, tuple[str, tuple[int, ...], int]] = {}
+        self.file, self.offset = file, 0
+        self.variables: dict[str, tuple[str, tuple[int, ...], int]] = {}  # name -> dtype, shape, offset
 
     def number(self, form: str) -> int:
-        data = self.file.read(self.at, struct.calcsize(form))
-        self.at += len(data)
+        data = self.file.read(self.offset, struct.calcsize(form))
+        self.offset += len(data)
         return struct.unpack(form, data)[0]
 
     def string(self) -> str:
         length = self.number("<H")
-        data = self.file.read(self.at, length)
-        self.at += length
+        data = self.file.read(self.offset, length)
+        self.offset += length
         if not data.endswith(b"\0") or data.count(b"\0") != 1:
-            raise self.error(f"the name at byte {self.at - length} has no end")
+            raise self.error(f"the name at byte {self.offset - length} has no end")
         try:
             return data[:-1].decode("utf-8").replace("/", ".")
         except UnicodeDecodeError:
-            raise self.error(f"the name at byte {self.at - length} is not UTF-8") from None
+            raise self.error(f"the name at byte {self.offset - length} is not UTF-8") from None
 
     def error(self, what: str) -> FormatError:
         return FormatError(what, where=self.file.path)
@@ -71,12 +77,12 @@ class _Reader:
         for _ in range(count):
             self.variable()
         aliases = self.aliases()
-        if self.at != self.file.size:
-            raise self.error(f"{self.file.size - self.at} bytes after the end")
+        if self.offset != self.file.size:
+            raise self.error(f"{self.file.size - self.offset} bytes after the end")
         entries = {}
-        for name, (dtype, shape, offset) in self.stored.items():
-            if name.endswith("_scale") and name.removesuffix("_scale") in self.stored:
-                continue  # belongs to a quantised weight
+        for name, (dtype, shape, offset) in self.variables.items():
+            if name.endswith("_scale") and name.removesuffix("_scale") in self.variables:
+                continue  # belongs to a quantized weight
             if shape:
                 entries[name] = self.entry(name)
             else:
@@ -92,15 +98,15 @@ class _Reader:
         name = self.string()
         shape = check_shape([self.number("<I") for _ in range(self.number("<B"))], name=name, where=self.file.path)
         kind, length = self.number("<B"), self.number("<I")
-        if name in self.stored or not name:
+        if name in self.variables or not name:
             raise self.error(f"the variable {quote(name)} occurs twice or has no name")
         if kind >= len(DTYPES):
             raise self.error(f"the variable {quote(name)} has the unknown dtype {kind}")
         needed = math.prod(shape) * itemsize(DTYPES[kind])
-        if length != needed or self.at + length > self.file.size:
-            raise self.error(f"the variable {quote(name)} needs {needed} bytes, {length} are given or it is cut off")
-        self.stored[name] = (DTYPES[kind], shape, self.at)
-        self.at += length
+        if length != needed or self.offset + length > self.file.size:
+            raise self.error(f"the variable {quote(name)} needs {needed} bytes, but has {length} or is cut off")
+        self.variables[name] = (DTYPES[kind], shape, self.offset)
+        self.offset += length
 
     def aliases(self) -> dict[str, str]:
         aliases: dict[str, str] = {}
@@ -109,32 +115,34 @@ class _Reader:
             raise self.error(f"{count} aliases, at most {MAX_VARIABLES} are read")
         for _ in range(count):
             alias, name = self.string(), self.string()
-            if name not in self.stored or alias in self.stored or alias in aliases:
+            if name not in self.variables or alias in self.variables or alias in aliases:
                 raise self.error(f"the alias {quote(alias)} occurs twice or stands for no variable")
             aliases[alias] = name
         return aliases
 
     def array(self, dtype: str, shape: tuple[int, ...], offset: int) -> np.ndarray:
+        """Return a variable as it is stored. Shapes: -> shape."""
         length = math.prod(shape) * itemsize(dtype)
         return self.file.read_array(offset, length).view(STORAGE[dtype]).reshape(shape)
 
     def entry(self, name: str) -> Entry:
-        dtype, shape, offset = self.stored[name]
-        scale = self.stored.get(f"{name}_scale")
+        """Return a variable that can be read, divided by its scales if it has some."""
+        dtype, shape, offset = self.variables[name]
+        scale = self.variables.get(f"{name}_scale")
         if scale is None:
             info = TensorInfo.of(name, dtype, shape)
-            return Entry(info, lambda: self.mlx(self.array(dtype, shape, offset), dtype, info))
+            return Entry(info, lambda: self.to_mlx(self.array(dtype, shape, offset), dtype, info))
         if dtype not in ("int8", "int16") or scale[0] != "float32" or scale[1] not in {(), (1,), shape[:1]}:
             raise self.error(
                 f"the variable {quote(name)}, {dtype} {list(shape)}, has the scale {scale[0]} {list(scale[1])}"
             )
         info = TensorInfo.of(name, "float32", shape, dtype)
 
-        def dequantised() -> np.ndarray:
-            factors = self.array(*scale).reshape(-1, *[1] * (len(shape) - 1))
-            return self.array(dtype, shape, offset).astype(np.float32) / factors
+        def dequantize() -> np.ndarray:
+            scales = self.array(*scale).reshape(-1, *[1] * (len(shape) - 1))
+            return self.array(dtype, shape, offset).astype(np.float32) / scales
 
-        return Entry(info, lambda: self.mlx(dequantised(), "float32", info))
+        return Entry(info, lambda: self.to_mlx(dequantize(), "float32", info))
 
-    def mlx(self, array: np.ndarray, dtype: str, info: TensorInfo):
+    def to_mlx(self, array: np.ndarray, dtype: str, info: TensorInfo) -> "mx.array":
         return to_mlx(array, dtype, info.shape, name=info.name, where=self.file.path)

@@ -1,9 +1,8 @@
-"""Open files that nobody vouches for: regular files only, one descriptor for check and read, bounded reads."""
+"""Open untrusted files: regular files only, one descriptor for checking and reading, bounded reads."""
 
 import os
 import re
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..errors import FormatError, MachineError
+from ..units import size_text
 
 _LONGEST_READ = 1 << 30  # Linux cuts one read at 2^31 - 4096 bytes
 _WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:")
@@ -19,9 +19,9 @@ _KINDS[stat.S_ISCHR] = "a character device"
 
 
 def quote(text: object) -> str:
-    """A name from an untrusted file as it may be printed: one line, no control characters, not endless."""
-    shown = text if isinstance(text, str) else str(text)
-    return repr(shown if len(shown) <= 120 else shown[:117] + "…")
+    """Return text from an untrusted file as it may be printed: one line, no control characters, at most 120 long."""
+    text = str(text)
+    return repr(text if len(text) <= 120 else text[:117] + "…")
 
 
 def _require_regular(mode: int, path: Path) -> None:
@@ -31,9 +31,12 @@ def _require_regular(mode: int, path: Path) -> None:
 
 
 class SourceFile:
-    """A regular file held open by one descriptor, so that what was checked is what is read.
+    """A regular file held open by one descriptor, so that the file that is read is the one that was checked.
 
-    Raises: FormatError for pipes, devices, sockets, short reads and a file that changes while it is open.
+    size: in bytes, when it was opened. links: the number of its hard links.
+
+    Raises: FormatError if it is missing, a folder, a pipe, a device or a socket, or changes while it is open;
+    MachineError if the system does not open it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,28 +56,36 @@ class SourceFile:
         self._stamp = (status.st_size, status.st_mtime_ns)
 
     def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes at `offset`."""
+        """Return exactly `length` bytes at `offset`.
+
+        Raises: FormatError if the file is shorter, or has changed since it was opened.
+        """
         return self.read_array(offset, length).tobytes()
 
     def read_array(self, offset: int, length: int) -> np.ndarray:
-        """Exactly `length` bytes at `offset`. Shapes: -> [length] uint8, writable."""
+        """Return exactly `length` bytes at `offset` as a writable array.
+
+        Shapes: -> [length] uint8
+        Raises: FormatError if the file is shorter, or has changed since it was opened.
+        """
         if offset < 0 or length < 0 or offset + length > self.size:
             raise FormatError(
-                f"ends at byte {self.size}, but {length} bytes at {offset} are asked for", where=self.path
+                f"the file ends at byte {self.size}, but {length} bytes at {offset} are needed", where=self.path
             )
         buffer = np.empty(length, np.uint8)
-        view, done = buffer.data, 0
-        while done < length:
-            got = os.preadv(self.fd, [view[done : done + _LONGEST_READ]], offset + done)
-            if got == 0:
+        view, n_read = buffer.data, 0
+        while n_read < length:
+            count = os.preadv(self.fd, [view[n_read : n_read + _LONGEST_READ]], offset + n_read)
+            if count == 0:
                 break
-            done += got
+            n_read += count
         status = os.fstat(self.fd)
-        if done < length or (status.st_size, status.st_mtime_ns) != self._stamp:
+        if n_read < length or (status.st_size, status.st_mtime_ns) != self._stamp:
             raise FormatError("the file changed while it was read", where=self.path, fix="try again")
         return buffer
 
     def close(self) -> None:
+        """Close the descriptor; a second call does nothing."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -89,23 +100,23 @@ class SourceFile:
 @contextmanager
 def closing_on_error(file: SourceFile) -> Iterator[SourceFile]:
     """Close the file if the block raises; leave it open otherwise."""
-    done = False
+    succeeded = False
     try:
         yield file
-        done = True
+        succeeded = True
     finally:
-        if not done:
+        if not succeeded:
             file.close()
 
 
 def relative_inside(folder: Path, name: object, *, where: str | Path) -> Path:
-    """The path of a file that an input names, if it lies inside the input's own folder.
+    """Return the path of a file that an input names inside its own `folder`; the file is not opened.
 
-    Symbolic links are refused, but for the hub cache's own: snapshots/REVISION/… -> blobs/HASH.
-    Raises: FormatError; the named path is not opened.
+    Symbolic links are refused, except those of the hub's cache: snapshots/REVISION/… -> blobs/HASH.
+    Raises: FormatError for a name that is absolute, leaves the folder or passes a symbolic link.
     """
     if not isinstance(name, str) or not name or "\0" in name or "\\" in name or _WINDOWS_DRIVE.match(name):
-        raise FormatError(f"names the file {quote(name)}, which is no relative path", where=where)
+        raise FormatError(f"names the file {quote(name)}, which is not a relative path", where=where)
     parts = PurePosixPath(name).parts
     if name.startswith("/") or ".." in parts or len(name) > 1024:
         raise FormatError(f"names the file {quote(name)} outside its own folder", where=where)
@@ -125,14 +136,12 @@ def _is_hub_link(path: Path) -> bool:
 
 
 def available_memory() -> int:
-    """Bytes of memory that can still be used: the least of what the system, the cgroup and the limits say."""
-    limits = [sys.maxsize]
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limits.append(pages)
+    """Return the bytes of memory that can still be used: the least of the system's, the cgroup's and the process's."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
-        found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())
-        limits += [int(found[1]) * 1024] if found else []
+        available = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())
+        limits += [int(available[1]) * 1024] if available else []
     try:
         ceiling = Path("/sys/fs/cgroup/memory.max").read_text().strip()
         used = int(Path("/sys/fs/cgroup/memory.current").read_text())
@@ -148,14 +157,15 @@ def available_memory() -> int:
 
 
 def require_memory(needed: int, *, where: str | Path, limit: int | None = None) -> None:
-    """Refuse before the first allocation: MLX answers a failed one with a segmentation fault.
+    """Refuse work that needs more bytes of memory than there are, or than `limit`.
 
-    Raises: MachineError "needs X GB, has Y GB".
+    Raises: MachineError "needs X of memory, has Y".
     """
+    # Before the first allocation, because MLX answers a failed one with a segmentation fault.
     has = available_memory() if limit is None else limit
     if needed > has:
         raise MachineError(
-            f"needs {needed / 1e9:.3g} GB of memory, has {has / 1e9:.3g} GB",
+            f"needs {size_text(needed)} of memory, has {size_text(has)}",
             where=where,
             fix="use a machine with more memory" if limit is None else "raise the limit",
         )
@@ -181,7 +191,7 @@ _MAGIC = (
 
 
 def sniff(file: SourceFile) -> str:
-    """What a file is by its first bytes, in words for a message; 'data' when nothing is recognised."""
+    """Return what a file is by its first bytes, in words for a message; "data" if they are not known."""
     head = file.read(0, min(file.size, 512))
     if not head:
         return "an empty file"
@@ -212,6 +222,6 @@ _ADVICE = {
 
 
 def not_a(expected: str, file: SourceFile) -> FormatError:
-    """The error for a file that is something else than its name or place says."""
-    found = sniff(file)
-    return FormatError(f"this is {found}, not {expected}", where=file.path, fix=_ADVICE.get(found))
+    """Return the error for a file that is not what its name or place says."""
+    kind = sniff(file)
+    return FormatError(f"this is {kind}, not {expected}", where=file.path, fix=_ADVICE.get(kind))

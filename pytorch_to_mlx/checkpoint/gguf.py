@@ -1,20 +1,23 @@
-"""GGUF, parsed here because MLX's own parser crashes on hostile files; plain dtypes, Q4_0, Q4_1 and Q8_0.
+"""Read GGUF files (plain dtypes, Q4_0, Q4_1 and Q8_0), because MLX's own parser crashes on hostile ones.
 
-Names, axis order and values are the file's: llama.cpp permutes the rows of LLaMA's q and k projections, and whoever
-maps the names has to turn that back.
+Names, axis order and values are the file's: llama.cpp permutes the rows of LLaMA's q and k projections, which a weight
+map has to undo.
 """
 
 import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import FormatError
 from .base import Checkpoint, Entry, TensorInfo, check_shape, itemsize, to_mlx
 from .files import SourceFile, closing_on_error, not_a, quote
+
+if TYPE_CHECKING:
+    import mlx.core as mx
 
 MAX_HEADER = 128 << 20
 _WINDOW = 4 << 20
@@ -30,6 +33,8 @@ _STRING, _ARRAY = 8, 9
 
 @dataclass(frozen=True)
 class _Tensor:
+    """One tensor of the header; `offset` counts from the beginning of the data, `nbytes` are those in the file."""
+
     name: str
     shape: tuple[int, ...]
     kind: int
@@ -38,26 +43,28 @@ class _Tensor:
 
 
 def open_gguf(path: Path) -> Checkpoint:
-    """Open a GGUF file; quantised tensors are read as float32, metadata is in `extra`.
+    """Open a GGUF file; quantized tensors are read as float32, and the metadata is in `extra`.
 
-    Raises: FormatError for other versions, quantisations that are not listed above, counts and lengths that the file
-    cannot hold, and tensors that overlap.
+    Raises: FormatError for other versions and quantizations, counts and lengths that the file cannot hold, and tensors
+    that overlap.
     Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md; block layouts in ggml-common.h.
     """
     file = SourceFile(path)
     with closing_on_error(file):
         if file.size < 24 or file.read(0, 4) != b"GGUF":
             raise not_a("a GGUF file", file)
-        reader = _Reader(file)
-        extra, tensors, start = reader.header()
-        _check_spans(tensors, start, file, reader.alignment)
-        entries = {tensor.name: _entry(file, tensor, start) for tensor in tensors}
+        reader = _HeaderReader(file)
+        extra, tensors, data_start = reader.read()
+        _check_spans(tensors, data_start, file, reader.alignment)
+        entries = {tensor.name: _entry(file, tensor, data_start) for tensor in tensors}
     return Checkpoint(str(path), "gguf", entries, extra=extra, files=[file])
 
 
-class _Reader:
+class _HeaderReader:
+    """Read the header from front to back; each method reads one thing and moves `offset` behind it."""
+
     def __init__(self, file: SourceFile) -> None:
-        self.file, self.at, self.items = file, 4, 0
+        self.file, self.offset, self.n_items = file, 4, 0
         self.data = file.read(0, min(file.size, _WINDOW))
         self.alignment = 32
 
@@ -65,13 +72,13 @@ class _Reader:
         return FormatError(what, where=self.file.path)
 
     def take(self, count: int) -> bytes:
-        if count > min(self.file.size, MAX_HEADER) - self.at:
-            raise self.error(f"the header asks for {count} bytes at {self.at}, the file has {self.file.size}")
-        if count > len(self.data) - self.at:
+        if count > min(self.file.size, MAX_HEADER) - self.offset:
+            raise self.error(f"the header needs {count} bytes at {self.offset}, the file has {self.file.size}")
+        if count > len(self.data) - self.offset:
             more = min(max(count, _WINDOW), self.file.size - len(self.data))
             self.data += self.file.read(len(self.data), more)
-        self.at += count
-        return self.data[self.at - count : self.at]
+        self.offset += count
+        return self.data[self.offset - count : self.offset]
 
     def number(self, form: str) -> Any:
         return struct.unpack(form, self.take(struct.calcsize(form)))[0]
@@ -86,11 +93,11 @@ class _Reader:
         try:
             return self.take(self.number("<Q")).decode("utf-8")
         except UnicodeDecodeError:
-            raise self.error(f"the text before byte {self.at} is not UTF-8") from None
+            raise self.error(f"the text before byte {self.offset} is not UTF-8") from None
 
     def value(self, kind: int, depth: int = 0) -> Any:
-        self.items += 1
-        if self.items > MAX_ITEMS or depth > 2:
+        self.n_items += 1
+        if self.n_items > MAX_ITEMS or depth > 2:
             raise self.error("the metadata is too long or nested too deep")
         if kind in _VALUES:
             return self.number(_VALUES[kind])
@@ -98,10 +105,11 @@ class _Reader:
             return self.string()
         if kind != _ARRAY:
             raise self.error(f"metadata of the unknown type {kind}")
-        inner = self.number("<I")
-        return [self.value(inner, depth + 1) for _ in range(self.count(MAX_ITEMS, "items in one array"))]
+        item_kind = self.number("<I")
+        return [self.value(item_kind, depth + 1) for _ in range(self.count(MAX_ITEMS, "items in one array"))]
 
-    def header(self) -> tuple[dict[str, Any], list[_Tensor], int]:
+    def read(self) -> tuple[dict[str, Any], list[_Tensor], int]:
+        """Return the metadata, the tensors, and the offset at which the data begins."""
         version = self.number("<I")
         if version not in (2, 3):
             raise self.error(f"GGUF version {version}; 2 and 3 are read")
@@ -123,7 +131,7 @@ class _Reader:
                 raise self.error(f"the tensor {quote(tensor.name)} occurs twice")
             names.add(tensor.name)
             tensors.append(tensor)
-        return extra, tensors, -(-self.at // self.alignment) * self.alignment
+        return extra, tensors, -(-self.offset // self.alignment) * self.alignment
 
     def tensor(self) -> _Tensor:
         name, rank = self.string(), self.number("<I")
@@ -145,18 +153,20 @@ class _Reader:
         return _Tensor(name, shape, kind, offset, nbytes)
 
 
-def _check_spans(tensors: list[_Tensor], start: int, file: SourceFile, alignment: int) -> None:
-    at = 0
+def _check_spans(tensors: list[_Tensor], data_start: int, file: SourceFile, alignment: int) -> None:
+    """Refuse tensors that overlap, are not aligned or lie past the end of the file."""
+    last_end = 0
     for tensor in sorted(tensors, key=lambda tensor: tensor.offset):
-        if tensor.offset % alignment or tensor.offset < at:
+        if tensor.offset % alignment or tensor.offset < last_end:
             raise FormatError(f"tensor {quote(tensor.name)} overlaps another or is not aligned", where=file.path)
-        at = tensor.offset + tensor.nbytes
-        if start + at > file.size:
+        last_end = tensor.offset + tensor.nbytes
+        if data_start + last_end > file.size:
             raise FormatError(f"tensor {quote(tensor.name)} lies past the end: the file is cut off", where=file.path)
 
 
-def _entry(file: SourceFile, tensor: _Tensor, start: int) -> Entry:
-    where, offset = file.path, start + tensor.offset
+def _entry(file: SourceFile, tensor: _Tensor, data_start: int) -> Entry:
+    """Return a tensor that can be read."""
+    where, offset = file.path, data_start + tensor.offset
     if tensor.kind in DTYPES:
         dtype = DTYPES[tensor.kind]
         info = TensorInfo.of(tensor.name, dtype, tensor.shape)
@@ -166,15 +176,15 @@ def _entry(file: SourceFile, tensor: _Tensor, start: int) -> Entry:
     kind, width = BLOCKS[tensor.kind]
     info = TensorInfo.of(tensor.name, "float32", tensor.shape, kind)
 
-    def read():
+    def read() -> "mx.array":
         blocks = file.read_array(offset, tensor.nbytes).reshape(-1, width)
-        return to_mlx(dequantise(blocks, kind), "float32", info.shape, name=info.name, where=where)
+        return to_mlx(dequantize(blocks, kind), "float32", info.shape, name=info.name, where=where)
 
     return Entry(info, read)
 
 
-def dequantise(blocks: np.ndarray, kind: str) -> np.ndarray:
-    """Values of GGML blocks of 32: a float16 scale (Q4_1: and minimum), then the integers.
+def dequantize(blocks: np.ndarray, kind: str) -> np.ndarray:
+    """Return the values of GGML blocks of 32: a float16 scale (Q4_1: and a minimum), then the integers.
 
     Shapes: blocks [n, bytes] uint8 -> [n, 32] float32
     """

@@ -1,4 +1,4 @@
-"""Strict JSON: no duplicate keys, no NaN, bounded depth and size. For configs, indexes and safetensors headers."""
+"""Read strict JSON (no duplicate keys, no NaN, bounded depth and size): configs, indexes and safetensors headers."""
 
 import json
 import math
@@ -15,7 +15,7 @@ _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|["\[\]{}]', re.DOTALL)
 
 
 def read_json(path: str | Path, *, expect: type = dict) -> Any:
-    """Read a JSON file whose top value is an object (or, with expect=list, an array).
+    """Read a JSON file whose top value is an object or, with expect=list, an array.
 
     Raises: FormatError with line and column.
     """
@@ -36,11 +36,14 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
 
 def parse_json(data: bytes, *, where: str | Path, expect: type = dict, max_depth: int = MAX_DEPTH) -> Any:
-    """Parse strict JSON bytes. Raises: FormatError with line and column where there is one."""
+    """Parse strict JSON whose top value is an `expect`.
+
+    Raises: FormatError, with line and column where the problem has a place.
+    """
     if not data.strip():
-        raise FormatError("is empty, not JSON", where=where)
+        raise FormatError("the file is empty, not JSON", where=where)
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise FormatError("line 1 column 1: starts with a byte order mark; save it as plain UTF-8", where=where)
+        raise FormatError("line 1 column 1: a byte order mark", where=where, fix="save it as plain UTF-8")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -55,26 +58,29 @@ def parse_json(data: bytes, *, where: str | Path, expect: type = dict, max_depth
     except json.JSONDecodeError as error:
         raise FormatError(f"line {error.lineno} column {error.colno}: {error.msg}", where=where) from None
     except _Refused as error:
-        needle = f'"{error.token}"' if error.last else error.token
-        line, column = _position(text, text.rfind(needle) if error.last else text.find(needle))
+        line, column = _position(text, text.rfind(f'"{error.token}"') if error.is_key else text.find(error.token))
         raise FormatError(f"line {line} column {column}: {error}", where=where) from None
     if not isinstance(value, expect):
-        wanted = {dict: "an object", list: "an array"}[expect]
-        raise FormatError(f"line 1 column 1: {wanted} is expected, found {type(value).__name__}", where=where)
+        kind = {dict: "an object", list: "an array"}[expect]
+        raise FormatError(f"line 1 column 1: {kind} is expected, found {type(value).__name__}", where=where)
     return value
 
 
 class _Refused(ValueError):
-    def __init__(self, message: str, token: str, *, last: bool = False) -> None:
+    """Refuse a token; its place is looked up in the text: the last one of a key, the first one of a number."""
+
+    def __init__(self, message: str, token: str, *, is_key: bool = False) -> None:
         super().__init__(message)
-        self.token, self.last = token, last
+        self.token, self.is_key = token, is_key
 
 
 def _position(text: str, index: int) -> tuple[int, int]:
+    """Return line and column, counted from 1."""
     return text.count("\n", 0, max(index, 0)) + 1, index - text.rfind("\n", 0, max(index, 0))
 
 
 def _check_depth(text: str, max_depth: int, where: str | Path) -> None:
+    """Refuse deep nesting before json.loads, which would recurse into it."""
     depth = 0
     for token in _TOKENS.finditer(text):
         mark = token[0][0]
@@ -95,7 +101,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _Refused(f"the key {quote(key)} occurs twice in one object", key, last=True)
+                raise _Refused(f"the key {quote(key)} occurs twice in one object", key, is_key=True)
             seen.add(key)
     return result
 

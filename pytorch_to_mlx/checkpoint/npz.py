@@ -1,8 +1,10 @@
-"""NumPy .npy and .npz, without its unpickler: plain arrays only."""
+"""Read NumPy's .npy and .npz without its unpickler: plain arrays only."""
 
 import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +12,9 @@ from ..errors import FormatError, UnsafeError
 from .base import Checkpoint, Entry, TensorInfo, check_shape, itemsize, to_mlx
 from .files import SourceFile, closing_on_error, not_a, quote
 from .zip_file import Member, read_member, read_members
+
+if TYPE_CHECKING:
+    import mlx.core as mx
 
 MAX_HEADER = 64 << 10
 _HEADER = re.compile(
@@ -35,48 +40,59 @@ DTYPES = {
 def open_npz(path: Path) -> Checkpoint:
     """Open an .npz archive; each member NAME.npy is one tensor.
 
-    Raises: UnsafeError for object arrays (a pickle); FormatError for anything else that is no plain array.
+    Raises: UnsafeError for object arrays (a pickle); FormatError for anything else that is not a plain array.
     """
     file = SourceFile(path)
     with closing_on_error(file):
         entries = {}
         for member in read_members(file).values():
             if not member.name.endswith(".npy"):
-                raise FormatError(f"member {quote(member.name)} is no .npy", where=path)
+                raise FormatError(f"member {quote(member.name)} is not a .npy file", where=path)
             name = member.name.removesuffix(".npy")
             entries[name] = _member_entry(file, member, name)
     return Checkpoint(str(path), "npz", entries, files=[file])
 
 
 def open_npy(path: Path) -> Checkpoint:
-    """Open one .npy file as a checkpoint with one tensor, named as the file is."""
+    """Open one .npy file as a checkpoint with one tensor, named like the file.
+
+    Raises: UnsafeError for object arrays (a pickle); FormatError for anything else that is not a plain array.
+    """
     file = SourceFile(path)
     with closing_on_error(file):
         if file.size < 10 or file.read(0, 6) != b"\x93NUMPY":
             raise not_a("a NumPy array", file)
         head = file.read(0, min(file.size, MAX_HEADER + 12))
-        info, stored, start, fortran, swapped = _parse(head, file.size, path.stem, path)
-        length = file.size - start
-        read = lambda: _array(file.read_array(start, length), info, stored, fortran, swapped, path)  # noqa: E731
-    return Checkpoint(str(path), "npy", {path.stem: Entry(info, read)}, files=[file])
+        layout = _parse_header(head, file.size, path.stem, path)
+        length = file.size - layout.data_start
+        entry = Entry(layout.info, lambda: _read_array(file.read_array(layout.data_start, length), layout, path))
+    return Checkpoint(str(path), "npy", {path.stem: entry}, files=[file])
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the bytes of an array lie behind its header: columns first in Fortran order, swapped if big-endian."""
+
+    info: TensorInfo
+    stored_dtype: str
+    data_start: int
+    is_fortran: bool
+    is_swapped: bool
 
 
 def _member_entry(file: SourceFile, member: Member, name: str) -> Entry:
-    # A deflated member has to be inflated to see its header; its size was bounded by read_members.
+    # A deflated member must be inflated to see its header; read_members has limited its size.
     head = read_member(file, member)[: MAX_HEADER + 12] if member.deflated else None
     if head is None:
         head = file.read_array(member.offset, min(member.stored, MAX_HEADER + 12))
-    info, stored, start, fortran, swapped = _parse(head.tobytes(), member.size, name, file.path)
-
-    def read():
-        return _array(read_member(file, member)[start:], info, stored, fortran, swapped, file.path)
-
-    return Entry(info, read)
+    layout = _parse_header(head.tobytes(), member.size, name, file.path)
+    return Entry(layout.info, lambda: _read_array(read_member(file, member)[layout.data_start :], layout, file.path))
 
 
-def _parse(head: bytes, size: int, name: str, where: Path) -> tuple[TensorInfo, str, int, bool, bool]:
+def _parse_header(head: bytes, size: int, name: str, where: Path) -> _Layout:
+    """Return the layout of an array from the beginning of a file of `size` bytes."""
     if head[:6] != b"\x93NUMPY" or len(head) < 10 or head[6] not in (1, 2, 3):
-        raise FormatError(f"{quote(name)} is no NumPy array of version 1 to 3", where=where)
+        raise FormatError(f"{quote(name)} is not a NumPy array of version 1 to 3", where=where)
     width = 2 if head[6] == 1 else 4
     length = int.from_bytes(head[8 : 8 + width], "little")
     start = 8 + width + length
@@ -86,24 +102,27 @@ def _parse(head: bytes, size: int, name: str, where: Path) -> tuple[TensorInfo, 
     if re.search(r"'descr': *'[<>|=]?O", text):
         raise UnsafeError(f"{quote(name)} is an object array, which hides a pickle; nothing was run", where=where)
     match = _HEADER.fullmatch(text)
-    stored = DTYPES.get(f"{match[2]}{match[3]}") if match else None
-    if not match or stored is None:
-        raise FormatError(f"{quote(name)}: the header {quote(text.strip())} is no plain array of numbers", where=where)
+    stored_dtype = DTYPES.get(f"{match[2]}{match[3]}") if match else None
+    if not match or stored_dtype is None:
+        raise FormatError(
+            f"{quote(name)}: the header {quote(text.strip())} is not that of a plain array of numbers", where=where
+        )
     shape = check_shape([int(part[:20]) for part in match[5].replace(",", " ").split()], name=name, where=where)
-    needed = math.prod(shape) * itemsize(stored)
+    needed = math.prod(shape) * itemsize(stored_dtype)
     if size - start != needed:
         raise FormatError(
-            f"{quote(name)}: shape {list(shape)} of {stored} needs {needed} bytes, there are {size - start}",
+            f"{quote(name)}: shape {list(shape)} of {stored_dtype} needs {needed} bytes, there are {size - start}",
             where=where,
         )
-    return TensorInfo.of(name, stored, shape), stored, start, match[4] == "True", match[1] == ">"
+    return _Layout(TensorInfo.of(name, stored_dtype, shape), stored_dtype, start, match[4] == "True", match[1] == ">")
 
 
-def _array(data: np.ndarray, info: TensorInfo, stored: str, fortran: bool, swapped: bool, where: Path):
-    if swapped:
-        data = data.reshape(-1, itemsize(stored))[:, ::-1].reshape(-1).copy()
-    if fortran and len(info.shape) > 1:
-        size = itemsize(stored)
-        elements = data.reshape(*info.shape[::-1], size)
-        data = np.ascontiguousarray(elements.transpose(*range(len(info.shape) - 1, -1, -1), len(info.shape)))
-    return to_mlx(data.reshape(-1), stored, info.shape, name=info.name, where=where)
+def _read_array(data: np.ndarray, layout: _Layout, where: Path) -> "mx.array":
+    """Return the array of these bytes. Shapes: data [nbytes] uint8 -> layout.info.shape."""
+    shape, size = layout.info.shape, itemsize(layout.stored_dtype)
+    if layout.is_swapped:
+        data = data.reshape(-1, size)[:, ::-1].reshape(-1).copy()
+    if layout.is_fortran and len(shape) > 1:
+        elements = data.reshape(*shape[::-1], size)
+        data = np.ascontiguousarray(elements.transpose(*range(len(shape) - 1, -1, -1), len(shape)))
+    return to_mlx(data.reshape(-1), layout.stored_dtype, shape, name=layout.info.name, where=where)

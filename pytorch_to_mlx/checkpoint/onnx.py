@@ -1,10 +1,10 @@
-"""ONNX: parameters under the names and in the layouts that the exported torch modules had; int8 and uint8 dequantised.
+"""Read ONNX parameters under the names and in the layouts of the exported torch modules; int8 and uint8 dequantized.
 
 An initializer that kept its parameter name ("encoder.fc.bias") keeps it. One that the exporter renamed
 ("onnx::MatMul_6547") is named after the module path of the first node that consumes it: "/encoder/fc/MatMul" gives
 "encoder.fc.weight". Linear weights come out as [out, in], recurrent ones as weight_ih_l0, weight_hh_l0, bias_ih_l0,
-bias_hh_l0 (`_reverse`) with torch's gate order. What no module parameter is (shape constants, folded reciprocals,
-initial states) is in `constants`, under the initializer's own name. `extra` has each norm's epsilon.
+bias_hh_l0 (`_reverse`) with torch's gate order. Initializers that are not parameters (shape constants, folded
+reciprocals, initial states) are in `constants`, under their own names. `extra` has each norm's epsilon.
 """
 
 import re
@@ -21,6 +21,7 @@ from .onnx_graph import Graph, Node, read_graph
 
 _OWN_NAME = re.compile(r"(?!onnx__)\w+(\.\w+)+")
 _WEIGHT_BIAS = {1: "weight", 2: "bias"}
+# Which inputs of an operator are parameters, and the names that torch gives them.
 SLOTS: dict[str, dict[int, str]] = {
     **dict.fromkeys(["Conv", "FusedConv", "ConvTranspose", "Gemm"], _WEIGHT_BIAS),
     **dict.fromkeys(["LayerNormalization", "GroupNormalization", "InstanceNormalization"], _WEIGHT_BIAS),
@@ -32,15 +33,16 @@ SLOTS: dict[str, dict[int, str]] = {
     "Gather": {0: "weight"},
     "Add": {0: "bias", 1: "bias"},
 }
+# The number of gates of the recurrent operators.
 RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1, "DynamicQuantizeLSTM": 4}
 # ONNX keeps the gates as i o f c and z r h; torch as i f g(=c) o and r z n(=h).
 _GATES = {4: [0, 2, 3, 1], 3: [1, 0, 2], 1: [0]}
-_QUANTISED = ("int8", "uint8")
+_QUANTIZED = ("int8", "uint8")
 
 
 @dataclass(frozen=True)
-class Quantised:
-    """How integers become float32: (q - zero_point) * scale, the two lying along `axis`."""
+class Quantized:
+    """How integers become float32: (q - zero_point) * scale, by initializers that lie along `axis`."""
 
     scale: str
     zero_point: str | None
@@ -48,9 +50,9 @@ class Quantised:
 
 
 def open_onnx(path: Path) -> Checkpoint:
-    """Open an ONNX file, every parameter or an error.
+    """Open an ONNX file with all of its parameters.
 
-    Raises: FormatError for malformed files and for quantised or packed weights in an operator that is not understood.
+    Raises: FormatError for malformed files, and for quantized or packed weights in an operator that is not understood.
     """
     file = SourceFile(path)
     with closing_on_error(file):
@@ -69,16 +71,23 @@ def open_onnx(path: Path) -> Checkpoint:
 
 
 class _Reader:
+    """Sort a graph's initializers into parameters (`entries`) and `constants`.
+
+    used: initializers that are taken. own_names: those that kept a parameter's name. n_layers: recurrent nodes so far,
+    by module path.
+    """
+
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.entries: dict[str, Entry] = {}
         self.constants: dict[str, Entry] = {}
         self.epsilons: dict[str, float] = {}
         self.used: set[str] = set()
-        self.layers: dict[str, int] = {}
-        self.own = {key for key in graph.initializers if _OWN_NAME.fullmatch(key.removesuffix("_quantized"))}
+        self.n_layers: dict[str, int] = {}
+        self.own_names = {key for key in graph.initializers if _OWN_NAME.fullmatch(key.removesuffix("_quantized"))}
 
     def collect(self) -> None:
+        """Go through the nodes, then through the initializers that no node has taken."""
         for node in self.graph.nodes:
             if node.op in RECURRENT:
                 self.recurrent(node)
@@ -90,21 +99,21 @@ class _Reader:
         for key, tensor in self.graph.initializers.items():
             if key in self.used:
                 continue
-            if key in self.own and tensor.dtype not in _QUANTISED:
+            if key in self.own_names and tensor.dtype not in _QUANTIZED:
                 self.add(key, tensor.dtype, tensor.shape, lambda key=key: self.graph.array(key))
             else:
                 self.check_constant(key)
                 info = TensorInfo.of(key, tensor.dtype, tensor.shape)
                 self.constants[key] = Entry(
-                    info, self.reading(info, tensor.dtype, lambda key=key: self.graph.array(key))
+                    info, self.reader(info, tensor.dtype, lambda key=key: self.graph.array(key))
                 )
 
     def check_constant(self, key: str) -> None:
-        """Weights in an operator that we do not understand must not pass as constants."""
+        """Refuse weights in an operator that is not understood: they must not pass as constants."""
         tensor = self.graph.initializers[key]
         for node, _ in self.graph.consumers.get(key, [])[:1]:
-            foreign = node.domain not in ("", "ai.onnx") and node.op not in RECURRENT and len(tensor.shape) > 1
-            if foreign or (tensor.dtype in _QUANTISED and len(tensor.shape) > 1):
+            is_foreign = node.domain not in ("", "ai.onnx") and node.op not in RECURRENT and len(tensor.shape) > 1
+            if is_foreign or (tensor.dtype in _QUANTIZED and len(tensor.shape) > 1):
                 raise self.graph.error(
                     f"{node.where} of the operator set {quote(node.domain or 'ai.onnx')} holds the {tensor.dtype}"
                     f" weights {quote(key)} in a way that is not understood",
@@ -114,25 +123,27 @@ class _Reader:
     def add(
         self, name: str, dtype: str, shape: tuple[int, ...], values: Callable[[], np.ndarray], stored: str = ""
     ) -> None:
+        """Add a parameter whose values `values` computes; `stored` is their dtype in the file, if it differs."""
         if name in self.entries:
             raise self.graph.error(f"two parameters would be named {quote(name)}")
         info = TensorInfo.of(name, dtype, shape, stored)
-        self.entries[name] = Entry(info, self.reading(info, dtype, values))
+        self.entries[name] = Entry(info, self.reader(info, dtype, values))
 
-    def reading(self, info: TensorInfo, dtype: str, values: Callable[[], np.ndarray]) -> Callable:
+    def reader(self, info: TensorInfo, dtype: str, values: Callable[[], np.ndarray]) -> Callable:
         where = self.graph.path
         return lambda: to_mlx(np.ascontiguousarray(values()), dtype, info.shape, name=info.name, where=where)
 
     # --- ordinary parameters -------------------------------------------------------------------------------
 
     def parameter(self, node: Node, index: int, role: str) -> None:
-        key, quantised = self.source(node, index)
+        """Add the parameter at one input of a node, if it is one."""
+        key, quantized = self.initializer_behind(node, index)
         tensor = self.graph.initializers.get(key)
         if tensor is None or key in self.used:
             return
-        if not quantised and key in self.own:
+        if not quantized and key in self.own_names:
             return  # added under its own name, as it is stored
-        if not quantised and (tensor.dtype in _QUANTISED or not tensor.dtype.startswith(("float", "bfloat"))):
+        if not quantized and (tensor.dtype in _QUANTIZED or not tensor.dtype.startswith(("float", "bfloat"))):
             return
         if node.op == "Gather" and len(tensor.shape) < 2:
             return
@@ -142,46 +153,46 @@ class _Reader:
                 return
             node = matmul
         self.used.add(key)
-        turned = self.is_turned(node, index, key, tensor.shape)
-        shape = tensor.shape[::-1] if turned else tensor.shape
-        name = key.removesuffix("_quantized") if key in self.own else self.derived(node, role)
+        needs_transpose = self.is_transposed(node, index, key, tensor.shape)
+        shape = tensor.shape[::-1] if needs_transpose else tensor.shape
+        name = key.removesuffix("_quantized") if key in self.own_names else self.derived_name(node, role)
 
         def values() -> np.ndarray:
-            array = self.dequantise(key, quantised) if quantised else self.graph.array(key)
-            return array.T if turned else array
+            array = self.dequantize(key, quantized) if quantized else self.graph.array(key)
+            return array.T if needs_transpose else array
 
-        if quantised:
-            self.check_quantised(key, quantised, node)
-        self.add(name, "float32" if quantised else tensor.dtype, shape, values, tensor.dtype)
+        if quantized:
+            self.check_quantized(key, quantized, node)
+        self.add(name, "float32" if quantized else tensor.dtype, shape, values, tensor.dtype)
 
-    def source(self, node: Node, index: int) -> tuple[str, Quantised | None]:
-        """The initializer behind an input, through Identity and DequantizeLinear, and its quantisation."""
-        key, quantised = node.inputs[index], None
+    def initializer_behind(self, node: Node, index: int) -> tuple[str, Quantized | None]:
+        """Return the initializer behind an input, through Identity and DequantizeLinear, and its quantization."""
+        key, quantized = node.inputs[index], None
         for _ in range(8):
             producer = self.graph.producers.get(key)
             if producer is None or key in self.graph.initializers:
                 break
-            if producer.op == "DequantizeLinear" and quantised is None:
+            if producer.op == "DequantizeLinear" and quantized is None:
                 axis = producer.attributes.get("axis", 1)
                 if producer.attributes.get("block_size") or type(axis) is not int:
-                    raise self.graph.error(f"{producer.where}: blocked quantisation is not supported")
-                quantised = Quantised(producer.input(1), producer.input(2) or None, axis)
+                    raise self.graph.error(f"{producer.where}: blocked quantization is not supported")
+                quantized = Quantized(producer.input(1), producer.input(2) or None, axis)
             elif producer.op != "Identity":
                 break
             key = producer.input(0)
         tensor = self.graph.initializers.get(key)
-        if tensor is None or tensor.dtype not in _QUANTISED or quantised:
-            return key, quantised if tensor is not None and tensor.dtype in (*_QUANTISED, "int32") else None
+        if tensor is None or tensor.dtype not in _QUANTIZED or quantized:
+            return key, quantized if tensor is not None and tensor.dtype in (*_QUANTIZED, "int32") else None
         if node.op in ("MatMulInteger", "ConvInteger"):
-            return key, Quantised(self.scale_after(node), node.input(3) or None, 0 if node.op == "ConvInteger" else -1)
+            return key, Quantized(self.scale_after(node), node.input(3) or None, 0 if node.op == "ConvInteger" else -1)
         if node.op == "Gather":
             for after, place in self.graph.consumers.get(node.output(), []):
                 if after.op == "DequantizeLinear" and place == 0:
-                    return key, Quantised(after.input(1), after.input(2) or None, None)
+                    return key, Quantized(after.input(1), after.input(2) or None, None)
         return key, None
 
     def scale_after(self, node: Node) -> str:
-        """The weight's scale: output -> (Add) -> Cast -> Mul by (input scale * weight scale)."""
+        """Return the scale of a node's weights, from output -> (Add) -> Cast -> Mul by (input scale * weight scale)."""
         key = node.output()
         for _ in range(4):
             consumers = self.graph.consumers.get(key, [])
@@ -199,26 +210,28 @@ class _Reader:
             if after.op not in ("Add", "Cast"):
                 break
             key = after.output()
-        raise self.graph.error(f"{node.where}: the scale of its weights is not found")
+        raise self.graph.error(f"{node.where}: the scale of its weights cannot be found")
 
-    def check_quantised(self, key: str, quantised: Quantised, node: Node) -> None:
+    def check_quantized(self, key: str, quantized: Quantized, node: Node) -> None:
+        """Refuse a scale or zero point that does not fit its weights; take both otherwise."""
         tensor = self.graph.initializers[key]
-        for part in (quantised.scale, quantised.zero_point):
+        for part in (quantized.scale, quantized.zero_point):
             if part is None:
                 continue
-            found = self.graph.initializers.get(part)
-            lengths = {(), (1,)}
-            if quantised.axis is not None and -len(tensor.shape) <= quantised.axis < len(tensor.shape):
-                lengths.add((tensor.shape[quantised.axis],))
-            if found is None or found.shape not in lengths:
+            factors = self.graph.initializers.get(part)
+            shapes: set[tuple[int, ...]] = {(), (1,)}
+            if quantized.axis is not None and -len(tensor.shape) <= quantized.axis < len(tensor.shape):
+                shapes.add((tensor.shape[quantized.axis],))
+            if factors is None or factors.shape not in shapes:
                 raise self.graph.error(
                     f"{node.where}: scale or zero point of {quote(key)} is missing or has another shape"
                 )
-            if found.dtype != ("float32" if part == quantised.scale else tensor.dtype):
-                raise self.graph.error(f"{node.where}: scale or zero point of {quote(key)} is {found.dtype}")
+            if factors.dtype != ("float32" if part == quantized.scale else tensor.dtype):
+                raise self.graph.error(f"{node.where}: scale or zero point of {quote(key)} is {factors.dtype}")
             self.used.add(part)
 
-    def dequantise(self, key: str, quantised: Quantised) -> np.ndarray:
+    def dequantize(self, key: str, quantized: Quantized) -> np.ndarray:
+        """Return the float32 values of a quantized initializer. Shapes: -> its own shape."""
         values = self.graph.array(key).astype(np.int32)
 
         def along(part: str) -> np.ndarray:
@@ -226,51 +239,53 @@ class _Reader:
             if array.size == 1:
                 return array.reshape(())
             shape = [1] * values.ndim
-            shape[quantised.axis or 0] = array.size
+            shape[quantized.axis or 0] = array.size
             return array.reshape(shape)
 
-        if quantised.zero_point is not None:
-            values = values - along(quantised.zero_point).astype(np.int32)
-        return values.astype(np.float32) * along(quantised.scale)
+        if quantized.zero_point is not None:
+            values = values - along(quantized.zero_point).astype(np.int32)
+        return values.astype(np.float32) * along(quantized.scale)
 
-    def is_turned(self, node: Node, index: int, key: str, shape: tuple[int, ...]) -> bool:
-        """Whether a Linear weight is stored as [in, out]: torch's is [out, in].
+    def is_transposed(self, node: Node, index: int, key: str, shape: tuple[int, ...]) -> bool:
+        """Return whether a Linear weight is stored as [in, out], where torch's is [out, in].
 
-        A parameter under its own name is used as it is, unless the quantiser turned the weight of a Gemm.
+        A parameter under its own name is as torch has it, unless the quantizer transposed the weight of a Gemm.
         """
         if len(shape) != 2 or index != 1:
             return False
         if node.op == "MatMulInteger":
-            return key not in self.own or node.name.rsplit("/", 1)[-1].startswith("Gemm")
-        if key in self.own:
+            return key not in self.own_names or node.name.rsplit("/", 1)[-1].startswith("Gemm")
+        if key in self.own_names:
             return False
         return node.op == "MatMul" or (node.op == "Gemm" and not node.attributes.get("transB"))
 
     def matmul_before(self, node: Node, index: int) -> Node | None:
+        """Return the MatMul whose output an Add adds the input at `index` to, if it has weights."""
         other = self.graph.producers.get(node.inputs[1 - index]) if len(node.inputs) == 2 else None
         if other and other.op == "MatMul" and other.input(1) in self.graph.initializers:
             return other
         return None
 
-    def derived(self, node: Node, role: str) -> str:
-        """The module path of a node and the role; with the node's own name where that is taken."""
+    def derived_name(self, node: Node, role: str) -> str:
+        """Return a parameter's name: its node's module path and its role, with the node's name between if needed."""
         path, base = module_path(node.name)
         name = ".".join([path or base, role])
-        return name if name not in self.entries and name not in self.own else ".".join(filter(None, [path, base, role]))
+        is_taken = name in self.entries or name in self.own_names
+        return ".".join(filter(None, [path, base, role])) if is_taken else name
 
     # --- recurrent layers ----------------------------------------------------------------------------------
 
     def recurrent(self, node: Node) -> None:
+        """Add the weights and biases of a recurrent node, each direction by itself."""
         inputs = [node.input(index) for index in range(12)]
-        known = [key in self.graph.initializers for key in inputs[1:3]]
-        if not any(known) or inputs[1] in self.used:
+        if not any(key in self.graph.initializers for key in inputs[1:3]) or inputs[1] in self.used:
             return  # computed inside the graph, or another use of the same layer
         gates = RECURRENT[node.op]
-        quantised = node.op == "DynamicQuantizeLSTM"
+        is_quantized = node.op == "DynamicQuantizeLSTM"
         path, base = module_path(node.name)
         prefix = path or base
-        number = self.layers.get(prefix, 0)
-        self.layers[prefix] = number + 1
+        number = self.n_layers.get(prefix, 0)
+        self.n_layers[prefix] = number + 1
         direction = node.attributes.get("direction", "forward")
         suffixes = {"forward": [""], "bidirectional": ["", "_reverse"], "reverse": ["_reverse"]}.get(direction)
         hidden = node.attributes.get("hidden_size")
@@ -278,42 +293,42 @@ class _Reader:
             raise self.graph.error(f"{node.where}: sequence lengths, peepholes or an unknown direction")
         layer = _Recurrent(node, prefix, number, gates, hidden, suffixes)
         for part, role in enumerate(("weight_ih", "weight_hh")):
-            quant = Quantised(inputs[8 + 2 * part], inputs[9 + 2 * part] or None, None) if quantised else None
-            self.recurrent_weight(layer, role, inputs[1 + part], quant)
+            quantized = Quantized(inputs[8 + 2 * part], inputs[9 + 2 * part] or None, None) if is_quantized else None
+            self.recurrent_weight(layer, role, inputs[1 + part], quantized)
         if inputs[3]:
             self.recurrent_bias(layer, inputs[3])
 
-    def recurrent_weight(self, layer: "_Recurrent", role: str, key: str, quant: Quantised | None) -> None:
+    def recurrent_weight(self, layer: "_Recurrent", role: str, key: str, quantized: Quantized | None) -> None:
         tensor = self.graph.initializers.get(key)
         count, rows = len(layer.suffixes), layer.rows
         shape = tensor.shape if tensor else ()
-        width = (shape[1] if quant else shape[2]) if len(shape) == 3 else -1
-        expected = (count, width, rows) if quant else (count, rows, width)
-        if tensor is None or shape != expected or (tensor.dtype in _QUANTISED) != bool(quant):
+        width = (shape[1] if quantized else shape[2]) if len(shape) == 3 else -1
+        expected = (count, width, rows) if quantized else (count, rows, width)
+        if tensor is None or shape != expected or (tensor.dtype in _QUANTIZED) != bool(quantized):
             raise self.graph.error(f"{layer.node.where}: {role} has shape {list(shape)}, {list(expected)} is expected")
         self.used.add(key)
-        for part in (quant.scale, quant.zero_point) if quant else ():
-            found = self.graph.initializers.get(part or "")
-            if part is not None and (found is None or found.shape not in {(count,), (count, rows)}):
+        for part in (quantized.scale, quantized.zero_point) if quantized else ():
+            factors = self.graph.initializers.get(part or "")
+            if part is not None and (factors is None or factors.shape not in {(count,), (count, rows)}):
                 raise self.graph.error(f"{layer.node.where}: the scale or zero point of {quote(key)} does not fit")
             self.used.add(part or "")
 
         def values(direction: int) -> np.ndarray:
             array = self.graph.array(key)[direction]
-            if quant:
-                array = self.recurrent_dequantised(array, quant, direction).T  # [4H, in]
+            if quantized:
+                array = self.dequantize_recurrent(array, quantized, direction).T  # [4H, in]
             return layer.torch_order(array)
 
-        dtype = "float32" if quant else tensor.dtype
+        dtype = "float32" if quantized else tensor.dtype
         for direction, name in enumerate(layer.names(role)):
             self.add(name, dtype, (rows, width), lambda direction=direction: values(direction), tensor.dtype)
 
-    def recurrent_dequantised(self, array: np.ndarray, quant: Quantised, direction: int) -> np.ndarray:
-        """Shapes: array [in, 4H] -> [in, 4H] float32"""
+    def dequantize_recurrent(self, array: np.ndarray, quantized: Quantized, direction: int) -> np.ndarray:
+        """Return the float32 weights of one direction. Shapes: array [in, 4H] -> [in, 4H]."""
         values = array.astype(np.int32)
-        if quant.zero_point is not None:
-            values = values - self.graph.array(quant.zero_point)[direction].astype(np.int32)
-        return values.astype(np.float32) * self.graph.array(quant.scale)[direction]
+        if quantized.zero_point is not None:
+            values = values - self.graph.array(quantized.zero_point)[direction].astype(np.int32)
+        return values.astype(np.float32) * self.graph.array(quantized.scale)[direction]
 
     def recurrent_bias(self, layer: "_Recurrent", key: str) -> None:
         tensor = self.graph.initializers.get(key)
@@ -333,7 +348,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Recurrent:
-    """One recurrent node: its name and layer number as torch counts them, and its gates."""
+    """One recurrent node: its module path and layer number as torch counts them, and its sizes."""
 
     node: Node
     prefix: str
@@ -344,19 +359,21 @@ class _Recurrent:
 
     @property
     def rows(self) -> int:
+        """Return the rows of a weight: all gates one below the other."""
         return self.gates * self.hidden
 
     def names(self, role: str) -> list[str]:
+        """Return torch's names of a weight or bias, one for each direction."""
         return [f"{self.prefix}.{role}_l{self.layer}{suffix}" for suffix in self.suffixes]
 
     def torch_order(self, array: np.ndarray) -> np.ndarray:
-        """Shapes: array [gates * H, …] -> the same, gates in torch's order"""
+        """Return rows whose gates are in ONNX's order in torch's. Shapes: array [gates * H, …] -> the same."""
         parts = array.reshape(self.gates, self.hidden, *array.shape[1:])
         return parts[_GATES[self.gates]].reshape(array.shape)
 
 
 def module_path(node_name: str) -> tuple[str, str]:
-    """A node's name as (dotted module path, last part): "/a/cnn.0/cnn.0.1/Conv" -> ("a.cnn.0.1", "Conv")."""
+    """Split a node's name into dotted module path and last part: "/a/cnn.0/cnn.0.1/Conv" -> ("a.cnn.0.1", "Conv")."""
     parts = [part for part in node_name.split("/") if part]
     merged: list[str] = []
     for part in parts[:-1]:

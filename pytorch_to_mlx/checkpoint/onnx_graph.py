@@ -1,4 +1,4 @@
-"""The graph of an ONNX file: nodes, initializers and who consumes what, read without onnx or onnxruntime."""
+"""Read the graph of an ONNX file (nodes, initializers, who consumes what) without onnx or onnxruntime."""
 
 import math
 import re
@@ -31,14 +31,15 @@ DTYPES = {
     14: "complex64",
     16: "bfloat16",
 }
-# The typed field that may hold the values when raw_data does not, by stored dtype.
+# The typed field that may hold the values where raw_data does not, by dtype; for all others it is int32_data.
 _TYPED = {"float32": "float_data", "complex64": "float_data", "float64": "double_data", "int64": "int64_data"}
 _TYPED |= {"uint32": "uint64_data", "uint64": "uint64_data"}
 
+# The fields of each message, as `Wire.message` takes them. Source: onnx/onnx.proto.
 _MODEL = {1: ("ir_version", "int"), 7: ("graph", "span"), 8: ("opsets", "spans"), 25: ("functions", "spans")}
 _GRAPH = {1: ("nodes", "spans"), 5: ("initializers", "spans"), 11: ("inputs", "spans"), 15: ("sparse", "spans")}
 _VALUE = {1: ("name", "text"), 2: ("type", "span")}
-_SHAPE = ({1: ("tensor", "span")}, {2: ("shape", "span")}, {1: ("dims", "spans")})  # each inside the one before
+_SHAPE = ({1: ("tensor", "span")}, {2: ("shape", "span")}, {1: ("dims", "spans")})  # each within the one before it
 _DIM = {1: ("value", "int")}
 _NODE = {1: ("inputs", "texts"), 2: ("outputs", "texts"), 3: ("name", "text"), 4: ("op", "text")}
 _NODE |= {5: ("attributes", "spans"), 7: ("domain", "text")}
@@ -64,18 +65,20 @@ _PAIR = {1: ("key", "text"), 2: ("value", "text")}
 
 @dataclass(frozen=True)
 class Initializer:
-    """A tensor of the graph and where its bytes are."""
+    """A tensor of the graph, and where its bytes are."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     data: Span
-    typed: str = ""  # "" = raw bytes; otherwise the field with one number per element
-    file: SourceFile | None = None  # the external file, if there is one
+    typed: str = ""  # the field that holds one varint per element; "" for raw bytes
+    file: SourceFile | None = None  # the external file that holds the bytes; None for the ONNX file itself
 
 
 @dataclass
 class Node:
+    """One operator with the keys of its inputs and outputs; of the attributes, numbers and `direction` are kept."""
+
     op: str
     domain: str
     name: str
@@ -84,20 +87,26 @@ class Node:
     attributes: dict[str, Any]
 
     def input(self, index: int) -> str:
-        """The key of an input, "" if it is left out."""
+        """Return the key of an input, "" if it is left out."""
         return self.inputs[index] if index < len(self.inputs) else ""
 
     def output(self) -> str:
+        """Return the key of the first output, "" if there is none."""
         return self.outputs[0] if self.outputs else ""
 
     @property
     def where(self) -> str:
+        """Return the node's name and operator, for messages."""
         return f"node {quote(self.name)} ({quote(self.op)[1:-1]})"
 
 
 @dataclass
 class Graph:
-    """All nodes of a model, those of nested graphs included; values have unique keys (mostly their own names)."""
+    """All nodes of a model, those of nested graphs included.
+
+    A value's key is its name, with a number where a nested graph uses the name again. files: the external ones, by
+    path. inputs: the shapes of the outermost graph's inputs, with None for a dimension of any size.
+    """
 
     path: Path
     wire: Wire
@@ -106,11 +115,15 @@ class Graph:
     producers: dict[str, Node] = field(default_factory=dict)
     consumers: dict[str, list[tuple[Node, int]]] = field(default_factory=dict)
     files: dict[str, SourceFile] = field(default_factory=dict)
-    inputs: dict[str, list[int | None]] = field(default_factory=dict)  # of the outermost graph; None: any size
+    inputs: dict[str, list[int | None]] = field(default_factory=dict)
     copies: dict[str, int] = field(default_factory=dict)
 
     def array(self, key: str) -> np.ndarray:
-        """An initializer's values as numpy keeps them (bfloat16 as uint16). Shapes: -> its own shape."""
+        """Return an initializer's values, bfloat16 as uint16 because numpy does not have it.
+
+        Shapes: -> its own shape
+        Raises: FormatError if a typed field does not hold one number per element.
+        """
         tensor = self.initializers[key]
         numpy_dtype = STORAGE[tensor.dtype]
         if not tensor.typed:
@@ -119,15 +132,17 @@ class Graph:
         values = self.wire.ints(tensor.data)
         if len(values) != math.prod(tensor.shape):
             raise self.error(f"initializer {quote(key)} has {len(values)} values for shape {list(tensor.shape)}")
-        wide = np.array([value & (2**64 - 1) for value in values], np.uint64)
-        # float16, bfloat16 and bool travel as the numbers of their bits.
-        bits = np.dtype(f"<u{np.dtype(numpy_dtype).itemsize}")
-        return wide.astype(bits).view(numpy_dtype).reshape(tensor.shape)
+        # Of float16, bfloat16 and bool the field holds the bits, as numbers.
+        bits = np.array([value & (2**64 - 1) for value in values], np.uint64)
+        unsigned = np.dtype(f"<u{np.dtype(numpy_dtype).itemsize}")
+        return bits.astype(unsigned).view(numpy_dtype).reshape(tensor.shape)
 
     def error(self, what: str, *, fix: str | None = None) -> FormatError:
+        """Return the error that names this file."""
         return FormatError(what, where=self.path, fix=fix)
 
     def close(self) -> None:
+        """Close the external files."""
         for file in self.files.values():
             file.close()
 
@@ -141,7 +156,7 @@ def read_graph(file: SourceFile) -> Graph:
     graph = Graph(file.path, Wire(file))
     model = graph.wire.message((0, file.size), _MODEL)
     if model["ir_version"] is None or model["graph"] is None or not model["opsets"]:
-        raise graph.error("this is no ONNX model (it has no version, operator set or graph)")
+        raise graph.error("not an ONNX model (it has no version, operator set or graph)")
     try:
         _read_scope(graph, model["graph"], [], 0)
     except FormatError:
@@ -154,6 +169,7 @@ def read_graph(file: SourceFile) -> Graph:
 
 
 def _read_scope(graph: Graph, span: Span, outer: list[dict[str, str]], depth: int) -> None:
+    """Read one graph into `graph`; `outer` are the names (and their keys) of the graphs around it."""
     if depth > MAX_DEPTH:
         raise graph.error(f"graphs are nested more than {MAX_DEPTH} levels deep")
     wire = graph.wire
@@ -163,7 +179,7 @@ def _read_scope(graph: Graph, span: Span, outer: list[dict[str, str]], depth: in
     names: dict[str, str] = {}
     scopes = [*outer, names]
     for part in fields["initializers"]:
-        tensor = _tensor(graph, part)
+        tensor = _read_tensor(graph, part)
         if tensor.name in names or not tensor.name:
             raise graph.error(f"the initializer {quote(tensor.name)} occurs twice or has no name")
         key = _define(graph, names, tensor.name)
@@ -174,20 +190,20 @@ def _read_scope(graph: Graph, span: Span, outer: list[dict[str, str]], depth: in
         if name and name not in names:
             key = _define(graph, names, name)
             if not outer:
-                graph.inputs[key] = _shape(wire, value["type"])
+                graph.inputs[key] = _read_shape(wire, value["type"])
     nodes = [wire.message(part, _NODE) for part in fields["nodes"]]
     for node in nodes:
         for name in node["outputs"]:
             if name in names:
-                raise graph.error(f"the value {quote(name)} is made twice")
+                raise graph.error(f"the value {quote(name)} has two producers")
             if name:
                 _define(graph, names, name)
     for node in nodes:
         _read_node(graph, node, scopes, depth)
 
 
-def _shape(wire: Wire, span: Span | None) -> list[int | None]:
-    """The dimensions of a tensor's type; none where it says nothing."""
+def _read_shape(wire: Wire, span: Span | None) -> list[int | None]:
+    """Return the dimensions of a tensor's type; [] where it has none."""
     dims: list[Span] = []
     for spec in _SHAPE:
         if span is None:
@@ -198,6 +214,7 @@ def _shape(wire: Wire, span: Span | None) -> list[int | None]:
 
 
 def _define(graph: Graph, names: dict[str, str], name: str) -> str:
+    """Give a value of this scope its key."""
     key = name
     while key in graph.consumers:  # the same name in another nested graph
         graph.copies[name] = graph.copies.get(name, 1) + 1
@@ -208,6 +225,8 @@ def _define(graph: Graph, names: dict[str, str], name: str) -> str:
 
 
 def _read_node(graph: Graph, fields: dict[str, Any], scopes: list[dict[str, str]], depth: int) -> None:
+    """Add a node, its constant and its nested graphs."""
+
     def resolve(name: str) -> str:
         return next((scope[name] for scope in reversed(scopes) if name in scope), name)
 
@@ -223,7 +242,7 @@ def _read_node(graph: Graph, fields: dict[str, Any], scopes: list[dict[str, str]
     for part in fields["attributes"]:
         attribute = graph.wire.message(part, _ATTRIBUTE)
         if attribute["t"] is not None and op == "Constant" and outputs:
-            graph.initializers[outputs[0]] = _tensor(graph, attribute["t"], name=outputs[0])
+            graph.initializers[outputs[0]] = _read_tensor(graph, attribute["t"], name=outputs[0])
         for nested in [attribute["g"], *attribute["graphs"]]:
             if nested is not None:
                 _read_scope(graph, nested, scopes, depth + 1)
@@ -235,11 +254,12 @@ def _read_node(graph: Graph, fields: dict[str, Any], scopes: list[dict[str, str]
             attributes[attribute["name"]] = attribute["f"]
 
 
-def _tensor(graph: Graph, span: Span, *, name: str | None = None) -> Initializer:
+def _read_tensor(graph: Graph, span: Span, *, name: str | None = None) -> Initializer:
+    """Return a tensor whose bytes are where it says, and as many as its shape needs."""
     fields = graph.wire.message(span, _TENSOR)
     name = str(name or fields["name"] or "")
     dtype = DTYPES.get(fields["data_type"] or 0)
-    if fields["data_type"] == 8:  # strings: kept as a constant nobody reads
+    if fields["data_type"] == 8:  # strings: a constant that is never read
         return Initializer(name, "uint8", (0,), (0, 0))
     if dtype is None or fields["segment"] is not None:
         raise graph.error(
@@ -250,9 +270,9 @@ def _tensor(graph: Graph, span: Span, *, name: str | None = None) -> Initializer
     kind = _TYPED.get(dtype, "int32_data")
     typed: list[Span] = fields[kind]
     if fields["location"]:
-        return _external(graph, fields, name, dtype, shape, needed)
+        return _read_external(graph, fields, name, dtype, shape, needed)
     if fields["external"]:
-        raise graph.error(f"initializer {quote(name)} has external data, yet is not marked so")
+        raise graph.error(f"initializer {quote(name)} has external data but is not marked as external")
     if fields["raw_data"] is not None and not typed:
         data, kind = fields["raw_data"], ""
     elif len(typed) == 1 and fields["raw_data"] is None:
@@ -270,7 +290,10 @@ def _tensor(graph: Graph, span: Span, *, name: str | None = None) -> Initializer
     return Initializer(name, dtype, shape, data, kind)
 
 
-def _external(graph: Graph, fields: dict, name: str, dtype: str, shape: tuple[int, ...], needed: int) -> Initializer:
+def _read_external(
+    graph: Graph, fields: dict, name: str, dtype: str, shape: tuple[int, ...], needed: int
+) -> Initializer:
+    """Return a tensor in a file beside the ONNX file; the file stays open in `graph.files`."""
     pairs = [graph.wire.message(part, _PAIR) for part in fields["external"]]
     values = {pair["key"]: pair["value"] for pair in pairs}
     unknown = set(values) - {"location", "offset", "length", "checksum"}
@@ -291,5 +314,5 @@ def _external(graph: Graph, fields: dict, name: str, dtype: str, shape: tuple[in
         if file.links > 1:
             raise FormatError(f"names {quote(location)}, which is a hard link", where=where, fix="copy the file")
     if length != needed or offset + length > file.size:
-        raise FormatError(f"needs {needed} bytes, {length} at {offset} of {file.size} are given", where=where)
+        raise FormatError(f"needs {needed} bytes, but has {length} at {offset} of a file of {file.size}", where=where)
     return Initializer(name, dtype, shape, (offset, offset + length), "", file)

@@ -191,6 +191,17 @@ def find(name: str) -> Path:
     return folder
 
 
+def is_installed(name: str) -> bool:
+    """Return whether the packages of the named weights are installed in the pinned versions; nothing is read."""
+    spec = PACKAGED[name]
+    if isinstance(spec, Npm):
+        return False
+    try:
+        return all(metadata.version(package) == version for package, version in spec.packages.items())
+    except metadata.PackageNotFoundError:
+        return False
+
+
 def _make(name: str, spec: "Python | Npm", folder: Path, stamp: Path) -> None:
     for left in folder.parent.glob(f".{name}-*"):
         shutil.rmtree(left, ignore_errors=True)  # by a process that was killed

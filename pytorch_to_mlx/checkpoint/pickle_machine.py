@@ -1,7 +1,7 @@
-"""An allow-list interpreter for the pickles inside PyTorch checkpoints. It executes nothing.
+"""Interpret the pickles inside PyTorch checkpoints by an allow-list, and execute nothing.
 
-Only the opcodes that state dicts use are known, and only the globals in GLOBALS, each of which stands for a checked
-constructor of plain data written here: no name from a file is ever imported or called.
+Only the opcodes that state dicts use are known, and only the globals in GLOBALS. Each global stands for a checked
+constructor of plain data, written here: no name from a file is ever imported or called.
 """
 
 import struct
@@ -23,7 +23,7 @@ _KEYS = (str, int, float, bool, type(None))
 
 @dataclass(frozen=True)
 class Storage:
-    """A run of elements in the file; dtype None is an untyped storage, counted in bytes."""
+    """A run of `numel` elements in the file; with dtype None it is untyped, and counted in bytes."""
 
     dtype: str | None
     key: str
@@ -43,45 +43,51 @@ class Tensor:
 
 @dataclass(frozen=True)
 class StorageType:
+    """The class of a storage, such as torch.FloatStorage."""
+
     dtype: str | None
 
 
 @dataclass(frozen=True)
 class Dtype:
+    """A torch.dtype."""
+
     name: str
 
 
 @dataclass(frozen=True)
 class Function:
+    """A global that the pickle may call; `build` makes plain data from the arguments."""
+
     build: Callable[..., Any]
 
 
 class _Malformed(Exception):
-    """Turned into a FormatError with the file's name by `load`."""
+    """A malformed pickle; `load` turns it into a FormatError with the file's name."""
 
 
 def _ordered_dict(*args: Any) -> dict:
     if not args:
         return {}
     if len(args) != 1 or not isinstance(args[0], list):
-        raise _Malformed("OrderedDict is built from something else than a list")
+        raise _Malformed("OrderedDict is not built from a list")
     result: dict = {}
     for pair in args[0]:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2 or type(pair[0]) not in _KEYS or pair[0] in result:
-            raise _Malformed("OrderedDict is built from something else than pairs with different keys")
+            raise _Malformed("OrderedDict is not built from pairs with different keys")
         result[pair[0]] = pair[1]
     return result
 
 
 def _integers(value: Any, what: str) -> tuple[int, ...]:
     if not isinstance(value, tuple) or len(value) > MAX_DIMS or any(type(part) is not int for part in value):
-        raise _Malformed(f"a tensor's {what} is {quote(value) if isinstance(value, int) else 'no tuple of integers'}")
+        raise _Malformed(f"a tensor's {what} is not a tuple of at most {MAX_DIMS} integers")
     return value
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, dtype: str | None) -> Tensor:
     if not isinstance(storage, Storage) or type(offset) is not int or dtype is None:
-        raise _Malformed("a tensor is built from something else than a storage and an offset")
+        raise _Malformed("a tensor is not built from a storage and an offset")
     size, stride = _integers(size, "size"), _integers(stride, "stride")
     if len(size) != len(stride):
         raise _Malformed(f"a tensor has {len(size)} sizes and {len(stride)} strides")
@@ -95,27 +101,27 @@ def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any) -> Tensor
 def _rebuild_tensor_v2(
     storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, metadata: Any = None
 ) -> Tensor:
-    _plain(requires_grad, hooks, metadata)
+    _check_plain(requires_grad, hooks, metadata)
     return _rebuild_tensor(storage, offset, size, stride)
 
 
 def _rebuild_tensor_v3(
     storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, metadata: Any = None
 ) -> Tensor:
-    _plain(requires_grad, hooks, metadata)
+    _check_plain(requires_grad, hooks, metadata)
     if not isinstance(dtype, Dtype):
-        raise _Malformed("a tensor's dtype is no dtype")
+        raise _Malformed("a tensor's dtype is not a dtype")
     return _tensor(storage, offset, size, stride, dtype.name)
 
 
 def _rebuild_parameter(data: Any, requires_grad: Any, hooks: Any) -> Tensor:
-    _plain(requires_grad, hooks, None)
+    _check_plain(requires_grad, hooks, None)
     if not isinstance(data, Tensor):
-        raise _Malformed("a parameter is built from something else than a tensor")
+        raise _Malformed("a parameter is not built from a tensor")
     return data
 
 
-def _plain(requires_grad: Any, hooks: Any, metadata: Any) -> None:
+def _check_plain(requires_grad: Any, hooks: Any, metadata: Any) -> None:
     if not isinstance(requires_grad, bool) or hooks or metadata:
         raise _Malformed("a tensor carries hooks or metadata")
 
@@ -126,7 +132,7 @@ def _size(value: Any = ()) -> tuple[int, ...]:
 
 def _device(*args: Any) -> str:
     if not args or any(type(arg) not in (str, int) for arg in args):
-        raise _Malformed("a device is built from something else than a name")
+        raise _Malformed("a device is not built from a name")
     return ":".join(map(str, args))
 
 
@@ -157,9 +163,9 @@ GLOBALS: dict[str, Any] = {
     **{f"torch.{name}Storage": StorageType(dtype) for name, dtype in _STORAGES.items()},
     **{f"torch.{name}": Dtype(name) for name in _DTYPES},
 }
-# These run code in a real unpickler, so a file that has them is refused as unsafe rather than as malformed.
-_RUNNERS = {b"i": "INST", b"o": "OBJ", b"\x81": "NEWOBJ", b"\x92": "NEWOBJ_EX"}
-_RUNNERS |= {b"\x82": "EXT1", b"\x83": "EXT2", b"\x84": "EXT4", b"P": "PERSID", b"\x97": "NEXT_BUFFER"}
+# Opcodes that run code in a real unpickler: a file that has them is refused as unsafe rather than as malformed.
+_CODE_RUNNERS = {b"i": "INST", b"o": "OBJ", b"\x81": "NEWOBJ", b"\x92": "NEWOBJ_EX"}
+_CODE_RUNNERS |= {b"\x82": "EXT1", b"\x83": "EXT2", b"\x84": "EXT4", b"P": "PERSID", b"\x97": "NEXT_BUFFER"}
 
 
 def load(data: bytes, *, where: str | Path, start: int = 0) -> tuple[Any, int]:
@@ -169,7 +175,7 @@ def load(data: bytes, *, where: str | Path, start: int = 0) -> tuple[Any, int]:
     """
     try:
         machine = _Machine(data, where, start)
-        return machine.run(), machine.at
+        return machine.run(), machine.offset
     except _Malformed as error:
         raise FormatError(f"malformed pickle: {error}", where=where) from None
     except UnicodeDecodeError:
@@ -177,8 +183,10 @@ def load(data: bytes, *, where: str | Path, start: int = 0) -> tuple[Any, int]:
 
 
 class _Machine:
+    """The stack machine of a pickle: one method for each thing that an opcode does."""
+
     def __init__(self, data: bytes, where: str | Path, start: int) -> None:
-        self.data, self.where, self.at = data, where, start
+        self.data, self.where, self.offset = data, where, start
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -198,26 +206,30 @@ class _Machine:
         raise _Malformed(f"more than {MAX_OPCODES} opcodes")
 
     def refuse(self, opcode: bytes) -> None:
-        if opcode in _RUNNERS:
-            raise UnsafeError(f"opcode {_RUNNERS[opcode]} is not used by state dicts", where=self.where)
-        raise _Malformed(f"opcode {opcode!r} at byte {self.at - 1} is not used by state dicts")
+        """Refuse an opcode that has no handler."""
+        if opcode in _CODE_RUNNERS:
+            raise UnsafeError(f"opcode {_CODE_RUNNERS[opcode]} is not used by state dicts", where=self.where)
+        raise _Malformed(f"opcode {opcode!r} at byte {self.offset - 1} is not used by state dicts")
 
     def take(self, count: int) -> bytes:
-        end = self.at + count
+        """Return the next `count` bytes."""
+        end = self.offset + count
         if end > len(self.data):
             raise _Malformed("it is cut off")
-        piece = self.data[self.at : end]
-        self.at = end
-        return piece
+        chunk = self.data[self.offset : end]
+        self.offset = end
+        return chunk
 
     def number(self, count: int) -> int:
+        """Return the next `count` bytes as an unsigned number."""
         return int.from_bytes(self.take(count), "little")
 
     def line(self) -> str:
-        end = self.data.find(b"\n", self.at, self.at + 1024)
+        """Return the text up to the next newline."""
+        end = self.data.find(b"\n", self.offset, self.offset + 1024)
         if end < 0:
             raise _Malformed("a global has no end")
-        return self.take(end + 1 - self.at)[:-1].decode("utf-8")
+        return self.take(end + 1 - self.offset)[:-1].decode("utf-8")
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -228,8 +240,9 @@ class _Machine:
         return self.stack.pop()
 
     def pop_mark(self) -> list[Any]:
+        """Return everything that was pushed since the last mark."""
         if not self.marks:
-            raise _Malformed("there is no mark")
+            raise _Malformed("a mark is missing")
         items, self.stack = self.stack, self.marks.pop()
         return items
 
@@ -246,12 +259,12 @@ class _Machine:
 
     def append(self, items: list[Any]) -> None:
         if not self.stack or type(self.stack[-1]) is not list:
-            raise _Malformed("an item is appended to something else than a list")
+            raise _Malformed("an item is appended to what is not a list")
         self.stack[-1].extend(items)
 
     def set_items(self, items: list[Any]) -> None:
         if not self.stack or type(self.stack[-1]) is not dict:
-            raise _Malformed("an item is set on something else than a dict")
+            raise _Malformed("an item is set on what is not a dict")
         if len(items) % 2:
             raise _Malformed("a key has no value")
         target = self.stack[-1]
@@ -272,40 +285,40 @@ class _Machine:
             raise _Malformed(f"memo {index} is not set")
         self.push(self.memo[index])
 
-    def find(self, module: Any, name: Any) -> None:
+    def push_global(self, module: Any, name: Any) -> None:
+        """Push what GLOBALS has for a name; refuse any other name as unsafe."""
         if not isinstance(module, str) or not isinstance(name, str):
             raise _Malformed("a global has no name")
-        known = GLOBALS.get(f"{module}.{name}")
-        if known is None:
+        value = GLOBALS.get(f"{module}.{name}")
+        if value is None:
             raise UnsafeError(
                 f"{quote(f'{module}.{name}')} is not on the allowlist; nothing was run",
                 where=self.where,
                 fix="where you trust the file, load it with PyTorch and save only its state_dict()",
             )
-        self.push(known)
+        self.push(value)
 
     def reduce(self) -> None:
+        """Call a known constructor with its arguments."""
         arguments, function = self.pop(), self.pop()
         if not isinstance(function, Function) or not isinstance(arguments, tuple):
-            raise UnsafeError("calls something that is no known constructor; nothing was run", where=self.where)
+            raise UnsafeError("the pickle calls what is not a known constructor; nothing was run", where=self.where)
         try:
             self.push(function.build(*arguments))
         except TypeError:
-            raise _Malformed(
-                f"{function.build.__name__} takes other arguments than the {len(arguments)} given"
-            ) from None
+            raise _Malformed(f"{function.build.__name__} does not take {len(arguments)} arguments") from None
 
     def build(self) -> None:
-        """State dicts carry one state: OrderedDict's `_metadata` (module versions), which weights do not need."""
+        """Drop OrderedDict's `_metadata` (module versions), the one state in state dicts; refuse any other."""
         state = self.pop()
         if not self.stack or type(self.stack[-1]) is not dict or type(state) is not dict or set(state) != {"_metadata"}:
-            raise UnsafeError("sets an object's state (BUILD); nothing was run", where=self.where)
+            raise UnsafeError("the pickle sets an object's state (BUILD); nothing was run", where=self.where)
 
     def persistent(self) -> None:
-        """("storage", type, key, device, numel) and, in legacy files, a view that must be absent."""
+        """Push the storage of ("storage", type, key, device, numel) and, in legacy files, a view that must be None."""
         parts = self.pop()
         if not isinstance(parts, tuple) or len(parts) not in (5, 6) or parts[0] != "storage":
-            raise _Malformed("a persistent id is no storage")
+            raise _Malformed("a persistent id is not a storage")
         _, kind, key, device, numel, *view = parts
         if not isinstance(kind, StorageType) or type(key) is not str or type(device) is not str:
             raise _Malformed("a storage has no type or key")
@@ -338,7 +351,7 @@ def _long1(machine: _Machine) -> None:
 
 def _stack_global(machine: _Machine) -> None:
     name, module = machine.pop(), machine.pop()
-    machine.find(module, name)
+    machine.push_global(module, name)
 
 
 _HANDLERS: dict[bytes, Callable[[_Machine], Any]] = {
@@ -373,7 +386,7 @@ _HANDLERS: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x94": lambda m: m.put(len(m.memo)),
     b"h": lambda m: m.get(m.number(1)),
     b"j": lambda m: m.get(m.number(4)),
-    b"c": lambda m: m.find(m.line(), m.line()),
+    b"c": lambda m: m.push_global(m.line(), m.line()),
     b"\x93": _stack_global,
     b"R": _Machine.reduce,
     b"b": _Machine.build,
@@ -382,17 +395,17 @@ _HANDLERS: dict[bytes, Callable[[_Machine], Any]] = {
 
 
 class _Flattener:
-    """Walks nested containers with a budget: shared or cyclic containers cannot blow up."""
+    """Walk nested containers and collect their leaves, up to a limit that shared and cyclic containers run into."""
 
     def __init__(self, where: str | Path) -> None:
         self.where = where
         self.tensors: dict[str, Tensor] = {}
         self.extra: dict[str, Any] = {}
-        self.left = MAX_LEAVES
+        self.n_remaining = MAX_LEAVES
 
     def walk(self, value: Any, path: tuple[str, ...]) -> None:
-        self.left -= 1
-        if len(path) > 64 or self.left < 0:
+        self.n_remaining -= 1
+        if len(path) > 64 or self.n_remaining < 0:
             raise FormatError("containers are nested too deep or refer to themselves", where=self.where)
         if isinstance(value, dict):
             for key, child in value.items():
@@ -411,16 +424,17 @@ class _Flattener:
         elif isinstance(value, (str, int, float, bool, type(None))):
             self.extra[name] = value
         elif isinstance(value, (list, tuple)):
-            self.left -= len(value)
+            self.n_remaining -= len(value)
             self.extra[name] = [item if isinstance(item, (str, int, float)) else str(item) for item in value]
         else:
             self.extra[name] = value.name if isinstance(value, Dtype) else type(value).__name__
 
 
 def flatten(value: Any, *, where: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Nested dicts and lists as dotted names: the tensors, and everything else as `extra`.
+    """Return the tensors of nested dicts and lists by dotted names, and everything else likewise.
 
-    A checkpoint that is one bare tensor gets the name "tensor".
+    A bare tensor gets the name "tensor".
+    Raises: FormatError for two values of one name, and for nesting that is too deep or endless.
     """
     walker = _Flattener(where)
     walker.walk(value, ())

@@ -1,7 +1,7 @@
-"""A strict reader for protobuf's wire format, as much of it as ONNX needs, on one descriptor and without copies.
+"""Read protobuf's wire format strictly, as much of it as ONNX needs, through one descriptor and without copies.
 
-An own reader of this size instead of the `onnx` package: that one brings protobuf and ml_dtypes, loads the whole file,
-and resolves duplicate fields ("last wins") where two readers could differ; here they are refused.
+The `onnx` package would bring protobuf and ml_dtypes, load the whole file, and let the last of duplicate fields win,
+where two readers could differ; here duplicates are refused.
 """
 
 import struct
@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import FormatError
 from .files import SourceFile
 
-Span = tuple[int, int]
+Span = tuple[int, int]  # the offsets at which a message or its bytes begin and end
 _WINDOW = 1 << 18
 MAX_FIELDS = 10_000_000
 MAX_REPEATED = 300_000
@@ -22,72 +22,77 @@ _WIRE = {"int": _VARINT, "float": _FIXED32, "text": _BYTES, "span": _BYTES, "tex
 
 
 class Wire:
-    """Reads messages out of a file by the span (begin, end) of each."""
+    """Read the messages of a file, each by its span."""
 
     def __init__(self, file: SourceFile) -> None:
         self.file = file
-        self.window, self.base = b"", 0
-        self.left = MAX_FIELDS
+        self.window, self.window_start = b"", 0
+        self.n_remaining = MAX_FIELDS
 
     def error(self, what: str) -> FormatError:
+        """Return the error that names this file."""
         return FormatError(f"malformed protobuf: {what}", where=self.file.path)
 
-    def _byte(self, at: int) -> int:
-        index = at - self.base
+    def _byte(self, offset: int) -> int:
+        index = offset - self.window_start
         if not 0 <= index < len(self.window):
-            self.window = self.file.read(at, min(_WINDOW, self.file.size - at))
-            self.base, index = at, 0
+            self.window = self.file.read(offset, min(_WINDOW, self.file.size - offset))
+            self.window_start, index = offset, 0
         return self.window[index]
 
     def bytes(self, span: Span) -> bytes:
-        """The bytes of a span, out of the window if they are there."""
-        begin, end = span[0] - self.base, span[1] - self.base
+        """Return the bytes of a span, from the window if it holds them."""
+        begin, end = span[0] - self.window_start, span[1] - self.window_start
         if 0 <= begin <= end <= len(self.window):
             return self.window[begin:end]
         return self.file.read(span[0], span[1] - span[0])
 
-    def varint(self, at: int, end: int) -> tuple[int, int]:
-        """One varint and the offset after it."""
+    def varint(self, offset: int, end: int) -> tuple[int, int]:
+        """Return the varint at `offset`, and the offset after it."""
         value = shift = 0
         while True:
-            if at >= end:
+            if offset >= end:
                 raise self.error("it is cut off")
-            byte = self._byte(at)
-            at += 1
+            byte = self._byte(offset)
+            offset += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
-                return value & (2**64 - 1), at
+                return value & (2**64 - 1), offset
             shift += 7
             if shift > 63:
                 raise self.error("a number of more than ten bytes")
 
     def fields(self, span: Span) -> Iterator[tuple[int, int, Any]]:
-        """(field number, wire type, value) in order; the value of a length-delimited field is its span."""
-        at, end = span
-        while at < end:
-            tag, at = self.varint(at, end)
+        """Yield (field number, wire type, value) in order; the value is a number for a varint, else a span.
+
+        Raises: FormatError for fields that do not fit their message, unknown wire types, and too many fields.
+        """
+        offset, end = span
+        while offset < end:
+            tag, offset = self.varint(offset, end)
             number, wire = tag >> 3, tag & 7
-            self.left -= 1
-            if number == 0 or self.left < 0:
+            self.n_remaining -= 1
+            if number == 0 or self.n_remaining < 0:
                 raise self.error("field number 0" if number == 0 else f"more than {MAX_FIELDS} fields")
             if wire == _VARINT:
-                value, at = self.varint(at, end)
+                value, offset = self.varint(offset, end)
             elif wire == _BYTES:
-                length, at = self.varint(at, end)
-                value, at = (at, at + length), at + length
+                length, offset = self.varint(offset, end)
+                value, offset = (offset, offset + length), offset + length
             elif wire in (_FIXED32, _FIXED64):
                 length = 4 if wire == _FIXED32 else 8
-                value, at = (at, at + length), at + length
+                value, offset = (offset, offset + length), offset + length
             else:
                 raise self.error(f"wire type {wire}")
-            if at > end:
+            if offset > end:
                 raise self.error("a field is longer than its message")
             yield number, wire, value
 
     def message(self, span: Span, spec: dict[int, tuple[str, str]]) -> dict[str, Any]:
-        """The fields named in `spec` (number -> (name, kind)); other fields are skipped, as protobuf does.
+        """Return the fields of a message that `spec` names, {number: (name, kind)}; others are skipped.
 
-        kinds: int, float, text, span (once); texts, spans, ints (any number; ints packed or not).
+        kinds: int, float, text, span (at most once, else None); texts, spans, ints (a list; ints packed or not).
+        Raises: FormatError for a field of another wire type, or one that occurs twice.
         """
         result: dict[str, Any] = {name: [] if kind.endswith("s") else None for name, kind in spec.values()}
         for number, wire, value in self.fields(span):
@@ -116,6 +121,7 @@ class Wire:
         return result
 
     def text(self, span: Span) -> str:
+        """Return a string of at most 64 KB. Raises: FormatError if it is longer, or not UTF-8."""
         if span[1] - span[0] > 1 << 16:
             raise self.error("a name of more than 64 KB")
         try:
@@ -124,20 +130,20 @@ class Wire:
             raise self.error("a name is not UTF-8") from None
 
     def ints(self, span: Span, *, most: int = 1 << 24) -> list[int]:
-        """A packed list of varints."""
-        at, values = span[0], []
-        while at < span[1]:
-            value, at = self.varint(at, span[1])
+        """Return a packed list of at most `most` varints, as signed numbers."""
+        offset, values = span[0], []
+        while offset < span[1]:
+            value, offset = self.varint(offset, span[1])
             values.append(signed(value))
             if len(values) > most:
                 raise self.error(f"more than {most} numbers")
         return values
 
     def array(self, span: Span) -> np.ndarray:
-        """Shapes: -> [bytes] uint8."""
+        """Return the bytes of a span. Shapes: -> [nbytes] uint8."""
         return self.file.read_array(span[0], span[1] - span[0])
 
 
 def signed(value: int) -> int:
-    """A 64-bit two's complement number."""
+    """Return the 64-bit two's complement number that these bits stand for."""
     return value - 2**64 if value >= 2**63 else value

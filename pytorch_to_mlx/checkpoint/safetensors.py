@@ -1,6 +1,7 @@
-"""safetensors: an own strict header check, then bytes from the same descriptor."""
+"""Read safetensors files: a strict check of the header, then the bytes through the same descriptor."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import FormatError
@@ -30,28 +31,29 @@ DTYPES = {
 def open_safetensors(path: Path) -> Checkpoint:
     """Open one .safetensors file.
 
-    Raises: FormatError for duplicate keys, dimensions that are no sizes, offsets that overlap, leave holes or leave
-    trailing bytes, a header over 100 MB, and dtypes that MLX does not have.
+    Raises: FormatError for duplicate keys, impossible dimensions, offsets that overlap or leave holes or trailing
+    bytes, a header over 100 MB, and dtypes that MLX does not have.
     Source: https://github.com/huggingface/safetensors, "Format".
     """
     file = SourceFile(path)
     with closing_on_error(file):
-        header, start = _header(file)
+        header, data_start = _read_header(file)
         metadata = header.pop("__metadata__", None)
         metadata = {} if metadata is None else metadata  # MLX writes null where it has none
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
             raise FormatError("__metadata__ must map strings to strings", where=path)
         entries, spans = {}, []
         for name, fields in header.items():
-            info, begin, end, stored = _tensor(name, fields, path)
+            info, begin, end, stored_dtype = _read_tensor(name, fields, path)
             spans.append((begin, end, name))
-            entries[name] = Entry(info, _reader(file, start + begin, end - begin, stored, info))
-        _check_spans(spans, file.size - start, path)
+            entries[name] = Entry(info, _reader(file, data_start + begin, end - begin, stored_dtype, info))
+        _check_spans(spans, file.size - data_start, path)
     kind = "mlx" if metadata.get("format") == "mlx" else "safetensors"
     return Checkpoint(str(path), kind, entries, extra=dict(metadata), files=[file])
 
 
-def _header(file: SourceFile) -> tuple[dict, int]:
+def _read_header(file: SourceFile) -> tuple[dict, int]:
+    """Return the header and the offset at which the data begins."""
     if file.size < 8:
         raise not_a("a safetensors file", file)
     length = int.from_bytes(file.read(0, 8), "little")
@@ -65,11 +67,12 @@ def _header(file: SourceFile) -> tuple[dict, int]:
     return parse_json(file.read(8, length), where=file.path, max_depth=3), 8 + length
 
 
-def _tensor(name: str, fields: object, path: Path) -> tuple[TensorInfo, int, int, str]:
+def _read_tensor(name: str, fields: object, path: Path) -> tuple[TensorInfo, int, int, str]:
+    """Return a tensor's header, where its bytes begin and end in the data, and its stored dtype."""
     if not isinstance(fields, dict) or set(fields) != {"dtype", "shape", "data_offsets"}:
         raise FormatError(f"tensor {quote(name)} must have exactly dtype, shape and data_offsets", where=path)
-    stored = DTYPES.get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
-    if stored is None:
+    stored_dtype = DTYPES.get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
+    if stored_dtype is None:
         raise FormatError(
             f"tensor {quote(name)} has dtype {quote(fields['dtype'])}, which MLX does not have",
             where=path,
@@ -83,32 +86,33 @@ def _tensor(name: str, fields: object, path: Path) -> tuple[TensorInfo, int, int
         or any(type(offset) is not int or not 0 <= offset < 2**62 for offset in offsets)
         or offsets[0] > offsets[1]
     ):
-        raise FormatError(f"tensor {quote(name)}: data_offsets {quote(offsets)} are no range", where=path)
+        raise FormatError(f"tensor {quote(name)}: data_offsets {quote(offsets)} are not a range", where=path)
     begin, end = offsets
-    needed = math.prod(shape) * itemsize(stored)
+    needed = math.prod(shape) * itemsize(stored_dtype)
     if end - begin != needed:
         raise FormatError(
             f"tensor {quote(name)}: shape {list(shape)} of {fields['dtype']} needs {needed} bytes,"
             f" the offsets give {end - begin}",
             where=path,
         )
-    return TensorInfo.of(name, stored, shape), begin, end, stored
+    return TensorInfo.of(name, stored_dtype, shape), begin, end, stored_dtype
 
 
-def _reader(file: SourceFile, offset: int, length: int, stored: str, info: TensorInfo):
-    return lambda: to_mlx(file.read_array(offset, length), stored, info.shape, name=info.name, where=file.path)
+def _reader(file: SourceFile, offset: int, length: int, stored_dtype: str, info: TensorInfo) -> Callable:
+    return lambda: to_mlx(file.read_array(offset, length), stored_dtype, info.shape, name=info.name, where=file.path)
 
 
 def _check_spans(spans: list[tuple[int, int, str]], size: int, path: Path) -> None:
-    """The tensors must tile the data exactly: anything else hides bytes or shares them."""
-    at = 0
+    """Refuse tensors that do not tile the data exactly: anything else hides bytes or shares them."""
+    last_end = 0
     for begin, end, name in sorted(spans):
-        if begin != at:
-            problem = (
-                "overlaps the tensor before it" if begin < at else f"leaves a hole of {begin - at} bytes before it"
-            )
-            raise FormatError(f"tensor {quote(name)} {problem}", where=path)
-        at = end
-    if at != size:
-        found = f"{size - at} bytes after the last tensor" if size > at else f"cut off: {at - size} bytes are missing"
-        raise FormatError(found, where=path, fix="download the file again" if size < at else None)
+        if begin < last_end:
+            raise FormatError(f"tensor {quote(name)} overlaps the tensor before it", where=path)
+        if begin > last_end:
+            raise FormatError(f"tensor {quote(name)} leaves a hole of {begin - last_end} bytes before it", where=path)
+        last_end = end
+    if size > last_end:
+        raise FormatError(f"{size - last_end} bytes after the last tensor", where=path)
+    if size < last_end:
+        missing = f"the file is cut off: {last_end - size} bytes are missing"
+        raise FormatError(missing, where=path, fix="download the file again")

@@ -1,10 +1,11 @@
-"""Sharded folders: an index.json that maps tensor names to files, checked against what the files hold."""
+"""Read sharded checkpoints: an index.json maps tensor names to files, and is checked against what the files hold."""
 
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import FormatError
+from ..units import count_text
 from .base import Checkpoint, Entry, itemsize
 from .files import quote, relative_inside
 from .json_file import read_json
@@ -15,8 +16,9 @@ MAX_SHARDS = 10_000
 def open_shards(index_path: Path, suffix: str, open_one: Callable[[Path], Checkpoint]) -> Checkpoint:
     """Open every shard that an index names, as one checkpoint.
 
-    Raises: FormatError naming the file for shards outside the folder, missing shards, keys that are in two shards, in
-    another shard or in none, shards beside the index that it does not name, and a total_size that no shard explains.
+    open_one: opens one shard.
+    Raises: FormatError naming the file, for shards outside the folder or missing, tensors that are in two shards, in
+    another one or in none, shards beside the index that it does not name, and a total_size that does not fit.
     """
     index = read_json(index_path)
     weight_map = index.get("weight_map")
@@ -25,22 +27,21 @@ def open_shards(index_path: Path, suffix: str, open_one: Callable[[Path], Checkp
     files: dict[str, Path] = {}
     for name, shard in weight_map.items():
         if not isinstance(shard, str) or not shard.endswith(suffix):
-            raise FormatError(f"maps {quote(name)} to {quote(shard)}, which is no {suffix} file", where=index_path)
+            raise FormatError(f"maps {quote(name)} to {quote(shard)}, which is not a {suffix} file", where=index_path)
         if shard not in files:
             files[shard] = relative_inside(index_path.parent, shard, where=index_path)
             if len(files) > MAX_SHARDS:
                 raise FormatError(f"names more than {MAX_SHARDS} shards", where=index_path)
     missing = [shard for shard, path in files.items() if not path.exists()]
     if missing:
-        raise FormatError(
-            f"{len(missing)} shards are missing", where=index_path, fix="download them", details=map(quote, missing)
-        )
+        what = count_text(len(missing), "shard is missing", "shards are missing")
+        raise FormatError(what, where=index_path, fix="download them", details=map(quote, missing))
     _check_strays(index_path, suffix, set(files))
     shards: dict[str, Checkpoint] = {}
     try:
         for shard, path in files.items():
             shards[shard] = open_one(path)
-        entries = _join(index_path, weight_map, shards)
+        entries = _join_entries(index_path, weight_map, shards)
         _check_total(index_path, index, shards)
     except FormatError:
         for shard in shards.values():
@@ -50,27 +51,29 @@ def open_shards(index_path: Path, suffix: str, open_one: Callable[[Path], Checkp
     extra: dict = {}
     for shard in shards.values():
         extra |= shard.extra
-    opened = [file for shard in shards.values() for file in shard.files]
+    open_files = [file for shard in shards.values() for file in shard.files]
     kind = kinds.pop() if len(kinds) == 1 else "safetensors"
-    return Checkpoint(str(index_path.parent), kind, entries, extra=extra, files=opened)
+    return Checkpoint(str(index_path.parent), kind, entries, extra=extra, files=open_files)
 
 
-def _check_strays(index_path: Path, suffix: str, named: set[str]) -> None:
+def _check_strays(index_path: Path, suffix: str, shard_names: set[str]) -> None:
+    """Refuse shards that lie beside the index, but that it does not name."""
     stem = index_path.name.removesuffix(f"{suffix}.index.json")
-    strays = [
-        quote(path.name) for path in sorted(index_path.parent.glob(f"{stem}-*-of-*{suffix}")) if path.name not in named
-    ]
+    beside = {path.name for path in index_path.parent.glob(f"{stem}-*-of-*{suffix}")}
+    strays = sorted(beside - shard_names)
     if strays:
-        raise FormatError(f"{len(strays)} shards beside it are not in the index", where=index_path, details=strays)
+        what = count_text(len(strays), "shard beside it is not in the index", "shards beside it are not in the index")
+        raise FormatError(what, where=index_path, details=map(quote, strays))
 
 
-def _join(index_path: Path, weight_map: dict[str, str], shards: dict[str, Checkpoint]) -> dict[str, Entry]:
+def _join_entries(index_path: Path, weight_map: dict[str, str], shards: dict[str, Checkpoint]) -> dict[str, Entry]:
+    """Return the tensors of all shards in the order of the index; refuse an index that disagrees with the shards."""
     problems = []
     for shard, checkpoint in shards.items():
         for name in checkpoint:
             if weight_map.get(name) != shard:
-                told = f"the index says {quote(weight_map[name])}" if name in weight_map else "it is not in the index"
-                problems.append(f"{quote(name)} is in {quote(shard)}, {told}")
+                index_says = f"the index says {quote(weight_map[name])}" if name in weight_map else "not in the index"
+                problems.append(f"{quote(name)} is in {quote(shard)}, {index_says}")
     for name, shard in weight_map.items():
         if name not in shards[shard].entries:
             problems.append(f"{quote(name)} is not in {quote(shard)}")
@@ -80,12 +83,13 @@ def _join(index_path: Path, weight_map: dict[str, str], shards: dict[str, Checkp
 
 
 def _check_total(index_path: Path, index: dict, shards: dict[str, Checkpoint]) -> None:
+    """Refuse a total_size that the shards cannot have."""
     metadata = index.get("metadata", {})
     total = metadata.get("total_size") if isinstance(metadata, dict) else None
     if total is None:
         return
     infos = [info for shard in shards.values() for info in shard.infos().values()]
     stored = sum(math.prod(info.shape) * itemsize(info.stored_dtype) for info in infos)
-    # Tied weights are counted once by some writers, and torch counts parameters only: more than there is cannot be.
+    # Some writers count tied weights once, and torch counts parameters only, so it may be less but never more.
     if type(total) not in (int, float) or total > stored or total < stored / 2:
         raise FormatError(f"total_size is {quote(total)}, the shards hold {stored} bytes", where=index_path)

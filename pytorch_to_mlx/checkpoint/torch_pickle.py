@@ -1,8 +1,9 @@
-"""PyTorch checkpoints (.pt .pth .bin .ckpt) without PyTorch: zip archives, and the format before them."""
+"""Read PyTorch checkpoints (.pt .pth .bin .ckpt) without PyTorch: zip archives, and the legacy format before them."""
 
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +14,12 @@ from .files import SourceFile, closing_on_error, not_a, quote, sniff
 from .pickle_machine import Storage, Tensor
 from .zip_file import read_member, read_members
 
+if TYPE_CHECKING:
+    import mlx.core as mx
+
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+# The size of a storage in bytes, and the function that reads it.
+_Located = tuple[int, Callable[[], np.ndarray]]
 _SAVE_AGAIN = "load it with PyTorch where you trust it, and save its state_dict() with torch.save"
 
 
@@ -24,38 +30,41 @@ def open_torch(path: Path) -> Checkpoint:
     """
     file = SourceFile(path)
     with closing_on_error(file):
-        found = sniff(file)
-        if found == "a zip archive":
+        kind = sniff(file)
+        if kind == "a zip archive":
             value, locate = _open_zip(file)
-        elif found == "a legacy PyTorch file":
+        elif kind == "a legacy PyTorch file":
             value, locate = _open_legacy(file)
         else:
             raise not_a("a PyTorch checkpoint", file)
         tensors, extra = pickle_machine.flatten(value, where=path)
         if not tensors:
-            raise FormatError("holds no tensors", where=path)
+            raise FormatError("the file holds no tensors", where=path)
         reader = _StorageReader(file, locate)
         entries = {name: _entry(name, tensor, reader) for name, tensor in tensors.items()}
     return Checkpoint(str(path), "torch", entries, extra=extra, files=[file])
 
 
 class _StorageReader:
-    """Reads storages; keeps the last one, because tensors that share a storage follow each other."""
+    """Read storages; keep the last one, because tensors that share a storage follow each other."""
 
-    def __init__(self, file: SourceFile, locate: Callable[[str], tuple[int, Callable[[], np.ndarray]]]) -> None:
+    def __init__(self, file: SourceFile, locate: Callable[[str], _Located]) -> None:
         self.file, self.locate = file, locate
         self.last: tuple[str, np.ndarray] | None = None
 
     def check(self, name: str, tensor: Tensor) -> None:
+        """Refuse a tensor whose storage is larger than its record in the file."""
         storage = tensor.storage
-        has, _ = self.locate(storage.key)
+        record_size, _ = self.locate(storage.key)
         needed = storage.numel * (itemsize(storage.dtype) if storage.dtype else 1)
-        if needed > has:
+        if needed > record_size:
             raise FormatError(
-                f"tensor {quote(name)}: its storage claims {needed} bytes, the file has {has}", where=self.file.path
+                f"tensor {quote(name)}: its storage claims {needed} bytes, the file has {record_size}",
+                where=self.file.path,
             )
 
     def read(self, key: str, *, shared: bool) -> np.ndarray:
+        """Return the bytes of a storage, kept for the next tensor if it is shared. Shapes: -> [nbytes] uint8."""
         if self.last and self.last[0] == key:
             return self.last[1]
         _, load = self.locate(key)
@@ -65,6 +74,7 @@ class _StorageReader:
 
 
 def _entry(name: str, tensor: Tensor, reader: _StorageReader) -> Entry:
+    """Return a tensor that can be read, or refuse one that does not lie inside its storage."""
     where = reader.file.path
     if tensor.dtype not in STORAGE:
         raise FormatError(f"tensor {quote(name)} has dtype {tensor.dtype}, which MLX does not have", where=where)
@@ -72,24 +82,25 @@ def _entry(name: str, tensor: Tensor, reader: _StorageReader) -> Entry:
     reader.check(name, tensor)
     size = itemsize(tensor.dtype)
     storage = tensor.storage
-    count = storage.numel if storage.dtype else storage.numel // size
+    n_stored = storage.numel if storage.dtype else storage.numel // size
     if storage.dtype not in (None, tensor.dtype):
         raise FormatError(f"tensor {quote(name)}: its dtype differs from its storage's", where=where)
     numel = math.prod(shape)
     last = tensor.offset + sum((dim - 1) * step for dim, step in zip(shape, tensor.stride, strict=True))
-    inside = tensor.offset >= 0 and all(step >= 0 for step in tensor.stride) and last < count
-    if numel and (not inside or numel > count):
+    inside = tensor.offset >= 0 and all(step >= 0 for step in tensor.stride) and last < n_stored
+    if numel and (not inside or numel > n_stored):
         raise FormatError(
             f"tensor {quote(name)}: shape {list(shape)} with strides {list(tensor.stride)} at {quote(tensor.offset)}"
-            f" does not fit its storage of {count} elements",
+            f" does not fit its storage of {n_stored} elements",
             where=where,
-            fix="if it was made by expand(), save .contiguous() instead",
+            fix="if it comes from expand(), save its .contiguous() instead",
         )
     info = TensorInfo.of(name, tensor.dtype, shape)
-    return Entry(info, lambda: _read(info, tensor, reader, shared=numel < count))
+    return Entry(info, lambda: _read(info, tensor, reader, shared=numel < n_stored))
 
 
-def _read(info: TensorInfo, tensor: Tensor, reader: _StorageReader, *, shared: bool):
+def _read(info: TensorInfo, tensor: Tensor, reader: _StorageReader, *, shared: bool) -> "mx.array":
+    """Read a tensor through its strides. Shapes: -> info.shape."""
     numpy_dtype = np.dtype(STORAGE[tensor.dtype])
     if not math.prod(info.shape):
         view = np.empty(info.shape, numpy_dtype)
@@ -101,7 +112,8 @@ def _read(info: TensorInfo, tensor: Tensor, reader: _StorageReader, *, shared: b
     return to_mlx(np.ascontiguousarray(view), tensor.dtype, info.shape, name=info.name, where=reader.file.path)
 
 
-def _open_zip(file: SourceFile):
+def _open_zip(file: SourceFile) -> tuple[Any, Callable[[str], _Located]]:
+    """Return the pickled value, and the function that finds a storage by its key."""
     members = read_members(file)
     where = file.path
     pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
@@ -115,19 +127,19 @@ def _open_zip(file: SourceFile):
     if any(name.endswith(("archive_format", ".pt2")) or "/models/" in name for name in members):
         raise FormatError("this is a .pt2 exported program", where=where, fix="save the module's state_dict() instead")
     if len(pickles) != 1 or prefix.count("/") > 1:
-        raise FormatError("this zip archive is no PyTorch checkpoint (it has no data.pkl)", where=where)
-    order = members.get(f"{prefix}byteorder")
-    if order and read_member(file, order).tobytes() != b"little":
+        raise FormatError("this zip archive is not a PyTorch checkpoint (it has no data.pkl)", where=where)
+    byte_order = members.get(f"{prefix}byteorder")
+    if byte_order and read_member(file, byte_order).tobytes() != b"little":
         raise FormatError("saved on a big-endian machine", where=where, fix=_SAVE_AGAIN)
-    pickled = members[pickles[0]]
-    if pickled.size > pickle_machine.MAX_BYTES:
-        raise FormatError(f"a pickle of {pickled.size} bytes", where=where, fix=_SAVE_AGAIN)
-    data = read_member(file, pickled).tobytes()
+    member = members[pickles[0]]
+    if member.size > pickle_machine.MAX_BYTES:
+        raise FormatError(f"a pickle of {member.size} bytes", where=where, fix=_SAVE_AGAIN)
+    data = read_member(file, member).tobytes()
     value, end = pickle_machine.load(data, where=where)
     if end != len(data):
         raise FormatError(f"{len(data) - end} bytes after the pickle's end", where=where)
 
-    def locate(key: str) -> tuple[int, Callable[[], np.ndarray]]:
+    def locate(key: str) -> _Located:
         member = members.get(f"{prefix}data/{key}")
         if member is None:
             raise FormatError(f"the storage {quote(key)} is missing", where=where)
@@ -139,16 +151,21 @@ def _open_zip(file: SourceFile):
 
 
 def _aligned(data: np.ndarray) -> np.ndarray:
+    """Return the array in memory of its own, which is aligned for every dtype."""
     return data if data.flags.owndata else data.copy()
 
 
-def _open_legacy(file: SourceFile):
-    """Five pickles (magic, version, system, value, storage keys), then per key: int64 count and the elements."""
+def _open_legacy(file: SourceFile) -> tuple[Any, Callable[[str], _Located]]:
+    """Return the pickled value, and the function that finds a storage by its key.
+
+    The file is five pickles (magic, version, system, value, storage keys), then for each key an int64 count and the
+    elements.
+    """
     where = file.path
     data = file.read(0, min(file.size, pickle_machine.MAX_BYTES))
-    at, values = 0, []
+    offset, values = 0, []
     for _ in range(5):
-        value, at = pickle_machine.load(data, where=where, start=at)
+        value, offset = pickle_machine.load(data, where=where, start=offset)
         values.append(value)
     magic, version, system, value, keys = values
     if magic != LEGACY_MAGIC or version != 1001 or not isinstance(keys, list) or not isinstance(system, dict):
@@ -160,24 +177,25 @@ def _open_legacy(file: SourceFile):
     for key in keys:
         if type(key) is not str or key in spans or key not in sizes:
             raise FormatError(f"the storage {quote(key)} is listed twice or never used", where=where)
-        count = int.from_bytes(file.read(at, 8), "little", signed=True)
+        count = int.from_bytes(file.read(offset, 8), "little", signed=True)
         storage = sizes[key]
         if storage.dtype is None or count != storage.numel:
             raise FormatError(f"the storage {quote(key)} has {count} elements, not {storage.numel}", where=where)
-        spans[key] = (at + 8, count * itemsize(storage.dtype))
-        at += 8 + spans[key][1]
-    if at != file.size:
-        raise FormatError(f"is {file.size} bytes long, {at} are expected", where=where)
+        spans[key] = (offset + 8, count * itemsize(storage.dtype))
+        offset += 8 + spans[key][1]
+    if offset != file.size:
+        raise FormatError(f"the file is {file.size} bytes long, {offset} are expected", where=where)
 
-    def locate(key: str) -> tuple[int, Callable[[], np.ndarray]]:
+    def locate(key: str) -> _Located:
         if key not in spans:
             raise FormatError(f"the storage {quote(key)} is missing", where=where)
-        offset, length = spans[key]
-        return length, lambda: file.read_array(offset, length)
+        start, length = spans[key]
+        return length, lambda: file.read_array(start, length)
 
     return value, locate
 
 
 def _storages(value: object, where: Path) -> dict[str, Storage]:
+    """Return the storages of all tensors in a pickled value, by key."""
     tensors, _ = pickle_machine.flatten(value, where=where)
     return {tensor.storage.key: tensor.storage for tensor in tensors.values()}

@@ -1,4 +1,4 @@
-"""YAML that may ask for code, read as data: HyperPyYAML's tags become inert nodes, nothing is imported or opened.
+"""Read YAML that may ask for code as data: HyperPyYAML's tags become inert nodes, nothing is imported or opened.
 
 Scalars follow YAML 1.2's core schema, so that `no` is a word and 1e-5 is a number.
 """
@@ -16,7 +16,7 @@ MAX_BYTES = 4 << 20
 MAX_DEPTH = 64
 MAX_ALIASES = 1000
 MAX_VALUES = 200_000
-# Tags that say what the original program would have made of the value: kept as Node, never done.
+# Tags for which the original program imports or calls something: each becomes a Node.
 _INERT = ("!new:", "!name:", "!apply:", "!module:", "!applyref:")
 _REFERENCE = re.compile(r"<([A-Za-z_][\w.-]*)((?:\[[\w.-]+\])*)>")
 _SCALARS = (
@@ -33,7 +33,7 @@ _SCALARS = (
 
 @dataclass(frozen=True)
 class Node:
-    """What a tag like `!new:package.Class` stands for: its kind, its target's name and its arguments."""
+    """A tag such as `!new:package.Class` as data: its kind, the name of its target, and its arguments."""
 
     kind: str
     target: str
@@ -45,13 +45,15 @@ class Node:
 
 @dataclass(frozen=True)
 class _Reference:
+    """A `!ref` or `!copy` that is not looked up yet."""
+
     expression: str
 
 
 def read_yaml(path: str | Path, *, allowed: Collection[str] | None = None) -> dict[str, Any]:
-    """Read a YAML file as data. `!ref <name>` and `!copy <name>` are looked up; a longer expression stays a Node.
+    """Read a YAML file as data; `!ref <name>` and `!copy <name>` are looked up, a longer expression stays a Node.
 
-    `allowed` are the only targets that may occur (see `check_targets`).
+    allowed: the only targets that may occur (see `check_targets`); None for any.
     Raises: UnsafeError for python/object tags, !include and targets that are not allowed; FormatError with line and
     column for anything malformed, duplicate or merged keys, unknown tags, and depth or aliases over the limits.
     """
@@ -73,9 +75,9 @@ def read_yaml(path: str | Path, *, allowed: Collection[str] | None = None) -> di
 
 
 def check_targets(value: Any, allowed: Collection[str], *, where: str | Path) -> None:
-    """Every import that a config names (tags, `_target_`, `class_path`) must be in a closed table.
+    """Refuse a config that names a target (by a tag, `_target_` or `class_path`) which is not among `allowed`.
 
-    Raises: UnsafeError naming the first that is not.
+    Raises: UnsafeError naming the first such target.
     """
     targets = []
     if isinstance(value, Node):
@@ -103,14 +105,14 @@ def _load(text: str, where: Path) -> Any:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"line {mark.line + 1} column {mark.column + 1}: " if mark else ""
-        raise FormatError(f"{place}{error.problem or error.context}", where=where) from None
+        position = f"line {mark.line + 1} column {mark.column + 1}: " if mark else ""
+        raise FormatError(f"{position}{error.problem or error.context}", where=where) from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise FormatError(f"malformed YAML: {quote(error)}", where=where) from None
 
 
 def _check_events(yaml: Any, text: str, where: Path) -> None:
-    """Depth, aliases and size before anything is built."""
+    """Refuse too much depth, or too many aliases or values, before anything is built."""
     depth = aliases = 0
     for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
@@ -125,18 +127,20 @@ def _check_events(yaml: Any, text: str, where: Path) -> None:
 
 
 def _loader_class(yaml: Any, where: Path) -> Any:
+    """Make a loader that knows plain values and the inert tags, and refuses every other tag."""
+
     class Loader(yaml.SafeLoader):
         yaml_implicit_resolvers: ClassVar[dict] = {}
 
-    for tag, pattern, first in _SCALARS:
-        Loader.add_implicit_resolver(tag, re.compile(pattern), first)
+    for tag, pattern, first_characters in _SCALARS:
+        Loader.add_implicit_resolver(tag, re.compile(pattern), first_characters)
 
     def mapping(loader: Any, node: Any) -> dict:
         result: dict = {}
         for key_node, child in node.value:
             key = loader.construct_object(key_node, deep=True)
             if type(key) not in (str, int, float, bool, type(None)) or key in result or key == "<<":
-                problem = f"the key {quote(key)} occurs twice, is merged, or is no plain value"
+                problem = f"the key {quote(key)} occurs twice, is merged, or is not a plain value"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             result[key] = loader.construct_object(child, deep=True)
         return result
@@ -178,14 +182,14 @@ def _loader_class(yaml: Any, where: Path) -> Any:
 
 
 class _Resolver:
-    """Replaces references by what they name, and copies: shared and cyclic values cannot blow up."""
+    """Replace references by copies of what they name, up to a limit that shared and cyclic values run into."""
 
     def __init__(self, document: dict[str, Any], where: Path) -> None:
-        self.document, self.where, self.left = document, where, MAX_VALUES
+        self.document, self.where, self.n_remaining = document, where, MAX_VALUES
 
     def resolve(self, value: Any, path: tuple[str, ...]) -> Any:
-        self.left -= 1
-        if self.left < 0 or len(path) > 2 * MAX_DEPTH:
+        self.n_remaining -= 1
+        if self.n_remaining < 0 or len(path) > 2 * MAX_DEPTH:
             raise FormatError("aliases or references expand too far", where=self.where)
         if isinstance(value, dict):
             return {key: self.resolve(child, (*path, "")) for key, child in value.items()}
@@ -198,6 +202,7 @@ class _Resolver:
         return value
 
     def look_up(self, expression: str, path: tuple[str, ...]) -> Any:
+        """Return a copy of the value that a reference names; a longer expression becomes a Node."""
         match = _REFERENCE.fullmatch(expression.strip())
         if not match:
             return Node("!ref", expression, None)

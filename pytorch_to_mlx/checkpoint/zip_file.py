@@ -1,4 +1,4 @@
-"""Zip archives as PyTorch and NumPy write them; anything that two zip readers could see differently is refused."""
+"""Read zip archives as PyTorch and NumPy write them; refuse what two zip readers could see differently."""
 
 import re
 import struct
@@ -21,7 +21,10 @@ _UTF8, _DESCRIPTOR = 0x800, 0x8
 
 @dataclass(frozen=True)
 class Member:
-    """One file of an archive whose local and central headers agree."""
+    """One file of an archive whose local and central headers agree.
+
+    offset: of its first byte. size: unpacked, in bytes. stored: in the archive, in bytes.
+    """
 
     name: str
     offset: int
@@ -31,34 +34,34 @@ class Member:
     crc: int
 
 
-class _Raw:
-    """A SourceFile with the reading half of a file object, for the standard library's directory parser."""
+class _FileObject:
+    """A SourceFile as the file object that the standard library's directory parser reads."""
 
     def __init__(self, file: SourceFile) -> None:
-        self.file, self.at = file, 0
+        self.file, self.offset = file, 0
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self.at = max(0, offset + (0, self.at, self.file.size)[whence])
-        return self.at
+        self.offset = max(0, offset + (0, self.offset, self.file.size)[whence])
+        return self.offset
 
     def tell(self) -> int:
-        return self.at
+        return self.offset
 
     def seekable(self) -> bool:
         return True
 
     def read(self, length: int = -1) -> bytes:
-        left = max(0, self.file.size - self.at)
-        length = left if length < 0 else min(length, left)
+        n_remaining = max(0, self.file.size - self.offset)
+        length = n_remaining if length < 0 else min(length, n_remaining)
         if length > MAX_DIRECTORY:
             raise FormatError(f"a zip directory of {length} bytes", where=self.file.path)
-        data = self.file.read(self.at, length)
-        self.at += length
+        data = self.file.read(self.offset, length)
+        self.offset += length
         return data
 
 
 def read_members(file: SourceFile) -> dict[str, Member]:
-    """Every member by name, in the order of the directory.
+    """Return every member by name, in the order of the archive.
 
     Raises: FormatError for encrypted, duplicate, overlapping, oddly named or badly described members.
     """
@@ -68,39 +71,41 @@ def read_members(file: SourceFile) -> dict[str, Member]:
     if file.read(file.size - _END.size, 4) != b"PK\x05\x06":
         raise FormatError("the zip archive is cut off or carries bytes after its end", where=where)
     try:
-        with zipfile.ZipFile(_Raw(file)) as archive:  # type: ignore[arg-type]
+        with zipfile.ZipFile(_FileObject(file)) as archive:  # type: ignore[arg-type]
             infos = archive.infolist()
-            start = archive.start_dir
+            directory_start = archive.start_dir
     except (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError, EOFError) as error:
         raise FormatError(f"the zip directory is damaged: {error}", where=where) from None
     if len(infos) > MAX_MEMBERS:
         raise FormatError(f"{len(infos)} zip members, at most {MAX_MEMBERS} are read", where=where)
     members: dict[str, Member] = {}
     seen: set[str] = set()
-    at = 0
+    last_end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         _check_name(info, where)
         if info.orig_filename.casefold() in seen:
             raise FormatError(f"duplicate member {quote(info.orig_filename)}", where=where)
         seen.add(info.orig_filename.casefold())
-        member = _member(file, info)
-        if info.header_offset < at or member.offset + member.stored > start:
+        member = _read_headers(file, info)
+        if info.header_offset < last_end or member.offset + member.stored > directory_start:
             raise FormatError(f"zip members overlap at {quote(member.name)}", where=where)
-        if at == 0 and info.header_offset:
+        if last_end == 0 and info.header_offset:
             raise FormatError("bytes before the first zip member", where=where)
-        at = member.offset + member.stored
+        last_end = member.offset + member.stored
         members[member.name] = member
     return members
 
 
 def _check_name(info: zipfile.ZipInfo, where: object) -> None:
+    """Refuse a member whose name leaves the folder or holds control characters."""
     name = info.orig_filename
     bad = not name or name.startswith("/") or "\\" in name or ".." in name.split("/") or len(name) > 4096
     if bad or any(ord(char) < 32 for char in name) or re.match(r"[A-Za-z]:", name):
-        raise FormatError(f"zip member {quote(name)} is no plain relative path", where=str(where))
+        raise FormatError(f"zip member {quote(name)} is not a plain relative path", where=str(where))
 
 
-def _member(file: SourceFile, info: zipfile.ZipInfo) -> Member:
+def _read_headers(file: SourceFile, info: zipfile.ZipInfo) -> Member:
+    """Return the member that a directory entry describes, if its local header says the same."""
     name, where = info.orig_filename, file.path
     if info.flag_bits & ~(_UTF8 | _DESCRIPTOR):
         kind = "is encrypted" if info.flag_bits & 0x2041 else f"has the zip flags {info.flag_bits:#x}"
@@ -109,8 +114,8 @@ def _member(file: SourceFile, info: zipfile.ZipInfo) -> Member:
         raise FormatError(f"zip member {quote(name)} uses compression {info.compress_type}", where=where)
     local = _LOCAL.unpack(file.read(info.header_offset, _LOCAL.size))
     signature, _, flags, method, _, _, crc, stored, size, name_length, extra_length = local
-    at = info.header_offset + _LOCAL.size
-    local_name = file.read(at, name_length)
+    name_offset = info.header_offset + _LOCAL.size
+    local_name = file.read(name_offset, name_length)
     try:
         same_name = local_name.decode("utf-8" if flags & _UTF8 else "cp437") == name
     except UnicodeDecodeError:
@@ -130,19 +135,24 @@ def _member(file: SourceFile, info: zipfile.ZipInfo) -> Member:
         raise FormatError(
             f"zip member {quote(name)} expands from {info.compress_size} to {info.file_size} bytes", where=where
         )
-    return Member(name, at + name_length + extra_length, info.file_size, info.compress_size, deflated, info.CRC)
+    offset = name_offset + name_length + extra_length
+    return Member(name, offset, info.file_size, info.compress_size, deflated, info.CRC)
 
 
 def read_member(file: SourceFile, member: Member) -> np.ndarray:
-    """The checked content of one member. Shapes: -> [size] uint8. Raises: FormatError if the CRC is wrong."""
+    """Return the content of one member.
+
+    Shapes: -> [size] uint8
+    Raises: FormatError if it does not unpack to its size and CRC.
+    """
     data = file.read_array(member.offset, member.stored)
     if member.deflated:
         inflater = zlib.decompressobj(-15)
         try:
-            plain = inflater.decompress(data.data, member.size + 1)
+            content = inflater.decompress(data.data, member.size + 1)
         except zlib.error as error:
             raise FormatError(f"zip member {quote(member.name)}: {error}", where=file.path) from None
-        data = np.frombuffer(plain, np.uint8)
+        data = np.frombuffer(content, np.uint8)
     if len(data) != member.size or zlib.crc32(data.data) != member.crc:
         raise FormatError(
             f"zip member {quote(member.name)} is damaged (CRC)", where=file.path, fix="download the file again"

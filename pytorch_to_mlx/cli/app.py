@@ -1,7 +1,5 @@
 """The tree of commands. Only the family that is asked for is imported; the others show the line of their card."""
 
-import functools
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -16,7 +14,7 @@ EXAMPLE = "pytorch-to-mlx kokoro synthesize --text 'Hello, world!' --output hell
 
 
 def build(arguments: Sequence[str]) -> Callable[..., Any]:
-    """The command that answers these arguments."""
+    """Return the command that answers these arguments."""
     app = _typer("Analyse, convert, prove, measure and run PyTorch models on Apple's MLX.", example=EXAMPLE)
     app.callback()(_version)
     for name, function in general.VERBS.items():
@@ -28,12 +26,9 @@ def build(arguments: Sequence[str]) -> Callable[..., Any]:
 
 
 def family_verbs(card: ModelCard) -> dict[str, Callable[..., Any]]:
-    """What `pytorch-to-mlx FAMILY` can do: what every family can, and what its own commands.py adds or replaces."""
-    functions = {name: _bind(function, card.name) for name, function in family.VERBS.items()}
-    for name, place in card.verbs.items():
-        module, attribute = place.split(":")
-        functions[name] = getattr(registry.part(card.name, module), attribute)
-    return functions
+    """Return what `pytorch-to-mlx FAMILY` can do: what every family can, and what its own commands.py adds."""
+    functions = {name: verb.bind(card.name) for name, verb in family.VERBS.items()}
+    return functions | {name: registry.verb(card, name) for name in card.verbs}
 
 
 def _family(card: ModelCard, *, whole: bool) -> typer.Typer:
@@ -55,22 +50,9 @@ def _typer(text: str, *, example: str) -> typer.Typer:
     )
 
 
-def _bind(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """The family's own version of a verb: `family` is settled, and FAMILY in the docstring is its name."""
-
-    @functools.wraps(function)
-    def bound(*args: Any, **values: Any) -> Any:
-        return function(name, *args, **values)
-
-    parameters = list(inspect.signature(function).parameters.values())[1:]
-    bound.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    bound.__doc__ = (function.__doc__ or "").replace("FAMILY", name)
-    return bound
-
-
 def _print_version(asked: bool) -> None:
     if asked:
-        from .. import __version__
+        from ..version import __version__
 
         typer.echo(f"pytorch-to-mlx {__version__}")
         raise typer.Exit()

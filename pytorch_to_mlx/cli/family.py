@@ -1,141 +1,95 @@
-"""The verbs that every family has. The first parameter is the family; the card settles it."""
+"""The verbs that every family has: the general ones with the family settled and what does not apply left out."""
 
-from pathlib import Path
-from typing import Any, Literal
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from .. import registry
+from . import general
 
 
-def list_(family: str, /) -> Any:
-    """List the published checkpoints of FAMILY.
+@dataclass(frozen=True)
+class FamilyVerb:
+    """A general verb as a family has it.
 
-    Example: pytorch-to-mlx FAMILY list
+    parameter: of the general verb, which takes the family's name. without: parameters that a family does not have.
+    description: of `--help`, with FAMILY for the family's name; the help of parameters comes from the general verb.
     """
-    return [
-        {
-            "checkpoint": p.hub_id,
-            "licence": p.licence,
-            "packaged": p.packaged and f"packaged:{p.packaged}",
-            "note": p.note,
-        }
-        for p in registry.card(family).checkpoints
-    ]
+
+    general: Callable[..., Any]
+    description: str
+    parameter: str = "family"
+    without: tuple[str, ...] = ()
+
+    def bind(self, family: str) -> Callable[..., Any]:
+        """Return the function of one family."""
+        hidden = {self.parameter, *self.without}
+        signature = inspect.signature(self.general)
+
+        @functools.wraps(self.general)
+        def bound(*args: Any, **values: Any) -> Any:
+            call = bound.__signature__.bind(*args, **values)  # type: ignore[attr-defined]
+            arguments = {self.parameter: family, **call.arguments}
+            names = [name for name, p in signature.parameters.items() if p.kind is p.POSITIONAL_ONLY]
+            positional = [arguments.pop(name) for name in names]
+            return self.general(*positional, **arguments)
+
+        parameters = [p for name, p in signature.parameters.items() if name not in hidden]
+        bound.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        bound.__doc__ = self.description.replace("FAMILY", family)
+        return bound
 
 
-def inspect(family: str, /, source: str, *, revision: str | None = None) -> Any:
-    """Tell what a FAMILY checkpoint holds and what would not convert, and why.
+VERBS = {
+    "list": FamilyVerb(
+        general.list_,
+        """List the published checkpoints of FAMILY.
 
-    Example: pytorch-to-mlx FAMILY inspect ./checkpoint
-    """
-    from ..analyze import analyze
+        Example: pytorch-to-mlx FAMILY list
+        """,
+    ),
+    "inspect": FamilyVerb(
+        general.analyze,
+        """Tell what a FAMILY checkpoint holds and what would not convert, and why.
 
-    return analyze(source, family=family, revision=revision)
+        Example: pytorch-to-mlx FAMILY inspect ./checkpoint
+        """,
+        without=("extend", "html"),
+    ),
+    "convert": FamilyVerb(
+        general.convert,
+        """Convert a FAMILY checkpoint into a folder of MLX weights.
 
+        By default installed weights, else the first checkpoint that `list` shows.
 
-def convert(
-    family: str,
-    /,
-    *,
-    hf_path: str | None = None,
-    mlx_path: Path = Path("mlx_model"),
-    dtype: Literal["float32", "float16", "bfloat16"] | None = None,
-    quantize: bool = False,
-    dequantize: bool = False,
-    q_bits: int = 8,
-    q_group_size: int = 64,
-    revision: str | None = None,
-    force: bool = False,
-    allow_nonfinite: bool = False,
-) -> Any:
-    """Convert a FAMILY checkpoint into a folder of MLX weights; by default the first one that `list` shows.
+        Example: pytorch-to-mlx FAMILY convert --hf-path ./checkpoint --mlx-path FAMILY-mlx
+        """,
+        without=("source", "extend"),
+    ),
+    "validate": FamilyVerb(
+        general.validate,
+        """Prove FAMILY: run PyTorch and MLX on the same weights and input and compare them tap by tap.
 
-    Example: pytorch-to-mlx FAMILY convert --hf-path ./checkpoint --mlx-path FAMILY-mlx
-    """
-    from ..convert import convert
+        A tap that diverges ends with exit code 5. With --mlx-path the converted folder is validated.
 
-    return convert(
-        hf_path or default_source(family),
-        mlx_path,
-        family=family,
-        dtype=dtype,
-        quantize=quantize,
-        dequantize=dequantize,
-        q_bits=q_bits,
-        q_group_size=q_group_size,
-        revision=revision,
-        force=force,
-        allow_nonfinite=allow_nonfinite,
-    )
+        Example: pytorch-to-mlx FAMILY validate --hf-path ./checkpoint
+        """,
+        without=("source",),
+    ),
+    "benchmark": FamilyVerb(
+        general.benchmark,
+        """Measure FAMILY: wall and CPU time, real-time factor, first audio, load time, peak memory.
 
+        With --against both sides run in one process, interleaved, and the ratio is shown;
+        onnxruntime is for wake words.
 
-def validate(
-    family: str,
-    /,
-    *,
-    hf_path: str | None = None,
-    mlx_path: Path | None = None,
-    cases: list[str] | None = None,
-) -> Any:
-    """Prove FAMILY: run PyTorch and MLX on the same weights and input and compare them tap by tap.
+        Args:
+            output: write the result as JSON
 
-    A tap that diverges ends with exit code 5. With --mlx-path the converted folder is validated.
-
-    Example: pytorch-to-mlx FAMILY validate --hf-path ./checkpoint
-    """
-    from ..validate import validate
-
-    return validate(hf_path or default_source(family), family=family, mlx_path=mlx_path, cases=cases)
-
-
-def benchmark(
-    family: str,
-    /,
-    *,
-    against: Literal["torch", "onnxruntime"] | None = None,
-    hf_path: str | None = None,
-    mlx_path: Path | None = None,
-    workloads: list[str] | None = None,
-    runs: int = 5,
-    fresh: bool = True,
-    profile: bool = False,
-    output: Path | None = None,
-) -> Any:
-    """Measure FAMILY: wall and CPU time, real-time factor, first audio, load time, peak memory.
-
-    With --against both sides run in one process, taking turns, and the ratio is shown; onnxruntime is for wake words.
-
-    Args:
-        output: write the result as JSON
-
-    Example: pytorch-to-mlx FAMILY benchmark --against torch --output FAMILY.json
-    """
-    from ..bench import benchmark
-
-    result = benchmark(
-        hf_path or default_source(family),
-        family=family,
-        against=against,
-        mlx_path=mlx_path,
-        workloads=workloads,
-        runs=runs,
-        fresh=fresh,
-        profile=profile,
-    )
-    return written(result, output)
-
-
-def written(result: Any, output: Path | None) -> Any:
-    """The result, also written to `output` if one is given."""
-    if output is not None:
-        from ..bench import write
-
-        write(result, output)
-    return result
-
-
-def default_source(family: str) -> str:
-    """The checkpoint that a family's verbs take when none is named: the first on its card."""
-    return registry.card(family).checkpoints[0].hub_id
-
-
-VERBS = {"list": list_, "inspect": inspect, "convert": convert, "validate": validate, "benchmark": benchmark}
+        Example: pytorch-to-mlx FAMILY benchmark --against torch --output FAMILY.json
+        """,
+        parameter="what",
+        without=("suite", "only", "failed", "processes"),
+    ),
+}

@@ -5,13 +5,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 
-def list_() -> list[dict[str, Any]]:
-    """List the model families with their task and checkpoints.
+def list_(family: str | None = None) -> list[dict[str, Any]]:
+    """List the model families with their task and checkpoints, or the published checkpoints of one.
+
+    Args:
+        family: the family whose checkpoints to list
 
     Example: pytorch-to-mlx list
     """
     from .. import registry
 
+    if family is not None:
+        return [
+            {
+                "checkpoint": p.hub_id,
+                "licence": p.licence,
+                "packaged": p.packaged and f"packaged:{p.packaged}",
+                "note": p.note,
+            }
+            for p in registry.card(family).checkpoints
+        ]
     return [
         {
             "family": card.name,
@@ -88,14 +101,10 @@ def convert(
 
     Example: pytorch-to-mlx convert hexgrad/Kokoro-82M --mlx-path kokoro-mlx
     """
-    from ..errors import UsageError
-
-    if (source is None) == (hf_path is None):
-        raise UsageError("give the checkpoint once, as SOURCE or as --hf-path")
     from ..convert import convert
 
     return convert(
-        source or hf_path or "",
+        _checkpoint(source, hf_path, family),
         mlx_path,
         family=family,
         dtype=dtype,
@@ -111,18 +120,37 @@ def convert(
 
 
 def validate(
-    source: str, *, family: str | None = None, mlx_path: Path | None = None, cases: list[str] | None = None
+    source: str | None = None,
+    *,
+    hf_path: str | None = None,
+    family: str | None = None,
+    mlx_path: Path | None = None,
+    cases: list[str] | None = None,
+    plot: Path | None = None,
 ) -> Any:
     """Prove a port: run PyTorch and MLX on the same weights and input and compare them tap by tap.
 
     A tap that diverges ends with exit code 5. With --mlx-path the converted folder is validated. A folder of
-    generated source is compared submodule by submodule with the module it was made from; this runs both.
+    generated source is compared submodule by submodule with the module it was made from; this runs both. SOURCE and
+    --hf-path mean the same.
+
+    Args:
+        plot: also draw the error of every tap into this file (.svg, .png, .pdf)
 
     Example: pytorch-to-mlx validate hexgrad/Kokoro-82M --mlx-path kokoro-mlx
     """
     from ..validate import validate
 
-    return validate(source, family=family, mlx_path=mlx_path, cases=cases)
+    report = validate(_checkpoint(source, hf_path, family), family=family, mlx_path=mlx_path, cases=cases)
+    if plot is not None:
+        from ..errors import UsageError
+        from ..validate import Report
+        from ..validate.plot import plot as draw
+
+        if not isinstance(report, Report):
+            raise UsageError("--plot draws the taps of a family; a generated folder has report.md")
+        draw(report, plot)
+    return report
 
 
 def benchmark(
@@ -144,8 +172,8 @@ def benchmark(
 ) -> Any:
     """Measure speed and memory of a family, of the single ops or of decoding text, beside PyTorch in one run.
 
-    `coverage` measures what the converter of modules covers: the cases that benchmarks/coverage does not hold yet. It
-    writes docs/coverage.md, which says at which commit each case was measured.
+    `coverage` measures what the converter of modules covers: the cases that the folder of `--output` does not hold yet,
+    and adds their results to it; without `--output` it prints its table and writes nothing.
 
     Args:
         what: a family, `ops`, `decoding` (language models by mlx-lm), or `coverage`
@@ -156,46 +184,52 @@ def benchmark(
 
     Example: pytorch-to-mlx benchmark ops --against torch
     """
-    from . import family
+    from .. import bench
+    from ..errors import UsageError
 
-    if what == "ops":
-        from ..bench import ops
-
-        if against == "onnxruntime":
-            from ..errors import UsageError
-
-            raise UsageError("ops are measured beside torch", fix="--against torch")
-        return family.written(ops.run(against_torch=against == "torch"), output)
-    if what == "decoding":
-        from ..bench import decoding
-
-        return family.written(decoding.run(against_torch=against == "torch"), output)
     if what == "coverage":
-        from ..codegen.coverage import measured
+        from ..bench import coverage
 
         if workloads:
-            from ..errors import UsageError
-
             raise UsageError("coverage has suites, not workloads", fix=f"--suite {workloads[0]}")
-        return measured(
+        return coverage.measure(
             suite,
-            Path("benchmarks/coverage"),
-            output or Path("docs/coverage.md"),
+            output,
             only=[name for one in only or () for name in re.split(r",(?=\S)", one)],
             failed=failed,
             processes=processes,
         )
-    return family.benchmark(
-        what,
-        against=against,
-        hf_path=hf_path,
-        mlx_path=mlx_path,
-        workloads=workloads,
-        runs=runs,
-        fresh=fresh,
-        profile=profile,
-        output=output,
-    )
+    if what in ("ops", "decoding"):
+        if against == "onnxruntime":
+            raise UsageError(f"{what} is measured beside torch", fix="--against torch")
+        from ..bench import decoding, ops
+
+        result = {"ops": ops, "decoding": decoding}[what].run(against_torch=against == "torch")
+    else:
+        result = bench.benchmark(
+            hf_path,
+            family=what,
+            against=against,
+            mlx_path=mlx_path,
+            workloads=workloads,
+            runs=runs,
+            fresh=fresh,
+            profile=profile,
+        )
+    if output is not None:
+        bench.write(result, output)
+    return result
+
+
+def _checkpoint(source: str | None, hf_path: str | None, family: str | None) -> str | None:
+    """Return the checkpoint that was named, once; None stands for the default of a family."""
+    from ..errors import UsageError
+
+    if source is not None and hf_path is not None:
+        raise UsageError("give the checkpoint once, as SOURCE or as --hf-path")
+    if source is None and hf_path is None and family is None:
+        raise UsageError("name a checkpoint", fix="give SOURCE, or --family for the default checkpoint of a family")
+    return hf_path if source is None else source
 
 
 def compare(

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 
-from .unsupported import Unsupported
+from ..errors import FormatError
 
 DTYPES = {
     "bool": mx.bool_,
@@ -24,6 +25,21 @@ DTYPES = {
     "float64": mx.float64,
     "complex64": mx.complex64,
 }
+
+
+class Unsupported(FormatError):
+    """An op or an argument that is not implemented; nothing is approximated in silence."""
+
+    def __init__(self, what: str, *, where: str | Path | None = None, fix: str | None = None) -> None:
+        self.fix = fix
+        super().__init__(what, where=where, fix=fix)
+
+    def at(self, node: "Node") -> "Unsupported":
+        """The same error with the op's module and line in the user's source."""
+        if self.where:
+            return self
+        place = " ".join(part for part in (node.where, f"(in module {node.module})" if node.module else "") if part)
+        return Unsupported(self.what, where=place or node.name, fix=self.fix)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Loops that call a model many times: sampling, search, solvers, streams."""
+"""What loops over a model need: sampling, beam search, rules on logits, solvers of flow matching."""

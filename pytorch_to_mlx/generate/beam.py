@@ -1,4 +1,4 @@
-"""Beam search over token sequences; the model is called by the caller."""
+"""Beam search over token sequences. The caller runs the model, this chooses the beams."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,9 +10,10 @@ Tokens = tuple[int, ...]
 
 @dataclass
 class BeamSearch:
-    """The beams of one input, and the sequences that have ended.
+    """The search over the beams of one input, and its finished sequences with their summed log probabilities.
 
-    beam_size beams stay alive; the search is done when round(beam_size * patience) sequences have ended.
+    beam_size beams stay alive; the search ends when round(beam_size * patience) sequences are finished.
+    Raises: ValueError if these numbers leave no candidate.
     Source: Kasai et al. 2022, "A Call for Clarity in Beam Search" (patience); the order of candidates and the rule
     for a full list are those of openai-whisper, whisper/decoding.py `BeamSearchDecoder`.
     """
@@ -20,7 +21,7 @@ class BeamSearch:
     beam_size: int
     eos: int
     patience: float = 1.0
-    finished: dict[Tokens, float] = field(default_factory=dict)
+    finished_sequences: dict[Tokens, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.beam_size < 1 or round(self.beam_size * self.patience) < 1:
@@ -28,48 +29,50 @@ class BeamSearch:
 
     @property
     def max_candidates(self) -> int:
+        """Return how many finished sequences end the search."""
         return round(self.beam_size * self.patience)
 
     @property
     def done(self) -> bool:
-        return len(self.finished) >= self.max_candidates
+        """Return whether enough sequences are finished."""
+        return len(self.finished_sequences) >= self.max_candidates
 
     def update(
         self, beams: Sequence[Tokens], sums: Sequence[float], log_probs: np.ndarray
     ) -> tuple[list[Tokens], list[float], list[int]]:
-        """One step. Shapes: log_probs [beam_size, V].
+        """Choose the beams of the next step; return them, their summed log probabilities, and the row each continues.
 
-        Returns the new beams, their summed log probabilities, and the row that each of them continues.
+        Shapes: log_probs [beam_size, V], of the token after each beam.
         """
         width = min(self.beam_size + 1, log_probs.shape[-1])
         best = np.argpartition(-log_probs, width - 1, axis=-1)[:, :width]
         scores: dict[Tokens, float] = {}
-        sources: dict[Tokens, int] = {}
+        rows: dict[Tokens, int] = {}
         for row, (prefix, total) in enumerate(zip(beams, sums, strict=True)):
             ranked = best[row][np.argsort(-log_probs[row, best[row]], kind="stable")]
             for token in ranked.tolist():
                 candidate = (*prefix, token)
-                # equal prefixes (all beams at the first step) give equal candidates: the last one stands for all
+                # Equal prefixes (all beams at the first step) give equal candidates: the last one stands for all.
                 scores[candidate] = float(np.float32(total) + log_probs[row, token])
-                sources[candidate] = row
-        ended: dict[Tokens, float] = {}
+                rows[candidate] = row
+        endings: dict[Tokens, float] = {}
         alive: list[Tokens] = []
         for candidate in sorted(scores, key=scores.__getitem__, reverse=True):
             if candidate[-1] == self.eos:
-                ended[candidate] = scores[candidate]
+                endings[candidate] = scores[candidate]
             else:
                 alive.append(candidate)
                 if len(alive) == self.beam_size:
                     break
-        for candidate in sorted(ended, key=ended.__getitem__, reverse=True):
+        for candidate in sorted(endings, key=endings.__getitem__, reverse=True):
             if self.done:
                 break
-            self.finished[candidate] = ended[candidate]
-        return alive, [scores[c] for c in alive], [sources[c] for c in alive]
+            self.finished_sequences[candidate] = endings[candidate]
+        return alive, [scores[c] for c in alive], [rows[c] for c in alive]
 
     def candidates(self, beams: Sequence[Tokens], sums: Sequence[float]) -> list[tuple[Tokens, float]]:
-        """The ended sequences with their summed log probabilities; unfinished beams fill up to beam_size."""
-        pool = dict(self.finished)
+        """Return the finished sequences and their log probabilities, filled up to beam_size with the best beams."""
+        pool = dict(self.finished_sequences)
         for index in np.argsort(sums)[::-1].tolist():
             if len(pool) >= self.beam_size:
                 break
@@ -78,7 +81,7 @@ class BeamSearch:
 
 
 def length_normalised(log_prob: float, length: int, length_penalty: float | None) -> float:
-    """Score for ranking: log_prob / length, or with an alpha, Google NMT's ((5 + length) / 6) ** alpha.
+    """Return the score to rank by: log_prob / length, or with a penalty alpha, log_prob / ((5 + length) / 6) ** alpha.
 
     Source: Wu et al. 2016, eq. 14.
     """

@@ -1,4 +1,4 @@
-"""Rules that forbid tokens, on NumPy rows of logits, in place."""
+"""Rules that forbid tokens, by setting their logits to -inf in place; the logits are NumPy arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,11 @@ from ..errors import CheckError
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log probabilities over the last axis, float32. Raises CheckError if a row holds NaN or nothing finite."""
+    """Return log probabilities over the last axis.
+
+    Shapes: logits [..., V] -> the same.
+    Raises: CheckError if the largest value of a row is not finite.
+    """
     top = logits.max(axis=-1, keepdims=True)
     if not np.isfinite(top).all():
         raise CheckError("the model's logits are not finite", fix="validate the converted weights")
@@ -18,16 +22,16 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def suppress(logits: np.ndarray, ids: Sequence[int]) -> None:
-    """Forbid tokens. Shapes: logits [B, V]."""
+    """Forbid the tokens `ids` in every row. Shapes: logits [B, V]."""
     logits[:, ids] = -np.inf
 
 
 @dataclass(frozen=True)
 class TimestampRules:
-    """Timestamps come in pairs, never decrease, and win when together they outweigh every text token.
+    """Whisper's rules: timestamps come in pairs, never decrease, and win when together they outweigh every text token.
 
-    begin: id of the first timestamp; eot: id of the end token, after which no plain text ids follow.
-    max_initial: the largest first timestamp, in steps.
+    begin: id of the first timestamp. eot: id of the end token; the ids of text are below it.
+    max_initial: the largest first timestamp, in timestamp steps.
     Source: Radford et al. 2022, section 2.3; openai-whisper, whisper/decoding.py `ApplyTimestampRules`.
     """
 
@@ -37,18 +41,22 @@ class TimestampRules:
     max_initial: int | None = None
 
     def apply(self, logits: np.ndarray, sampled: Sequence[Sequence[int]]) -> None:
-        """Shapes: logits [B, V]; `sampled` are the tokens of each row since the start of the transcript."""
+        """Apply the rules to each row. sampled: the tokens of each row since the start of the transcript.
+
+        Shapes: logits [B, V].
+        """
         logits[:, self.no_timestamps] = -np.inf
         for row, tokens in zip(logits, sampled, strict=True):
-            last = len(tokens) >= 1 and tokens[-1] >= self.begin
-            penultimate = len(tokens) < 2 or tokens[-2] >= self.begin
-            if last and penultimate:  # a pair is complete: text follows
+            last_is_timestamp = len(tokens) >= 1 and tokens[-1] >= self.begin
+            second_last_is_timestamp = len(tokens) < 2 or tokens[-2] >= self.begin
+            if last_is_timestamp and second_last_is_timestamp:  # a pair is complete: text follows
                 row[self.begin :] = -np.inf
-            elif last:  # a segment has ended: its partner, or the end
+            elif last_is_timestamp:  # a segment has ended: the other timestamp of its pair follows, or the end token
                 row[: self.eot] = -np.inf
             stamps = [token for token in tokens if token >= self.begin]
-            if stamps:
-                row[self.begin : stamps[-1] + (0 if last and not penultimate else 1)] = -np.inf
+            if stamps:  # the second of a pair may equal the first
+                may_repeat = last_is_timestamp and not second_last_is_timestamp
+                row[self.begin : stamps[-1] + (0 if may_repeat else 1)] = -np.inf
             if not tokens:
                 row[: self.begin] = -np.inf
                 if self.max_initial is not None:

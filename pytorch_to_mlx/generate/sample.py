@@ -12,9 +12,10 @@ from ..errors import UsageError
 class Sampler:
     """How the next token is drawn.
 
-    temperature: 0 takes the likeliest token. top_k, top_p: the draw is among the top_k likeliest tokens, as many as are
-    needed to reach the probability top_p. win_size, tau_r: a token that makes up at least tau_r of the last win_size
-    ones is forbidden and the draw repeated over the whole vocabulary; win_size 0 turns that off.
+    temperature: 0 takes the likeliest token. top_k, top_p: draw among the likeliest tokens, at most top_k, and only as
+    many as reach a total probability of top_p. win_size, tau_r: a token that makes up at least tau_r of the last
+    win_size tokens is forbidden, and the draw repeated over the whole vocabulary; win_size 0 turns that off.
+    Raises: UsageError for a setting out of its range.
     Source: Holtzman et al. 2020 (nucleus); Chen et al. 2024, "VALL-E 2", section 4.2 (repetition-aware sampling).
     """
 
@@ -33,19 +34,19 @@ class Sampler:
             ("tau_r", self.tau_r, 0, 1),
         ):
             if not low <= value <= high:
-                raise UsageError(f"{name} is {value}; it goes from {low} to {high}")
+                raise UsageError(f"{name} must be between {low} and {high}, not {value}")
 
-    def __call__(self, log_probs: np.ndarray, emitted: Sequence[int], uniform: Callable[[], float]) -> int:
-        """The next token. Shapes: log_probs [V] float32.
+    def __call__(self, log_probs: np.ndarray, tokens: Sequence[int], uniform: Callable[[], float]) -> int:
+        """Draw the next token. Shapes: log_probs [V] float32.
 
-        emitted: the tokens so far. uniform: gives the next random number in [0, 1); a call takes one or two.
+        tokens: those so far. uniform: returns the next random number in [0, 1); each draw uses one, at most two in all.
         """
         if self.temperature == 0:
             return int(log_probs.argmax())
         scores = log_probs if self.temperature == 1 else log_probs / np.float32(self.temperature)
-        ids, kept = nucleus(softmax(scores), self.top_k, self.top_p)
-        token = int(ids[draw(kept, uniform())])
-        if self.win_size and list(emitted[-self.win_size :]).count(token) >= self.win_size * self.tau_r:
+        ids, probs = nucleus(softmax(scores), self.top_k, self.top_p)
+        token = int(ids[draw(probs, uniform())])
+        if self.win_size and list(tokens[-self.win_size :]).count(token) >= self.win_size * self.tau_r:
             scores = scores.copy()
             scores[token] = -np.inf
             token = draw(softmax(scores), uniform())
@@ -53,15 +54,19 @@ class Sampler:
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
-    """Probabilities. Shapes: scores [V] float32 -> [V]."""
+    """Return probabilities. Shapes: scores [V] float32 -> [V]."""
     weights = np.exp(scores - scores.max())
     return weights / weights.sum()
 
 
 def nucleus(probs: np.ndarray, top_k: int, top_p: float) -> tuple[np.ndarray, np.ndarray]:
-    """The likeliest tokens and their probabilities, falling: at most top_k, and no more once their sum is top_p."""
-    least = -np.partition(-probs, top_k - 1)[top_k - 1] if top_k < len(probs) else -np.inf
-    ids = np.flatnonzero(~(probs < least))
+    """Return the likeliest tokens and their probabilities, likeliest first: at most top_k, and none after the one that
+    takes their sum to top_p.
+
+    Shapes: probs [V] -> two of [n], 1 <= n <= top_k. Source: Holtzman et al. 2020, section 3.1.
+    """
+    threshold = -np.partition(-probs, top_k - 1)[top_k - 1] if top_k < len(probs) else -np.inf
+    ids = np.flatnonzero(~(probs < threshold))
     order = ids[np.argsort(-probs[ids], kind="stable")[:top_k]]
     sums = np.cumsum(probs[order], dtype=np.float32)
     count = 1 + int((sums[:-1] < np.float32(top_p)).sum())
@@ -69,6 +74,9 @@ def nucleus(probs: np.ndarray, top_k: int, top_p: float) -> tuple[np.ndarray, np
 
 
 def draw(weights: np.ndarray, uniform: float) -> int:
-    """The index at which the running sum of the weights passes `uniform` times their sum; none of weight 0 is drawn."""
+    """Return the index where the running sum of the weights passes `uniform` times their total, never one of weight 0.
+
+    Shapes: weights [V], not negative.
+    """
     sums = np.cumsum(weights, dtype=np.float64)
     return int(np.searchsorted(sums, uniform * sums[-1], side="right"))

@@ -12,7 +12,7 @@ from .linear import linear
 class SelfAttention(Module):
     """Multi-head self-attention: softmax(Q Kᵀ / sqrt(D)) V in each head, then o_proj.
 
-    Shapes: x [B, L, M], mask broadcast to [B, H, L, L] -> [B, L, M].
+    Raises: ValueError if hidden_size is not a multiple of num_attention_heads.
     Source: Vaswani et al. 2017, section 3.2.
     """
 
@@ -27,6 +27,10 @@ class SelfAttention(Module):
         self.o_proj = Linear(hidden_size, hidden_size, bias=bias)
 
     def __call__(self, x: mx.array, mask: mx.array | str | None = None) -> mx.array:
+        """Attend from every step of x to every step of x that `mask` allows.
+
+        Shapes: x [B, L, M], mask broadcasts to [B, H, L, L] (True attends, or additive) -> [B, L, M].
+        """
         batch, length, size = x.shape
         heads = self.num_attention_heads
 

@@ -1,14 +1,14 @@
-"""Keys and values of the tokens that a decoder has seen."""
+"""The keys and values of the tokens that a decoder has already read."""
 
 import mlx.core as mx
 
-STEP = 256  # tokens that the arrays grow by: one growth in 256 copies them
+STEP = 256  # tokens that the arrays grow by, so that only one token in 256 copies them
 
 
 class KVCache:
     """The keys and values of one attention layer; it grows as tokens come.
 
-    Shapes: keys and values [B, H, L, D], appended along L.
+    Source: mlx_lm/models/cache.py `KVCache`, which grows in the same steps.
     """
 
     def __init__(self) -> None:
@@ -17,11 +17,14 @@ class KVCache:
         self._values: mx.array | None = None
 
     def update(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        """Append, and give all keys and values so far."""
+        """Append the keys and values of new tokens, and return those of all tokens so far.
+
+        Shapes: keys and values [B, H, L, D] -> two of [B, H, offset, D], `offset` counting the new ones too.
+        """
         start, end = self.offset, self.offset + keys.shape[2]
         if self._keys is None or self._values is None or end > self._keys.shape[2]:
-            self._keys = _grown(self._keys, keys, start, end)
-            self._values = _grown(self._values, values, start, end)
+            self._keys = _enlarge(self._keys, keys, start, end)
+            self._values = _enlarge(self._values, values, start, end)
         self._keys[:, :, start:end] = keys
         self._values[:, :, start:end] = values
         self.offset = end
@@ -29,12 +32,16 @@ class KVCache:
 
     @property
     def arrays(self) -> tuple[mx.array, ...]:
-        """What is to be evaluated with a step, so that no graph grows over the steps."""
+        """Return what to evaluate after each step, so that the graph does not grow over the steps.
+
+        Shapes: -> two of [B, H, capacity, D], or nothing before the first token.
+        """
         return () if self._keys is None or self._values is None else (self._keys, self._values)
 
 
-def _grown(held: mx.array | None, new: mx.array, used: int, end: int) -> mx.array:
+def _enlarge(buffer: mx.array | None, new: mx.array, n_used: int, n_needed: int) -> mx.array:
+    """Return `buffer` with its first n_used tokens and room for n_needed, in whole steps; `new` gives the shape."""
     batch, heads, _, width = new.shape
-    room = -(-end // STEP) * STEP - used
-    free = mx.zeros((batch, heads, room, width), new.dtype)
-    return free if held is None else mx.concatenate([held[:, :, :used], free], axis=2)
+    n_free = -(-n_needed // STEP) * STEP - n_used
+    free = mx.zeros((batch, heads, n_free, width), new.dtype)
+    return free if buffer is None else mx.concatenate([buffer[:, :, :n_used], free], axis=2)

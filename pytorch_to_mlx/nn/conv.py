@@ -9,10 +9,10 @@ from ..backend import ops
 
 
 class Conv1d(Module):
-    """y[t] = bias + sum_k weight[:, k] x[t·stride + k·dilation - padding] (+ add[t]).
+    """A convolution over time: y[t] = bias + sum_k weight[:, k] x[t·stride + k·dilation - left] (+ add[t]).
 
-    Shapes: x [B, L, D_in] -> add and y [B, (L + 2·padding - dilation·(K-1) - 1) // stride + 1, D_out]; padding: one
-    number, or (left, right).
+    padding: zeros on both sides, or (left, right).
+    Source: torch.nn.Conv1d, with features last.
     """
 
     def __init__(
@@ -36,7 +36,10 @@ class Conv1d(Module):
     def __call__(
         self, x: mx.array, add: mx.array | None = None, padding: int | tuple[int, int] | None = None
     ) -> mx.array:
-        """padding: other than the layer's own."""
+        """Convolve x, and add `add` if there is one. padding: replaces the layer's own.
+
+        Shapes: x [B, L, D_in] -> add and y [B, (L + left + right - dilation·(K-1) - 1) // stride + 1, D_out].
+        """
         return ops.conv1d(
             x,
             self.weight,
@@ -52,8 +55,7 @@ class Conv1d(Module):
 class ConvTranspose1d(Module):
     """The transpose of a strided convolution: x[t] adds weight[:, k] x[t] to y[t·stride + k - padding].
 
-    Shapes: x [B, L, D_in] -> [B, (L-1)·stride - 2·padding + K + output_padding, D_out].
-    Source: Dumoulin & Visin 2016, section 4.
+    Source: Dumoulin & Visin 2016, section 4; torch.nn.ConvTranspose1d, with features last.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class ConvTranspose1d(Module):
         self.stride, self.padding, self.output_padding, self.groups = stride, padding, output_padding, groups
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Upsample x. Shapes: x [B, L, D_in] -> [B, (L-1)·stride - 2·padding + K + output_padding, D_out]."""
         return ops.conv_transpose1d(
             x,
             self.weight,

@@ -17,8 +17,7 @@ from .linear import linear
 class GroupedQueryAttention(nn.Module):
     """Causal self-attention whose key and value heads serve several query heads each.
 
-    positions: the tables of nn/rope.py for the positions of x.
-    Shapes: x [B, L, M] -> [B, L, M]. Source: Ainslie et al. 2023; Qwen2's biases on q, k and v.
+    Source: Ainslie et al. 2023, section 2.2; the biases on q, k and v are Qwen2's.
     """
 
     def __init__(
@@ -39,12 +38,17 @@ class GroupedQueryAttention(nn.Module):
         self.o_proj = nn.Linear(num_attention_heads * head_dim, hidden_size, bias=False)
 
     def __call__(self, x: mx.array, positions: tuple[mx.array, mx.array], cache: KVCache | None) -> mx.array:
+        """Attend to the steps in `cache` and, causally, to those of x. positions: tables of nn/rope.py.
+
+        Shapes: x [B, L, M], positions two of [L, D / 2] -> [B, L, M].
+        """
         batch, length, _ = x.shape
         rows = mx.concatenate([linear(layer, x) for layer in (self.q_proj, self.k_proj, self.v_proj)], axis=-1)
         heads = rows.reshape(batch, length, -1, self.head_dim).transpose(0, 2, 1, 3)  # [B, H + 2 Hkv, L, D]
-        kv, keys = self.num_key_value_heads, self.num_attention_heads + self.num_key_value_heads
-        turned = ops.rotate(heads[:, :keys], *positions)
-        q, k, v = turned[:, :-kv], turned[:, -kv:], heads[:, keys:]
+        n_kv = self.num_key_value_heads
+        n_qk = self.num_attention_heads + n_kv
+        qk = ops.rotate(heads[:, :n_qk], *positions)
+        q, k, v = qk[:, :-n_kv], qk[:, -n_kv:], heads[:, n_qk:]
         if cache is not None:
             k, v = cache.update(k, v)
         mask = "causal" if length > 1 else None
@@ -53,7 +57,7 @@ class GroupedQueryAttention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """down(silu(gate(x)) · up(x)). Shapes: x [B, L, M] -> [B, L, M]. Source: Shazeer 2020, eq. 6."""
+    """The gated feed-forward layer down(silu(gate(x)) · up(x)). Source: Shazeer 2020, eq. 6."""
 
     def __init__(self, hidden_size: int, intermediate_size: int) -> None:
         super().__init__()
@@ -62,11 +66,15 @@ class SwiGLU(nn.Module):
         self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=False)
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Apply the layer to each step. Shapes: x [B, L, M] -> [B, L, M]."""
         return linear(self.down_proj, ops.silu(linear(self.gate_proj, x)) * linear(self.up_proj, x))
 
 
 class DecoderLayer(nn.Module):
-    """x + attention(norm(x)), then x + feed-forward(norm(x)). Shapes: x [B, L, M] -> [B, L, M]."""
+    """One layer: x + attention(norm(x)), then x + feed-forward(norm(x)).
+
+    Source: Touvron et al. 2023, "LLaMA", section 2.2; transformers, models/qwen2/modeling_qwen2.py `Qwen2DecoderLayer`.
+    """
 
     def __init__(
         self,
@@ -88,9 +96,10 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(hidden_size, eps=rms_norm_eps)
 
     def __call__(self, x: mx.array, positions: tuple[mx.array, mx.array], cache: KVCache | None = None) -> mx.array:
-        x = x + self.self_attn(_normed(self.input_layernorm, x), positions, cache)
-        return x + self.mlp(_normed(self.post_attention_layernorm, x))
+        """Run the layer. Shapes: x [B, L, M], positions two of [L, D / 2] -> [B, L, M]."""
+        x = x + self.self_attn(_normalise(self.input_layernorm, x), positions, cache)
+        return x + self.mlp(_normalise(self.post_attention_layernorm, x))
 
 
-def _normed(norm: nn.RMSNorm, x: mx.array) -> mx.array:
+def _normalise(norm: nn.RMSNorm, x: mx.array) -> mx.array:
     return ops.rms_norm(x, norm.weight, norm.eps)

@@ -1,4 +1,4 @@
-"""From features to samples by an inverse short-time Fourier transform."""
+"""The last layer of a vocoder: features to samples by an inverse short-time Fourier transform."""
 
 import math
 
@@ -11,9 +11,8 @@ from .stream import Stream
 
 
 class IstftHead(Module):
-    """Log-magnitude and phase per frame to a waveform: istft(min(exp(m), limit) · e^(i·sin(p))), x = [m, p].
+    """Log-magnitude m and phase p of each frame to a waveform: istft(min(exp(m), limit) · e^(i·sin(p))), x = [m, p].
 
-    Shapes: x [B, T, n_fft + 2] -> [B, hop_length · (T - 1)] in samples.
     Source: Kaneko et al. 2022, "iSTFTNet", section 2.2; the sine on the phase is StyleTTS 2's.
     """
 
@@ -23,6 +22,10 @@ class IstftHead(Module):
         self._window = hann_window(n_fft)
 
     def __call__(self, x: mx.array, stream: Stream | None = None) -> mx.array:
+        """Return the waveform; with `stream`, the samples that this piece completes.
+
+        Shapes: x [B, T, n_fft + 2] -> [B, hop_length · (T - 1)] in samples.
+        """
         log_magnitude, phase = mx.split(x.astype(mx.float32), 2, axis=-1)  # [B, T, n_fft//2 + 1] each
         magnitude, phase = mx.minimum(ops.exp(log_magnitude), self.limit), ops.sin(phase)
         spec = magnitude * ops.cos(phase) + 1j * (magnitude * ops.sin(phase))

@@ -1,4 +1,4 @@
-"""Layers of mlx.nn, float or quantized, computed through the facade that picks the kernel."""
+"""The layers of mlx.nn, float or quantized, on the CPU kernels where there are any."""
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -7,7 +7,7 @@ from ..backend import ops
 
 
 def linear(layer: nn.Linear | nn.QuantizedLinear, x: mx.array) -> mx.array:
-    """x W^T + b. Shapes: x [..., D_in] -> [..., D_out]."""
+    """Return x Wᵀ + b. Shapes: x [..., D_in] -> [..., D_out]. Source: mlx.nn.Linear and QuantizedLinear."""
     if isinstance(layer, nn.QuantizedLinear):
         y = _quantized(layer, x)
         return y if layer.get("bias") is None else y + layer.bias
@@ -15,12 +15,16 @@ def linear(layer: nn.Linear | nn.QuantizedLinear, x: mx.array) -> mx.array:
 
 
 def layer_norm(layer: nn.LayerNorm, x: mx.array) -> mx.array:
-    """Normalise the last axis. Shapes: x [..., D] -> [..., D]."""
+    """Normalise the last axis, then scale and shift. Shapes: x [..., D] -> [..., D]. Source: Ba et al. 2016, eq. 3."""
     return ops.layer_norm(x, layer.get("weight"), layer.get("bias"), layer.eps)
 
 
 def output_logits(embedding: nn.Embedding | nn.QuantizedEmbedding, x: mx.array) -> mx.array:
-    """The tied output layer: x E^T in float32. Shapes: x [..., D] -> [..., V]."""
+    """Return the logits of a tied output layer, x Eᵀ, in float32.
+
+    Shapes: x [..., D] -> [..., V].
+    Source: Press & Wolf 2017, "Using the Output Embedding to Improve Language Models".
+    """
     if isinstance(embedding, nn.QuantizedEmbedding):
         return _quantized(embedding, x).astype(mx.float32)
     return ops.linear(x, embedding.weight).astype(mx.float32)

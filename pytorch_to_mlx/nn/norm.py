@@ -1,4 +1,4 @@
-"""Normalisations whose scale and shift come from a style vector."""
+"""Layer norm, and the norms whose scale and shift come from a style vector."""
 
 import mlx.core as mx
 from mlx.nn import Linear, Module
@@ -8,9 +8,9 @@ from .linear import linear
 
 
 class LayerNorm(Module):
-    """y = weight · (x - mean) / sqrt(var + eps) + bias over the last axis.
+    """Layer norm over the last axis: y = weight · (x - mean) / sqrt(var + eps) + bias.
 
-    Shapes: x [..., D] -> [..., D]. Source: Ba et al. 2016, eq. 3.
+    Source: Ba et al. 2016, eq. 3.
     """
 
     def __init__(self, size: int, eps: float = 1e-5) -> None:
@@ -20,13 +20,13 @@ class LayerNorm(Module):
         self.eps = eps
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Normalise the last axis. Shapes: x [..., D] -> [..., D]."""
         return ops.layer_norm(x, self.weight, self.bias, self.eps)
 
 
 class AdaLayerNorm(Module):
     """Adaptive layer norm: y = (1 + gamma) · LN(x) + beta, (gamma, beta) = fc(style).
 
-    Shapes: x [B, L, D], style [B, S] -> [B, L, D].
     Source: Li et al. 2023 (StyleTTS 2), appendix B; the norm of Ba et al. 2016.
     """
 
@@ -36,6 +36,7 @@ class AdaLayerNorm(Module):
         self.eps = eps
 
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:
+        """Normalise each step in the given style. Shapes: x [B, L, D], style [B, S] -> [B, L, D]."""
         gamma, beta = mx.split(linear(self.fc, style)[:, None], 2, axis=-1)  # [B, 1, D] each
         return ops.layer_norm(x, 1 + gamma, beta, self.eps)
 
@@ -43,7 +44,6 @@ class AdaLayerNorm(Module):
 class AdaIN(Module):
     """Adaptive instance norm: y = (1 + gamma) · IN(x) + beta, (gamma, beta) = fc(style), over time per channel.
 
-    Shapes: x [B, L, D], style [B, S] -> [B, L, D].
     Source: Huang & Belongie 2017, eq. 8, with the style projection of Karras et al. 2019 (StyleGAN), eq. 1.
     """
 
@@ -52,17 +52,22 @@ class AdaIN(Module):
         self.fc = Linear(style_size, 2 * size)
         self.eps = eps
 
-    def terms(self, style: mx.array) -> tuple[mx.array, mx.array]:
+    def scale_and_shift(self, style: mx.array) -> tuple[mx.array, mx.array]:
+        """Return 1 + gamma and beta. Shapes: style [B, S] -> two of [B, 1, D]."""
         gamma, beta = mx.split(linear(self.fc, style)[:, None], 2, axis=-1)  # [B, 1, D] each
         return 1 + gamma, beta
 
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:
-        return ops.instance_norm(x, self.eps, *self.terms(style))
+        """Normalise each channel in the given style. Shapes: x [B, L, D], style [B, S] -> [B, L, D]."""
+        return ops.instance_norm(x, self.eps, *self.scale_and_shift(style))
 
     def snake(self, x: mx.array, style: mx.array, alpha: mx.array) -> mx.array:
-        """The norm and then snake, in one pass."""
-        return ops.instance_norm_snake(x, self.eps, *self.terms(style), alpha)
+        """Normalise, then apply snake, in one pass.
+
+        Shapes: x [B, L, D], style [B, S], alpha [D] -> [B, L, D]. Source: Ziyin et al. 2020, eq. 3 (snake).
+        """
+        return ops.instance_norm_snake(x, self.eps, *self.scale_and_shift(style), alpha)
 
     def leaky_relu(self, x: mx.array, style: mx.array, negative_slope: float) -> mx.array:
-        """The norm and then leaky ReLU, in one pass."""
-        return ops.instance_norm_leaky_relu(x, self.eps, *self.terms(style), negative_slope)
+        """Normalise, then apply leaky ReLU, in one pass. Shapes: x [B, L, D], style [B, S] -> [B, L, D]."""
+        return ops.instance_norm_leaky_relu(x, self.eps, *self.scale_and_shift(style), negative_slope)

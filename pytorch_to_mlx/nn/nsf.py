@@ -15,11 +15,10 @@ class HarmonicSource(Module):
 
     s = amplitude · sin(phase) · voiced + n · noise;  n = noise_std where voiced, else amplitude / 3;
     excitation = tanh(linear(s)).
-    Shapes: f0 [B, T] in Hz, noise [B, L, harmonics + 1] standard normal -> [B, L], the samples from `start` on; the
-    whole is L = T·upsample.
+    Raises: ValueError if upsample is at most 2.
     Source: Wang et al. 2019, "Neural source-filter waveform models", eq. 3-5; SineGen and SourceModuleHnNSF of
     kokoro 0.9.4. Their random initial phases are left out: they are added to the first sample of every f0 frame
-    only, which the interpolation to the frame rate does not look at when upsample > 2, so they change no bit.
+    only, which the interpolation to the frame rate skips when upsample > 2, so they change no bit.
     """
 
     def __init__(
@@ -42,10 +41,15 @@ class HarmonicSource(Module):
         self.amplitude, self.noise_std, self.voiced_threshold = amplitude, noise_std, voiced_threshold
 
     def noise_shape(self, f0: mx.array) -> tuple[int, int, int]:
+        """Return the shape of the noise for a whole contour. Shapes: f0 [B, T]."""
         batch, frames = f0.shape
         return batch, frames * self.upsample, self.harmonics + 1
 
     def __call__(self, f0: mx.array, noise: mx.array, start: int = 0) -> mx.array:
+        """Return the excitation from sample `start` on, as long as `noise` is.
+
+        Shapes: f0 [B, T] in Hz, noise [B, L, harmonics + 1] standard normal -> [B, L]; the whole is L = T·upsample.
+        """
         f0 = f0.astype(mx.float32)
         samples = np.arange(start, start + noise.shape[1])
         phase = harmonic_phase(
@@ -60,12 +64,12 @@ class HarmonicSource(Module):
 
 
 def harmonic_phase(f0: mx.array, samples: np.ndarray, *, sample_rate: int, upsample: int, harmonics: int) -> mx.array:
-    """The phase of each harmonic in radians: the running sum of frequency by frame, then linear between frames.
+    """Return each harmonic's phase in radians: frequencies summed frame by frame, then interpolated between frames.
 
-    Shapes: f0 [B, T] in Hz, samples [L], numbers of samples -> [B, L, harmonics + 1].
-    The numbers reach 1e6 rad, where float32 has steps of 0.06, so every rounding is heard. This rounds as PyTorch does
-    on a CPU with fused multiply-add: sums in float64 (at::acc_type), the rest float32, and a fused product and sum
+    Phases reach 1e6 rad, where float32 has steps of 0.06, so every rounding is audible. This rounds as PyTorch does
+    on a CPU with fused multiply-add: sums in float64 (at::acc_type), the rest in float32, and a fused product and sum
     as float64 arithmetic rounded once. Hence the CPU stream: GPUs have no float64.
+    Shapes: f0 [B, T] in Hz, samples [L], sample indices -> [B, L, harmonics + 1].
     Source: SineGen._f02sine of kokoro 0.9.4; aten/src/ATen/native/cpu/UpSampleKernel.cpp.
     """
     orders = mx.arange(1, harmonics + 2, dtype=mx.float32)
@@ -79,9 +83,10 @@ def harmonic_phase(f0: mx.array, samples: np.ndarray, *, sample_rate: int, upsam
 
 
 def _between_frames(frames: int, samples: np.ndarray, upsample: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each sample: the frame on its left, on its right, and how far it is to the right one.
+    """Return for each sample the frame on its left, the one on its right, and the weight of the right one.
 
     The centre of frame t is at sample upsample · (t + 0.5) - 0.5 (torch's align_corners=False).
+    Shapes: samples [L] -> three of [L].
     """
     ratio = np.float64(np.float32(1 / upsample))
     position = (ratio * (samples.astype(np.float32) + np.float32(0.5)) - 0.5).astype(np.float32)

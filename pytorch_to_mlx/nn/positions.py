@@ -7,7 +7,7 @@ import numpy as np
 
 
 def sinusoids(length: int, channels: int, max_timescale: float = 10000.0) -> mx.array:
-    """Sines in the first half of the channels, cosines in the second.
+    """Return sines in the first half of the channels, cosines in the second.
 
     Shapes: -> [length, channels] float32. Raises: ValueError if `channels` is odd.
     Source: Vaswani et al. 2017, section 3.5, in the layout of openai-whisper, whisper/model.py `sinusoids`.
@@ -16,7 +16,10 @@ def sinusoids(length: int, channels: int, max_timescale: float = 10000.0) -> mx.
 
 
 def sinusoids_at(positions: np.ndarray, channels: int, max_timescale: float = 10000.0) -> mx.array:
-    """`sinusoids` at given positions, which may be fractions. Shapes: positions [L] -> [L, channels] float32."""
+    """Return `sinusoids` at `positions`, which may be fractions.
+
+    Shapes: positions [L] -> [L, channels] float32. Raises and Source: as `sinusoids`.
+    """
     if channels % 2:
         raise ValueError(f"{channels} channels: sines and cosines need an even number")
     step = math.log(max_timescale) / (channels // 2 - 1)
@@ -27,9 +30,9 @@ def sinusoids_at(positions: np.ndarray, channels: int, max_timescale: float = 10
 
 
 def relative_sinusoids(first: int, last: int, channels: int) -> mx.array:
-    """A row for each distance from `first` down to `last`; sines and cosines take turns.
+    """Return a row for each distance from `first` down to `last`, sines and cosines interleaved.
 
-    Shapes: -> [first - last + 1, channels] float32.
+    Shapes: -> [first - last + 1, channels] float32. Raises: ValueError if `channels` is odd.
     Source: Dai et al. 2019, "Transformer-XL", appendix B, in the layout of ESPnet's RelPositionalEncoding.
     """
     if channels % 2:
@@ -40,5 +43,5 @@ def relative_sinusoids(first: int, last: int, channels: int) -> mx.array:
 
 
 def _exp(x: np.ndarray) -> np.ndarray:
-    """exp in float32, rounded correctly, as PyTorch's nearly always is and NumPy's often is not."""
+    """Return exp(x) in float32, rounded correctly, as PyTorch's nearly always is and NumPy's often is not."""
     return np.exp(x.astype(np.float64)).astype(np.float32)

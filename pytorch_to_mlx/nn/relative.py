@@ -1,4 +1,4 @@
-"""Attention that sees how far apart two steps are."""
+"""Self-attention whose scores depend on the distance between two steps."""
 
 import math
 
@@ -9,14 +9,13 @@ from ..backend import ops
 from .linear import linear
 from .stream import Stream
 
-MAX_SCORES = 1 << 24  # at a time: 64 MB, where the scores of a minute of speech all together would take 0.7 GB
+MAX_SCORES = 1 << 24  # computed at a time: 64 MB; all scores of a minute of speech would take 0.7 GB
 
 
 class RelativeAttention(Module):
     """Multi-head self-attention; a score is ((q_i + u)·k_j + (q_i + v)·W p(i - j)) / sqrt(D).
 
-    Shapes: x [B, L, M] -> [B, L, M]. `stream` remembers the keys and values of the S - L steps before x;
-    positions [S + L - 1, M]: p for the distances from S - 1 down to 1 - L; mask [L, S], True attends.
+    Raises: ValueError if hidden_size is not a multiple of num_attention_heads.
     Source: Dai et al. 2019, "Transformer-XL", section 3.3 and appendix B; ESPnet's RelPositionMultiHeadedAttention.
     """
 
@@ -32,6 +31,11 @@ class RelativeAttention(Module):
         )
 
     def __call__(self, x: mx.array, positions: mx.array, stream: Stream, mask: mx.array | None = None) -> mx.array:
+        """Attend from x to all S steps up to its end; `stream` holds the keys and values of the S - L steps before x.
+
+        Shapes: x [B, L, M], positions [S + L - 1, M] (p for the distances from S - 1 down to 1 - L), mask [L, S] (True
+        attends) -> [B, L, M].
+        """
         batch, length, _ = x.shape
 
         def split(y: mx.array) -> mx.array:
@@ -40,19 +44,22 @@ class RelativeAttention(Module):
         q, k, v = (split(linear(layer, x)) for layer in (self.q_proj, self.k_proj, self.v_proj))
         k, v = (stream.so_far(y.swapaxes(1, 2), axis=2) for y in (k, v))  # [B, H, S, D]
         p = split(linear(self.pos_proj, positions)).swapaxes(0, 1)  # [H, S + L - 1, D]
-        keys = k.shape[2]
-        rows = max(1, MAX_SCORES // (batch * self.num_attention_heads * (keys + length)))
+        n_keys = k.shape[2]
+        n_rows = max(1, MAX_SCORES // (batch * self.num_attention_heads * (n_keys + length)))
         outputs = []
-        for start in range(0, length, rows):
-            end = min(start + rows, length)
-            near = p[:, length - end : length + keys - 1 - start]
-            outputs.append(self._attend(q[:, start:end], k, v, near, None if mask is None else mask[start:end]))
-            if length > rows:
+        for start in range(0, length, n_rows):
+            end = min(start + n_rows, length)
+            distances = p[:, length - end : length + n_keys - 1 - start]
+            outputs.append(self._attend(q[:, start:end], k, v, distances, None if mask is None else mask[start:end]))
+            if length > n_rows:
                 mx.eval(outputs)
-        return linear(self.o_proj, mx.concatenate(outputs, axis=1) if length > rows else outputs[0])
+        return linear(self.o_proj, mx.concatenate(outputs, axis=1) if length > n_rows else outputs[0])
 
     def _attend(self, q: mx.array, k: mx.array, v: mx.array, p: mx.array, mask: mx.array | None) -> mx.array:
-        """Shapes: q [B, L, H, D], k and v [B, H, S, D], p [H, S + L - 1, D], mask [L, S] -> [B, L, H · D]."""
+        """Attend from a block of queries.
+
+        Shapes: q [B, L, H, D], k and v [B, H, S, D], p [H, S + L - 1, D], mask [L, S] -> [B, L, H · D].
+        """
         scale = 1 / math.sqrt(q.shape[-1])
         bias = shift(((q + self.pos_bias_v) * scale).swapaxes(1, 2) @ p.swapaxes(1, 2))  # [B, H, L, S]
         if mask is not None:
@@ -62,11 +69,12 @@ class RelativeAttention(Module):
 
 
 def shift(x: mx.array) -> mx.array:
-    """From a column for each distance to a column for each key: y[i, j] = x[i, L - 1 - i + j].
+    """Turn a column for each distance into a column for each key: y[i, j] = x[i, L - 1 - i + j].
 
     Shapes: [B, H, L, S + L - 1] -> [B, H, L, S].
+    Source: Dai et al. 2019, "Transformer-XL", appendix B; ESPnet's `rel_shift`.
     """
-    batch, heads, length, wide = x.shape
-    keys = wide - length + 1
-    strides = (heads * length * wide, length * wide, wide - 1, 1)
-    return mx.as_strided(mx.contiguous(x), (batch, heads, length, keys), strides, length - 1)
+    batch, heads, length, n_distances = x.shape
+    n_keys = n_distances - length + 1
+    strides = (heads * length * n_distances, length * n_distances, n_distances - 1, 1)
+    return mx.as_strided(mx.contiguous(x), (batch, heads, length, n_keys), strides, length - 1)

@@ -1,4 +1,4 @@
-"""The text of a command: given, from a file, or from stdin."""
+"""Read the text of a command: an argument, a file, or stdin."""
 
 import sys
 from pathlib import Path
@@ -9,9 +9,10 @@ MAX_CHARACTERS = 10_000_000
 
 
 def read_text(text: str | None, text_file: Path | None) -> str | None:
-    """`text`, or what `text_file` holds; `-` is stdin. At most one character more than MAX_CHARACTERS.
+    """Return `text`, or the contents of `text_file`; either may be -, which is stdin. None if both are None.
 
-    Raises: FormatError for a file that is not UTF-8, UsageError for one that cannot be read.
+    What is read is cut after MAX_CHARACTERS + 1, so that whoever checks the length sees that it is too long.
+    Raises: FormatError for a file that is not UTF-8, UsageError for one that cannot be read and for a closed stdin.
     """
     if text == "-" or (text_file is not None and str(text_file) == "-"):
         if sys.stdin is None:
@@ -22,7 +23,7 @@ def read_text(text: str | None, text_file: Path | None) -> str | None:
     try:
         with open(text_file, encoding="utf-8-sig") as file:
             return file.read(MAX_CHARACTERS + 1)
-    except UnicodeDecodeError as error:
-        raise FormatError(f"not UTF-8 text (byte {error.start})", where=text_file) from error
+    except UnicodeDecodeError as error:  # its position counts from the last block read, so it would mislead
+        raise FormatError("not UTF-8 text", where=text_file, fix="save it as UTF-8") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot be read: {error}", where=text_file) from error

@@ -1,4 +1,4 @@
-"""Cut long text and long phoneme sequences at the best place that fits, and lose nothing."""
+"""Cut long text and long phoneme sequences at the best place that fits, without losing anything."""
 
 import re
 from collections.abc import Iterator
@@ -26,14 +26,14 @@ class Token:
 
 
 def join(tokens: list[Token]) -> str:
-    """The phonemes of tokens as one string, without the space around it."""
+    """Return the phonemes of tokens as one string, without the space around it."""
     return "".join(token.phonemes + " " * token.space for token in tokens).strip()
 
 
 def tokens_of(phonemes: str, text: str = "") -> list[Token]:
-    """Phonemes as tokens, so that `join` gives them back (every white space becomes one space).
+    """Return phonemes as tokens that `join` turns back into them, all white space being one space.
 
-    Which word is which token is not known, so a silent token before them has the whole text.
+    Which word is which token is not known, so a first token without phonemes has the whole text.
     """
     tokens = [Token(text.strip(), "")] if text else []
     for part in re.findall(r"\S+|\s", phonemes):
@@ -47,54 +47,59 @@ def tokens_of(phonemes: str, text: str = "") -> list[Token]:
 
 
 def split_tokens(tokens: list[Token], limit: int) -> Iterator[list[Token]]:
-    """Cut tokens into runs of at most `limit` phonemes: at the last sentence end, else clause end, else word.
+    """Yield runs of tokens of at most `limit` phonemes, cut after the last sentence, else clause, else word that fits.
 
-    A token that is longer than the limit is cut inside. Joined again, the runs hold every phoneme.
+    A token longer than the limit is cut inside. Together the runs contain every phoneme.
     Source: kokoro 0.9.4, KPipeline.en_tokenize and waterfall_last, which truncate where this cuts.
     """
-    held: list[Token] = []
-    length = 0  # of the held phonemes with the spaces after them
-    for token in (part for whole in tokens for part in _parts(whole, limit)):
-        while held and length + len(token.phonemes) > limit and len(join([*held, token])) > limit:
-            cut = _last_break(held, token, limit)
-            yield held[:cut]
-            held = held[cut:]
-            length = sum(len(t.phonemes) + t.space for t in held)
-        held.append(token)
+    run: list[Token] = []
+    length = 0  # of the run's phonemes, with the spaces after them
+    for token in (part for long_token in tokens for part in _parts(long_token, limit)):
+        while run and length + len(token.phonemes) > limit and len(join([*run, token])) > limit:
+            cut = _last_break(run, token, limit)
+            yield run[:cut]
+            run = run[cut:]
+            length = sum(len(t.phonemes) + t.space for t in run)
+        run.append(token)
         length += len(token.phonemes) + token.space
-    if held:
-        yield held
+    if run:
+        yield run
 
 
 def split_text(text: str, limit: int) -> list[str]:
-    """Cut text into strings of at most `limit` characters that concatenate to it: sentences first, then less."""
+    """Cut text into strings of at most `limit` characters: after sentences, else after clauses, else after words.
+
+    Concatenated, the strings are the text.
+    """
     return _pack(text, limit, 0)
 
 
 def break_runs(text: str, limit: int) -> str:
-    """Put a space into every run of more than `limit` characters without one: G2P of a run takes quadratic time."""
+    """Insert a space after every `limit` characters without one: grapheme-to-phoneme takes quadratic time of a run."""
     return re.sub(rf"\S{{{limit}}}(?=\S)", lambda run: run.group() + " ", text)
 
 
 def _pack(text: str, limit: int, level: int) -> list[str]:
+    """Cut text at the breaks of `level`, and where a part is still too long, at those of the next."""
     if len(text) <= limit:
         return [text] if text else []
     if level == len(_BREAKS):
         return [text[i : i + limit] for i in range(0, len(text), limit)]
     ends = [match.end() for match in _BREAKS[level].finditer(text)]
-    packed: list[str] = []
-    held = ""
+    strings: list[str] = []
+    last = ""  # it may still grow
     for start, end in zip([0, *ends], [*ends, len(text)], strict=True):
         part = text[start:end]
-        if len(held) + len(part) <= limit:
-            held += part
+        if len(last) + len(part) <= limit:
+            last += part
             continue
-        *full, held = [*([held] if held else []), *_pack(part, limit, level + 1)]
-        packed += full
-    return [*packed, held] if held else packed
+        *complete, last = [*([last] if last else []), *_pack(part, limit, level + 1)]
+        strings += complete
+    return [*strings, last] if last else strings
 
 
 def _parts(token: Token, limit: int) -> Iterator[Token]:
+    """Yield the token, or if it is longer than `limit`, tokens that are its parts; the first has its text."""
     if len(token.phonemes) <= limit:
         yield token
         return
@@ -104,7 +109,7 @@ def _parts(token: Token, limit: int) -> Iterator[Token]:
 
 
 def _last_break(tokens: list[Token], following: Token, limit: int) -> int:
-    """How many tokens to let go, so that what stays and the following token fit."""
+    """Return how many tokens to cut off, so that the rest and the following token fit."""
     for marks in _PHONEME_BREAKS:
         last = next((i for i in reversed(range(len(tokens))) if tokens[i].phonemes in tuple(marks)), None)
         if last is None:

@@ -1,4 +1,4 @@
-"""A transcript as text, subtitles, a table, or JSON."""
+"""Write a transcript as text, subtitles, a table, or JSON."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from ..errors import UsageError
 from ..tasks import Transcript, Word
 
-PAUSE_S = 3.0  # between the starts of two words: a new cue, where cues may span segments
+PAUSE_S = 3.0  # where cues may span segments, a longer time between the starts of two words begins a new cue
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Layout:
 
     max_line_width: characters. max_line_count: lines of a cue; with a width, cues span segments and break at pauses.
     max_words_per_line: words of a cue. highlight_words: a cue for every word, underlined in its line.
+    Raises: UsageError for a number below 1.
     Source: the options and results of openai-whisper 20250625, whisper/utils.py `SubtitlesWriter`.
     """
 
@@ -35,38 +36,37 @@ PLAIN = Layout()
 
 
 def timestamp(seconds: float, *, comma: bool, hours: bool) -> str:
-    """1:02:03.400, with a comma for SRT; without `hours`, a time under an hour has none."""
-    total = round(max(seconds, 0.0) * 1000)
-    whole, milliseconds = divmod(total, 1000)
-    minutes, second = divmod(whole, 60)
-    hour, minute = divmod(minutes, 60)
+    """Return a time as 01:02:03.400, with a comma for SRT; without `hours`, one under an hour as 02:03.400."""
+    total_s, milliseconds = divmod(round(max(seconds, 0.0) * 1000), 1000)
+    total_minutes, second = divmod(total_s, 60)
+    hour, minute = divmod(total_minutes, 60)
     prefix = f"{hour:02d}:" if hours or hour else ""
     return f"{prefix}{minute:02d}:{second:02d}{',' if comma else '.'}{milliseconds:03d}"
 
 
 def to_txt(transcript: Transcript, layout: Layout = PLAIN) -> str:
+    """Return the text, a line for each segment."""
     return "".join(f"{segment.text.strip()}\n" for segment in transcript.segments)
 
 
 def to_vtt(transcript: Transcript, layout: Layout = PLAIN) -> str:
-    """WebVTT. Source: W3C, WebVTT: The Web Video Text Tracks Format."""
-    cues = [
+    """Return WebVTT. Source: W3C, WebVTT: The Web Video Text Tracks Format."""
+    return "WEBVTT\n\n" + "".join(
         f"{timestamp(start, comma=False, hours=False)} --> {timestamp(end, comma=False, hours=False)}\n{text}\n\n"
-        for start, end, text in cues_of(transcript, layout)
-    ]
-    return "WEBVTT\n\n" + "".join(cues)
+        for start, end, text in cues(transcript, layout)
+    )
 
 
 def to_srt(transcript: Transcript, layout: Layout = PLAIN) -> str:
-    """SubRip: numbered cues, commas in the times."""
+    """Return SubRip (SRT): numbered cues, with commas in the times."""
     return "".join(
         f"{number}\n{timestamp(start, comma=True, hours=True)} --> {timestamp(end, comma=True, hours=True)}\n{text}\n\n"
-        for number, (start, end, text) in enumerate(cues_of(transcript, layout), 1)
+        for number, (start, end, text) in enumerate(cues(transcript, layout), 1)
     )
 
 
 def to_tsv(transcript: Transcript, layout: Layout = PLAIN) -> str:
-    """Start and end in milliseconds, and the text, between tabs."""
+    """Return start and end in milliseconds, and the text, separated by tabs."""
     rows = (
         f"{round(1000 * s.start_s)}\t{round(1000 * s.end_s)}\t{s.text.strip()}".replace("\n", " ")
         for s in transcript.segments
@@ -75,7 +75,7 @@ def to_tsv(transcript: Transcript, layout: Layout = PLAIN) -> str:
 
 
 def to_dict(transcript: Transcript) -> dict:
-    """The keys that users of openai-whisper know: text, segments (with words), language."""
+    """Return the keys of openai-whisper's result: text, segments (with words), language."""
     segments = []
     for number, segment in enumerate(transcript.segments):
         entry = {"id": number, "start": segment.start_s, "end": segment.end_s}
@@ -90,6 +90,7 @@ def to_dict(transcript: Transcript) -> dict:
 
 
 def to_json(transcript: Transcript, layout: Layout = PLAIN) -> str:
+    """Return `to_dict` as one line of JSON."""
     return json.dumps(to_dict(transcript), ensure_ascii=False) + "\n"
 
 
@@ -103,74 +104,75 @@ FORMATS: dict[str, Callable[[Transcript, Layout], str]] = {
 
 
 def render(transcript: Transcript, formats: str, layout: Layout = PLAIN) -> Iterator[tuple[str, str]]:
-    """(extension, content) of one format, or of "all". Raises UsageError for an unknown one."""
+    """Yield (extension, content) of one format, or of each if it is "all". Raises: UsageError for an unknown format."""
     if formats != "all" and formats not in FORMATS:
-        raise UsageError(f"no output format is called '{formats}'", fix=f"use {', '.join(FORMATS)} or all")
+        raise UsageError(f"unknown output format '{formats}'", fix=f"use {', '.join(FORMATS)} or all")
     for name in FORMATS if formats == "all" else (formats,):
         yield name, FORMATS[name](transcript, layout)
 
 
-def cues_of(transcript: Transcript, layout: Layout = PLAIN) -> Iterator[tuple[float, float, str]]:
-    """(start, end, text) of every cue: a segment each, or as the layout says where the words have times."""
+def cues(transcript: Transcript, layout: Layout = PLAIN) -> Iterator[tuple[float, float, str]]:
+    """Yield (start, end, text) of each cue: one for each segment, or as `layout` says where the words have times."""
     if not any(segment.words for segment in transcript.segments):
         for segment in transcript.segments:
-            yield segment.start_s, segment.end_s, _safe(segment.text.strip())
+            yield segment.start_s, segment.end_s, _escape(segment.text.strip())
         return
-    for lines in _broken(transcript, layout):
+    for lines in _break_into_cues(transcript, layout):
         if layout.highlight_words:
-            yield from _highlighted(lines)
+            yield from _highlight_words(lines)
         else:
             yield lines[0][0].start_s, lines[-1][-1].end_s, _text(lines)
 
 
-def _broken(transcript: Transcript, layout: Layout) -> Iterator[list[list[Word]]]:
-    """The words of every cue, line by line."""
-    may_span = layout.max_line_count is not None and layout.max_line_width is not None
+def _break_into_cues(transcript: Transcript, layout: Layout) -> Iterator[list[list[Word]]]:
+    """Yield the words of each cue, line by line."""
+    may_span_segments = layout.max_line_count is not None and layout.max_line_width is not None
     lines: list[list[Word]] = []
-    width, before = 0, None
+    width, previous_start_s = 0, None
     for segment in transcript.segments:
-        untimed = (Word(segment.text, segment.start_s, segment.end_s),) if segment.text.strip() else ()
-        for number, word in enumerate(segment.words or untimed):
+        whole_text = (Word(segment.text, segment.start_s, segment.end_s),) if segment.text.strip() else ()
+        for number, word in enumerate(segment.words or whole_text):
             starts = number % layout.max_words_per_line == 0 if layout.max_words_per_line else number == 0
-            paused = may_span and before is not None and word.start_s - before > PAUSE_S
+            gap_s = 0.0 if previous_start_s is None else word.start_s - previous_start_s
+            after_pause = may_span_segments and gap_s > PAUSE_S
             fits = layout.max_line_width is None or width + len(word.text) <= layout.max_line_width
-            ends_cue = starts and not may_span
-            if lines and fits and not paused and not ends_cue:
+            starts_cue = starts and not may_span_segments
+            if lines and fits and not after_pause and not starts_cue:
                 lines[-1].append(word)
                 width += len(word.text)
             else:
-                full = layout.max_line_count is not None and (paused or len(lines) >= layout.max_line_count)
-                if lines and (ends_cue or full):
+                is_full = layout.max_line_count is not None and (after_pause or len(lines) >= layout.max_line_count)
+                if lines and (starts_cue or is_full):
                     yield lines
                     lines = []
                 lines.append([word])
                 width = len(word.text.strip())
-            before = word.start_s
+            previous_start_s = word.start_s
     if lines:
         yield lines
 
 
-def _highlighted(lines: list[list[Word]]) -> Iterator[tuple[float, float, str]]:
-    """A cue for every word, underlined, and one without underline for every pause between words."""
-    now = lines[0][0].start_s
+def _highlight_words(lines: list[list[Word]]) -> Iterator[tuple[float, float, str]]:
+    """Yield a cue for each word, underlined, and one without underline for each pause between words."""
+    previous_end_s = lines[0][0].start_s
     for word in (word for line in lines for word in line):
-        if word.start_s != now:
-            yield now, word.start_s, _text(lines)
+        if word.start_s != previous_end_s:
+            yield previous_end_s, word.start_s, _text(lines)
         yield word.start_s, word.end_s, _text(lines, word)
-        now = word.end_s
+        previous_end_s = word.end_s
 
 
-def _text(lines: list[list[Word]], marked: Word | None = None) -> str:
+def _text(lines: list[list[Word]], highlight: Word | None = None) -> str:
     return "\n".join(
-        "".join(_underlined(word.text) if word is marked else _safe(word.text) for word in line).strip()
+        "".join(_underline(word.text) if word is highlight else _escape(word.text) for word in line).strip()
         for line in lines
     )
 
 
-def _underlined(text: str) -> str:
+def _underline(text: str) -> str:
     space = text[: len(text) - len(text.lstrip())]
-    return f"{space}<u>{_safe(text.lstrip())}</u>"
+    return f"{space}<u>{_escape(text.lstrip())}</u>"
 
 
-def _safe(text: str) -> str:
-    return text.replace("-->", "->")
+def _escape(text: str) -> str:
+    return text.replace("-->", "->")  # in a cue's text, --> would read as times

@@ -1,7 +1,7 @@
 """Parity with PyTorch: the same input through both, compared tap by tap."""
 
+from ..contract import Case, Reference, Workload
 from .compare import TapResult, compare
-from .contract import Case, Reference, Workload
 from .report import CaseResult, Report
 from .run import validate
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..card import Tap
-from .tolerances import FLOOR_FACTOR, RELATIVE
+from ..tolerances import FLOOR_FACTOR, RELATIVE
 
 
 @dataclass(frozen=True)

@@ -81,12 +81,13 @@ def _audio(ours: Path, reference: Path, tolerance: Any) -> Comparison:
 def _checkpoints(ours: str, reference: str, tolerance: Any) -> Comparison:
     import mlx.core as mx
 
-    from ..checkpoint import open_checkpoint, resolve
+    from ..checkpoint import open_checkpoint
+    from ..model_source import locate_model
 
     def numpy_of(array: mx.array) -> np.ndarray:
         return np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
 
-    with open_checkpoint(resolve(ours)) as a, open_checkpoint(resolve(reference)) as b:
+    with open_checkpoint(locate_model(ours).path) as a, open_checkpoint(locate_model(reference).path) as b:
         names = sorted(set(a.names()) & set(b.names()))
         only = [f"only in {ours}: {name}" for name in sorted(set(a.names()) - set(b.names()))]
         only += [f"only in {reference}: {name}" for name in sorted(set(b.names()) - set(a.names()))]

@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, codegen, registry
+from .. import codegen
 from ..card import Tap
+from ..contract import Reference
 from ..errors import FormatError, MissingExtraError, UsageError
+from ..model_source import ModelSource, find_model
 from ..progress import note
+from ..version import __version__
 from .compare import TapResult, compare
-from .contract import Reference
 from .report import CaseResult, Report
 
 
 def validate(
-    source: str | Path,
+    source: str | Path | None,
     module: Any = None,
     example_inputs: Any = (),
     *,
@@ -30,27 +32,27 @@ def validate(
 ) -> Any:
     """Compare our model with the PyTorch original on the same weights and the same inputs.
 
-    source: checkpoint of the original (file, folder, hub id, `packaged:NAME`). mlx_path: a converted folder to
-    validate instead of converting `source` in memory. cases: names of the cases to run; all by default.
+    source: checkpoint of the original (file, folder, hub id, `packaged:NAME`); None is the default of `family`.
+    mlx_path: a converted folder to validate instead of converting `source` in memory. cases: names of the cases to
+    run; all by default.
     A folder of generated source is compared with the PyTorch module that it was made from: its factory and its
     model.py are run. module and example_inputs or methods: the original, if there is no factory.
     """
-    if codegen.is_generated(source):
+    if source is not None and codegen.is_generated(source):
         return codegen.validate(source, module, example_inputs, methods=methods)
-    from ..checkpoint import resolve
-
     if find_spec("torch") is None:
         raise MissingExtraError("torch", "validate", needed_for="comparing with PyTorch")
-    path = resolve(source)
-    card = registry.card(family) if family else registry.recognise(path)
-    reference = open_reference(card.name, path, None if mlx_path is None else Path(mlx_path))
-    return run(reference, card.taps, family=card.name, source=str(source), cases=cases)
+    model = find_model(source, family=family)
+    reference = open_reference(model, None if mlx_path is None else Path(mlx_path))
+    return run(
+        reference, model.family.card.taps, family=model.family.name, source=str(source or model.name), cases=cases
+    )
 
 
-def open_reference(family: str, source: Path, mlx_path: Path | None) -> Reference:
-    """The family's reference on `source`, both sides built."""
-    note(f"opening {source} in PyTorch and in MLX")
-    return registry.part(family, "reference").Reference.open(source, mlx_path)
+def open_reference(model: ModelSource, mlx_path: Path | None) -> Reference:
+    """Open the family's reference on `model`, both sides built."""
+    note(f"opening {model.name} in PyTorch and in MLX")
+    return model.family.reference().open(model.path, mlx_path)
 
 
 def run(
@@ -68,7 +70,7 @@ def run(
     known = {case.name: case for case in reference.cases()}
     if unknown := [name for name in cases or () if name not in known]:
         raise UsageError(f"no case is called '{unknown[0]}'", fix=f"cases: {', '.join(known)}")
-    left_out: dict[str, str] = getattr(reference, "not_compared", dict)()
+    left_out = reference.not_compared()
     for tap, why in left_out.items():
         note(f"{tap}: not compared, {why}")
     results = []

@@ -1,4 +1,4 @@
-"""From a checkpoint's tensors to our weights and back: weight maps, strict loading, quantization, folders."""
+"""Turn a checkpoint's tensors into our weights and back: weight maps, strict loading, quantization, folders."""
 
 from .apply import Applied, Report, apply, dead_rules, invert, make_plan
 from .folder import is_converted, read_folder, write_folder

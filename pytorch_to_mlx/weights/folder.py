@@ -1,4 +1,4 @@
-"""Write a converted folder so that it is whole or not there, and read it back through the checked reader."""
+"""Write a converted folder that is whole or not there, and read it through the checked reader."""
 
 import json
 import os
@@ -10,14 +10,16 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from .. import __version__
 from ..checkpoint import open_checkpoint, read_config
 from ..checkpoint.safetensors import DTYPES
 from ..errors import CheckError, FormatError, UsageError
+from ..version import __version__
+from .numbers import dtype_name
 from .place import disk_errors, new_folder
 
 MAX_SHARD_BYTES = 5 << 30
-STORED = {name: kind for kind, name in DTYPES.items()}
+_HEADER_BYTES = 200  # of one tensor in a safetensors header, at most
+_SAFETENSORS_DTYPES = {name: code for code, name in DTYPES.items()}
 METADATA = {"format": "mlx", "converted_by": f"pytorch-to-mlx {__version__}"}
 Files = Mapping[str, bytes | Mapping[str, mx.array]]
 
@@ -34,10 +36,10 @@ def write_folder(
 ) -> Path:
     """Write config.json, model.safetensors (or shards with an index) and `files`; `dest` appears when all is verified.
 
+    weights: read one at a time, so that a mapping that makes or reads them on demand keeps only one in memory.
     files: relative path -> bytes, or arrays for a .safetensors. source: the checkpoint, which `dest` must stay out of.
-    Of weights that are made or read when asked for, one at a time is in memory.
-    Raises: UsageError if `dest` exists and `force` is not given; MachineError if the disk is full or another run
-    writes there; CheckError if what was written does not read back.
+    Raises: UsageError if `dest` exists and `force` is not given; FormatError for file names that leave the folder or
+    clash; MachineError if the disk is full or another run writes there; CheckError if it does not read back as written.
     """
     with new_folder(dest, force=force, source=source, needs=folder_bytes(weights, files)) as folder:
         fill_folder(folder, config=config, weights=weights, files=files, max_shard_bytes=max_shard_bytes, where=dest)
@@ -45,14 +47,18 @@ def write_folder(
 
 
 def folder_bytes(weights: Mapping[str, mx.array], files: Files | None = None) -> int:
-    """What a converted folder will take on disk, a little over."""
-    contents = (files or {}).values()
-    other = sum(len(c) if isinstance(c, bytes) else sum(a.nbytes + 200 for a in c.values()) for c in contents)
-    return sum(size + 200 for size in _sizes(weights).values()) + other + (1 << 20)
+    """Return the bytes that a converted folder will take on disk, or a little more."""
+    total = 1 << 20
+    for content in (weights, *(files or {}).values()):
+        if isinstance(content, bytes):
+            total += len(content)
+        else:
+            total += sum(size + _HEADER_BYTES for size in _sizes(content).values())
+    return total
 
 
 def _sizes(weights: Mapping[str, mx.array]) -> dict[str, int]:
-    """Bytes of every array. Nothing keeps the arrays: what makes them when asked may make them again."""
+    """Return the bytes of every array, without keeping any of the arrays in memory."""
     return {name: weights[name].nbytes for name in weights}
 
 
@@ -65,7 +71,10 @@ def fill_folder(
     max_shard_bytes: int = MAX_SHARD_BYTES,
     where: str | Path | None = None,
 ) -> None:
-    """Write, flush to disk and verify everything inside an existing empty folder; `where` is its name in errors."""
+    """Write, flush to disk and verify everything inside an existing empty folder; `where` is its name in errors.
+
+    Raises: FormatError, MachineError and CheckError as `write_folder`.
+    """
     _check_names(files or {})
     sizes = _sizes(weights)
     shards = split_shards(sizes, max_shard_bytes)
@@ -97,7 +106,7 @@ def fill_folder(
 
 
 def split_shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
-    """Names in their order, a new shard before the one that would make it larger than `max_bytes`."""
+    """Return the names of each shard, in order; a new shard begins where one would grow over `max_bytes`."""
     shards: list[list[str]] = [[]]
     total = 0
     for name, size in sizes.items():
@@ -115,9 +124,9 @@ def verify(
     arrays: Mapping[str, Mapping[str, mx.array]],
     weights: Mapping[str, mx.array],
 ) -> None:
-    """Read everything back from disk, through the checked reader, and compare it bit for bit with what it should be.
+    """Read everything back from disk, through the checked reader, and compare it bit for bit.
 
-    arrays: the .safetensors files beside the model. weights: the model's, in one file or in shards with their index.
+    texts: the plain files. arrays: the .safetensors files beside the model. weights: those of the model.
     Raises: CheckError naming the file and the tensor that differ.
     """
     for name, text in texts.items():
@@ -125,26 +134,27 @@ def verify(
             raise _differs(folder / name, "its bytes differ")
     for path, content in ((folder, weights), *((folder / name, content) for name, content in arrays.items())):
         try:
-            with open_checkpoint(path) as written:
-                _compare(path, written, content)
+            with open_checkpoint(path) as checkpoint:
+                _compare(path, checkpoint, content)
         except (FormatError, UsageError) as error:
             raise _differs(path, str(error)) from error
 
 
-def _compare(path: Path, written: Mapping[str, mx.array], content: Mapping[str, mx.array]) -> None:
-    if set(written) != set(content):
-        raise _differs(path, "other tensors are in it")
+def _compare(path: Path, checkpoint: Mapping[str, mx.array], content: Mapping[str, mx.array]) -> None:
+    if set(checkpoint) != set(content):
+        raise _differs(path, "it holds other tensors")
     for name in content:
-        array, back = content[name], written[name]
-        if back.dtype != array.dtype or back.shape != array.shape or not _same_bits(back, array):
-            raise _differs(path, f"tensor {name!r} reads back differently")
+        expected, array = content[name], checkpoint[name]
+        if array.dtype != expected.dtype or array.shape != expected.shape or not _same_bits(array, expected):
+            raise _differs(path, f"tensor {name!r} differs")
 
 
 def _same_bits(one: mx.array, other: mx.array) -> bool:
-    return np.array_equal(np.array(_raw(one), copy=False), np.array(_raw(other), copy=False))
+    return np.array_equal(np.array(_bytes(one), copy=False), np.array(_bytes(other), copy=False))
 
 
-def _raw(array: mx.array) -> mx.array:
+def _bytes(array: mx.array) -> mx.array:
+    """Return the bytes of an array in row-major order. Shapes: any -> [nbytes] uint8."""
     return mx.contiguous(array).reshape(-1).view(mx.uint8) if array.size else mx.zeros((0,), mx.uint8)
 
 
@@ -153,14 +163,17 @@ def _differs(path: Path, what: str) -> CheckError:
 
 
 def read_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, mx.array]]:
-    """A converted folder's config.json and all of its weights, evaluated."""
+    """Return a converted folder's config.json and all of its weights, evaluated.
+
+    Raises: FormatError, UnsafeError or MachineError as `open_checkpoint`.
+    """
     config = read_config(path)
     with open_checkpoint(path) as checkpoint:
         return config, {name: checkpoint[name] for name in checkpoint}
 
 
 def is_converted(path: str | Path) -> bool:
-    """True for a folder that a converter to MLX has written."""
+    """Return whether a folder was written by a converter to MLX."""
     path = Path(path)
     if not (path.is_dir() and (path / "config.json").is_file()):
         return False
@@ -170,11 +183,15 @@ def is_converted(path: str | Path) -> bool:
 
 
 def to_json(content: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a JSON file.
+
+    Raises: ValueError for NaN and Inf, which JSON does not have.
+    """
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def flush(path: Path) -> None:
-    """Make a file or folder safe against a power cut; on Linux the next read then comes from the disk."""
+    """Write a file or folder through to the disk, and on Linux drop it from the cache so that reads come from there."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -189,25 +206,31 @@ def _shard_name(number: int, count: int) -> str:
 
 
 def _write_arrays(path: Path, content: Mapping[str, mx.array], names: Iterable[str]) -> None:
-    """Write a .safetensors from one array at a time. Source: https://github.com/huggingface/safetensors, "Format"."""
+    """Write a .safetensors file, one array in memory at a time.
+
+    Source: https://github.com/huggingface/safetensors, "Format".
+    """
     header: dict[str, Any] = {"__metadata__": METADATA}
     end = 0
     for name in names:
         array = content[name]
         start, end = end, end + array.nbytes
-        kind = STORED[str(array.dtype).rpartition(".")[2]]
-        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [start, end]}
+        dtype = _SAFETENSORS_DTYPES[dtype_name(array.dtype)]
+        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
-            file.write(np.array(_raw(content[name]), copy=False).data)
+            file.write(np.array(_bytes(content[name]), copy=False).data)
 
 
 def _check_names(files: Files) -> None:
-    """Our own files' names must be plain relative paths, different also where upper and lower case are the same."""
+    """Refuse file names that are not plain relative paths, or that are the same but for upper and lower case.
+
+    Raises: FormatError for such a name, for one that the model's own files have, and for arrays under another suffix.
+    """
     seen = {"config.json"}
     for name, content in files.items():
         path = PurePosixPath(name)
@@ -218,5 +241,5 @@ def _check_names(files: Files) -> None:
         ):
             raise FormatError(f"two files of the folder would be called {name!r}")
         if not isinstance(content, bytes) and path.suffix != ".safetensors":
-            raise FormatError(f"{name!r} holds arrays but is no .safetensors")
+            raise FormatError(f"{name!r} holds arrays but is not a .safetensors file")
         seen.add(name.casefold())

@@ -1,10 +1,10 @@
-"""Named axis orders and folds: how torch stores an array and how mlx.nn does, forward and inverse.
+"""Named axis orders and folds: how torch stores an array, how mlx.nn does, and the way in both directions.
 
 Letters: O output channels, I input channels, K kernel, H height, W width, G groups.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 import numpy as np
@@ -12,10 +12,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Layout:
-    """A change of axis order or shape with its exact inverse.
+    """A change of axis order or shape, and its exact inverse.
 
-    `check` looks at the torch shape and returns what is wrong with it, or "". With `passes_bias` a 1-D array, the
-    bias of the same module, stays as it is.
+    check: returns what is wrong with a torch shape, or "".
+    passes_bias: whether a 1-D array, the bias of the same module, stays as it is.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Layout:
     passes_bias: bool = True
 
     def problem(self, shape: tuple[int, ...]) -> str:
-        """Why an array of this torch shape cannot have this layout; "" if it can."""
+        """Return why an array of this torch shape cannot have this layout; "" if it can."""
         if len(shape) == 1 and self.passes_bias:
             return ""
         if len(shape) != self.rank:
@@ -34,25 +34,36 @@ class Layout:
         return self.check(shape)
 
     def to_mlx(self, array: mx.array) -> mx.array:
-        """The array as it will lie in memory: a view of torch's order would be copied by every call that reads it."""
+        """Return a torch array in MLX's layout.
+
+        Shapes: array of `rank` axes -> the axes as the layout's name says; 1-D -> the same with `passes_bias`
+        """
+        # Contiguous, because a transposed view would be copied by every call that reads it.
         return array if array.ndim == 1 and self.passes_bias else mx.contiguous(self.forward(array))
 
     def to_torch(self, array: mx.array) -> mx.array:
+        """Return an MLX array in torch's layout, the inverse of `to_mlx`.
+
+        Shapes: the other way round than `to_mlx`
+        """
         return array if array.ndim == 1 and self.passes_bias else self.inverse(array)
 
 
 def permute(order: str) -> Layout:
-    """A layout from its axes: `permute("OIK->OKI")`."""
+    """Make a layout from its axes, as in `permute("OIK->OKI")`.
+
+    Raises: ValueError if the two sides do not name the same axes.
+    """
     torch_order, mlx_order = order.split("->")
     if sorted(torch_order) != sorted(mlx_order) or len(set(torch_order)) != len(torch_order):
         raise ValueError(f"{order!r} does not name the same axes on both sides")
-    there = [torch_order.index(axis) for axis in mlx_order]
-    back = [mlx_order.index(axis) for axis in torch_order]
-    return Layout(order, len(there), lambda a: a.transpose(there), lambda a: a.transpose(back))
+    to_mlx = [torch_order.index(axis) for axis in mlx_order]
+    to_torch = [mlx_order.index(axis) for axis in torch_order]
+    return Layout(order, len(to_mlx), lambda a: a.transpose(to_mlx), lambda a: a.transpose(to_torch))
 
 
 def conv_transpose1d(groups: int) -> Layout:
-    """torch [I, O/G, K] -> mlx [O, K, I/G]."""
+    """Make the layout of a grouped transposed convolution: torch [I, O/G, K] -> mlx [O, K, I/G]."""
 
     def forward(a: mx.array) -> mx.array:
         i, o, k = a.shape
@@ -70,8 +81,7 @@ def conv_transpose1d(groups: int) -> Layout:
 
 
 def _named(name: str, order: str) -> Layout:
-    made = permute(order)
-    return Layout(name, made.rank, made.forward, made.inverse)
+    return replace(permute(order), name=name)
 
 
 CONV1D = _named("CONV1D", "OIK->OKI")
@@ -108,10 +118,10 @@ CHANNELS = Layout(
 
 @dataclass(frozen=True)
 class Fold:
-    """Several arrays computed into one, and one way back: join(cut(join(x))) equals join(x).
+    """One array computed from several, and one way back, so that join(cut(join(x))) equals join(x).
 
-    `parts` is how many arrays there are, None for any number. `check` looks at all their shapes, `cut_check` at the
-    shape of the one and the number of parts; both return what is wrong, or "".
+    parts: how many arrays are joined; None for any number.
+    check, cut_check: return what is wrong with the shapes to join, and with the shape to cut into parts; or "".
     """
 
     name: str
@@ -123,7 +133,10 @@ class Fold:
 
 
 def concat(*ratio: int) -> Fold:
-    """Arrays one after the other on axis 0; `ratio` when their lengths differ, as (7, 1, 1) for grouped queries."""
+    """Make the fold that joins arrays on axis 0, with lengths in this ratio, such as 7, 1, 1 for grouped queries.
+
+    Shapes: [n_1, …], [n_2, …], … -> [n_1 + n_2 + …, …]
+    """
 
     def cut(a: mx.array, parts: int) -> list[mx.array]:
         shares = ratio or (1,) * parts
@@ -145,7 +158,7 @@ def concat(*ratio: int) -> Fold:
 
 
 def _weight_norm(parts: Sequence[mx.array]) -> mx.array:
-    """w = v · (g / ‖v‖) in torch's order of operations.
+    """Compute w = v · (g / ‖v‖) in torch's order of operations.
 
     Shapes: g [O, 1, …] (1 on every axis that the norm runs over), v [O, …] -> like v.
     Source: Salimans & Kingma 2016, eq. 2; torch/nn/utils/weight_norm.py, `_weight_norm`. The squares are summed in
@@ -153,19 +166,23 @@ def _weight_norm(parts: Sequence[mx.array]) -> mx.array:
     """
     g, v = parts
     v32, g32 = (np.array(a.astype(mx.float32)) for a in (v, g))
-    norm = np.sqrt(np.square(v32, dtype=np.float64).sum(axis=_normed(g.shape, v.shape), keepdims=True))
+    norm = np.sqrt(np.square(v32, dtype=np.float64).sum(axis=_norm_axes(g.shape, v.shape), keepdims=True))
+    # A row of zeros gives 0/0 = NaN, as in torch.
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = g32.reshape(norm.shape) / norm.astype(np.float32)
         return mx.array(v32 * scale).astype(v.dtype)
 
 
-def _normed(g: tuple[int, ...], v: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes that the norm runs over: those on which g is 1; all of them for a single number."""
+def _norm_axes(g: tuple[int, ...], v: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the axes that the norm runs over: those on which g has length 1, and all if g is a single number."""
     return tuple(axis for axis in range(len(v)) if not g or g[axis] == 1)
 
 
 def _weight_norm_cut(w: mx.array, n: int) -> list[mx.array]:
-    """g = ‖w‖ and v = w, with the norm over all axes but the first, torch's default."""
+    """Return g = ‖w‖ and v = w, with the norm over all axes but the first, which is torch's default.
+
+    Shapes: w [O, …] -> [O, 1, …], [O, …]
+    """
     w32 = np.array(w.astype(mx.float32))
     axes = tuple(range(1, w.ndim))
     g = np.sqrt(np.square(w32, dtype=np.float64).sum(axis=axes, keepdims=True)).astype(np.float32)

@@ -12,7 +12,7 @@ from ..backend.dtype import compute_dtype, on_cpu
 from ..checkpoint import Checkpoint, open_checkpoint
 from ..errors import FormatError
 from .apply import apply
-from .folder import is_converted, read_folder
+from .folder import is_converted
 from .numbers import check_finite, dtype_name, is_float
 from .quantize import dequantize as unpack
 from .quantize import rebuild
@@ -59,25 +59,31 @@ def load_model(
     build: Callable[[dict[str, Any]], M],
     *,
     weight_map: WeightMap | None = None,
-    open_source: Callable[[Path], Checkpoint] | None = None,
+    open_release: Callable[[Path], Checkpoint] | None = None,
+    open_converted: Callable[[Path], Checkpoint] = open_checkpoint,
     dequantize: bool | None = None,
+    dtype_of: Callable[[str, mx.array], mx.Dtype] | None = None,
     allow_nonfinite: bool = False,
 ) -> tuple[M, dict[str, Any]]:
     """A module with its weights, ready to compute, and its config: the one way that pipelines load.
 
-    path: a converted folder or, with `weight_map`, a checkpoint of the original, opened by `open_source`.
+    path: a converted folder, opened by `open_converted`, or, with `weight_map`, a checkpoint of the original, opened by
+    `open_release`.
     build: makes the module from the config, such as `lambda config: Model(Config.from_dict(config))`.
     On a CPU half precision is computed in float32 and quantized layers are unpacked (`dequantize` None), because MLX's
-    CPU kernels are slow in both.
+    CPU kernels are slow in both; dtype_of says otherwise for single weights.
     """
     path = Path(path)
-    if weight_map is None or is_converted(path):
-        config, weights = read_folder(path)
-    else:
-        with (open_source or open_checkpoint)(path) as checkpoint:
-            config, weights = checkpoint.config or {}, apply(weight_map, checkpoint).weights
+    ready = weight_map is None or is_converted(path)
+    with (open_converted if ready else open_release or open_checkpoint)(path) as checkpoint:
+        config = checkpoint.config or {}
+        if weight_map is None or checkpoint.kind == "mlx":
+            weights = {name: checkpoint[name] for name in checkpoint}
+        else:
+            weights = apply(weight_map, checkpoint).weights
     if dequantize or (dequantize is None and on_cpu() and "quantization" in config):
         config, weights = unpack(config, weights, where=path)
     module = rebuild(build(config), config, weights, where=path)
-    weights = {name: array.astype(compute_dtype(array.dtype)) for name, array in weights.items()}
+    dtype_of = dtype_of or (lambda _, array: compute_dtype(array.dtype))
+    weights = {name: array.astype(dtype_of(name, array)) for name, array in weights.items()}
     return load_into(module, weights, allow_nonfinite=allow_nonfinite, where=path), config

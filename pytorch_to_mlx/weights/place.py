@@ -1,8 +1,8 @@
-"""A destination that is whole or not there: a locked folder beside it, renamed into place at the end.
+"""Write a folder that is whole or not there: in a locked work folder beside it, renamed into place at the end.
 
 The work folder `.NAME.pytorch-to-mlx` holds `lock` (locked while its process lives), `new` (what is being written)
-and, for a moment while a folder is replaced, `old`. A process that dies leaves it; the next run beside it sweeps it,
-and first puts `old` back if nothing took its place.
+and, for a moment while a folder is replaced, `old`. A process that dies leaves its work folder behind; the next run in
+the same parent folder removes it, and first puts `old` back if nothing took its place.
 """
 
 import errno
@@ -15,24 +15,25 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import MachineError, UsageError
+from ..units import size_text
 
 SUFFIX = ".pytorch-to-mlx"
 _FIX = "choose another --mlx-path"
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
 def new_folder(
     dest: str | Path, *, force: bool = False, source: str | Path | None = None, needs: int = 0
 ) -> Iterator[Path]:
-    """An empty folder that becomes `dest` when the block ends, and is removed if it raises.
+    """Yield an empty folder that becomes `dest` when the block ends, and is removed if the block raises.
 
     needs: bytes that will be written. source: the checkpoint; neither may lie inside the other.
     Raises: UsageError if `dest` cannot be taken; MachineError if another run holds it or the disk is too small.
     """
     dest = Path(dest)
     _check_path(dest, source)
-    made = _make_parents(dest)
+    new_parents = _make_parents(dest)
     finished = False
     try:
         with ExitStack() as stack:
@@ -45,39 +46,51 @@ def new_folder(
                 new.mkdir()
             yield new
             with disk_errors(dest, needs):
-                _into_place(new, dest, work / "old")
+                _move_into_place(new, dest, work / "old")
             finished = True
     finally:
         if not finished:
-            for parent in made:
+            for parent in new_parents:
                 with suppress(OSError):
                     parent.rmdir()
 
 
 @contextmanager
 def disk_errors(where: Path, needs: int) -> Iterator[None]:
-    """Report what the system says about writing as a MachineError, with the space that is needed and free."""
+    """Turn the system's errors inside the block into a MachineError about writing `where`, which needs `needs` bytes.
+
+    Raises: MachineError that names the space where the disk is full, and permissions otherwise.
+    """
     try:
         yield
     except OSError as error:
         free = shutil.disk_usage(_existing(where)).free
-        full = needs > free or error.errno in _FULL
-        fix = f"free some disk space: needs {_size(needs)}, has {_size(free)}" if full else "check its permissions"
+        is_full = needs > free or error.errno in _DISK_FULL
+        space = f"needs {size_text(needs)}, has {size_text(free)}"
+        fix = f"free some disk space: {space}" if is_full else "check its permissions"
         raise MachineError(f"cannot be written: {error}", where=where, fix=fix) from error
 
 
 def check_destination(dest: Path, *, force: bool) -> None:
-    """Look before the work starts; `new_folder` looks again, under its lock. Raises: UsageError."""
+    """Refuse a destination before the work starts; `new_folder` checks again, under its lock.
+
+    Raises: UsageError if `dest` exists (with `force`: and is not a converted folder), or nothing can be written there.
+    """
     _check_path(dest, None)
     _check_free(dest, force)
 
 
 def _check_path(dest: Path, source: str | Path | None) -> None:
-    """Raises: UsageError if nothing can be written at `dest`, whether or not something is there."""
+    """Refuse a path at which nothing can be written, whether or not something is there.
+
+    Raises: UsageError for impossible names, links, files, and a destination inside the source or around it.
+    """
     try:
         status = _status(dest)
     except (OSError, ValueError) as error:
-        raise UsageError(f"the destination is no usable path: {error}", where=repr(str(dest))[:80], fix=_FIX) from None
+        raise UsageError(
+            f"the destination is not a usable path: {error}", where=repr(str(dest))[:80], fix=_FIX
+        ) from None
     if str(dest).startswith("~"):
         raise UsageError("the shell did not expand '~'", where=dest, fix="write the whole path")
     if not dest.name or dest.name in {".", ".."}:
@@ -99,7 +112,10 @@ def _check_path(dest: Path, source: str | Path | None) -> None:
 
 
 def _check_free(dest: Path, force: bool) -> None:
-    """Raises: UsageError if something is at `dest` that may not be replaced. Only the holder of the lock can know."""
+    """Refuse a `dest` that exists and may not be replaced; only the holder of the lock can rely on the answer.
+
+    Raises: UsageError.
+    """
     if _status(dest) is None:
         return
     if not force:
@@ -110,18 +126,24 @@ def _check_free(dest: Path, force: bool) -> None:
 
 
 def check_space(dest: Path, needs: int) -> None:
-    """Raises: MachineError "needs X, has Y" if the disk cannot hold `needs` bytes more."""
+    """Refuse to write `needs` bytes to a disk that cannot hold them.
+
+    Raises: MachineError "not enough disk space: needs X, has Y".
+    """
     free = shutil.disk_usage(_existing(dest)).free
     if needs > free:
         raise MachineError(
-            f"not enough disk space: needs {_size(needs)}, has {_size(free)}",
+            f"not enough disk space: needs {size_text(needs)}, has {size_text(free)}",
             where=dest,
             fix="free some or choose another disk",
         )
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """What is at `path` itself, links not followed. Raises OSError or ValueError for what can be no path."""
+    """Return what is at `path` itself, links not followed; None if nothing is.
+
+    Raises: OSError or ValueError if it cannot be a path.
+    """
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -130,7 +152,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 @contextmanager
 def _work_folder(dest: Path) -> Iterator[Path]:
-    """The locked, empty work folder of `dest`; gone afterwards, whatever happened."""
+    """Yield the locked, empty work folder of `dest`, and remove it afterwards, whatever happened."""
     for other in dest.parent.glob(f".*{SUFFIX}"):
         if other != _work_path(dest):
             _sweep(other)
@@ -151,7 +173,7 @@ def _work_path(dest: Path) -> Path:
 
 
 def _sweep(work: Path) -> None:
-    """Clean up after a process that died beside us; leave what is in use or is not ours."""
+    """Remove a work folder whose process died; leave one that is in use or not ours."""
     if not (work / "lock").is_file():
         return
     with suppress(OSError):  # it may be another user's
@@ -162,11 +184,14 @@ def _sweep(work: Path) -> None:
 
 
 def _lock(work: Path, *, create: bool) -> int | None:
-    """Lock a work folder. None if a living process has it (or, without `create`, if it has gone)."""
+    """Lock a work folder, with `create` made if needed, and return the descriptor of its lock.
+
+    None means that a living process holds it, or that the folder is gone and `create` is not given.
+    """
     while True:
         try:
             if create:
-                with suppress(FileExistsError):  # not exist_ok, which looks again: another run may remove it meanwhile
+                with suppress(FileExistsError):  # not exist_ok: it looks again, and another run may have removed it
                     work.mkdir()
             if work.is_symlink():
                 raise OSError(errno.ELOOP, "the work folder is a symbolic link", str(work))
@@ -187,7 +212,7 @@ def _lock(work: Path, *, create: bool) -> int | None:
 
 
 def _recover(work: Path, dest: Path) -> None:
-    """Put `old` back if nothing took its place, and remove what is left of `new` and `old`."""
+    """Put `old` back if nothing took its place, and remove what remains of `new` and `old`."""
     old = work / "old"
     if old.exists() and not os.path.lexists(dest):
         old.rename(dest)
@@ -203,8 +228,8 @@ def _remove(work: Path, lock: int) -> None:
         work.rmdir()
 
 
-def _into_place(new: Path, dest: Path, old: Path) -> None:
-    """Rename `new` to `dest`. An old `dest` steps aside first and is removed last: one of the two always exists."""
+def _move_into_place(new: Path, dest: Path, old: Path) -> None:
+    """Rename `new` to `dest`; an existing `dest` is first renamed to `old`, so that one of the two always exists."""
     if os.path.lexists(dest):
         dest.rename(old)
     new.rename(dest)
@@ -216,7 +241,7 @@ def _into_place(new: Path, dest: Path, old: Path) -> None:
 
 
 def _make_parents(dest: Path) -> list[Path]:
-    """Make the missing folders above `dest`; the ones made, innermost first."""
+    """Make the missing folders above `dest` and return them, innermost first."""
     missing = [p for p in dest.parents if not p.exists()]
     with disk_errors(dest, 0):
         dest.parent.mkdir(parents=True, exist_ok=True)
@@ -224,8 +249,5 @@ def _make_parents(dest: Path) -> list[Path]:
 
 
 def _existing(path: Path) -> Path:
+    """Return `path` or the nearest folder above it that exists."""
     return next((p for p in (path, *path.parents) if p.exists()), Path.cwd())
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"

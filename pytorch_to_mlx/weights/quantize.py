@@ -1,6 +1,6 @@
-"""Quantize a module's layers, and rebuild the quantized layers of a converted folder. Through mlx.nn.quantize."""
+"""Quantize a module's layers, rebuild the quantized layers of a converted folder, and undo it; by mlx.nn.quantize."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from ..errors import CheckError, FormatError, UsageError
+from ..units import count_text
 from .numbers import check_finite, nonfinite
 
 M = TypeVar("M", bound=nn.Module)
@@ -20,7 +21,10 @@ GROUP_SIZES = (32, 64, 128)
 
 @dataclass
 class Quantized:
-    """What `quantize` did: config.json's "quantization" entry, and the layers it could not take, with the reason."""
+    """What `quantize` did.
+
+    config: config.json's "quantization" entry. layers: the quantized ones. skipped: the others, with the reason.
+    """
 
     config: dict[str, Any]
     layers: list[str] = field(default_factory=list)
@@ -32,98 +36,114 @@ def quantize(
 ) -> Quantized:
     """Quantize Linear and Embedding layers in place, in groups of `group_size` numbers with a scale and an offset each.
 
-    predicate: (path, layer) -> False to leave it, True, or {"bits": …, "group_size": …} for this layer; without one
-    the module's own `quant_predicate` decides, as in mlx-lm. Layers whose rows do not divide into groups stay.
-    Raises: UsageError for sizes MLX does not have; CheckError if a number is not finite or no layer fits.
+    predicate: (path, layer) -> False to leave the layer, True, or {"bits": …, "group_size": …} for this layer. Layers
+    whose rows do not divide into groups stay.
+    Raises: UsageError for sizes that MLX does not have; CheckError if a number is not finite or no layer fits.
     """
-    default = _checked({"bits": bits, "group_size": group_size}, where="--q-bits, --q-group-size", error=UsageError)
-    chosen: dict[str, dict[str, int]] = {}
-    done = Quantized({**default, "mode": "affine"})
-    predicate = predicate or getattr(module, "quant_predicate", None)
-    for path, layer in _quantizable(module).items():
+    default = _check_sizes({"bits": bits, "group_size": group_size}, where="--q-bits, --q-group-size", error=UsageError)
+    layers = _quantizable(module)
+    sizes_of: dict[str, dict[str, int]] = {}
+    result = Quantized({**default, "mode": "affine"})
+    for path, layer in layers.items():
         answer = predicate is None or predicate(path, layer)
         if answer is False:
-            done.skipped[path] = "left by the model's predicate"
+            result.skipped[path] = "left by the model's predicate"
             continue
-        sizes = default if answer is True else _checked({**default, **answer}, where=path, error=UsageError)
+        sizes = default if answer is True else _check_sizes({**default, **answer}, where=path, error=UsageError)
         width = layer.weight.shape[-1]
         if width % sizes["group_size"]:
-            done.skipped[path] = f"rows of {width} do not divide into groups of {sizes['group_size']}"
+            result.skipped[path] = f"rows of {width} do not divide into groups of {sizes['group_size']}"
             continue
-        chosen[path] = sizes
+        sizes_of[path] = sizes
         if sizes != default:
-            done.config[path] = {**sizes, "mode": "affine"}
-    if not chosen:
-        fix = "use a smaller --q-group-size" if done.skipped else "it has no Linear or Embedding"
-        raise CheckError("no layer can be quantized", fix=fix, details=[f"{p}: {w}" for p, w in done.skipped.items()])
-    layers = _quantizable(module)
-    check_finite({f"{path}.weight": layers[path].weight for path in chosen})
-    nn.quantize(module, class_predicate=lambda path, layer: chosen.get(path, False))
-    _check_scales(module, chosen)
-    done.layers = sorted(chosen)
-    return done
+            result.config[path] = {**sizes, "mode": "affine"}
+    if not sizes_of:
+        fix = "use a smaller --q-group-size" if result.skipped else "it has no Linear or Embedding"
+        details = [f"{path}: {reason}" for path, reason in result.skipped.items()]
+        raise CheckError("no layer can be quantized", fix=fix, details=details)
+    check_finite({f"{path}.weight": layers[path].weight for path in sizes_of})
+    nn.quantize(module, class_predicate=lambda path, layer: sizes_of.get(path, False))
+    _check_scales(module, sizes_of)
+    result.layers = sorted(sizes_of)
+    return result
 
 
 def rebuild(
     module: M, config: Mapping[str, Any], weights: Mapping[str, mx.array], *, where: str | Path | None = None
 ) -> M:
-    """Make the layers quantized that are so in a converted folder, ready for `load_into`.
+    """Quantize the layers of a fresh module that are quantized in a converted folder, ready for `load_into`.
 
     Raises: FormatError where config.json's "quantization" is malformed or contradicts the weights.
     """
-    scaled = {name.removesuffix(".scales") for name in weights if name.endswith(".scales")}
+    scaled = _with_scales(weights)
     declared = config.get("quantization")
     if declared is None:
         if scaled:
             raise FormatError(
-                f"{len(scaled)} layers are quantized, but config.json has no 'quantization'",
+                count_text(len(scaled), "layer is", "layers are") + " quantized, but config.json has no 'quantization'",
                 where=where,
                 details=sorted(scaled),
             )
         return module
-    chosen = layer_sizes(declared, scaled, where=where)
+    sizes_of = layer_sizes(declared, scaled, where=where)
     missing = sorted(scaled - _quantizable(module).keys())
     if missing:
-        raise FormatError(f"{len(missing)} quantized layers are not in the model", where=where, details=missing)
+        what = count_text(len(missing), "quantized layer is not in the model", "quantized layers are not in the model")
+        raise FormatError(what, where=where, details=missing)
     # The fresh module's random weights are never evaluated: they are lazy until load_into replaces them.
-    nn.quantize(module, class_predicate=lambda path, layer: chosen.get(path, False))
+    nn.quantize(module, class_predicate=lambda path, layer: sizes_of.get(path, False))
     return module
 
 
 def dequantize(
     config: Mapping[str, Any], weights: Mapping[str, mx.array], *, where: str | Path | None = None
 ) -> tuple[dict[str, Any], dict[str, mx.array]]:
-    """A converted folder's config and weights without quantization; float32 where scales are, as they store."""
-    scaled = {name.removesuffix(".scales") for name in weights if name.endswith(".scales")}
-    plain = {k: v for k, v in config.items() if k not in {"quantization", "quantization_config"}}
-    sizes = layer_sizes(config.get("quantization") or {}, scaled, where=where) if scaled else {}
-    out = {}
+    """Return a converted folder's config and weights without quantization; a layer gets the dtype of its scales.
+
+    Raises: FormatError where config.json's "quantization" is malformed or contradicts the weights.
+    """
+    scaled = _with_scales(weights)
+    plain_config = {k: v for k, v in config.items() if k not in {"quantization", "quantization_config"}}
+    sizes_of = layer_sizes(config.get("quantization") or {}, scaled, where=where) if scaled else {}
+    plain_weights = {}
     for name, array in weights.items():
-        path, _, last = name.rpartition(".")
-        if path not in sizes or last not in {"weight", "scales", "biases"}:
-            out[name] = array
-        elif last == "weight":
-            out[name] = _dequantized(path, array, weights, sizes[path], where)
-            mx.eval(out[name])
-    return plain, out
+        path, _, part = name.rpartition(".")
+        if path not in sizes_of or part not in {"weight", "scales", "biases"}:
+            plain_weights[name] = array
+        elif part == "weight":
+            plain_weights[name] = _unpack(path, array, weights, sizes_of[path], where)
+            mx.eval(plain_weights[name])
+    return plain_config, plain_weights
+
+
+def _with_scales(weights: Mapping[str, mx.array]) -> set[str]:
+    """Return the paths of the quantized layers: those with scales."""
+    return {name.removesuffix(".scales") for name in weights if name.endswith(".scales")}
 
 
 def layer_sizes(declared: Any, scaled: set[str], *, where: str | Path | None) -> dict[str, dict[str, int]]:
-    """{layer: {"bits", "group_size"}} of the quantized layers, from config.json's checked entry."""
+    """Return {layer: {"bits", "group_size"}} of the layers with scales, from config.json's "quantization" entry.
+
+    Raises: FormatError where the entry is malformed or names a layer that has no scales.
+    """
     if not isinstance(declared, Mapping):
         raise FormatError(f"'quantization' must be an object, found {declared!r:.60}", where=where)
-    default = _checked({k: v for k, v in declared.items() if not isinstance(v, Mapping)}, where=where)
-    own = {k: _checked({**default, **v}, where=f"{where}: {k}") for k, v in declared.items() if isinstance(v, Mapping)}
+    layers = {path: value for path, value in declared.items() if isinstance(value, Mapping)}
+    default = _check_sizes({key: value for key, value in declared.items() if key not in layers}, where=where)
+    own = {path: _check_sizes({**default, **sizes}, where=f"{where}: {path}") for path, sizes in layers.items()}
     if stray := sorted(set(own) - scaled):
         raise FormatError(
-            f"{len(stray)} layers are named in 'quantization' but are not quantized", where=where, details=stray
+            count_text(len(stray), "layer is", "layers are") + " named in 'quantization' but not quantized",
+            where=where,
+            details=stray,
         )
     return {path: own.get(path, default) for path in scaled}
 
 
-def _dequantized(
+def _unpack(
     path: str, packed: mx.array, weights: Mapping[str, mx.array], sizes: dict[str, int], where: str | Path | None
 ) -> mx.array:
+    """Return a layer's weight from its packed form. Shapes: packed [O, I * bits / 32] uint32 -> [O, I]."""
     scales, biases = weights[f"{path}.scales"], weights.get(f"{path}.biases")
     width = scales.shape[-1] * sizes["group_size"]
     fits = packed.dtype == mx.uint32 and packed.shape == (*scales.shape[:-1], width * sizes["bits"] // 32)
@@ -138,8 +158,8 @@ def _quantizable(module: nn.Module) -> dict[str, Any]:
     return {path: m for path, m in module.named_modules() if hasattr(m, "to_quantized") and "weight" in m}
 
 
-def _checked(sizes: Mapping[str, Any], *, where: str | Path | None, error: type = FormatError) -> dict[str, int]:
-    """{"bits", "group_size"} if MLX has them; affine, the only mode that is written here."""
+def _check_sizes(sizes: Mapping[str, Any], *, where: str | Path | None, error: type = FormatError) -> dict[str, int]:
+    """Return {"bits", "group_size"} if MLX has them and the mode is affine, the only one that is written here."""
     bits, group_size, mode = sizes.get("bits"), sizes.get("group_size"), sizes.get("mode", "affine")
     unknown = sorted(set(sizes) - {"bits", "group_size", "mode"})
     for what, value, allowed in (("bits", bits, BITS), ("group_size", group_size, GROUP_SIZES)):
@@ -150,12 +170,12 @@ def _checked(sizes: Mapping[str, Any], *, where: str | Path | None, error: type 
     return {"bits": bits, "group_size": group_size}  # type: ignore[dict-item]
 
 
-def _check_scales(module: nn.Module, chosen: dict[str, Any]) -> None:
-    """A group that spans more than its dtype can hold has an infinite scale; MLX then computes NaN."""
+def _check_scales(module: nn.Module, paths: Collection[str]) -> None:
+    """Refuse infinite scales: a group that spans more than its dtype can hold has one, and MLX then computes NaN."""
     bad = []
     for path, layer in module.named_modules():
-        if path in chosen:
-            count = nonfinite(layer.scales) + nonfinite(layer.biases)
-            bad += [f"{path}: {count} scales"] if count else []
+        count = nonfinite(layer.scales) + nonfinite(layer.biases) if path in paths else 0
+        bad += [f"{path}: {count_text(count, 'scale')}"] if count else []
     if bad:
-        raise CheckError(f"{len(bad)} layers quantize to NaN or Inf", fix="leave them out of quantization", details=bad)
+        what = count_text(len(bad), "layer quantizes to NaN or Inf", "layers quantize to NaN or Inf")
+        raise CheckError(what, fix="leave them out of quantization", details=bad)

@@ -1,4 +1,4 @@
-"""The README.md of a converted folder: what the hub shows, where the weights come from, how to check them."""
+"""Write the README.md of a converted folder: the hub's metadata, where the weights come from, how to check them."""
 
 import hashlib
 from typing import TYPE_CHECKING, Any
@@ -12,27 +12,31 @@ _CHUNK = 1 << 24
 
 
 def source_files(checkpoint: "Checkpoint") -> list[dict[str, Any]]:
-    """Name, size and sha256 of the files that were read, through the descriptors that they were read from.
+    """Return name, size and sha256 of every file of a checkpoint, read through the descriptors that are open.
 
-    Raises: FormatError if one has changed since it was opened.
+    Raises: FormatError if a file has changed since it was opened.
     """
     rows = []
     for file in checkpoint.files:
         digest = hashlib.sha256()
-        for at in range(0, file.size, _CHUNK):
-            digest.update(file.read(at, min(_CHUNK, file.size - at)))
+        for offset in range(0, file.size, _CHUNK):
+            digest.update(file.read(offset, min(_CHUNK, file.size - offset)))
         rows.append({"name": file.path.name, "bytes": file.size, "sha256": digest.hexdigest()})
     return rows
 
 
 def readme(about: dict[str, Any], card: ModelCard, published: Published | None) -> bytes:
-    """about: what conversion.json holds. Nothing in it but the source's name comes from outside."""
+    """Return the README.md's bytes; `about` is what conversion.json holds.
+
+    published: the checkpoint on the hub that was converted, for its licence; None if it is not a published one.
+    """
+    # The source's name comes from outside and must not end the code span that it stands in.
     source = " ".join(str(about["source"]).split()).replace("`", "'").replace("|", "/")
     head = ["---", "library_name: mlx", f"pipeline_tag: {card.task}", "tags:", "- mlx"]
     licence = f"license: {published.licence.lower()}" if published else "license: other"
     head += [licence, *([f"base_model: {published.hub_id}"] if published else []), "---"]
     quantization = about.get("quantization")
-    how = f"{quantization['bits']} bits in groups of {quantization['group_size']}" if quantization else "none"
+    precision = f"{quantization['bits']} bits in groups of {quantization['group_size']}" if quantization else "none"
     files = [f"| {f['name']} | {f['bytes']} | {f['sha256']} |" for f in about["source_files"]]
     lines = [
         *head,
@@ -47,7 +51,7 @@ def readme(about: dict[str, Any], card: ModelCard, published: Published | None) 
         "|---|---|",
         f"| family | {card.name} |",
         f"| dtype | {about['dtype']} |",
-        f"| quantization | {how} |",
+        f"| quantization | {precision} |",
         f"| weights | {about['bytes']} bytes |",
         f"| tensors in the source | {about['tensors']} |",
         f"| left out on purpose | {len(about['dropped'])} (conversion.json says why) |",

@@ -10,6 +10,7 @@ import pytest
 from pytorch_to_mlx.audio import live, wav
 from pytorch_to_mlx.audio.resample import resample
 from pytorch_to_mlx.errors import FormatError, MachineError, MissingExtraError, UsageError
+from pytorch_to_mlx.progress import listening
 
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 30_000).astype(np.float32)
 
@@ -134,3 +135,62 @@ def test_no_microphone(monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(MissingExtraError, match="listen"):
         next(live.from_microphone(16_000))
+
+
+@pytest.mark.parametrize(
+    ("audio", "raw", "microphone", "kind"),
+    [
+        (["a.wav"], False, False, "files"),
+        (["a.wav", "b.wav"], False, False, "files"),
+        (["-"], False, False, "files"),
+        ([], True, False, "raw"),
+        (["-"], True, False, "raw"),
+        ([], False, True, "microphone"),
+        ([], False, False, None),
+        ([], True, True, None),
+        (["a.wav"], True, False, None),
+        (["-", "-"], True, False, None),
+        (["-"], False, True, None),
+        (["-"], True, True, None),
+    ],
+)
+def test_a_command_names_one_kind_of_input(audio, raw, microphone, kind):
+    assert live.input_kind(audio, raw=raw, microphone=microphone) == kind
+
+
+def test_devices_are_numbers_or_names():
+    assert [live.parse_device(d) for d in ("3", "USB", "-1", "", None)] == [3, "USB", "-1", "", None]
+
+
+class Notes:
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+    def track(self, items, what, total):
+        yield from items
+
+
+def test_ctrl_c_ends_listening_without_an_error():
+    def endless():
+        yield 1
+        yield 2
+        raise KeyboardInterrupt
+
+    notes = Notes()
+    with listening(notes):
+        assert list(live.until_interrupted(endless())) == [1, 2]
+        assert notes.lines == ["stopped"]
+        assert list(live.until_interrupted([3])) == [3]
+    assert notes.lines == ["stopped"], "an input that ends by itself was not stopped"
+
+
+def test_other_errors_are_passed_on():
+    def broken():
+        yield 1
+        raise MachineError("the microphone is gone")
+
+    with pytest.raises(MachineError, match="gone"):
+        list(live.until_interrupted(broken()))

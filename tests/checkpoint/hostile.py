@@ -6,12 +6,15 @@ import time
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pytorch_to_mlx.checkpoint import open_checkpoint
 
+FLOATS = np.arange(4, dtype=np.float32).tobytes()
 
-def refused(act, error, *words, limit_s=5.0):
+
+def assert_refused(act, error, *words, limit_s=5.0):
     """`act` must raise exactly `error`, at once, in one line that holds every word: the file, the key, the advice."""
     started = time.process_time()  # of the processor: the machine may be busy
     with pytest.raises(error) as caught:
@@ -24,9 +27,9 @@ def refused(act, error, *words, limit_s=5.0):
     return caught.value
 
 
-def refused_file(path, error, *words, **options):
+def assert_file_refused(path, error, *words, **options):
     """Opening the file, or else reading everything in it, is refused, and the message names the file."""
-    return refused(lambda: read_all(path), error, path, *words, **options)
+    return assert_refused(lambda: read_all(path), error, path, *words, **options)
 
 
 def read_all(path):
@@ -79,3 +82,8 @@ def tensor_pickle(*, offset=0, size=(4,), stride=(1,), numel=4, key="0") -> byte
 
     storage = FakeStorage(torch.FloatStorage, key, numel)
     return dumps({"w": Call(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, {})})
+
+
+def good_zip(path: Path) -> Path:
+    """A .pth with the tensor "w", which is 0 1 2 3."""
+    return torch_zip(path, tensor_pickle(), {"0": FLOATS})

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from checkpoint.hostile import refused_file
+from checkpoint.hostile import assert_file_refused
 
 from pytorch_to_mlx.checkpoint import open_checkpoint, packaged
 from pytorch_to_mlx.errors import FormatError
@@ -84,7 +84,7 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_malformed(tmp_path, case):
     options, variables, word = BROKEN[case]
-    refused_file(model(tmp_path, *variables, **options), FormatError, word)
+    assert_file_refused(model(tmp_path, *variables, **options), FormatError, word)
 
 
 def test_cut_anywhere(tmp_path):
@@ -92,7 +92,7 @@ def test_cut_anywhere(tmp_path):
     data = path.read_bytes()
     for length in range(20, len(data), 3):
         path.write_bytes(data[:length])
-        refused_file(path, FormatError)
+        assert_file_refused(path, FormatError)
 
 
 @pytest.mark.parametrize(

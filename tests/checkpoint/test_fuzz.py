@@ -12,8 +12,8 @@ import pytest
 import torch
 from checkpoint.hostile import read_all, tensor_pickle, torch_zip
 from checkpoint.test_ctranslate2 import model, variable
-from checkpoint.test_faults_c_yaml import GOOD
 from checkpoint.test_gguf import entry, gguf, tensor, text
+from checkpoint.test_yaml_safe import GOOD
 from onnx import helper, numpy_helper
 from safetensors.torch import save
 
@@ -145,7 +145,7 @@ def attempt(path, data: bytes, storages) -> bool:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # damaged floats overflow when they are dequantised
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # damaged floats overflow when they are dequantized
 def test_random_damage(tmp_path, seed):
     suffix, make = SEEDS[seed]
     good = make(tmp_path)

@@ -5,7 +5,7 @@ import struct
 import mlx.core as mx
 import numpy as np
 import pytest
-from checkpoint.hostile import refused_file
+from checkpoint.hostile import assert_file_refused
 
 from pytorch_to_mlx.checkpoint import open_checkpoint
 from pytorch_to_mlx.errors import FormatError
@@ -60,9 +60,9 @@ QUANT = {"Q4_0": (2, lambda v: q4(v, False)), "Q4_1": (3, lambda v: q4(v, True))
 
 @pytest.mark.parametrize("name", QUANT)
 def test_blocks(tmp_path, name):
-    kind, quantise = QUANT[name]
+    kind, quantize = QUANT[name]
     values = np.random.randn(3, 64).astype(np.float32)
-    blocks = [quantise(block) for block in values.reshape(-1, 32)]
+    blocks = [quantize(block) for block in values.reshape(-1, 32)]
     path = gguf(tmp_path, [], [tensor("w", (3, 64), kind, 0)], b"".join(data for data, _ in blocks))
     with open_checkpoint(path) as ckpt:
         info = ckpt.infos()["w"]
@@ -121,7 +121,7 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_fault_44_and_45_headers(tmp_path, case):
     options = dict(data=bytes(128), **BROKEN[case])
-    refused_file(gguf(tmp_path, **options), FormatError, limit_s=1.0)
+    assert_file_refused(gguf(tmp_path, **options), FormatError, limit_s=1.0)
 
 
 def test_fault_44_cut_anywhere(tmp_path):
@@ -129,4 +129,4 @@ def test_fault_44_cut_anywhere(tmp_path):
     data = path.read_bytes()
     for length in range(0, len(data), 3):
         path.write_bytes(data[:length])
-        refused_file(path, FormatError)
+        assert_file_refused(path, FormatError)

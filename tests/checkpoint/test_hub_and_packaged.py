@@ -9,22 +9,22 @@ import tarfile
 from dataclasses import replace
 
 import pytest
-from checkpoint.hostile import refused
+from checkpoint.hostile import assert_refused as refused
 
-from pytorch_to_mlx.checkpoint import packaged, resolve
-from pytorch_to_mlx.checkpoint.hub import choose
+from pytorch_to_mlx.checkpoint import locate, packaged
+from pytorch_to_mlx.checkpoint.names import ANY_MODEL, choose
 from pytorch_to_mlx.errors import CheckError, MachineError, MissingExtraError, UsageError
 
 
 def test_local_paths_are_themselves(tmp_path, monkeypatch):
-    assert resolve(tmp_path) == tmp_path and resolve(str(tmp_path)) == tmp_path
+    assert locate(tmp_path).path == tmp_path and locate(str(tmp_path)).path == tmp_path
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "model").mkdir()
-    assert resolve("~/model") == tmp_path / "model"
+    assert locate("~/model").path == tmp_path / "model"
     monkeypatch.chdir(tmp_path)
     (tmp_path / "org").mkdir()
     (tmp_path / "org" / "name").mkdir()
-    assert str(resolve("org/name")) == "org/name"  # a folder wins over a hub id
+    assert str(locate("org/name").path) == "org/name"  # a folder wins over a hub id
 
 
 def test_downloads_never_hold_code():
@@ -37,9 +37,9 @@ def test_downloads_never_hold_code():
         "x.exe",
         "a.onnx",
     ]
-    assert choose(names, None) == ["config.json", "tokenizer.json", "model.safetensors"]
-    assert choose([name for name in names if "safetensors" not in name], None)[-1] == "pytorch_model.bin"
-    assert choose(["config.json", "setup.py"], None) == []
+    assert choose(names, ANY_MODEL) == ["config.json", "tokenizer.json", "model.safetensors"]
+    assert choose([name for name in names if "safetensors" not in name], ANY_MODEL)[-1] == "pytorch_model.bin"
+    assert choose(["config.json", "setup.py"], ANY_MODEL) == ["config.json"]
     assert choose(names, ["*.onnx"]) == ["a.onnx"]
 
 
@@ -50,10 +50,10 @@ def test_a_snapshot_in_the_hub_cache_is_found_offline(tmp_path, monkeypatch):
     (repo / "refs").mkdir()
     (repo / "refs" / "main").write_text(revision)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert resolve("org/name", offline=True) == repo / "snapshots" / revision
-    assert resolve("org/name", offline=True, revision=revision).name == revision
-    refused(lambda: resolve("org/name", offline=True, revision="v2"), MachineError, "org/name")
-    refused(lambda: resolve("org/name", revision="../x y"), UsageError, "no revision")
+    assert locate("org/name", offline=True).path == repo / "snapshots" / revision
+    assert locate("org/name", offline=True, revision=revision).path.name == revision
+    refused(lambda: locate("org/name", offline=True, revision="v2").path, MachineError, "org/name")
+    refused(lambda: locate("org/name", revision="../x y").path, UsageError, "not a revision")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_unknown_name(cache):
-    error = refused(lambda: resolve("packaged:nothing"), UsageError, "'nothing'", "kokoro-82m-int8")
+    error = refused(lambda: locate("packaged:nothing").path, UsageError, "'nothing'", "kokoro-82m-int8")
     assert error.exit_code == 2
 
 

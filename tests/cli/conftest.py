@@ -16,6 +16,7 @@ CARD = ModelCard(
     fingerprint=(("toy.{}.weight",),), taps=(Tap("audio"),), model_types=("toy",),
     verbs={"synthesize": "commands:synthesize", "fail": "commands:fail", "pieces": "commands:pieces"},
 )
+CARDS = (CARD,)
 """,
     "commands.py": '''
 from collections.abc import Iterator

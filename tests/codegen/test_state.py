@@ -10,8 +10,8 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from pytorch_to_mlx import convert, validate
-from pytorch_to_mlx.codegen.conversion import load_generated
-from pytorch_to_mlx.codegen.tensors import to_numpy
+from pytorch_to_mlx.codegen.capture.tensors import to_numpy
+from pytorch_to_mlx.codegen.convert_module import load_generated
 
 
 class Attention(nn.Module):

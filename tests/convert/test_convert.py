@@ -17,8 +17,7 @@ import toy_net
 import toy_torch
 from mlx.utils import tree_flatten
 
-from pytorch_to_mlx import registry
-from pytorch_to_mlx.analyze.source import locate
+from pytorch_to_mlx import checkpoint, registry
 from pytorch_to_mlx.checkpoint import files as checkpoint_files
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import CheckError, FormatError, MachineError, UsageError
@@ -29,8 +28,8 @@ IDS = [[3, 1, 49, 0, 7]]
 
 
 def ours(folder):
-    config = registry.part("toy-net", "config").Config
-    model = registry.part("toy-net", "model").Model
+    config = registry.family("toy-net").config
+    model = registry.family("toy-net").model
     return load_model(folder, lambda data: model(config.from_dict(data)))[0]
 
 
@@ -117,22 +116,22 @@ def test_a_converted_folder_converts_again(tmp_path, source):
 
 
 def test_a_published_checkpoint_by_its_hub_id(tmp_path, source, monkeypatch):
-    asked = []
+    downloads = []
 
-    def snapshot(name, **options):
-        asked.append((name, options))
+    def download(repository, choose, *, revision, offline):
+        downloads.append((repository, revision))
         return source
 
-    monkeypatch.setattr(sys.modules[locate.__module__], "resolve", snapshot)
+    monkeypatch.setattr(checkpoint.names, "download", download)
     out = convert("org/toy-net", tmp_path / "out", revision="abc")
-    assert asked and all(call == ("org/toy-net", {"revision": "abc", "patterns": None}) for call in asked)
+    assert downloads == [("org/toy-net", "abc")], "located once"
     readme = (out / "README.md").read_text()
     assert "license: mit\nbase_model: org/toy-net" in readme and "--hf-path 'org/toy-net'" in readme
 
 
 def test_a_release_of_several_files(tmp_path, family, net):
     toy_net.forget()
-    (family / "weights.py").write_text(toy_net.FILES["weights.py"] + toy_net.OPEN_SOURCE)
+    (family / "weights.py").write_text(toy_net.FILES["weights.py"] + toy_net.OPEN_RELEASE)
     folder = toy_torch.write_checkpoint(tmp_path / "src", net)
     state = net.state_dict()
     (folder / "net.pth").unlink()
@@ -236,7 +235,9 @@ def test_h92_float16_overflow(tmp_path, source, net):
     with torch.no_grad():
         net.lin[1].weight[0, 0] = 1e6
     toy_torch.write_checkpoint(source, net)
-    error = refused(CheckError, r"layers\.1\.weight \[32, 32\]: 1 values do not fit", source, tmp_path, dtype="float16")
+    error = refused(
+        CheckError, r"layers\.1\.weight \[32, 32\]: 1 value does not fit", source, tmp_path, dtype="float16"
+    )
     assert error.exit_code == 5
 
 
@@ -274,7 +275,7 @@ def test_g80_destinations(tmp_path, source):
 
 
 def test_h88_lock_is_taken_before_the_work(tmp_path, source, monkeypatch):
-    monkeypatch.setattr(registry.part("toy-net", "config").Config, "from_dict", lambda *_: pytest.fail("it converted"))
+    monkeypatch.setattr(registry.family("toy-net").config, "from_dict", lambda *_: pytest.fail("it converted"))
     with new_folder(tmp_path / "out"):
         with pytest.raises(MachineError, match="another conversion"):
             convert(source, tmp_path / "out")
@@ -289,7 +290,9 @@ def test_h89_source_changes_during_conversion(tmp_path, source, monkeypatch, cha
         path.write_bytes({"grow": data + b"x", "shrink": data[:-10], "rewrite": data[::-1]}[change])
         return {}
 
-    monkeypatch.setattr(registry.part("toy-net", "weights"), "extra_files", meanwhile)
+    monkeypatch.setattr(
+        sys.modules[registry.family("toy-net").extra_files.__module__].weights, "extra_files", meanwhile
+    )
     assert refused(FormatError, "the file changed while it was read", source, tmp_path).exit_code == 4
 
 
@@ -354,11 +357,11 @@ def test_parameters_are_all_written(tmp_path, source):
 
 
 def build(data):
-    return registry.part("toy-net", "model").Model(registry.part("toy-net", "config").Config.from_dict(data))
+    return registry.family("toy-net").model(registry.family("toy-net").config.from_dict(data))
 
 
 def test_load_model_reads_originals_and_converted_folders_alike(tmp_path, source, net):
-    weight_map = registry.part("toy-net", "weights").WEIGHTS
+    weight_map = registry.family("toy-net").weights
     folders = [source, convert(source, tmp_path / "out"), convert(source, tmp_path / "half", dtype="float16")]
     for folder, bound in zip(folders, (1e-6, 1e-6, 1e-3), strict=True):
         module, config = load_model(folder, build, weight_map=weight_map)

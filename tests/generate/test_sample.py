@@ -1,3 +1,5 @@
+"""generate/sample.py: what is drawn, and that repetition is avoided."""
+
 import numpy as np
 import pytest
 

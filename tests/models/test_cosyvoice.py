@@ -12,11 +12,12 @@ from models.cosyvoice import release
 from pytorch_to_mlx.audio import wav
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
+from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.cosyvoice import synthesis
 from pytorch_to_mlx.models.cosyvoice.card import CARD
 from pytorch_to_mlx.models.cosyvoice.options import Options
 from pytorch_to_mlx.models.cosyvoice.original.cases import recording
-from pytorch_to_mlx.models.cosyvoice.pipeline import load, open_speakers
+from pytorch_to_mlx.models.cosyvoice.pipeline import open_speakers
 from pytorch_to_mlx.models.cosyvoice.reference import Reference
 from pytorch_to_mlx.models.cosyvoice.speakers import Speakers, speaker_from_recording
 from pytorch_to_mlx.models.cosyvoice.streaming import (

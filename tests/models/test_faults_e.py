@@ -9,10 +9,9 @@ import pytest
 import soundfile
 from command import run
 
+from pytorch_to_mlx.audio.examples import speech
 from pytorch_to_mlx.errors import FormatError, UsageError
-from pytorch_to_mlx.models.vad.pipeline import load as load_vad
-from pytorch_to_mlx.models.whisper.pipeline import load
-from pytorch_to_mlx.validate.signals import speech
+from pytorch_to_mlx.model_source import load
 
 RATE = 16000
 
@@ -20,7 +19,7 @@ RATE = 16000
 @pytest.fixture(scope="module")
 def hearers():
     """Name -> a function of audio, with all its numbers and its text as the result."""
-    whisper, vad = load("packaged:whisper-tiny.en"), load_vad()
+    whisper, vad = load("packaged:whisper-tiny.en"), load(family="vad")
 
     def transcribe(audio):
         found = whisper.transcribe(audio, temperature=0.0, word_timestamps=True)
@@ -124,7 +123,7 @@ def test_71_hours_in_a_small_file_are_refused_before_they_are_decoded(tmp_path):
             file.write(np.zeros(3600 * 4000, np.int16))
     assert path.stat().st_size < 1_000_000
     with pytest.raises(FormatError, match="longer than"):
-        load_vad().detect(path)
+        load(family="vad").detect(path)
 
 
 def test_74_names_are_names(tmp_path):

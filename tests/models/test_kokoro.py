@@ -11,13 +11,13 @@ from mlx.utils import tree_flatten
 from parity import assert_close, assert_taps
 
 from pytorch_to_mlx.checkpoint import open_checkpoint, packaged, read_json
+from pytorch_to_mlx.contract import Case
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
 from pytorch_to_mlx.models.kokoro import reference
 from pytorch_to_mlx.models.kokoro.card import CARD
 from pytorch_to_mlx.models.kokoro.config import Config
 from pytorch_to_mlx.models.kokoro.model import Model
-from pytorch_to_mlx.models.kokoro.weights import PUBLISHED_CONFIG, WEIGHTS, open_source
-from pytorch_to_mlx.validate.contract import Case
+from pytorch_to_mlx.models.kokoro.weights import PUBLISHED_CONFIG, WEIGHTS, open_release
 from pytorch_to_mlx.weights import apply, load_into
 
 TINY = Config.tiny()
@@ -111,9 +111,9 @@ def test_the_original_reads_a_release_itself(twin, tmp_path, monkeypatch):
 def test_a_release_needs_its_config(twin, tmp_path):
     path = save_as_released(twin, tmp_path / "mine.pth")
     with pytest.raises(FormatError, match=r"no config\.json beside it"):
-        open_source(path)
+        open_release(path)
     known = path.rename(tmp_path / "kokoro-v1_0.pth")
-    with open_source(known) as checkpoint:
+    with open_release(known) as checkpoint:
         assert checkpoint.config == read_json(PUBLISHED_CONFIG)
 
 

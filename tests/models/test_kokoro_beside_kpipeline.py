@@ -8,9 +8,9 @@ import pytest
 import torch
 from kpipeline import kpipeline_class
 
+from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.kokoro import reference
 from pytorch_to_mlx.models.kokoro.config import Config
-from pytorch_to_mlx.models.kokoro.pipeline import load
 from pytorch_to_mlx.models.kokoro.weights import PUBLISHED_CONFIG
 
 TEXTS = [

@@ -4,18 +4,22 @@ import json
 import math
 from dataclasses import asdict, replace
 from itertools import pairwise
+from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
+from pytorch_to_mlx import checkpoint
 from pytorch_to_mlx.audio.wav import read
+from pytorch_to_mlx.checkpoint import Located
 from pytorch_to_mlx.errors import CheckError, FormatError, MachineError, PortError, UsageError
+from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.kokoro import commands, pipeline, streaming
 from pytorch_to_mlx.models.kokoro.config import Config
 from pytorch_to_mlx.models.kokoro.model import Model
-from pytorch_to_mlx.models.kokoro.pipeline import KokoroPipeline, load
+from pytorch_to_mlx.models.kokoro.pipeline import KokoroPipeline
 from pytorch_to_mlx.models.kokoro.voices import RELEASED, Voices
 from pytorch_to_mlx.models.kokoro.weights import PUBLISHED_CONFIG, WEIGHTS
 from pytorch_to_mlx.tasks import Speech
@@ -283,7 +287,9 @@ def test_load_the_release_and_a_converted_folder(standard, tmp_path):
 def test_more_voices_than_the_models_own(standard, tmp_path):
     folder, model = standard
     rows(model).tofile(tmp_path / "bm_more.bin")
-    assert load(folder, voices=tmp_path).voices.names() == ["af_one", "bm_more"]
+    pipeline = load(folder)
+    pipeline.add_voices(tmp_path)
+    assert pipeline.voices.names() == ["af_one", "bm_more"]
 
 
 @pytest.mark.parametrize("source", ["./nowhere", "packaged:nothing", "a\0b", ""])
@@ -306,7 +312,8 @@ def test_a_config_that_contradicts_the_weights(tmp_path, tiny):
 
 @pytest.fixture
 def speaking(monkeypatch, tiny):
-    monkeypatch.setattr(pipeline, "load", lambda source, **options: tiny)
+    monkeypatch.setattr(pipeline, "load", lambda path, **options: tiny)
+    monkeypatch.setattr(checkpoint, "locate", lambda source, *_, **options: Located(Path(source), str(source)))
 
 
 @pytest.mark.parametrize("format", ["wav", "flac", "ogg", "mp3"])
@@ -449,7 +456,8 @@ def test_real_lengths_and_speeds(real, speed):
 @pytest.mark.full
 @pytest.mark.parametrize("voice", RELEASED)
 def test_every_real_voice(real, voice):
-    more = load("packaged:kokoro-82m-int8", voices="packaged:kokoro-voices")
+    more = load("packaged:kokoro-82m-int8")
+    more.add_voices("packaged:kokoro-voices")
     assert set(RELEASED) <= set(more.voices.names())
     speech = Speech.concatenate(
         KokoroPipeline(real.model, more.voices).generate(phonemes="həlˈO, wˈɜɹld!", voice=voice)

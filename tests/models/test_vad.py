@@ -12,16 +12,17 @@ from silero_vad import VADIterator
 from silero_vad.utils_vad import get_speech_timestamps_from_probs
 
 from pytorch_to_mlx.audio import wav
-from pytorch_to_mlx.checkpoint import resolve
+from pytorch_to_mlx.audio.examples import DATA
+from pytorch_to_mlx.checkpoint import locate
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import FormatError, UsageError
+from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.vad.card import CARD
 from pytorch_to_mlx.models.vad.config import Config
-from pytorch_to_mlx.models.vad.pipeline import load, vad_options
+from pytorch_to_mlx.models.vad.pipeline import vad_options
 from pytorch_to_mlx.models.vad.reference import Reference, minute, torch_segments
 from pytorch_to_mlx.models.vad.segments import VADOptions, speech_segments
-from pytorch_to_mlx.models.vad.weights import WEIGHTS, open_source
-from pytorch_to_mlx.validate.signals import DATA
+from pytorch_to_mlx.models.vad.weights import WEIGHTS, open_release
 from pytorch_to_mlx.weights import dead_rules
 
 
@@ -32,7 +33,7 @@ def tiny_inputs(config: Config, batch: int = 1):
 
 @pytest.fixture(scope="module")
 def reference():
-    return Reference.open(resolve("packaged:silero-vad-onnx"))
+    return Reference.open(locate("packaged:silero-vad-onnx").path)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_both_networks_agree_tap_by_tap(reference, case):
 
 
 def test_the_safetensors_agree():
-    reference = Reference.open(resolve("packaged:silero-vad"))
+    reference = Reference.open(locate("packaged:silero-vad").path)
     chosen = reference.cases()[0]
     assert_taps(CARD.taps, reference.mlx(chosen), reference.torch(chosen), reference.torch(chosen, "float64"))
 
@@ -56,7 +57,7 @@ def test_the_safetensors_agree():
 def test_every_rule_is_needed():
     names = []
     for source in ("packaged:silero-vad", "packaged:silero-vad-onnx"):
-        with open_source(resolve(source)) as checkpoint:
+        with open_release(locate(source).path) as checkpoint:
             names.append(checkpoint.names())
     assert not dead_rules(WEIGHTS, *names)
 

@@ -16,13 +16,14 @@ from pytorch_to_mlx import cli
 from pytorch_to_mlx.audio import wav
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import FormatError, UsageError
+from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.wakeword.card import CARD
 from pytorch_to_mlx.models.wakeword.config import Config, Keyword
 from pytorch_to_mlx.models.wakeword.model import Model
-from pytorch_to_mlx.models.wakeword.pipeline import Rules, Stream, Trigger, as_pcm, load
+from pytorch_to_mlx.models.wakeword.pipeline import Rules, Stream, Trigger, as_pcm
 from pytorch_to_mlx.models.wakeword.reference import Reference, speech
 from pytorch_to_mlx.models.wakeword.train import train
-from pytorch_to_mlx.models.wakeword.weights import WEIGHTS, open_source
+from pytorch_to_mlx.models.wakeword.weights import WEIGHTS, open_release
 from pytorch_to_mlx.validate.run import run
 from pytorch_to_mlx.weights import apply, invert
 
@@ -30,6 +31,13 @@ from pytorch_to_mlx.weights import apply, invert
 def tiny_inputs(config, batch=1):
     samples = mx.random.normal((1, 3 * 1280), key=mx.random.key(0)) * 1000
     return {"samples": mx.repeat(samples, batch, axis=0)}
+
+
+def with_keywords(folder, keywords):
+    """The chain of a folder, listening for these keywords alone."""
+    pipeline = load(folder)
+    pipeline.select(keywords)
+    return pipeline
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +51,7 @@ def pipeline(folder):
 
 
 def test_every_kind_of_classifier_is_told(folder):
-    with open_source(folder) as checkpoint:
+    with open_release(folder) as checkpoint:
         keywords = {k.name: k for k in Config.from_dict(checkpoint.config).keywords}
         applied = apply(WEIGHTS, checkpoint, family="wakeword").weights
         back = invert(WEIGHTS, applied)
@@ -96,13 +104,13 @@ def test_converted_folder_scores_the_same(folder, pipeline, tmp_path):
 
 
 def test_one_classifier_of_a_folder(folder):
-    with open_source(folder / "trained.onnx") as checkpoint:
+    with open_release(folder / "trained.onnx") as checkpoint:
         assert [k["name"] for k in checkpoint.config["keywords"]] == ["trained"]
 
 
 def test_keywords_are_chosen_by_name_and_by_file(folder, pipeline, tmp_path):
     extra = made.classifier(tmp_path / "mine.onnx", made.Several(made.randomised(made.Dnn(classes=3))), output="w")
-    chosen = load(folder, keywords=["recurrent", str(extra)])
+    chosen = with_keywords(folder, ["recurrent", str(extra)])
     assert chosen.labels == ["recurrent", "mine-1", "mine-2"]
     pcm = speech(3)
     column = pipeline.labels.index("recurrent")
@@ -111,7 +119,7 @@ def test_keywords_are_chosen_by_name_and_by_file(folder, pipeline, tmp_path):
     )
     for bad in (["nothing"], ["recurrent", "recurrent"], [str(extra), str(extra)]):
         with pytest.raises(UsageError):
-            load(folder, keywords=bad)
+            with_keywords(folder, bad)
 
 
 def test_rules():
@@ -164,7 +172,7 @@ def layers(middle: nn.Module, *last: nn.Module, bias: bool = True) -> nn.Module:
 def test_other_graphs_are_refused(folder, tmp_path, module, frames, says):
     file = made.classifier(tmp_path / "other.onnx", module, frames)
     with pytest.raises(FormatError, match=says) as caught:
-        load(folder, keywords=[str(file)])
+        with_keywords(folder, [str(file)])
     assert "other.onnx" in str(caught.value)
 
 
@@ -172,7 +180,7 @@ def test_other_widths_are_refused(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(made, "WIDTH", 2 * made.WIDTH)
     file = made.classifier(tmp_path / "wide.onnx", made.sequential(16, [8]))
     with pytest.raises(FormatError, match=r"its input is \[1, 16, 64\]"):
-        load(folder, keywords=[str(file)])
+        with_keywords(folder, [str(file)])
 
 
 def test_epsilon_and_factors_are_checked(folder, tmp_path):
@@ -184,7 +192,7 @@ def test_epsilon_and_factors_are_checked(folder, tmp_path):
                 attribute.f = 1e-3
     onnx.save(model, file)
     with pytest.raises(FormatError, match="epsilon"):
-        load(folder, keywords=[str(file)])
+        with_keywords(folder, [str(file)])
 
 
 @pytest.mark.parametrize("fault", ["no mel", "mel", "embedding", "cut", "name", "not onnx"])
@@ -313,7 +321,7 @@ def test_training_learns_and_is_seeded(folder, clips, tmp_path):
     other = trained(folder, clips, tmp_path / "c.safetensors", seed=1)
     assert first.path.read_bytes() == again.path.read_bytes() != other.path.read_bytes()
     assert first.path.stat().st_size < 200_000 and sorted(p.name[0] for p in tmp_path.iterdir()) == ["a", "b", "c"]
-    pipeline = load(folder, keywords=[str(first.path)])
+    pipeline = with_keywords(folder, [str(first.path)])
     assert pipeline.labels == ["sweep"]
     random = np.random.default_rng(9)
     highest = {
@@ -340,20 +348,20 @@ def test_training_faults(folder, clips, tmp_path, capsys):
     assert command(*arguments, "--positive", few, "--name", "x") == 2 and output.read_bytes() == b"mine"
     with pytest.raises(FormatError, match="does not describe"):
         mx.save_safetensors(str(output), {"a": mx.zeros(3)})
-        load(folder, keywords=[str(output)])
+        with_keywords(folder, [str(output)])
     mx.save_safetensors(str(output), {"a": mx.zeros(3)}, {"wakeword": '{"name": "x"}'})
     with pytest.raises(FormatError, match="missing"):
-        load(folder, keywords=[str(output)])
+        with_keywords(folder, [str(output)])
     mx.save_safetensors(str(output), {"a": mx.zeros(3)}, {"wakeword": '{"name": "x", "num_frames": 1e9}'})
     with pytest.raises(FormatError, match="num_frames"):
-        load(folder, keywords=[str(output)])
+        with_keywords(folder, [str(output)])
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("voice", ["af_heart", "am_michael"])
 def test_kokoro_says_hey_jarvis(released, voice):
     from pytorch_to_mlx.audio.resample import resample
-    from pytorch_to_mlx.models.kokoro.pipeline import load as load_kokoro
+    from pytorch_to_mlx.model_source import load as load_kokoro
     from pytorch_to_mlx.tasks import Speech
 
     said = Speech.concatenate(load_kokoro("packaged:kokoro-82m-int8").generate("Hey Jarvis!", voice=voice))

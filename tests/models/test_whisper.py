@@ -14,16 +14,17 @@ from whisper.tokenizer import get_tokenizer
 
 from pytorch_to_mlx.audio.load import load_audio
 from pytorch_to_mlx.errors import FormatError, UsageError
+from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.whisper import timing
 from pytorch_to_mlx.models.whisper.alignment import HEADS, released_heads
 from pytorch_to_mlx.models.whisper.card import CARD
 from pytorch_to_mlx.models.whisper.config import Config
 from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, compression_ratio, decode, detect_language
 from pytorch_to_mlx.models.whisper.model import Model
-from pytorch_to_mlx.models.whisper.pipeline import load, transcribe_options
+from pytorch_to_mlx.models.whisper.pipeline import transcribe_options
 from pytorch_to_mlx.models.whisper.reference import Reference, original, speech, widened
 from pytorch_to_mlx.models.whisper.tokenizer import Tokenizer, language_code
-from pytorch_to_mlx.models.whisper.weights import WEIGHTS, open_source
+from pytorch_to_mlx.models.whisper.weights import WEIGHTS, open_release
 from pytorch_to_mlx.validate.compare import compare
 from pytorch_to_mlx.weights import apply, invert, load_into
 
@@ -69,7 +70,7 @@ def openai_file(twin, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ours(openai_file):
-    with open_source(openai_file) as checkpoint:
+    with open_release(openai_file) as checkpoint:
         weights = apply(WEIGHTS, checkpoint, family="whisper").weights
         model = load_into(Model(Config.from_dict(checkpoint.config)), weights)
     model._config = TINY  # the alignment heads of the twin, which no file of OpenAI's holds
@@ -77,7 +78,7 @@ def ours(openai_file):
 
 
 def test_openai_file_converts_and_comes_back(openai_file, twin):
-    with open_source(openai_file) as checkpoint:
+    with open_release(openai_file) as checkpoint:
         back = invert(WEIGHTS, apply(WEIGHTS, checkpoint, family="whisper").weights)
     state = twin.state_dict()
     assert back.keys() == state.keys()
@@ -246,7 +247,7 @@ def test_hugging_face_layout(tmp_path):
     ).eval()
     theirs.generation_config.alignment_heads = [[1, 0], [1, 3]]
     theirs.save_pretrained(tmp_path)
-    with open_source(tmp_path) as checkpoint:
+    with open_release(tmp_path) as checkpoint:
         config = Config.from_dict(checkpoint.config)
         model = load_into(Model(config), apply(WEIGHTS, checkpoint, family="whisper").weights)
     assert config.alignment_heads == ((1, 0), (1, 3)) and config.n_mels == 128 and config.num_languages == 100
@@ -268,7 +269,7 @@ def test_folder_without_sinusoids_gets_them(ours, tmp_path):
     weights = dict(tree_flatten(ours.parameters()))
     del weights["encoder.positional_embedding"]
     write_folder(tmp_path / "mlx", config=TINY.to_dict(), weights=weights)
-    with open_source(tmp_path / "mlx") as checkpoint:
+    with open_release(tmp_path / "mlx") as checkpoint:
         assert checkpoint["encoder.positional_embedding"].shape == (TINY.n_audio_ctx, TINY.n_audio_state)
 
 

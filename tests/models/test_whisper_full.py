@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import whisper
 
+from pytorch_to_mlx.audio.examples import speech
 from pytorch_to_mlx.audio.load import load_audio
 from pytorch_to_mlx.audio.resample import resample
-from pytorch_to_mlx.models.kokoro.pipeline import load as load_kokoro
-from pytorch_to_mlx.models.whisper.pipeline import load
+from pytorch_to_mlx.model_source import load
+from pytorch_to_mlx.model_source import load as load_kokoro
 from pytorch_to_mlx.models.whisper.reference import original
 from pytorch_to_mlx.tasks import Speech
-from pytorch_to_mlx.validate.signals import speech
 
 # openai-whisper's own: NumPy functions called on tensors, and a vocabulary file left open
 pytestmark = [

@@ -9,13 +9,13 @@ import torch
 import whisper
 from parity import assert_close
 
+from pytorch_to_mlx.audio.examples import speech
 from pytorch_to_mlx.audio.mel import whisper_log_mel
 from pytorch_to_mlx.convert import convert
+from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.whisper.config import Config
 from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, decode
-from pytorch_to_mlx.models.whisper.pipeline import load
 from pytorch_to_mlx.models.whisper.reference import widened
-from pytorch_to_mlx.validate.signals import speech
 
 # openai-whisper's own: NumPy functions called on tensors, and a vocabulary file left open
 pytestmark = [

@@ -4,15 +4,15 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from pytorch_to_mlx.audio.examples import speech
 from pytorch_to_mlx.errors import UsageError
+from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.whisper.config import Config
 from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, decode
 from pytorch_to_mlx.models.whisper.model import Model
-from pytorch_to_mlx.models.whisper.pipeline import load
 from pytorch_to_mlx.models.whisper.speech_only import SpeechOnly, speech_windows
 from pytorch_to_mlx.models.whisper.tokenizer import Tokenizer
 from pytorch_to_mlx.tasks import Segment, Span, Word
-from pytorch_to_mlx.validate.signals import speech
 
 TEXT = " Go forward 10 meters."
 

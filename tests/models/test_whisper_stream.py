@@ -8,9 +8,10 @@ import pytest
 from command import run
 
 from pytorch_to_mlx.audio import wav
+from pytorch_to_mlx.audio.examples import speech
 from pytorch_to_mlx.errors import FormatError, UsageError
-from pytorch_to_mlx.models.whisper.pipeline import load, stream_options
-from pytorch_to_mlx.validate.signals import speech
+from pytorch_to_mlx.model_source import load
+from pytorch_to_mlx.models.whisper.pipeline import stream_options
 
 MODEL = "packaged:whisper-tiny.en"
 

@@ -1,7 +1,6 @@
 """The decoder block beside Hugging Face's Qwen2 and mlx-lm's names."""
 
 import mlx.core as mx
-import numpy as np
 import pytest
 import torch
 from mlx.utils import tree_flatten
@@ -9,7 +8,7 @@ from parity import assert_close
 from transformers import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Model
 
-from pytorch_to_mlx.nn.cache import STEP, KVCache
+from pytorch_to_mlx.nn.cache import KVCache
 from pytorch_to_mlx.nn.decoder import DecoderLayer
 from pytorch_to_mlx.nn.rope import rotary_tables
 from pytorch_to_mlx.weights import load_into
@@ -48,12 +47,10 @@ def test_names_are_mlx_lm_s():
     assert not any("bias" in n for n, _ in tree_flatten(DecoderLayer(8, 8, 2, 1, 4, qkv_bias=False).parameters()))
 
 
-def test_cache_grows_and_keeps():
-    cache = KVCache()
-    rows = np.random.default_rng(0).normal(size=(1, 2, 2 * STEP + 3, 4)).astype(np.float32)
-    start = 0
-    for end in (1, 2, STEP - 1, STEP, STEP + 1, rows.shape[2]):
-        keys, values = cache.update(mx.array(rows[:, :, start:end]), mx.array(-rows[:, :, start:end]))
-        assert np.array_equal(np.array(keys), rows[:, :, :end]) and np.array_equal(np.array(values), -rows[:, :, :end])
-        start = end
-    assert cache.offset == rows.shape[2] and len(cache.arrays) == 2
+def test_a_cache_gives_the_same_steps():
+    layer, x = DecoderLayer(32, 40, 4, 2, 8), mx.random.normal((1, 7, 32))
+    whole, cache = layer(x, rotary_tables(mx.arange(7), 8, 1e4)), KVCache()
+    parts = [
+        layer(x[:, a:b], rotary_tables(mx.arange(a, b), 8, 1e4), cache) for a, b in ((0, 4), (4, 5), (5, 6), (6, 7))
+    ]
+    assert_close(mx.concatenate(parts, axis=1), whole)

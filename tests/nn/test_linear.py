@@ -1,3 +1,5 @@
+"""nn/linear.py: float layers against torch, quantized ones against mlx.nn."""
+
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np

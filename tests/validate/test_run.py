@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from pytorch_to_mlx.card import Tap
+from pytorch_to_mlx.contract import Case, Reference
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
-from pytorch_to_mlx.validate import Case
 from pytorch_to_mlx.validate.run import run
 
 TAPS = (Tap("hidden"), Tap("ids", "exact"), Tap("audio"))
 
 
-class Toy:
+class Toy(Reference):
     """audio = ids + hidden; `error` is added to one of our taps."""
 
     def __init__(self, **error):

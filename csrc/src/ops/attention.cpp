@@ -1,4 +1,4 @@
-// Scaled dot-product attention that never holds the scores of more than a block. Source: Dao et al. 2022 (FlashAttention).
+// Scaled dot-product attention that holds the scores of one block only. Source: Dao et al. 2022 (FlashAttention).
 #include "simd/attention.h"
 
 #include <cmath>
@@ -18,7 +18,7 @@ using Optional = std::optional<array>;
 
 constexpr int64_t block_rows = 84; // whole tiles of 14 or 6 rows
 constexpr int64_t block_keys = 256;
-constexpr int64_t few_rows = 16; // up to here keys and values are read where they lie
+constexpr int64_t max_few_rows = 16; // of queries for each head of keys: up to here keys and values are read in place
 
 struct Aligned {
   explicit Aligned(int64_t floats) : data((float*)::operator new(floats * sizeof(float), std::align_val_t{64})) {}
@@ -54,15 +54,15 @@ struct Problem {
     const int64_t offset = b * mask_stride[0] + h * mask_stride[1] + row * mask_stride[2] + key * mask_stride[3];
     return {mask ? mask + offset * (boolean ? 1 : 4) : nullptr, boolean, mask_stride[2], mask_stride[3]};
   }
-  // How many of the keys from `key` on row `row` may attend to.
+  // How many of the keys from `key` on the row may attend to.
   int64_t limit(int64_t row, int64_t key) const { return causal ? keys - length + row + 1 - key : keys; }
-  // Memory is [B, L, H, D], so that joining the heads of each step afterwards copies nothing.
+  // The memory is [B, L, H, D], so that joining the heads of each step afterwards copies nothing.
   char* out_at(int64_t b, int64_t h, int64_t row) const { return out + ((b * length + row) * heads + h) * value_size * out_bytes; }
 };
 
 
-// One job a block of queries: keys and values as panels (simd/gemm.h), made once for each head of them.
-void many_rows(const Problem& p) {
+// Many queries: each job takes a block of them. Keys and values are packed into panels (simd/gemm.h) once for each head.
+void many_queries(const Problem& p) {
   const int64_t blocks = ceil_div(p.keys, block_keys), k_panel = panels_size(p.size, block_keys), v_panel = panels_size(block_keys, p.value_size);
   float* packed = scratch(panels_slot, p.batch * p.kv_heads * blocks * (k_panel + v_panel)); // new memory costs its pages
   auto panels = [&](int64_t b, int64_t kv, int64_t block) { return packed + ((b * p.kv_heads + kv) * blocks + block) * (k_panel + v_panel); };
@@ -75,7 +75,7 @@ void many_rows(const Problem& p) {
       int64_t row = x.stride[2], col = x.stride[3];
       if (x.dtype != Dtype::float32) {
         float* copy = scratch(rows_slot, count * size);
-        to_single(x.dtype, from, row, col, count, size, 1, copy, size);
+        copy_as_float32(x.dtype, from, row, col, count, size, 1, copy, size);
         from = copy, row = size, col = 1;
       }
       if (turn)
@@ -94,7 +94,7 @@ void many_rows(const Problem& p) {
     const int64_t rows = std::min(block_rows, p.length - first);
     float* q = scratch(rows_slot, block_rows * (q_ld + score_ld + out_ld + 2));
     float *scores = q + block_rows * q_ld, *out = scores + block_rows * score_ld, *top = out + block_rows * out_ld, *sum = top + block_rows;
-    to_single(p.q.dtype, p.q.at(b, h, first), p.q.stride[2], p.q.stride[3], rows, p.size, p.scale, q, q_ld);
+    copy_as_float32(p.q.dtype, p.q.at(b, h, first), p.q.stride[2], p.q.stride[3], rows, p.size, p.scale, q, q_ld);
     std::fill(out, out + rows * out_ld, 0.0f);
     std::fill(top, top + rows, -INFINITY);
     std::fill(sum, sum + rows, 0.0f);
@@ -111,8 +111,8 @@ void many_rows(const Problem& p) {
   });
 }
 
-// A few queries for each head of keys (decoding): one job a block of keys, then the blocks are joined.
-void little_rows(const Problem& p) {
+// A few queries for each head of keys, as in decoding: each job takes a block of keys, then the blocks are joined.
+void few_queries(const Problem& p) {
   const int64_t blocks = ceil_div(p.keys, block_keys), rows = p.group() * p.length, record = rows * (p.value_size + 2);
   const Aligned all(p.batch * p.kv_heads * blocks * record);
   parallel(p.batch * p.kv_heads * blocks, [&](int64_t job) {
@@ -122,7 +122,7 @@ void little_rows(const Problem& p) {
     float* q = scratch(rows_slot, rows * (p.size + block_keys));
     float* scores = q + rows * p.size;
     for (int64_t g = 0; g < p.group(); g++)
-      to_single(p.q.dtype, p.q.at(b, kv * p.group() + g, 0), p.q.stride[2], p.q.stride[3], p.length, p.size, p.scale,
+      copy_as_float32(p.q.dtype, p.q.at(b, kv * p.group() + g, 0), p.q.stride[2], p.q.stride[3], p.length, p.size, p.scale,
                 q + g * p.length * p.size, p.size);
     std::fill(out, out + rows * p.value_size, 0.0f);
     std::fill(top, top + rows, -INFINITY);
@@ -131,7 +131,7 @@ void little_rows(const Problem& p) {
       dtype = x.dtype, stride = x.stride[2];
       if (x.stride[3] == 1 || size == 1) return x.at(b, kv, key);
       float* copy = scratch(panels_slot, count * size);
-      to_single(x.dtype, x.at(b, kv, key), x.stride[2], x.stride[3], count, size, 1, copy, size);
+      copy_as_float32(x.dtype, x.at(b, kv, key), x.stride[2], x.stride[3], count, size, 1, copy, size);
       dtype = Dtype::float32, stride = size;
       return (const void*)copy;
     };
@@ -200,7 +200,7 @@ class Attention : public Op {
       p.boolean = mask->dtype() == mx::bool_;
       for (int i = 0; i < 4; i++) p.mask_stride[i] = mask->strides(i);
     }
-    encoder.dispatch([p] { p.group() * p.length <= few_rows ? little_rows(p) : many_rows(p); });
+    encoder.dispatch([p] { p.group() * p.length <= max_few_rows ? few_queries(p) : many_queries(p); });
   }
 
  private:
@@ -212,12 +212,12 @@ Optional attention(const array& q, const array& k, const array& v, double scale,
                    const std::variant<std::monostate, std::string, array>& mask, mx::StreamOrDevice where) {
   const auto* word = std::get_if<std::string>(&mask);
   const auto* added = std::get_if<array>(&mask);
-  if (!for_us({q, k, v}) || q.ndim() != 4 || k.ndim() != 4 || v.ndim() != 4 || (word && *word != "causal")) return {};
+  if (!supported({q, k, v}) || q.ndim() != 4 || k.ndim() != 4 || v.ndim() != 4 || (word && *word != "causal")) return {};
   if (q.dtype() != k.dtype() || q.dtype() != v.dtype()) return {};
   if (k.shape(0) != q.shape(0) || v.shape(0) != q.shape(0) || k.shape(1) != v.shape(1) || q.shape(1) % k.shape(1) ||
       k.shape(2) != v.shape(2) || k.shape(3) != q.shape(3))
     throw std::invalid_argument("attention: q must be [B, H, L, D] and k, v [B, Hkv, S, D], with H a multiple of Hkv");
-  if (word && q.shape(2) > k.shape(2)) return {}; // rows that attend to nothing: MLX says what that means
+  if (word && q.shape(2) > k.shape(2)) return {}; // some rows attend to nothing: left to MLX
   const auto s = mx::to_stream(where);
   Arrays inputs{q, k, v};
   Names names{"q", "k", "v"};
@@ -225,7 +225,7 @@ Optional attention(const array& q, const array& k, const array& v, double scale,
   if (word) options.push_back({"mask", *word});
   if (added) {
     const bool boolean = added->dtype() == mx::bool_;
-    if (!boolean && !for_us({*added})) return {};
+    if (!boolean && !supported({*added})) return {};
     const auto m = boolean || added->dtype() == mx::float32 ? *added : mx::astype(*added, mx::float32, s);
     inputs.push_back(mx::broadcast_to(m, {q.shape(0), q.shape(1), q.shape(2), k.shape(2)}, s));
     names.push_back("mask");

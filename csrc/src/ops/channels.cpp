@@ -20,7 +20,7 @@ class ChannelNorm : public Op {
       : Op(s, name, std::move(options), std::move(names)), eps_(eps), groups_(groups), then_(then), slope_(slope) {}
   DEFINE_INPUT_OUTPUT_SHAPE()
 
-  // x is [B, L, D]; weight and bias are [D] or [1 or B, 1, D], and snake's alpha [D], where there are such.
+  // x is [B, L, D]; weight and bias, if any, are [D] or [1 or B, 1, D], and snake's alpha is [D].
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     auto& encoder = begin_in_place(inputs, outputs[0]);
     const Arrays dense = row_major(inputs);
@@ -57,7 +57,7 @@ class ChannelNorm : public Op {
             const double f = scale * (weight ? weight[b * weight_stride + d] : 1);
             center[d] = (float)middle;
             factor[d] = (float)f;
-            const double rest = (middle - center[d]) * f; // with a weight of Inf, of no account
+            const double rest = (middle - center[d]) * f; // dropped for a weight of Inf, where it could make NaN
             shift[d] = (float)((bias ? bias[b * bias_stride + d] : 0) - (std::isinf(f) ? 0 : rest));
           }
         }
@@ -83,12 +83,12 @@ array parameter(const char* name, const array& p, const array& x, mx::Stream s) 
   const bool shared = p.ndim() == 1, batched = p.ndim() == 3 && p.shape(1) == 1 && (p.shape(0) == 1 || p.shape(0) == x.shape(0));
   if (p.ndim() < 1 || p.shape(-1) != D || (!shared && !batched))
     throw std::invalid_argument(std::string(name) + " must be [D] or [B, 1, D] for x [B, L, D]");
-  return single(p, s);
+  return as_float32(p, s);
 }
 
 Optional channel_norm(const char* name, const array& x, double eps, const Optional& weight, const Optional& bias,
                       mx::StreamOrDevice where, int groups = 0, const Optional& alpha = {}, std::optional<double> slope = {}) {
-  if (!for_us({x}) || x.ndim() != 3) return {};
+  if (!supported({x}) || x.ndim() != 3) return {};
   const int D = x.shape(2);
   Options options{{"eps", eps}};
   if (groups < 0 || (groups && D % groups)) throw std::invalid_argument("D must be a multiple of groups");
@@ -101,7 +101,7 @@ Optional channel_norm(const char* name, const array& x, double eps, const Option
   if (bias) inputs.push_back(parameter("bias", *bias, x, s)), names.push_back("bias");
   if (alpha) {
     if (alpha->shape() != Shape{D}) throw std::invalid_argument("alpha must be [D] for x [B, L, D]");
-    inputs.push_back(single(*alpha, s)), names.push_back("alpha");
+    inputs.push_back(as_float32(*alpha, s)), names.push_back("alpha");
   }
   const Then then = alpha ? Then::snake : slope ? Then::leaky_relu : Then::nothing;
   return array(x.shape(), x.dtype(),

@@ -17,7 +17,7 @@ struct Input {
   // Copies `count` rows, `step` rows apart from row `first`, to rows `stride` floats apart; zeros outside the input.
   void copy(int64_t item, int64_t first, int64_t step, int64_t count, float* to, int64_t stride) const;
 
-  // Rows [first, last) of one item side by side in memory, zeros outside the input: where they lie, or copied.
+  // Rows [first, last) of one item, next to each other in memory, zeros outside the input: in place, or copied.
   // Sets `stride` to the floats from row to row.
   const float* rows(int64_t item, int64_t first, int64_t last, bool packed, int64_t& stride) const;
 };
@@ -27,7 +27,7 @@ struct Geometry {
   int64_t batch, rows, cols, taps, stride, left, dilation, groups;
 };
 
-// The same with two thirds of the multiplications, where that pays.
+// The same convolution with two thirds of the multiplications, and whether that is faster.
 bool winograd_pays(const Input& x, const Geometry& g);
 void convolve_winograd(const Input& x, const Geometry& g, const float* w, const float* bias, const float* add, float* y);
 

@@ -1,5 +1,5 @@
-// One-dimensional convolutions as matrix products whose left operand is read where it lies: no unfolded copy, dilation
-// for free, and a transposed convolution as one ordinary convolution whose columns are the phases of a step.
+// One-dimensional convolutions as matrix products whose left operand is read in place: no unfolded copy, no cost for
+// dilation, and a transposed convolution as one ordinary convolution whose columns are the phases of a step.
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -44,11 +44,11 @@ std::vector<int64_t> tap_offsets(int64_t taps, int64_t step) {
   return offsets;
 }
 
-// A transform of samples is often followed by a logarithm, which shows the errors of quiet bands: shorter sums round less.
-// PyTorch sums over lanes where there are too few columns for its tiles.
+// The length of the chains of sums. A transform of samples is often followed by a logarithm, which shows the errors of quiet
+// bands, and shorter sums round less. PyTorch sums over lanes where there are too few columns for its tiles.
 int64_t chain(int64_t channels, int64_t cols) { return cols < 16 ? 16 : channels == 1 ? 64 : 256; }
 
-// Into rows of y `y_stride` apart. `panels` holds W packed: taps · channels / groups deep, one block of columns a group.
+// Convolves into rows of y `y_stride` apart. panels: W, packed, taps · channels / groups deep, a block of columns per group.
 void convolve(const Input& x, const Geometry& g, const float* panels, const float* bias, const float* add, float* y,
               int64_t y_batch, int64_t y_stride) {
   const int64_t per_group = x.channels / g.groups, group_cols = g.cols / g.groups, depth = g.taps * per_group;
@@ -75,14 +75,14 @@ void convolve(const Input& x, const Geometry& g, const float* panels, const floa
   });
 }
 
-// Rows [first, first + rows) of a convolution, which go to rows of `to`; items are `batch` floats apart there.
+// Rows [first, first + rows) of a convolution, written to rows of `to`, where items are `batch` floats apart.
 struct Part {
   int64_t first, rows;
   float* to;
   int64_t batch;
 };
 
-// Few rows and many weights [cols, taps · channels]: each job packs the columns that it multiplies, in its own cache.
+// Few rows and many weights [cols, taps · channels]: each job packs the columns that it multiplies, into its own cache.
 bool few_rows(const Geometry& g, int64_t depth) { return g.groups == 1 && g.batch * g.rows < 1024 && depth * g.cols > 131072; }
 
 void convolve_few(const Input& x, const Geometry& g, const float* w, const float* bias, const float* add,
@@ -116,7 +116,7 @@ void convolve_few(const Input& x, const Geometry& g, const float* w, const float
   });
 }
 
-// So few rows that unfolding them costs less than packing the weights [cols, depth], which are read where they lie.
+// So few rows that unfolding them costs less than packing the weights [cols, depth], which are read in place.
 bool least_rows(const Geometry& g) { return g.groups == 1 && g.batch * g.rows <= 16; }
 
 void convolve_least(const Input& x, const Geometry& g, const float* w, const float* bias, const float* add, float* y) {
@@ -206,8 +206,8 @@ class ConvTranspose1d : public Op {
 
   // With q = padding + position = stride·u + r and k = stride·j + r: y[q] = bias + Σ_j W[:, stride·j + r] · x[u - j].
   // So row u of the result, its `stride` positions side by side, is an ordinary convolution of x with J = ⌈K / stride⌉
-  // taps and stride · D columns; where stride does not divide K, the last positions have a tap less and go by themselves.
-  // Positions beyond the padding are computed aside and the rest of them copied.
+  // taps and stride · D columns; where stride does not divide K, the last positions have a tap less and are computed
+  // separately. Rows that the padding or the end cuts through are computed in a buffer, and copied in part.
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     auto& y = outputs[0];
     const auto w = row_major(inputs[1]), b = inputs.size() > 2 ? row_major(inputs[2]) : w;
@@ -236,7 +236,7 @@ class ConvTranspose1d : public Op {
       const int64_t u0 = padding / stride, u1 = (padding + length - 1) / stride + 1;
       const int64_t whole0 = ceil_div(padding, stride), whole1 = larger(whole0, (padding + length) / stride);
 
-      // Whole rows go to the result, the rows that the padding or the end cuts through aside.
+      // Whole rows go to the result, rows that the padding or the end cuts through to `aside`.
       std::vector<Part> parts;
       std::vector<float> aside(2 * batch * wide);
       float* next = aside.data();
@@ -303,9 +303,9 @@ void check(bool fits, const char* name, const array& x, const array& w, const st
 
 std::optional<array> finish(const std::shared_ptr<Op>& op, const array& x, const array& w, const std::optional<array>& bias,
                             const std::optional<array>& add, mx::Stream s) {
-  Arrays inputs{single(x, s), single(w, s)};
-  if (bias) inputs.push_back(single(*bias, s));
-  if (add) inputs.push_back(single(*add, s));
+  Arrays inputs{as_float32(x, s), as_float32(w, s)};
+  if (bias) inputs.push_back(as_float32(*bias, s));
+  if (add) inputs.push_back(as_float32(*add, s));
   const auto shape = op->output_shapes(inputs)[0];
   if (shape[1] < 1) check(false, op->name(), x, w, bias);
   return mx::astype(array(shape, mx::float32, op, inputs), x.dtype(), s);
@@ -316,7 +316,7 @@ using Padding = std::variant<int64_t, std::pair<int64_t, int64_t>>;
 std::optional<array> conv1d(const array& x, const array& w, const std::optional<array>& bias, int64_t stride,
                             const Padding& both, int64_t dilation, int64_t groups, const std::optional<array>& add,
                             mx::StreamOrDevice where) {
-  if (!for_us({x, w}) || (add && (groups > 1 || !for_us({*add})))) return {};
+  if (!supported({x, w}) || (add && (groups > 1 || !supported({*add})))) return {};
   const auto padding = both.index() == 1 ? std::get<1>(both) : std::pair{std::get<0>(both), std::get<0>(both)};
   check(x.ndim() == 3 && w.ndim() == 3 && groups > 0 && stride > 0 && dilation > 0 && padding.first >= 0 &&
             padding.second >= 0 && w.shape(0) % groups == 0 && x.shape(2) == w.shape(2) * groups &&
@@ -334,7 +334,7 @@ std::optional<array> conv1d(const array& x, const array& w, const std::optional<
 
 std::optional<array> conv_transpose1d(const array& x, const array& w, const std::optional<array>& bias, int64_t stride,
                                       int64_t padding, int64_t output_padding, int64_t groups, mx::StreamOrDevice where) {
-  if (!for_us({x, w}) || (groups > 1 && w.ndim() == 3 && (w.shape(2) != 1 || w.shape(0) != groups))) return {};
+  if (!supported({x, w}) || (groups > 1 && w.ndim() == 3 && (w.shape(2) != 1 || w.shape(0) != groups))) return {};
   check(x.ndim() == 3 && w.ndim() == 3 && groups > 0 && stride > 0 && padding >= 0 && output_padding >= 0 &&
             x.shape(2) == w.shape(2) * groups,
         "conv_transpose1d", x, w, bias);

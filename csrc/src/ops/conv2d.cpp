@@ -1,4 +1,4 @@
-// Two-dimensional convolution: each row of the result is a matrix product whose left operand is read where it lies.
+// Two-dimensional convolution: each row of the result is a matrix product whose left operand is read in place.
 #include <cstring>
 #include <optional>
 #include <sstream>
@@ -117,7 +117,7 @@ class Conv2d : public Op {
 
 std::optional<array> conv2d(const array& x, const array& w, const std::optional<array>& bias, const OneOrTwo& stride,
                             const OneOrTwo& padding, const OneOrTwo& dilation, int64_t groups, mx::StreamOrDevice where) {
-  if (!for_us({x, w})) return {};
+  if (!supported({x, w})) return {};
   const auto [sh, sw] = two(stride);
   const auto [ph, pw] = two(padding);
   const auto [dh, dw] = two(dilation);
@@ -132,8 +132,8 @@ std::optional<array> conv2d(const array& x, const array& w, const std::optional<
     message << "conv2d: x " << x.shape() << " and weight " << w.shape() << " do not fit, or have no result";
     throw std::invalid_argument(message.str());
   }
-  Arrays inputs{single(x, s), single(w, s)};
-  if (bias) inputs.push_back(single(*bias, s));
+  Arrays inputs{as_float32(x, s), as_float32(w, s)};
+  if (bias) inputs.push_back(as_float32(*bias, s));
   return mx::astype(array(shape, mx::float32, op, inputs), x.dtype(), s);
 }
 

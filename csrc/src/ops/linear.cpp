@@ -6,14 +6,14 @@
 #include "ops/bind.h"
 #include "ops/op.h"
 #include "pool.h"
-#include "simd/products.h"
+#include "simd/small_batch_gemm.h"
 
 namespace ptm {
 
 namespace {
 
-constexpr int64_t conversion = 32768; // numbers that one core converts at a time
-constexpr int64_t few = 8; // rows: up to here the weight is widened in registers, beyond it into panels
+constexpr int64_t conversion = 32768; // numbers that one job converts
+constexpr int64_t few = 8; // rows: up to here the weight is widened in registers, for more into panels
 
 void multiply(const float* x, const RowWeights& w, float* y, int64_t rows, int64_t columns, int64_t depth, const float* bias) {
   if (!w.bits && w.dtype == Dtype::float32)
@@ -24,22 +24,22 @@ void multiply(const float* x, const RowWeights& w, float* y, int64_t rows, int64
   if (in_registers && w.group) {
     const int64_t groups = rows * (depth / w.group);
     float* space = scratch(kernel_slot, groups + rows * depth);
-    in_registers = group_sums(x, groups, w.group, space); // an Inf would become NaN between the sums and those of the middle
+    in_registers = group_sums(x, groups, w.group, space); // an Inf would make NaN: both terms of the sum would be infinite
     sums = space;
     if (w.bits == 4) {
-      even_odd(x, rows * depth, space + groups);
+      even_then_odd(x, rows * depth, space + groups);
       sorted = space + groups;
     }
   }
   if (in_registers) {
-    const int64_t jobs = 2 * ceil_div(columns * w.row_bytes, 262144); // of at most 128 KiB of weights, and as long as each other
+    const int64_t jobs = 2 * ceil_div(columns * w.row_bytes, 262144); // of at most 128 KiB of weights each, and of equal length
     const int64_t grain = ceil_div(ceil_div(columns, jobs), 4) * 4;
     parallel_ranges(columns, grain, [&](int64_t first, int64_t end) {
-      row_products(sorted, sums, w, first, end - first, y + first, columns, rows, depth, bias ? bias + first : nullptr);
+      small_batch_gemm(sorted, sums, w, first, end - first, y + first, columns, rows, depth, bias ? bias + first : nullptr);
     });
     return;
   }
-  // Blocks of columns are widened, packed and multiplied on one core.
+  // Each job widens, packs and multiplies one block of columns.
   const int64_t grain = panel_columns(131072 / depth);
   parallel_ranges(columns, grain, [&](int64_t first, int64_t end) {
     const int64_t n = end - first;
@@ -59,7 +59,7 @@ struct Stored {
   explicit Stored(const array& x) : dtype(storage(x)), data(const_cast<char*>(x.data<char>())), bytes(x.itemsize()) {}
 };
 
-// The same with x, y and bias stored in any way; x and y in the same one.
+// The same for x, y and bias of any supported dtype; x and y have the same one.
 void multiply(const Stored& x, const RowWeights& w, const Stored& y, int64_t rows, int64_t columns, int64_t depth,
               const std::optional<Stored>& bias) {
   using Space = std::unique_ptr<float[]>;
@@ -134,10 +134,10 @@ std::optional<array> linear(const array& x, const array& weight, const std::opti
   if (x.ndim() < 1 || weight.ndim() != 2 || x.shape(-1) != weight.shape(1) ||
       (bias && (bias->ndim() != 1 || bias->shape(0) != weight.shape(0))))
     throw std::invalid_argument("linear: weight must be [D_out, D_in] and bias [D_out] for x [..., D_in]");
-  if (!for_us({x, weight})) return {};
+  if (!supported({x, weight})) return {};
   const auto s = mx::to_stream(where);
   Arrays inputs{mx::astype(x, mx::result_type(x, weight), s), weight};
-  if (bias) inputs.push_back(for_us({*bias}) ? *bias : single(*bias, s));
+  if (bias) inputs.push_back(supported({*bias}) ? *bias : as_float32(*bias, s));
   const auto op = std::make_shared<Linear>(s);
   return array(op->output_shapes(inputs)[0], inputs[0].dtype(), op, inputs);
 }
@@ -147,7 +147,7 @@ std::optional<array> quantized_matmul(const array& x, const array& w, const arra
                                       const std::string& mode, mx::StreamOrDevice where) {
   const int64_t group = group_size.value_or(64), width = bits.value_or(4);
   if (mode != "affine" || !transpose || !biases || (width != 4 && width != 8) || group % 32 || w.ndim() != 2 ||
-      scales.ndim() != 2 || biases->ndim() != 2 || w.dtype() != mx::uint32 || !for_us({x, scales, *biases}) || x.ndim() < 1 ||
+      scales.ndim() != 2 || biases->ndim() != 2 || w.dtype() != mx::uint32 || !supported({x, scales, *biases}) || x.ndim() < 1 ||
       biases->dtype() != scales.dtype() || biases->shape() != scales.shape() || scales.shape(0) != w.shape(0) ||
       x.shape(-1) * width != 32 * (int64_t)w.shape(1) || x.shape(-1) != scales.shape(1) * group)
     return {};

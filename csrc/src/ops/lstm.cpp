@@ -13,13 +13,14 @@ namespace ptm {
 
 namespace {
 
-constexpr int64_t few_steps = 6; // so few that bringing the weights in order would cost more than it gives
+constexpr int64_t few_steps = 6; // up to here packing the weights would cost more than it saves
 
 struct Sizes {
   int64_t directions, batch, length, units;
 };
 
-// In every array directions come first, then the batch. cell holds the state before the first step, then that after the last.
+// In every array directions come first, then the batch. cell is the state before the first step, and becomes that after the
+// last.
 void run(const Sizes& n, const float* gates, const float* weight, const float* hidden, float* y, float* cell) {
   const int64_t units = n.units, square = 4 * units * units;
   if (n.length <= few_steps) {
@@ -97,10 +98,10 @@ bool fit(const array& gates, const array& weight) {
 
 std::optional<array> lstm(const array& gates, const array& weight, mx::StreamOrDevice where) {
   check(fit(gates, weight));
-  if (!for_us({gates, weight})) return {};
+  if (!supported({gates, weight})) return {};
   const auto s = mx::to_stream(where);
   const auto op = std::make_shared<Lstm>(s, "lstm");
-  const Arrays inputs{single(gates, s), single(weight, s)};
+  const Arrays inputs{as_float32(gates, s), as_float32(weight, s)};
   return mx::astype(array(op->output_shapes(inputs)[0], mx::float32, op, inputs), gates.dtype(), s);
 }
 
@@ -109,10 +110,10 @@ std::optional<std::pair<array, array>> lstm_steps(const array& gates, const arra
   check(fit(gates, weight) && gates.shape(2) > 0);
   const Shape state{gates.shape(0), gates.shape(1), weight.shape(2)};
   check(hidden.shape() == state && cell.shape() == state);
-  if (!for_us({gates, weight, hidden, cell})) return {};
+  if (!supported({gates, weight, hidden, cell})) return {};
   const auto s = mx::to_stream(where);
   const auto op = std::make_shared<Lstm>(s, "lstm_steps");
-  const Arrays inputs{single(gates, s), single(weight, s), single(hidden, s), single(cell, s)};
+  const Arrays inputs{as_float32(gates, s), as_float32(weight, s), as_float32(hidden, s), as_float32(cell, s)};
   const auto y = array::make_arrays(op->output_shapes(inputs), {mx::float32, mx::float32}, op, inputs);
   return std::pair{mx::astype(y[0], gates.dtype(), s), mx::astype(y[1], gates.dtype(), s)};
 }

@@ -15,16 +15,16 @@ namespace ptm {
 
 namespace {
 
-constexpr size_t mapped_alone = 32 << 20; // bytes: the most that glibc takes
+constexpr size_t mmap_threshold = 32 << 20; // bytes: the largest that glibc accepts
 
-nb::handle plain_functions; // a dict that lives as long as the process
+nb::handle plain_functions; // the functions of backend/plain.py by name: a dict that lives as long as the process
 
 nb::object to_python(const Option& option) {
   return std::visit([](const auto& value) { return nb::object(nb::cast(value)); }, option);
 }
 
-// Memory that malloc maps for one array alone is new at each call: in pages of 4 KB, half of the time would go into
-// fetching them.
+// malloc maps the memory of a large array anew at each call: with pages of 4 KB, half of an op's time would go into fetching
+// them.
 void use_huge_pages(array& out) {
 #if defined(__linux__)
   constexpr uintptr_t page = 2 << 20;
@@ -48,7 +48,7 @@ Arrays Op::plain(const Arrays& inputs) {
       keywords[names_[i].c_str()] = nb::cast(inputs[i]);
   for (const auto& [key, value] : options_) keywords[key.c_str()] = to_python(value);
   const nb::object result = plain_functions[name_](*positional, **keywords);
-  // MLX's own ops may answer in a wider dtype than a kernel, which keeps that of its first input.
+  // MLX's own ops may return a wider dtype than a kernel, which keeps that of its first input.
   if (nb::isinstance<array>(result)) return {mx::astype(nb::cast<array>(result), inputs[0].dtype(), stream())};
   return nb::cast<Arrays>(result);
 }
@@ -59,14 +59,14 @@ bool Op::is_equivalent(const Primitive& other) const {
 }
 
 Arrays Op::vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays&) {
-  Arrays asked;
-  for (int i : argnums) asked.push_back(primals[i]);
-  const auto function = [&](const Arrays& some) { // of those asked for only: there is none of quantized weights
+  Arrays inputs;
+  for (int i : argnums) inputs.push_back(primals[i]);
+  const auto function = [&](const Arrays& some) { // of these inputs only: quantized weights have no gradient
     Arrays all = primals;
     for (size_t i = 0; i < some.size(); i++) all[argnums[i]] = some[i];
     return plain(all);
   };
-  return mx::vjp(function, asked, cotangents).second;
+  return mx::vjp(function, inputs, cotangents).second;
 }
 
 Arrays Op::jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) {
@@ -114,13 +114,13 @@ Dtype storage(const array& x) {
   return x.dtype() == mx::float32 ? Dtype::float32 : x.dtype() == mx::float16 ? Dtype::float16 : Dtype::bfloat16;
 }
 
-bool for_us(const Arrays& arrays) {
+bool supported(const Arrays& arrays) {
   for (const auto& a : arrays)
     if ((a.dtype() != mx::float32 && a.dtype() != mx::float16 && a.dtype() != mx::bfloat16) || a.size() == 0) return false;
   return true;
 }
 
-array single(const array& x, mx::Stream s) { return mx::astype(x, mx::float32, s); }
+array as_float32(const array& x, mx::Stream s) { return mx::astype(x, mx::float32, s); }
 
 namespace {
 
@@ -131,7 +131,7 @@ struct Copy {
   std::vector<int64_t> shape, strides;
   int64_t item;
 
-  // Rows are the last axis. In parallel, because turning a large array touches each of its cache lines many times.
+  // A row is along the last axis. In parallel, because transposing a large array touches each cache line many times.
   void operator()() const {
     const int64_t n = shape.back(), step = strides.back() * item;
     int64_t rows = 1;
@@ -169,19 +169,19 @@ array Op::row_major(const array& x) {
 }
 
 Arrays Op::row_major(const Arrays& x) {
-  Arrays found;
-  found.reserve(x.size());
-  for (const auto& one : x) found.push_back(row_major(one));
-  return found;
+  Arrays copies;
+  copies.reserve(x.size());
+  for (const auto& one : x) copies.push_back(row_major(one));
+  return copies;
 }
 
-// malloc gives the memory of each large array back to the system, and fetches it page by page for the next: keep some of
-// it. This is for the whole process, so whoever has set a policy keeps it.
+// malloc returns the memory of each large array to the system, and fetches it page by page for the next one: keep some of
+// it. This holds for the whole process, so a policy that the user has set stays.
 static void keep_memory() {
 #if defined(__GLIBC__)
   for (const char* name : {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"})
     if (std::getenv(name)) return;
-  mallopt(M_MMAP_THRESHOLD, mapped_alone);
+  mallopt(M_MMAP_THRESHOLD, mmap_threshold);
   mallopt(M_TRIM_THRESHOLD, 512 << 20);
 #endif
 }

@@ -21,8 +21,8 @@ using Option = std::variant<bool, int64_t, double, std::string, std::vector<int6
 using Options = std::vector<std::pair<std::string, Option>>;
 using Names = std::vector<std::string>;
 
-// A primitive on the CPU. It is the same function as pytorch_to_mlx.backend.plain's of the same name, called with the
-// inputs (by position, or by their names) and, as keywords, the options: gradients, jvp and vmap come from there.
+// A primitive on the CPU. It computes the function of the same name in pytorch_to_mlx.backend.plain, called with the inputs
+// (by position, or by their names) and, as keywords, the options. Its gradients, jvp and vmap are that function's.
 class Op : public mx::Primitive {
  public:
   Op(mx::Stream stream, const char* name, Options options = {}, Names names = {})
@@ -40,14 +40,14 @@ class Op : public mx::Primitive {
   // MLX keeps inputs and outputs alive until it has run.
   mx::cpu::CommandEncoder& begin(const Arrays& inputs, array& out);
 
-  // The same, in the memory of inputs[0] where nobody else needs it. The result is row-major; with `any_layout` it is laid
-  // out as inputs[0] if that has no gaps.
+  // The same, in the memory of inputs[0] if nothing else needs that. The result is row-major; with `any_layout` it has the
+  // layout of inputs[0] if that has no gaps.
   mx::cpu::CommandEncoder& begin_in_place(const Arrays& inputs, array& out, bool any_layout = false);
 
-  // Which input has this name; nullptr if none.
+  // The input of this name; nullptr if there is none.
   const array* named(const Arrays& inputs, const char* name) const;
 
-  // For eval_cpu: x itself where it is row-major, else a row-major copy that this op's work will find made.
+  // For eval_cpu: x itself if it is row-major, else a row-major copy, made before the work that is dispatched next.
   array row_major(const array& x);
   Arrays row_major(const Arrays& x);
 
@@ -59,13 +59,13 @@ class Op : public mx::Primitive {
   Names names_;
 };
 
-// Whether the kernels take these arrays: float32, float16 or bfloat16, and none of them empty.
-bool for_us(const Arrays& arrays);
+// Whether the kernels take these arrays: each is float32, float16 or bfloat16, and not empty.
+bool supported(const Arrays& arrays);
 
-// How x, which is one of them, is stored.
+// The dtype of a supported array.
 Dtype storage(const array& x);
 
-// As float32; x itself where it is so already.
-array single(const array& x, mx::Stream s);
+// x converted to float32; x itself if it is float32 already.
+array as_float32(const array& x, mx::Stream s);
 
 } // namespace ptm

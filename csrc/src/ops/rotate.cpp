@@ -28,9 +28,9 @@ class Rotate : public Op {
 std::optional<array> rotate_op(const array& x, const array& cos, const array& sin, mx::StreamOrDevice where) {
   if (x.ndim() < 2 || cos.ndim() != 2 || cos.shape() != sin.shape() || cos.shape(0) != x.shape(-2) || 2 * cos.shape(1) > x.shape(-1))
     throw std::invalid_argument("rotate: cos and sin must be [L, half] for x [..., L, D] with 2 half <= D");
-  if (!for_us({x, cos, sin})) return {};
+  if (!supported({x, cos, sin})) return {};
   const auto s = mx::to_stream(where);
-  return array(x.shape(), x.dtype(), std::make_shared<Rotate>(s), {x, single(cos, s), single(sin, s)});
+  return array(x.shape(), x.dtype(), std::make_shared<Rotate>(s), {x, as_float32(cos, s), as_float32(sin, s)});
 }
 
 void bind_rotate(nb::module_& m) {

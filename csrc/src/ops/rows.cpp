@@ -25,7 +25,7 @@ class NormRows : public Op {
     const Arrays dense = row_major(inputs);
     const array& x = dense[0];
     const int64_t size = x.shape(-1), rows = x.size() / size;
-    // Where the parameters differ by batch: how many rows use one row of them, else all.
+    // How many rows use one row of a parameter: all of them, unless it differs by batch.
     auto share = [&](const array* p) { return p ? rows / ((int64_t)p->size() / size) : rows; };
     const array *w = named(dense, "weight"), *b = named(dense, "bias");
     const float *weight = w ? w->data<float>() : nullptr, *bias = b ? b->data<float>() : nullptr;
@@ -58,14 +58,14 @@ void check(const char* name, const Optional& p, const array& x) {
 }
 
 Optional norm(const array& x, const Optional& weight, const Optional& bias, double eps, bool center, mx::StreamOrDevice where) {
-  if (!for_us({x}) || x.ndim() < 1) return {};
+  if (!supported({x}) || x.ndim() < 1) return {};
   check("weight", weight, x);
   check("bias", bias, x);
   const auto s = mx::to_stream(where);
   Arrays inputs{x};
   Names names{"x"};
-  if (weight) inputs.push_back(single(*weight, s)), names.push_back("weight");
-  if (bias) inputs.push_back(single(*bias, s)), names.push_back("bias");
+  if (weight) inputs.push_back(as_float32(*weight, s)), names.push_back("weight");
+  if (bias) inputs.push_back(as_float32(*bias, s)), names.push_back("bias");
   return array(x.shape(), x.dtype(), std::make_shared<NormRows>(s, eps, center, std::move(names)), std::move(inputs));
 }
 
@@ -74,7 +74,7 @@ class SoftmaxRows : public Op {
   SoftmaxRows(mx::Stream s, double scale, Names names) : Op(s, "softmax", {{"scale", scale}}, std::move(names)), scale_(scale) {}
   DEFINE_INPUT_OUTPUT_SHAPE()
 
-  // inputs: x, and perhaps the mask, which broadcasts to x and whose last axis is that of x.
+  // inputs: x, and the mask if there is one; it broadcasts to x, and its last axis is as long as that of x.
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     auto& encoder = begin_in_place(inputs, outputs[0]);
     const Arrays dense = row_major(inputs);
@@ -106,15 +106,15 @@ class SoftmaxRows : public Op {
 };
 
 Optional softmax(const array& x, int axis, double scale, const Optional& mask, mx::StreamOrDevice where) {
-  if (!for_us({x}) || x.ndim() < 1 || (axis != -1 && axis != (int)x.ndim() - 1)) return {};
-  if (mask && (!for_us({*mask}) || mx::broadcast_shapes(mask->shape(), x.shape()) != x.shape())) return {};
+  if (!supported({x}) || x.ndim() < 1 || (axis != -1 && axis != (int)x.ndim() - 1)) return {};
+  if (mask && (!supported({*mask}) || mx::broadcast_shapes(mask->shape(), x.shape()) != x.shape())) return {};
   const auto s = mx::to_stream(where);
   Arrays inputs{x};
   Names names{"x"};
   if (mask) {
     auto full = mask->ndim() ? mask->shape() : Shape{1};
     full.back() = x.shape(-1);
-    inputs.push_back(single(mx::broadcast_to(*mask, full, s), s));
+    inputs.push_back(as_float32(mx::broadcast_to(*mask, full, s), s));
     names.push_back("mask");
   }
   return array(x.shape(), x.dtype(), std::make_shared<SoftmaxRows>(s, scale, std::move(names)), std::move(inputs));

@@ -26,9 +26,9 @@ class Snake : public Op {
 std::optional<array> snake_op(const array& x, const array& alpha, mx::StreamOrDevice where) {
   if (x.ndim() < 1 || alpha.ndim() != 1 || alpha.shape(0) != x.shape(-1))
     throw std::invalid_argument("snake: alpha must be [D] for x [..., D]");
-  if (!for_us({x, alpha})) return {};
+  if (!supported({x, alpha})) return {};
   const auto s = mx::to_stream(where);
-  const array y(x.shape(), mx::float32, std::make_shared<Snake>(s), {single(x, s), single(alpha, s)});
+  const array y(x.shape(), mx::float32, std::make_shared<Snake>(s), {as_float32(x, s), as_float32(alpha, s)});
   return mx::astype(y, x.dtype(), s);
 }
 

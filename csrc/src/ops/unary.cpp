@@ -33,7 +33,7 @@ class UnaryOp : public Op {
 
 std::optional<array> run(const char* name, Unary function, const array& x, mx::StreamOrDevice where, float parameter = 0,
                          Options options = {}) {
-  if (!for_us({x})) return {};
+  if (!supported({x})) return {};
   const auto s = mx::to_stream(where);
   return array(x.shape(), x.dtype(), std::make_shared<UnaryOp>(s, name, function, parameter, std::move(options)),
                {x});

@@ -1,9 +1,9 @@
 // Convolutions in which two neighbouring outputs share products: for three taps, four products instead of six,
 //   y0 = (x0 - x2) g0 + s + d,   y1 = s - d - (x1 - x3) g2,
 //   s = (x1 + x2) (g0 + g1 + g2) / 2,   d = (x2 - x1) (g0 - g1 + g2) / 2.
-// More taps are taken by threes; two that are left over cost three products, and one costs two. A dilated convolution is
-// as many ordinary ones as its dilation. An Inf or a number near the greatest would spread over what it is mixed with: rows
-// where it does are computed again, each product by itself. Source: Winograd 1980, F(2, 3); Lavin & Gray 2016, section 4.1.
+// More taps are taken three at a time; two left over cost three products, and one costs two. A dilated convolution is as many
+// ordinary ones as its dilation. An Inf or a number near the greatest would spread to the sums it enters: rows where that
+// happens are computed again, each product by itself. Source: Winograd 1980, F(2, 3); Lavin & Gray 2016, section 4.1.
 #include <algorithm>
 #include <memory>
 
@@ -15,19 +15,19 @@ namespace ptm {
 
 namespace {
 
-// The products are of sums, so their errors are larger: short chains bring the result back to PyTorch's exactness.
+// The products are of sums, so their errors are larger: short chains make the result as exact as PyTorch's again.
 constexpr int64_t chain = 64;
 
 enum Stream { as_it_is, far, sum, step, streams };
 
-// One product: rows of a stream from row `shift` on, with the taps from `tap` on times g.
+// One product: rows of a stream, from row `shift` on, times the taps from `tap` on, weighted by g.
 struct Piece {
   Stream stream;
   int64_t shift, tap;
   double g[3];
 };
 
-// What makes up each of the four sums that simd/winograd.h joins.
+// The products that make up each of the four sums that winograd_join joins.
 std::vector<Piece> pieces_of(int sum_index, int64_t taps) {
   std::vector<Piece> pieces;
   int64_t t = 0;
@@ -44,7 +44,7 @@ std::vector<Piece> pieces_of(int sum_index, int64_t taps) {
   return pieces;
 }
 
-// `rows` rows of the result, y_ld apart, from rows of x `ld` apart: an ordinary convolution, on this thread.
+// An ordinary convolution on this thread: `rows` rows of the result, y_ld apart, from rows of x `ld` apart.
 void one_by_one(const Geometry& g, const float* w, int64_t channels, const float* bias, const float* add, float* y, int64_t y_ld,
                 const float* x, int64_t ld, int64_t rows) {
   const int64_t depth = g.taps * channels, wide = panel_columns(1);

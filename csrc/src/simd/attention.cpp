@@ -4,7 +4,7 @@
 
 namespace ptm::PTM_ISA {
 
-void to_single(Dtype dtype, const void* from, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t cols, float scale,
+void copy_as_float32(Dtype dtype, const void* from, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t cols, float scale,
                float* to, int64_t ld) {
   with_type(dtype, [&](auto* type) {
     auto* x = (decltype(type))from;
@@ -19,7 +19,7 @@ void to_single(Dtype dtype, const void* from, int64_t row_stride, int64_t col_st
   });
 }
 
-// Adds the mask to a row, or puts the least number where it is False, as MLX does.
+// Adds the mask to a row, or sets a score to the lowest float32 where the mask is False, as MLX does.
 INLINE void add_mask(const ScoreMask& mask, int64_t row, float* scores, int64_t count) {
   if (mask.boolean) {
     const uint8_t* m = (const uint8_t*)mask.data + row * mask.row_stride;
@@ -104,7 +104,7 @@ void few_scores(Dtype dtype, const float* q, int64_t rows, const void* k, int64_
   });
 }
 
-// R rows of weights at a time, so that values are read once for all of them.
+// R rows of weights at a time, so that the values are read once for all R.
 template <int R, class T>
 static void some_values(const float* weight, int64_t ld, const T* values, int64_t v_stride, int64_t keys, int64_t size,
                         float* y, int64_t out_ld) {

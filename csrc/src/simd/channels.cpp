@@ -4,9 +4,9 @@
 
 namespace ptm::PTM_ISA {
 
-// Distances from the mean of the first eight rows are summed, and their squares. That mean is near enough: the squares are
-// at most rows / 8 + 2 times as large as those about the true mean. Eight rows at a time, which are read as they lie and
-// summed before they join the rest: that keeps rounding errors small.
+// Sums the distances from the mean of the first eight rows, and their squares. That mean is close enough: the squares are at
+// most rows / 8 + 2 times as large as those about the true mean. Eight rows are summed before they are added to the rest,
+// which keeps rounding errors small.
 template <class T>
 INLINE void moments(const T* x, int64_t rows, int64_t size, float* shift, float* mean, float* square) {
   const int64_t few = rows < 8 ? rows : 8;

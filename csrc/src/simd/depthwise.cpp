@@ -4,7 +4,7 @@
 
 namespace ptm::PTM_ISA {
 
-// R rows of W channels: each weight is loaded once for all of them.
+// R rows of W channels: each weight is loaded once for all R rows.
 template <int R, class Load>
 INLINE void rows_of(const float* x, int64_t x_step, const int64_t* offsets, const float* w, int64_t channels, int64_t taps,
                     F bias, F (&sum)[R], const Load& get) {

@@ -40,7 +40,7 @@ void gemm_pack(const float* b, int64_t row_stride, int64_t col_stride, int64_t d
             square[j] = F{};
           } else if (row_stride == 1) {
             square[j] = deep == W ? load(p) : load(p, deep);
-            __builtin_prefetch(p + 4 * W); // so many streams at once that the processor does not see where they go on
+            __builtin_prefetch(p + 4 * W); // too many streams at once for the processor to predict
           } else {
             square[j] = F{};
             for (int64_t i = 0; i < deep; i++) square[j][i] = p[i * row_stride];
@@ -53,8 +53,8 @@ void gemm_pack(const float* b, int64_t row_stride, int64_t col_stride, int64_t d
   }
 }
 
-// The kernel: R rows of A times `depth` rows of a panel, accumulated in registers. What C holds is added last: a chain of
-// sums over the whole depth would be 3 to 6 times less accurate than PyTorch's at a depth of 768 to 3,072.
+// The inner kernel: R rows of A times `depth` rows of a panel, summed in registers. The old value of C is added last: one
+// chain of sums over the whole depth would be 3 to 6 times less accurate than PyTorch's at a depth of 768 to 3,072.
 template <int R, int V>
 static void tile(const float* a, int64_t lda, const float* b, int64_t depth, float* c, int64_t ldc, const float* bias,
                  bool accumulate) {
@@ -63,8 +63,8 @@ static void tile(const float* a, int64_t lda, const float* b, int64_t depth, flo
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 2
     for (int v = 0; v < V; v++) sum[i][v] = F{};
-  // 14 rows from two pointers and three strides: few enough registers, with the processor's scaled addressing. The
-  // empty asm hides from the compiler how they are related, or it would keep 14 pointers in memory.
+  // 14 rows are addressed by two pointers and three strides, which fit in registers thanks to scaled addressing. The empty
+  // asm hides from the compiler how the strides are related: otherwise it would keep 14 pointers in memory.
   const char *low = (const char*)a, *high = low + 7 * lda * 4;
   const int64_t s1 = lda * 4;
   int64_t s3 = s1 * 3, s5 = s1 * 5;
@@ -113,7 +113,7 @@ using Tile = void (*)(const float*, int64_t, const float*, int64_t, float*, int6
 #endif
 static const Tile tiles[NV][ROWS] = {PTM_TILES(1), PTM_TILES(2)};
 
-// One panel: all rows, one stretch of the depth. Rows are spread evenly over tiles of at most ROWS.
+// One panel, all rows, one stretch of the depth. Rows are divided evenly among tiles of at most ROWS.
 static void panel(const GemmRows& w, const float* a, const float* b, int64_t depth, int64_t column, bool accumulate) {
   const int64_t cols = w.cols - column < WIDTH ? w.cols - column : WIDTH;
   const int vectors = cols > W ? 2 : 1;
@@ -131,7 +131,7 @@ static void panel(const GemmRows& w, const float* a, const float* b, int64_t dep
     const Tile run = tiles[vectors - 1][rows - 1];
     if (whole) {
       run(a, w.lda, b, depth, c, w.ldc, bias, accumulate);
-    } else { // through a small buffer, so that nothing beyond the last column is touched
+    } else { // through a small buffer, so that nothing beyond the last column is read or written
       if (accumulate)
         for (int64_t i = 0; i < rows; i++)
           for (int64_t j = 0; j < WIDTH; j++) edge[i * WIDTH + j] = j < cols ? c[i * w.ldc + j] : 0;

@@ -1,9 +1,9 @@
-// Declares kernels once and picks the variant for this processor at run time.
+// Declares each kernel once, and picks the variant for this processor at run time.
 //
 // A kernel is a function of raw pointers in namespace ptm::PTM_ISA. Its header says
 //     PTM_KERNEL(void, snake, const float* x, const float* alpha, float* y, int64_t rows, int64_t channels)
 // and callers outside src/simd use ptm::snake(…). Files in src/simd include no C++ library headers with inline
-// functions: the linker would keep one copy of such a function, perhaps one that this processor cannot run.
+// functions: the linker would keep one copy of such a function, perhaps with instructions that this processor lacks.
 #pragma once
 #include <stdint.h>
 

@@ -6,7 +6,7 @@ namespace ptm::PTM_ISA {
 
 int64_t lstm_packed_size(int64_t units) { return (units + W - 1) / W * W * 4 * units; }
 
-// packed[block][k][gate][lane]: one block of W units reads its four gates' weights in one stream.
+// packed[block][k][gate][lane]: a block of W units reads the weights of its four gates in one stream.
 void lstm_pack(const float* weight, int64_t units, float* packed) {
   for (int64_t block = 0; block < units; block += W, packed += 4 * W * units)
     for (int gate = 0; gate < 4; gate++)
@@ -20,7 +20,7 @@ void lstm_pack(const float* weight, int64_t units, float* packed) {
       }
 }
 
-// From the sums of the four gates: the new cell state and what the unit says.
+// Updates the cell state from the sums of the four gates, and returns the new hidden state.
 INLINE F unit(const F (&g)[4], float* cell, int64_t lanes) {
   const F state = sigmoid(g[1]) * load(cell, lanes) + sigmoid(g[0]) * tanh(g[2]);
   store(cell, state, lanes);
@@ -38,7 +38,8 @@ static void step(const float* gates, int64_t gates_row, const float* weights, co
     F sum[R][4];
     for (int i = 0; i < R; i++)
       for (int gate = 0; gate < 4; gate++) sum[i][gate] = load(gates + i * gates_row + gate * units + block, lanes);
-    // Two sums of each gate where one row alone would wait for its own additions. Short ones, which are more exact.
+    // Two sums for each gate if there is one row only, which would wait for its own additions. They are short, which is
+    // more exact.
     constexpr int S = R == 1 ? 2 : 1;
     for (int64_t k = 0; k < units;) {
       F some[R][S][4] = {};
@@ -67,7 +68,7 @@ void lstm_run(const float* gates, const float* packed, const float* hidden, floa
   const int64_t gates_row = length * 4 * units, y_row = length * units;
   for (int64_t t = 0; t < length; t++) {
     const float* now = gates + t * 4 * units;
-    // Weights as large as the cache: going through them to and fro finds half of them still there.
+    // The weights may be as large as the cache: alternating the direction finds half of them still there.
     const bool odd = t % 2;
     const float* before = t ? y + (t - 1) * units : hidden;
     const int64_t before_row = t ? y_row : units;

@@ -15,10 +15,10 @@ INLINE float total(int64_t n, const Term& term) {
   return total((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-// Lanes from `count` on are zero.
+// x with zeros in the lanes from `count` on.
 INLINE F first(F x, int64_t count) { return select(inside(count), x, F{}); }
 
-// The same for long sums: of eight terms in float32, which join in float64.
+// The same for long sums: eight terms are added in float32, and these sums in float64.
 template <class Term>
 INLINE double exact_total(int64_t n, const Term& term) {
   D low{}, high{};
@@ -47,7 +47,7 @@ INLINE double exact_total(int64_t n, const Term& term) {
 
 template <class T>
 INLINE void norm_row(const T* x, const float* weight, const float* bias, T* y, int64_t size, float eps, bool center) {
-  // Mean and factor in two floats: an error in them would move every number of the row alike.
+  // Mean and factor as two floats each: an error in them would shift or scale the whole row.
   float high = 0, low = 0;
   if (center) {
     const double mean = exact_total(size, [&](int64_t i, int64_t n) { return load_some(x + i, n); }) / size;
@@ -81,7 +81,7 @@ void norm_rows(Dtype dtype, const void* x, const float* weight, const float* bia
 
 template <class T>
 INLINE void softmax_row(const T* x, float scale, const float* mask, T* y, int64_t size) {
-  constexpr bool keeps = sizeof(T) == sizeof(float); // y can hold the exponentials until their sum is known
+  constexpr bool keeps = sizeof(T) == sizeof(float); // y holds the exponentials until their sum is known
   auto score = [&](int64_t i, int64_t n) {
     const F v = load_some(x + i, n) * scale;
     return mask ? v + load_some(mask + i, n) : v;

@@ -2,7 +2,7 @@
 #include "simd/dtype.h"
 #include "simd/isa.h"
 
-// Row by row over x and y [rows, size], both row-major.
+// Functions of each row of x [rows, size], written to y; both are row-major.
 
 // Layer norm where `center`, else RMS norm; weight and bias [size] (float32) may be null.
 PTM_KERNEL(void, norm_rows, Dtype dtype, const void* x, const float* weight, const float* bias, void* y, int64_t rows,
@@ -11,5 +11,6 @@ PTM_KERNEL(void, norm_rows, Dtype dtype, const void* x, const float* weight, con
 // softmax(scale x + mask); mask [size] (float32) may be null.
 PTM_KERNEL(void, softmax_rows, Dtype dtype, const void* x, float scale, const float* mask, void* y, int64_t rows, int64_t size)
 
-// C[rows, cols] += A[rows, depth] · B[cols, depth]ᵀ, summed in float64 by eights: for a transform whose logarithm is taken.
+// C[rows, cols] += A[rows, depth] · B[cols, depth]ᵀ, sums of eight added up in float64: for a transform followed by a
+// logarithm, which shows small errors.
 PTM_KERNEL(void, exact_products, const float* a, const float* b, float* c, int64_t ldc, int64_t rows, int64_t cols, int64_t depth)

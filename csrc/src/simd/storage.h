@@ -6,7 +6,7 @@
 namespace ptm::PTM_ISA {
 
 #if defined(__aarch64__)
-typedef __fp16 Half; // g++ knows _Float16 there from version 13 on
+typedef __fp16 Half; // before version 13, g++ has no _Float16 there
 #else
 typedef _Float16 Half;
 #endif
@@ -42,7 +42,7 @@ INLINE void store(Half* p, F x) {
 #endif
 }
 
-// The first n of W elements; the rest is zero.
+// The first n of W elements; the other lanes are zero.
 template <class T>
 INLINE F load(const T* p, int64_t n) {
   T lanes[W]{};

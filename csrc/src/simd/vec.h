@@ -1,4 +1,4 @@
-// Vectors of the width of PTM_ISA, on the vector extensions that GCC and Clang share, and mathematics on them.
+// Vectors as wide as PTM_ISA's registers, on the vector extensions that GCC and Clang share, and operations on them.
 //
 // Accuracy: every function here is within 2 ulp of the true value (tests/backend compare with float64).
 #pragma once
@@ -24,14 +24,14 @@ constexpr int W = 4;
 typedef float F __attribute__((vector_size(4 * W)));
 typedef int32_t I __attribute__((vector_size(4 * W)));
 typedef double D __attribute__((vector_size(4 * W))); // W / 2 lanes
-typedef float Floats __attribute__((vector_size(4 * W), aligned(4), may_alias)); // the same anywhere in memory
+typedef float Floats __attribute__((vector_size(4 * W), aligned(4), may_alias)); // F at any address
 
 INLINE F load(const float* p) { return *(const Floats*)p; }
 INLINE void store(float* p, F x) { *(Floats*)p = x; }
-INLINE F splat(float x) { return x - F{}; } // x - 0 is x for every x, NaN and -0 included
+INLINE F splat(float x) { return x - F{}; } // x in every lane: x - 0 is x for every x, NaN and -0 included
 INLINE I splat(int32_t x) { return x - I{}; }
 
-// The first n of W floats; the rest is zero.
+// The first n of W floats; the other lanes are zero.
 INLINE F load(const float* p, int64_t n) {
 #if defined(__AVX512F__)
   return (F)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
@@ -51,7 +51,7 @@ INLINE void store(float* p, F x, int64_t n) {
 
 INLINE F select(I mask, F yes, F no) { return mask ? yes : no; }
 INLINE F abs(F x) { return (F)((I)x & 0x7fffffff); }
-// The smaller and the larger; b where either is NaN. Of a comparison and a choice, compilers would make two instructions.
+// The smaller and the larger; b where either is NaN. Compilers would make two instructions of a comparison and a choice.
 #if defined(__AVX512F__)
 INLINE F min(F a, F b) { return (F)_mm512_maskz_min_ps((__mmask16)-1, (__m512)a, (__m512)b); }
 INLINE F max(F a, F b) { return (F)_mm512_maskz_max_ps((__mmask16)-1, (__m512)a, (__m512)b); }
@@ -63,7 +63,7 @@ INLINE F min(F a, F b) { return a < b ? a : b; }
 INLINE F max(F a, F b) { return a > b ? a : b; }
 #endif
 INLINE F fma(F a, F b, F c) { return a * b + c; } // contracted to one instruction where there is one
-// Lane i is at(i). The numbers are made by the compiler: written lane by lane into a vector, they would be made each time.
+// A constant vector whose lane i is at(i). It is computed at compile time: lane by lane, it would be built at every use.
 struct Lanes { int32_t lane[W]; };
 template <class At>
 constexpr Lanes lanes(const At& at) {
@@ -79,7 +79,7 @@ constexpr Lanes lanes(const At& at) {
     return out;                                                   \
   }()
 
-// The first n lanes.
+// A mask of the first n lanes.
 INLINE I inside(int64_t n) { return LANES(i, i) < (int32_t)n; }
 INLINE bool any(I mask) {
 #if defined(__AVX512F__)
@@ -123,7 +123,7 @@ INLINE F shuffle(F a, F b, I index) {
 #endif
 }
 
-// The sum of the lanes, halves added to halves.
+// The sum of the lanes, by adding halves.
 template <int half = W / 2>
 INLINE float total(F x) {
   x += shuffle(x, x, LANES(i, i ^ half));
@@ -150,8 +150,8 @@ INLINE F totals(F (&x)[W]) {
   return x[0];
 }
 
-// Rows become columns: log2(W) rounds that exchange halves of ever smaller blocks. Of each block of 2 · half lanes, the
-// first row takes the first half of both rows, the second the second half.
+// Rows become columns in log2(W) rounds, which exchange halves of ever smaller blocks: of each block of 2 · half lanes, the
+// first row gets the first halves of both rows, the second row the second halves.
 template <int half = W / 2>
 INLINE void transpose(F (&rows)[W]) {
   const I low = LANES(i, i & half ? W + i - half : i), high = LANES(i, i & half ? W + i : i + half);
@@ -165,10 +165,10 @@ INLINE void transpose(F (&rows)[W]) {
   if constexpr (half > 1) transpose<half / 2>(rows);
 }
 
-// To the nearest integer, for |x| < 2^22: adding and taking away 1.5 · 2^23 rounds as the processor does.
+// Adding and subtracting 1.5 · 2^23 rounds to the nearest integer, for |x| < 2^22.
 constexpr float round_magic = 12582912.0f;
 
-// The greatest lane; a NaN may be passed over.
+// The greatest lane; a NaN may be ignored.
 template <int half = W / 2>
 INLINE float greatest(F x) {
   x = max(x, shuffle(x, x, LANES(i, i ^ half)));
@@ -176,7 +176,7 @@ INLINE float greatest(F x) {
   return x[0];
 }
 
-// Calls body(offset, count) over [begin, end) in steps of W; count is W except perhaps for the last.
+// Calls full(i) for each whole step of W in [0, n), then part(i, count) for what remains.
 template <class Full, class Part>
 INLINE void each(int64_t n, const Full& full, const Part& part) {
   int64_t i = 0;

@@ -44,8 +44,10 @@ CARD = ModelCard(
     },
     extra="cosyvoice",
     files=(
-        "*.yaml", "llm.pt", "flow.pt", "hift.pt", "campplus.onnx", "speech_tokenizer_v*.onnx", "spk2info.pt",
+        "*.yaml", "llm.pt", "flow.pt", "hift.pt", "campplus.onnx", "speech_tokenizer_v2.onnx", "spk2info.pt",
         "CosyVoice-BlankEN/*.json", "CosyVoice-BlankEN/merges.txt",
-        "*.safetensors", "*.json", "merges.txt", "speakers/*",
+        "*.safetensors", "*.safetensors.index.json", "config.json", "vocab.json", "merges.txt", "speakers/*",
     ),
+    marker="cosyvoice2.yaml",
 )  # fmt: skip
+CARDS = (CARD,)

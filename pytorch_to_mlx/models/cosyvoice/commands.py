@@ -65,6 +65,7 @@ def synthesize(
 
     Example: pytorch-to-mlx cosyvoice2 synthesize --text "Hello." --ref-audio me.wav --ref-text "What I say in it."
     """
+    from ...checkpoint import locate
     from ...text.read import read_text
     from .card import CARD
     from .pipeline import load
@@ -77,8 +78,8 @@ def synthesize(
     from_stdin = stream and "-" in (text, str(text_file))
     words: Any = _lines() if from_stdin else read_text(text, text_file)
     began = perf_counter()
-    source = model or CARD.checkpoints[0].hub_id
-    pipeline = load(source, revision=revision)
+    located = locate(model, (CARD,), revision=revision)
+    pipeline = load(located.path)
     options = {
         "stream": stream,
         "speed": speed,
@@ -99,7 +100,7 @@ def synthesize(
         pieces = pipeline.inference_instruct2(words, str(instruct), ref_audio, speaker or "", **options)
     else:
         pieces = pipeline.inference_cross_lingual(words, ref_audio, speaker or "", **options)
-    return _deliver(pipeline, pieces, output, format, play, source, chosen, began, loaded)
+    return _deliver(pipeline, pieces, output, format, play, located.name, chosen, began, loaded)
 
 
 def convert_voice(
@@ -125,6 +126,7 @@ def convert_voice(
 
     Example: pytorch-to-mlx cosyvoice2 convert-voice speech.wav --ref-audio voice.wav --output converted.wav
     """
+    from ...checkpoint import locate
     from .card import CARD
     from .pipeline import load
 
@@ -132,12 +134,12 @@ def convert_voice(
         raise UsageError("give one of --ref-audio and --speaker")
     output, format = _destination(output, format, play)
     began = perf_counter()
-    source = model or CARD.checkpoints[0].hub_id
-    pipeline = load(source, revision=revision)
+    located = locate(model, (CARD,), revision=revision)
+    pipeline = load(located.path)
     loaded = perf_counter()
     options = {"stream": stream, "speed": speed, "seed": seed, "steps": steps}
     pieces = pipeline.inference_vc(audio, ref_audio, speaker or "", **options)
-    return _deliver(pipeline, pieces, output, format, play, source, "voice conversion", began, loaded)
+    return _deliver(pipeline, pieces, output, format, play, located.name, "voice conversion", began, loaded)
 
 
 def speakers(
@@ -157,6 +159,8 @@ def speakers(
 
     Example: pytorch-to-mlx cosyvoice2 speakers --model cosyvoice2-mlx --add me --ref-audio me.wav --ref-text "I am me."
     """
+    from ...checkpoint import locate
+    from .card import CARD
     from .pipeline import load, open_speakers
 
     if add is not None and remove is not None:
@@ -164,12 +168,12 @@ def speakers(
     if (add is None) != (ref_audio is None) or (ref_text is not None and add is None):
         raise UsageError("a speaker is added with --add and --ref-audio, and --ref-text if it is to be gone on from")
     if add is not None:
-        pipeline = load(model)
+        pipeline = load(locate(model, (CARD,)).path)
         pipeline.add_zero_shot_spk(ref_text or "", ref_audio, add)
         pipeline.save_spkinfo()
         saved = pipeline.speakers
     else:
-        saved = open_speakers(model)
+        saved = open_speakers(locate(model, (CARD,)).path)
         if remove is not None:
             saved.remove(remove)
             saved.save()

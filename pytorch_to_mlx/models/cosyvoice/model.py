@@ -31,10 +31,6 @@ class Model(nn.Module):
         """The sizes that it was built with."""
         return self._config
 
-    def quant_predicate(self, path: str, layer: nn.Module) -> bool:
-        """Quantize the language model only: the rest is a fifth of the memory traffic, and there it is audible."""
-        return path.startswith("lm.")
-
     def __call__(
         self,
         text: Sequence[int],

@@ -12,11 +12,10 @@ import numpy as np
 from ...audio.load import Audio
 from ...audio.resample import sinc_resample
 from ...backend.native import kernels
-from ...checkpoint import open_checkpoint, read_config, resolve
+from ...checkpoint import open_checkpoint, read_config
 from ...errors import UsageError
 from ...tasks import Speech
 from ...weights import load_model
-from .card import CARD
 from .config import Config
 from .model import Model
 from .options import Options
@@ -38,7 +37,7 @@ from .streaming import Clock
 from .synthesis import Synthesizer, Text
 from .text.normalize import normalize
 from .text.tokenizer import END_OF_PROMPT, TextTokenizer
-from .weights import WEIGHTS, open_source
+from .weights import WEIGHTS, open_release
 
 MAX_EMBEDDING = 1024  # a longer array is a recording, not an embedding
 
@@ -46,21 +45,18 @@ Voice = Audio | mx.array | Speaker
 """A recording: a file, the bytes of one, or samples at the model's rate; an embedding; or a Speaker."""
 
 
-def load(
-    source: str | Path, *, revision: str | None = None, offline: bool | None = None, dequantize: bool | None = None
-) -> "CosyVoicePipeline":
+def load(path: Path, *, dequantize: bool | None = None) -> "CosyVoicePipeline":
     """Load CosyVoice 2 from a converted folder, or from the release's; no convert step is needed.
 
     dequantize: unpack a quantized language model; by default on a CPU without kernels for it.
     """
     if dequantize is None and hasattr(kernels(), "quantized_matmul"):
         dequantize = False
-    path = resolve(source, revision=revision, offline=offline, patterns=list(CARD.files))
     model, config = load_model(
         path,
         lambda config: Model(Config.from_dict(config)),
         weight_map=WEIGHTS,
-        open_source=open_source,
+        open_release=open_release,
         dequantize=dequantize,
     )
     noise, folder = path / "noise.safetensors", path / FOLDER
@@ -78,9 +74,8 @@ def load(
     return CosyVoicePipeline(model, TextTokenizer.open(path), speakers, flow_noise)
 
 
-def open_speakers(folder: str | Path) -> Speakers:
+def open_speakers(path: Path) -> Speakers:
     """Open the saved speakers of a converted folder without reading the model."""
-    path = resolve(folder)
     return Speakers(Config.from_dict(read_config(path)), path / FOLDER)
 
 

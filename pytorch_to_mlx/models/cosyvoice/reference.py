@@ -10,10 +10,11 @@ from typing import Any, Literal
 import mlx.core as mx
 import numpy as np
 
+from ...contract import Case, Workload
+from ...contract import Reference as Contract
 from ...generate.sample import Sampler
 from ...nn.stream import Stream
 from ...taps import record_taps
-from ...validate.contract import Case, Workload
 from .config import Config
 from .lm.decode_text import decode_text
 from .lm.decoder import config_sampler
@@ -27,7 +28,7 @@ from .voice.campplus import speaker_features
 from .voice.s3_tokenizer import tokenizer_features
 
 
-class Reference:
+class Reference(Contract):
     """Both sides, open. The original's CAM++ and speech tokenizer are ONNX files, run by onnxruntime as it does.
 
     The original's other parts are read when a case needs them, and released after it: in float64 the language model

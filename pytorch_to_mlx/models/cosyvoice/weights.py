@@ -7,12 +7,12 @@ from ...weights import Pattern, Rule, WeightMap
 from ...weights.rules import Rules, flatten
 from .flow.weights import FLOW
 from .lm.weights import LM
-from .release.files import extra_files, is_release, open_source
+from .release.files import extra_files, is_release, open_release
 from .vocoder.weights import HIFT
 from .voice.campplus_weights import CAMPPLUS
 from .voice.s3_tokenizer_weights import S3_TOKENIZER
 
-__all__ = ["WEIGHTS", "extra_files", "is_release", "open_source"]
+__all__ = ["WEIGHTS", "extra_files", "is_release", "open_release"]
 
 
 def prefix_rules(source: str, target: str, rules: Iterable[Rules]) -> tuple[Rule, ...]:
@@ -38,4 +38,5 @@ WEIGHTS = WeightMap(
     prefix_rules("hift", "hift", HIFT),
     prefix_rules("campplus", "campplus", CAMPPLUS),
     prefix_rules("speech_tokenizer", "speech_tokenizer", S3_TOKENIZER),
+    file=__file__,
 )

@@ -51,5 +51,6 @@ CARD = ModelCard(
     model_types=("kokoro",),
     verbs={"synthesize": "commands:synthesize", "voices": "commands:voices"},
     extra="kokoro",
-    files=("config.json", "*.pth", "voices/*.pt", "*.safetensors", "voices/*.safetensors"),
+    files=("config.json", ("*.safetensors|*.safetensors.index.json", "*.pth"), ("voices/*.safetensors", "voices/*.pt")),
 )
+CARDS = (CARD,)

@@ -6,9 +6,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ...errors import MissingExtraError, UsageError
+from ...errors import UsageError
 from ...progress import note, track
 from ...tasks import Word
+from .card import CARD
 
 _COUNTED = 20_000  # characters: a text up to this is cut into its pieces first, so that progress has an end
 
@@ -61,6 +62,7 @@ def synthesize(
     Example: pytorch-to-mlx kokoro synthesize --text "Hello, world!" --voice af_heart --output hello.wav
     """
     from ...audio.wav import format_of
+    from ...checkpoint import locate
     from ...text.phonemes import language, prepare
     from ...text.read import read_text
     from .pipeline import load
@@ -77,8 +79,11 @@ def synthesize(
     if output is not None:
         format = format_of(output, format)
     began = perf_counter()
-    source = model or default_model()
-    pipeline = load(source, voices=voices, revision=revision)
+    located = locate(model, (CARD,), revision=revision)
+    note(f"model: {located.name}")
+    pipeline = load(located.path)
+    if voices is not None:
+        pipeline.add_voices(voices)
     if text is not None:
         prepare(code)
     loaded = perf_counter()
@@ -95,7 +100,7 @@ def synthesize(
         real_time_factor=done.processing_s * pipeline.sample_rate / done.samples,
         first_audio_ms=1000 * (done.first_at - loaded),
         load_s=loaded - began,
-        model=source,
+        model=located.name,
         voice=voice,
         sample_rate=pipeline.sample_rate,
         phonemes=" ".join(done.phonemes),
@@ -108,35 +113,17 @@ def voices(*, model: str | None = None, lang_code: str | None = None) -> list[An
 
     Example: pytorch-to-mlx kokoro voices --lang-code en-gb
     """
+    from ...checkpoint import locate
     from ...text.phonemes import language
     from .voices import RELEASED, Voice, Voices
 
     if model is None:
         listed = [Voice.of(name) for name in RELEASED]
     else:
-        from ...checkpoint import resolve
-        from .card import CARD
-
-        path = resolve(model, patterns=list(CARD.files))
+        path = locate(model, (CARD,)).path
         listed = Voices.beside(path if path.is_dir() else path.parent).described()
     code = language(lang_code).code if lang_code else None
     return [voice for voice in listed if code in (None, voice.lang_code)]
-
-
-def default_model() -> str:
-    """The packaged weights where they are installed, else the release on the hub."""
-    from ...checkpoint import packaged
-    from .card import CARD
-
-    published = next(p for p in CARD.checkpoints if p.packaged)
-    try:
-        packaged.find(str(published.packaged))
-    except MissingExtraError:
-        source = CARD.checkpoints[0].hub_id
-    else:
-        source = f"packaged:{published.packaged}"
-    note(f"model: {source}")
-    return source
 
 
 class _Delivered:

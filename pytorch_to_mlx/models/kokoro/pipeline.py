@@ -7,20 +7,19 @@ from time import perf_counter
 import mlx.core as mx
 import numpy as np
 
-from ...checkpoint import resolve
+from ...checkpoint import locate
 from ...checkpoint.files import require_memory
 from ...errors import CheckError, FormatError, UsageError
 from ...tasks import Speech, Word
 from ...text.phonemes import language, phonemize
 from ...text.split import Token, join, split_tokens, tokens_of
 from ...weights import load_model
-from .card import CARD
 from .config import SAMPLE_RATE, Config
 from .model import Model, Prosody
 from .streaming import decode_in_windows
 from .timestamps import word_times
 from .voices import LENGTHS, Voice, Voices
-from .weights import WEIGHTS, open_source
+from .weights import WEIGHTS, open_release
 
 DEFAULT_VOICE = "af_heart"
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
@@ -28,23 +27,16 @@ STREAMED_PHONEMES = 200  # a piece when streaming: the prosody of a longer one w
 _BYTES_PER_SAMPLE = 2500  # that decoding takes at its peak: 2,300 measured on 54 s of speech
 
 
-def load(
-    source: str | Path,
-    *,
-    voices: str | Path | None = None,
-    revision: str | None = None,
-    offline: bool | None = None,
-) -> "KokoroPipeline":
-    """Load Kokoro from a converted folder, the release's files, `packaged:NAME` or a hub id; no convert step is needed.
-
-    voices: more voices: a folder of voice files, an .npz, one voice file, or `packaged:kokoro-voices` (all 54, by npm).
-    """
-    path = resolve(source, revision=revision, offline=offline, patterns=list(CARD.files))
-    more = [resolve(voices)] if voices is not None else []
+def load(path: Path, *, dequantize: bool | None = None) -> "KokoroPipeline":
+    """Load Kokoro from a converted folder or the release's files; no convert step is needed."""
     model, _ = load_model(
-        path, lambda config: Model(Config.from_dict(config)), weight_map=WEIGHTS, open_source=open_source
+        path,
+        lambda config: Model(Config.from_dict(config)),
+        weight_map=WEIGHTS,
+        open_release=open_release,
+        dequantize=dequantize,
     )
-    return KokoroPipeline(model, Voices.beside(path if path.is_dir() else path.parent, *more))
+    return KokoroPipeline(model, Voices.beside(path if path.is_dir() else path.parent))
 
 
 class KokoroPipeline:
@@ -58,12 +50,16 @@ class KokoroPipeline:
         self.vocab = model.config.vocab
         self.max_phonemes = min(LENGTHS, model.config.max_phonemes)
 
+    def add_voices(self, source: str | Path) -> None:
+        """Add voices: a folder of them, an .npz, one voice file, or `packaged:kokoro-voices` (all 54, by npm)."""
+        self.voices.add(locate(source).path)
+
     def generate(
         self,
         text: str | None = None,
         *,
         phonemes: str | None = None,
-        voice: str = DEFAULT_VOICE,
+        voice: str | None = None,
         speed: float = 1.0,
         lang_code: str | None = None,
         seed: int = 0,
@@ -78,6 +74,7 @@ class KokoroPipeline:
             stream: shorter pieces, sooner, at a small cost in sound: see streaming.py
         Raises: UsageError for contradictory or unknown arguments, FormatError for text that cannot be spoken.
         """
+        voice = voice or DEFAULT_VOICE
         lang_code = lang_code or Voice.of(voice).lang_code
         pieces = self.pieces(text, phonemes=phonemes, lang_code=lang_code or "a", stream=stream)
         return self.speak(pieces, voice=voice, speed=speed, seed=seed, stream=stream)

@@ -18,13 +18,14 @@ import numpy as np
 from mlx.utils import tree_flatten
 
 from ...checkpoint import open_checkpoint, read_json
+from ...contract import Case, Workload
+from ...contract import Reference as Contract
 from ...errors import MissingExtraError
 from ...taps import record_taps
-from ...validate.contract import Case, Workload
 from ...weights import invert, load_model
 from .config import SAMPLE_RATE, Config
 from .model import Model, Prosody
-from .weights import WEIGHTS, open_source
+from .weights import WEIGHTS, open_release
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,7 @@ WORKLOAD = "twenty-words"
 Taps = dict[str, np.ndarray]
 
 
-class Reference:
+class Reference(Contract):
     """Both sides, open. Cases are the sentences of data/sentences.json, spoken by the voices shipped with us."""
 
     def __init__(self, model: Model, original: "KModel", data: Path = DATA) -> None:
@@ -121,20 +122,20 @@ def draw_noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 def read_config(source_path: Path) -> Config:
-    with open_source(source_path) as checkpoint:
+    with open_release(source_path) as checkpoint:
         return Config.from_dict(checkpoint.config or {})
 
 
 def ours(path: Path) -> Model:
     """Our model from a converted folder, or from the original's weights."""
     return load_model(
-        path, lambda config: Model(Config.from_dict(config)), weight_map=WEIGHTS, open_source=open_source
+        path, lambda config: Model(Config.from_dict(config)), weight_map=WEIGHTS, open_release=open_release
     )[0]
 
 
 def original(source_path: Path, model: Model | None = None) -> "KModel":
     """The original on the weights of any source: a .pth is read by KModel itself, all else comes from our `model`."""
-    with open_source(source_path) as checkpoint:
+    with open_release(source_path) as checkpoint:
         config = Config.from_dict(checkpoint.config or {})
         if checkpoint.kind == "torch":
             path = Path(checkpoint.files[0].path)

@@ -74,8 +74,12 @@ class Voices:
         """Collect the voices of each source: a folder of voice files, an .npz of many voices, or one voice file."""
         self._files: dict[str, Path] = {}
         for source in sources:
-            for name, path in _found(source):
-                self._files.setdefault(name, path)
+            self._files = dict(_found(source)) | self._files
+        self._load = cache(self._read)
+
+    def add(self, source: Path) -> None:
+        """Add the voices of a source; they come before those of the same name."""
+        self._files |= dict(_found(source))
         self._load = cache(self._read)
 
     @classmethod

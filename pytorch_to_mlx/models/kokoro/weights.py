@@ -189,10 +189,11 @@ WEIGHTS = WeightMap(
     *snake_block("decoder.generator.resblocks.{}", "decoder.generator.blocks.{}"),
     conv("decoder.generator.conv_post", "decoder.generator.conv_post"),
     *(released(drop(name, why=why, optional=True)) for name, why in UNUSED.items()),
+    file=__file__,
 )
 
 
-def open_source(path: Path) -> Checkpoint:
+def open_release(path: Path) -> Checkpoint:
     """Open the release's folder or a file of it, with the config.json beside it.
 
     The ONNX export and kokoro-v1_0.pth, of which there is one each, need none.

@@ -31,5 +31,6 @@ CARD = ModelCard(
     ),
     model_types=("silero-vad",),
     verbs={"detect": "commands:detect"},
-    files=("*.safetensors", "*.onnx", "config.json"),
+    files=("config.json", ("*.safetensors", "*.onnx")),
 )
+CARDS = (CARD,)

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-DEFAULT_MODEL = "packaged:silero-vad"
+from .card import CARD
 
 
 def detect(
     audio: list[str],
     *,
-    model: str = DEFAULT_MODEL,
+    model: str | None = None,
     threshold: float = 0.5,
     neg_threshold: float | None = None,
     min_speech_duration_ms: float = 250,
@@ -35,10 +35,11 @@ def detect(
 
     Example: pytorch-to-mlx vad detect speech.wav --json
     """
+    from ...checkpoint import locate
     from ...progress import track
     from .pipeline import load
 
-    pipeline = load(model)
+    pipeline = load(locate(model, (CARD,)).path)
 
     def rows() -> Iterator[dict[str, Any]]:
         for name in track(audio, "listening", len(audio)):

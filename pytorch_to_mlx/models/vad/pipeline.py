@@ -9,15 +9,13 @@ import mlx.core as mx
 import numpy as np
 
 from ...audio.load import Audio, load_audio
-from ...checkpoint import resolve
 from ...errors import UsageError
 from ...tasks import Span, VoiceActivity
 from ...weights import load_model
-from .card import CARD
 from .config import CHUNK_S, Config
 from .model import Model
 from .segments import Boundaries, VADOptions, speech_segments
-from .weights import WEIGHTS, open_source
+from .weights import WEIGHTS, open_release
 
 
 class VADPipeline:
@@ -135,8 +133,8 @@ def vad_options(**options: Any) -> VADOptions:
     return VADOptions(**{name: value for name, value in options.items() if value is not None})
 
 
-def load(path: str | Path = "packaged:silero-vad", *, revision: str | None = None) -> VADPipeline:
-    """Load a converted folder, a release of Silero VAD, or `packaged:NAME`."""
-    source = resolve(path, revision=revision, patterns=list(CARD.files))
+def load(path: Path, *, dequantize: bool | None = None) -> VADPipeline:
+    """Load a converted folder, or a release of Silero VAD."""
     build = lambda config: Model(Config.from_dict(config))  # noqa: E731
-    return VADPipeline(load_model(source, build, weight_map=WEIGHTS, open_source=open_source)[0])
+    model, _ = load_model(path, build, weight_map=WEIGHTS, open_release=open_release, dequantize=dequantize)
+    return VADPipeline(model)

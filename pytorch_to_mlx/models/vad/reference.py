@@ -12,11 +12,12 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
 
+from ...audio.examples import speech as sentence
 from ...audio.resample import resample
+from ...contract import Case, Workload
+from ...contract import Reference as Contract
 from ...errors import MissingExtraError
 from ...taps import record_taps
-from ...validate.contract import Case, Workload
-from ...validate.signals import speech as sentence
 from ...weights import invert
 from .model import Model
 from .pipeline import VADPipeline, load
@@ -26,7 +27,7 @@ PREFIXES = {16000: "_model.", 8000: "_model_8k."}
 Taps = dict[str, np.ndarray]
 
 
-class Reference:
+class Reference(Contract):
     """Both sides, open. The cases are real speech and a chirp with noise, at every sample rate of the model."""
 
     def __init__(self, ours: Model, theirs: Model) -> None:

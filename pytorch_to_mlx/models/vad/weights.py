@@ -50,10 +50,11 @@ WEIGHTS = WeightMap(
     network(8000, "net8k", optional=True),
     drop(f"{ONNX[16000]}self.stft.hop_length", why="a number of the graph", optional=True),
     drop(f"{ONNX[8000]}self.stft.filter_length", why="a number of the graph", optional=True),
+    file=__file__,
 )
 
 
-def open_source(path: Path) -> Checkpoint:
+def open_release(path: Path) -> Checkpoint:
     """Open a release; `config` then says which sample rates it has."""
     checkpoint = open_checkpoint(path)
     rates = [rate for rate, prefix in ONNX.items() if any(name.startswith(prefix) for name in checkpoint.names())]

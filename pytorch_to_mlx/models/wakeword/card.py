@@ -29,6 +29,7 @@ CARD = ModelCard(
     ),
     model_types=("wakeword",),
     verbs={"detect": "commands:detect", "train": "commands:train", "keywords": "commands:keywords"},
-    files=("*.onnx",),
+    files=(("*.onnx", "*.safetensors"), "config.json"),
     reference="onnxruntime",
 )
+CARDS = (CARD,)

@@ -9,8 +9,7 @@ from typing import Any
 from ...errors import MissingExtraError, UsageError
 from ...progress import note, track
 from ...tasks import Detection
-
-DEFAULT_MODEL = "packaged:openwakeword"
+from .card import CARD
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ def detect(
     audio: list[str] | None = None,
     *,
     keyword: list[str] | None = None,
-    model: str = DEFAULT_MODEL,
+    model: str | None = None,
     threshold: float = 0.5,
     patience: int = 1,
     refractory: float = 1.0,
@@ -66,6 +65,7 @@ def detect(
     Example: pytorch-to-mlx wakeword detect recording.wav --keyword hey_jarvis --plot scores.png
     """
     from ...audio import live
+    from ...checkpoint import locate
     from .config import SAMPLE_RATE
     from .pipeline import load
 
@@ -73,7 +73,9 @@ def detect(
         raise UsageError("give audio files, or --raw, or --microphone")
     if plot is not None and (not audio or len(audio) != 1):
         raise UsageError("--plot draws one recording")
-    pipeline = load(model, keywords=keyword, revision=revision)
+    pipeline = load(locate(model, (CARD,), revision=revision).path)
+    if keyword:
+        pipeline.select(keyword)
     note(f"listening for: {', '.join(pipeline.labels)}")
     rules = {"threshold": threshold, "patience": patience, "refractory_s": refractory}
     if raw:
@@ -118,23 +120,23 @@ def draw(found: Any, path: Path, threshold: float) -> None:
         raise UsageError(f"the plot cannot be written: {error}", where=path) from error
 
 
-def keywords(*, model: str = DEFAULT_MODEL, revision: str | None = None) -> list[dict[str, Any]]:
+def keywords(*, model: str | None = None, revision: str | None = None) -> list[dict[str, Any]]:
     """List the keywords of a model: what they hear, and how many seconds of audio they look back.
 
     Example: pytorch-to-mlx wakeword keywords
     """
-    from ...checkpoint import resolve
+    from ...checkpoint import locate
     from ...weights import is_converted
     from .config import Config
-    from .weights import open_source
+    from .weights import open_release
 
-    path = resolve(model, revision=revision)
+    path = locate(model, (CARD,), revision=revision).path
     if is_converted(path):
         from ...checkpoint import read_config
 
         config = read_config(path)
     else:
-        with open_source(path) as checkpoint:
+        with open_release(path) as checkpoint:
             config = checkpoint.config or {}
     return [
         {
@@ -153,7 +155,7 @@ def train(
     negative: Path,
     name: str,
     output: Path | None = None,
-    model: str = DEFAULT_MODEL,
+    model: str | None = None,
     hidden: int = 32,
     steps: int = 1500,
     variants: int = 8,
@@ -178,14 +180,14 @@ def train(
 
     Example: pytorch-to-mlx wakeword train --positive hey_seed/ --negative speech/ --name hey_seed
     """
-    from ...checkpoint import resolve
+    from ...checkpoint import locate
     from . import train as training
 
     output = Path(f"{name}.safetensors") if output is None else output
     if output.exists() and not force:
         raise UsageError("the file exists", where=output, fix="give --force to replace it")
     return training.train(
-        resolve(model),
+        locate(model, (CARD,)).path,
         positive,
         negative,
         output,

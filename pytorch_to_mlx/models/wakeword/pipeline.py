@@ -12,7 +12,7 @@ import numpy as np
 
 from ...audio import live
 from ...backend.dtype import compute_dtype
-from ...checkpoint import open_checkpoint, resolve
+from ...checkpoint import open_checkpoint
 from ...checkpoint.json_file import parse_json
 from ...config import from_dict
 from ...errors import FormatError, UsageError
@@ -20,7 +20,7 @@ from ...tasks import Detection
 from ...weights import apply, load_into, load_model
 from .config import FRAME, SAMPLE_RATE, Config, Keyword
 from .model import Classifier, Model
-from .weights import KEYWORDS, WEIGHTS, open_keyword, open_source
+from .weights import KEYWORDS, WEIGHTS, open_keyword, open_release
 
 FRAME_S = FRAME / SAMPLE_RATE
 WARM_UP = 5  # frames whose scores count as 0: as the reference, while the stream is young
@@ -151,9 +151,15 @@ class WakewordPipeline:
     sample_rate = SAMPLE_RATE
 
     def __init__(self, model: Model) -> None:
-        if not model._config.keywords:
-            raise UsageError("there is no keyword to listen for", fix="name one with --keyword")
         self.model = model
+
+    def select(self, keywords: Sequence[str]) -> None:
+        """Listen for these keywords alone, in this order.
+
+        keywords: names of its own, and files of others (.safetensors of `train`, .onnx of openWakeWord's trainers).
+        Raises: UsageError for an unknown name, FormatError for a file that is not a classifier of this chain.
+        """
+        self.model = with_keywords(self.model, keywords)
 
     @property
     def labels(self) -> list[str]:
@@ -169,7 +175,7 @@ class WakewordPipeline:
         """
         if not 0 <= padding_s <= 60:
             raise UsageError(f"padding is {padding_s} s; it goes from 0 to 60")
-        stream = Stream(self.model)
+        stream = self._stream()
         trigger = Trigger(stream.labels, Rules(**rules))
         name = str(audio) if isinstance(audio, (str, Path)) else "audio"
         blocks = iter([audio]) if isinstance(audio, np.ndarray) else live.from_file(audio, SAMPLE_RATE, block_s=4.0)
@@ -189,9 +195,14 @@ class WakewordPipeline:
 
     def listen(self, blocks: Iterable[np.ndarray], **rules: Any) -> Iterator[Detection]:
         """Detections as they are heard in blocks of samples at 16 kHz, as audio.live gives them; memory is bounded."""
-        stream = Stream(self.model)
+        stream = self._stream()
         trigger = Trigger(stream.labels, Rules(**rules))
         return self._listen(stream, trigger, blocks)
+
+    def _stream(self) -> Stream:
+        if not self.model._config.keywords:
+            raise UsageError("there is no keyword to listen for", fix="name one with --keyword")
+        return Stream(self.model)
 
     def _listen(self, stream: Stream, trigger: Trigger, blocks: Iterable[np.ndarray]) -> Iterator[Detection]:
         for block in blocks:
@@ -200,23 +211,19 @@ class WakewordPipeline:
                 yield from trigger(number * FRAME_S, frame)
 
 
-def load(path: str | Path, *, keywords: Sequence[str] | None = None, revision: str | None = None) -> WakewordPipeline:
-    """Load a converted folder, a folder of the ONNX files, or `packaged:openwakeword`.
-
-    keywords: names of its keywords, and files of others (.safetensors of `train`, .onnx of openWakeWord's trainers);
-    by default all that it has.
-    Raises: UsageError for an unknown name, FormatError for a file that is no classifier of this chain.
-    """
-    model = load_chain(resolve(path, revision=revision))
-    if keywords:
-        model = with_keywords(model, keywords)
-    return WakewordPipeline(model)
+def load(path: Path, *, dequantize: bool | None = None) -> WakewordPipeline:
+    """Load a converted folder, or a folder of the ONNX files, with all its keywords."""
+    return WakewordPipeline(load_chain(path, dequantize=dequantize))
 
 
-def load_chain(path: Path) -> Model:
-    """The mel spectrogram, the embedding and the classifiers of a folder."""
+def load_chain(path: Path, *, dequantize: bool | None = None) -> Model:
+    """Load the mel spectrogram, the embedding and the classifiers of a folder."""
     return load_model(
-        path, lambda config: Model(Config.from_dict(config)), weight_map=WEIGHTS, open_source=open_source
+        path,
+        lambda config: Model(Config.from_dict(config)),
+        weight_map=WEIGHTS,
+        open_release=open_release,
+        dequantize=dequantize,
     )[0]
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from mlx.utils import tree_flatten
 
 from ...audio import wav
+from ...contract import Case, Workload
+from ...contract import Reference as Contract
 from ...errors import MachineError, MissingExtraError, UsageError
 from ...taps import watch_taps
-from ...validate.contract import Case, Workload
 from ...weights import invert, is_converted
 from . import graph
 from .config import FRAME, FRAME_ROWS, N_MELS, OVERLAP, SAMPLE_RATE, START_FEATURES, WINDOW
@@ -32,8 +33,10 @@ SECONDS = 10
 THREADS = 1  # of onnxruntime
 
 
-class Reference:
+class Reference(Contract):
     """Both sides, open. The cases are "Hey Jarvis!" (data/hey_jarvis.flac, spoken by Kokoro), noise, and a click."""
+
+    threads = THREADS
 
     def __init__(self, model: Model, source: Path) -> None:
         self.model, self.source = model, source

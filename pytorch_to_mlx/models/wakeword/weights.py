@@ -1,6 +1,6 @@
 """The complete story of every tensor of an openWakeWord release: one ONNX file for each network.
 
-`open_source` puts the files of a folder together under `mel.`, `embedding.` and `keywords.NAME.`; a classifier's
+`open_release` puts the files of a folder together under `mel.`, `embedding.` and `keywords.NAME.`; a classifier's
 tensors come under the names of their place in it, which `graph` finds.
 """
 
@@ -41,6 +41,7 @@ KEYWORDS = WeightMap(
     *lstm("", "forward"),
     *lstm("_reverse", "backward"),
     rename("keywords.*.out.*", "keywords.*.out.*", optional=True),
+    file=__file__,
 )
 """The classifiers alone, as `--keyword mine.onnx` reads them."""
 
@@ -64,10 +65,11 @@ WEIGHTS = WeightMap(
     ),
     *KEYWORDS.rules,
     keep_float32=("mel.**",),  # powers of 16-bit numbers are beyond float16
+    file=__file__,
 )
 
 
-def open_source(path: Path) -> Checkpoint:
+def open_release(path: Path) -> Checkpoint:
     """The networks of a folder, or of the folder around one classifier, with that one alone.
 
     Raises: FormatError for a folder without the two networks that all keywords share, and for a file that is not a

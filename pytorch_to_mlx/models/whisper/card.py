@@ -32,5 +32,17 @@ CARD = ModelCard(
     verbs={"transcribe": "commands:transcribe"},
     uses=("vad",),
     extra="whisper",
-    files=("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", "model.bin"),
+    files=(
+        "config.json",
+        "generation_config.json",
+        (
+            "model*.safetensors|model.safetensors.index.json",
+            "pytorch_model*.bin|pytorch_model.bin.index.json",
+            "model.bin",
+            "weights.safetensors",
+            "weights.npz",
+            "*.pt",
+        ),
+    ),
 )
+CARDS = (CARD,)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-DEFAULT_MODEL = "openai/whisper-base"
+from .card import CARD
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Heard:
 def transcribe(
     audio: list[str] | None = None,
     *,
-    model: str = DEFAULT_MODEL,
+    model: str | None = None,
     output_dir: Path | None = None,
     output_format: Literal["txt", "vtt", "srt", "tsv", "json", "all"] = "txt",
     task: Literal["transcribe", "translate"] = "transcribe",
@@ -125,6 +125,7 @@ def transcribe(
 
     Example: pytorch-to-mlx whisper transcribe speech.wav --word-timestamps --output-format srt --output-dir out
     """
+    from ...checkpoint import locate
     from ...errors import UsageError
     from ...progress import note, track
     from ...text.subtitles import PLAIN, Layout, render, to_dict
@@ -141,7 +142,7 @@ def transcribe(
     layout = Layout(max_line_width, max_line_count, max_words_per_line, highlight_words)
     if layout != PLAIN and not word_timestamps:
         raise UsageError("subtitles are broken by the times of their words", fix="add --word-timestamps")
-    pipeline = load(model)
+    pipeline = load(locate(model, (CARD,)).path)
     entries, printed = [], []
     for name in track(audio, "transcribing", len(audio)):
         running = pipeline.segments(
@@ -217,13 +218,14 @@ def _until_interrupted(blocks: Iterator[Any]) -> Iterator[Any]:
         return
 
 
-def _streamed(model: str, blocks: Iterator[Any], options: dict[str, Any]) -> Iterator[Heard]:
+def _streamed(model: str | None, blocks: Iterator[Any], options: dict[str, Any]) -> Iterator[Heard]:
     from statistics import median
 
+    from ...checkpoint import locate
     from ...progress import note
     from .pipeline import load
 
-    pipeline = load(model)
+    pipeline = load(locate(model, (CARD,)).path)
     note("listening")
     waits = []
     for update in pipeline.listen(blocks, **options):

@@ -11,11 +11,13 @@ import numpy as np
 from ...audio.load import Audio, load_audio
 from ...backend.dtype import compute_dtype
 from ...backend.native import kernels
-from ...checkpoint import resolve
+from ...checkpoint import locate
 from ...errors import UsageError
 from ...tasks import Transcript
-from ...weights import apply, load_into, rebuild
-from ..vad.pipeline import load as load_vad
+from ...weights import load_model
+from ..vad.card import CARD as VAD_CARD
+from ..vad.pipeline import VADPipeline
+from ..vad.pipeline import load as load_vad_from
 from .batched import BatchedTranscription
 from .config import Config
 from .decoding import DecodingOptions, detect_language
@@ -24,11 +26,10 @@ from .speech_only import FILTER, WINDOWS, FilteredTranscription, SpeechOnly, spe
 from .stream import StreamOptions, StreamUpdate, WhisperStream
 from .tokenizer import Tokenizer, language_code
 from .transcribe import FRAMES_PER_SECOND, SAMPLE_RATE, WINDOW_FRAMES, TranscribeOptions, Transcription
-from .weights import WEIGHTS, open_source
+from .weights import WEIGHTS, open_release
 
 _DECODING = {field.name for field in fields(DecodingOptions)} - {"temperature", "prompt", "best_of"}
 _STREAM = {field.name for field in fields(StreamOptions)} - {"decoding"}
-VAD_MODEL = "packaged:silero-vad"
 PAUSE_MS = 500  # silence after which a stream takes what was said as complete
 _TRANSCRIBE = {field.name for field in fields(TranscribeOptions)} - {"decoding"}
 
@@ -55,7 +56,7 @@ class WhisperPipeline:
         *,
         vad_filter: bool = False,
         batch_size: int = 1,
-        vad_model: str = VAD_MODEL,
+        vad_model: str | None = None,
         **options: Any,
     ) -> Transcription:
         """The transcription as an iterator over segments; its `language` and `duration_s` are known at once."""
@@ -74,7 +75,7 @@ class WhisperPipeline:
         windows = speech_windows(found, WINDOW_FRAMES / FRAMES_PER_SECOND)
         return BatchedTranscription(self.model, self.tokenizer, mx.array(samples), chosen, windows, batch_size)
 
-    def stream(self, *, vad_filter: bool = False, vad_model: str = VAD_MODEL, **options: Any) -> WhisperStream:
+    def stream(self, *, vad_filter: bool = False, vad_model: str | None = None, **options: Any) -> WhisperStream:
         """A stream that is fed pieces of audio; options are those of StreamOptions and DecodingOptions.
 
         vad_filter: the model runs only where vad_model hears speech, and a pause commits what was said.
@@ -127,17 +128,23 @@ def stream_options(**options: Any) -> StreamOptions:
     return StreamOptions(**{name: given[name] for name in _STREAM & given.keys()}, decoding=decoding)
 
 
-def load(path: str | Path, *, revision: str | None = None) -> WhisperPipeline:
-    """Load a converted folder, any checkpoint of the family, a hub id, or `packaged:NAME`."""
-    folder = resolve(path, revision=revision)
-    with open_source(folder) as checkpoint:
-        config = checkpoint.config or {}
-        model = Model(Config.from_dict(config))
-        converted = "decoder.blocks.0.mlp1.weight" in checkpoint.entries
-        weights = {name: checkpoint[name] for name in checkpoint} if converted else apply(WEIGHTS, checkpoint).weights
-    model = rebuild(model, config, weights, where=folder)
-    weights = {name: array.astype(_dtype(name, array)) for name, array in weights.items()}
-    return WhisperPipeline(load_into(model, weights, where=folder))
+def load(path: Path, *, dequantize: bool | None = None) -> WhisperPipeline:
+    """Load a converted folder, or any checkpoint of the family."""
+    model, _ = load_model(
+        path,
+        lambda config: Model(Config.from_dict(config)),
+        weight_map=WEIGHTS,
+        open_release=open_release,
+        open_converted=open_release,  # the MLX community's folders leave things out
+        dequantize=bool(dequantize),
+        dtype_of=_dtype,
+    )
+    return WhisperPipeline(model)
+
+
+def load_vad(source: str | None) -> VADPipeline:
+    """Load the voice activity detector that `source` names; None is the family's default."""
+    return load_vad_from(locate(source, (VAD_CARD,)).path)
 
 
 def _dtype(name: str, array: mx.array) -> mx.Dtype:

@@ -13,11 +13,12 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
 
+from ...audio.examples import speech
 from ...audio.mel import mel_filters, whisper_log_mel
+from ...contract import Case, Workload
+from ...contract import Reference as Contract
 from ...errors import MissingExtraError
 from ...taps import record_taps
-from ...validate.contract import Case, Workload
-from ...validate.signals import speech
 from ...weights import invert
 from .decoding import DecodingOptions, decode
 from .model import Model
@@ -31,7 +32,7 @@ STEPS = 24  # decoder steps of the decoding workload
 Taps = dict[str, np.ndarray]
 
 
-class Reference:
+class Reference(Contract):
     """Both sides, open. The cases are a real sentence , a chirp with noise, and a short click."""
 
     def __init__(self, ours: Model, original: "Whisper") -> None:

@@ -155,10 +155,11 @@ WEIGHTS = WeightMap(
     norm("decoder.ln", "decoder.ln", "model.decoder.layer_norm", "decoder.layer_norm"),
     tie("proj_out.weight", to="model.decoder.embed_tokens.weight", optional=True),
     tie("decoder.projection.weight", to="decoder.embeddings.weight", optional=True),
+    file=__file__,
 )
 
 
-def open_source(path: Path) -> Checkpoint:
+def open_release(path: Path) -> Checkpoint:
     """Open any of the layouts; `config` then holds the sizes, whichever file had them."""
     checkpoint = open_checkpoint(path)
     config = dict(checkpoint.config or {})
@@ -174,7 +175,9 @@ def open_source(path: Path) -> Checkpoint:
     if path.is_dir() and generation.exists():
         config.setdefault("alignment_heads", read_json(generation).get("alignment_heads"))
     sizes = Config.from_dict(config)
-    if POSITIONS not in checkpoint.entries and "decoder.blocks.0.mlp1.weight" in checkpoint.entries:
+    if "decoder.blocks.0.mlp1.weight" in checkpoint.entries:
+        checkpoint.kind = "mlx"
+    if checkpoint.kind == "mlx" and POSITIONS not in checkpoint.entries:
         # the MLX community leaves the sinusoids out
         shape = (sizes.n_audio_ctx, sizes.n_audio_state)
         checkpoint.entries[POSITIONS] = Entry(TensorInfo.of(POSITIONS, "float32", shape), lambda: sinusoids(*shape))

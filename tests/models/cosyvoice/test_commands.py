@@ -15,8 +15,8 @@ from command import ROOT, run
 from models.cosyvoice import release
 
 from pytorch_to_mlx.audio import wav
+from pytorch_to_mlx.audio.examples import DATA
 from pytorch_to_mlx.models.cosyvoice.text.tokenizer import TextTokenizer
-from pytorch_to_mlx.validate.signals import DATA
 
 RATE = 24000
 TOKEN = 960  # samples of a speech token
@@ -164,7 +164,7 @@ def test_voice_conversion_to_a_saved_voice_and_other_speeds(place):
 
 LONG = """
 import resource, sys
-from pytorch_to_mlx.models.cosyvoice.pipeline import load
+from pytorch_to_mlx.model_source import load
 
 text, seconds = "one for you and that was what they had. " * 260, 0.0
 for speech in load(sys.argv[1]).inference_sft(text, "random", steps=2, min_ratio=6.0, max_ratio=6.0):

@@ -11,7 +11,7 @@ from models.cosyvoice import release
 
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import FormatError, UnsafeError
-from pytorch_to_mlx.models.cosyvoice.release.files import extra_files, is_release, open_source
+from pytorch_to_mlx.models.cosyvoice.release.files import extra_files, is_release, open_release
 from pytorch_to_mlx.models.cosyvoice.versions import COSYVOICE2
 
 
@@ -34,7 +34,7 @@ def rewrite(path, old, new):
 
 
 def test_the_parts_under_their_names(whole):
-    with open_source(whole) as checkpoint:
+    with open_release(whole) as checkpoint:
         names = checkpoint.names()
         assert {name.partition(".")[0] for name in names} == set(COSYVOICE2.parts)
         assert "llm.llm.model.model.embed_tokens.weight" in names and "speech_tokenizer.conv1.weight" in names
@@ -60,13 +60,13 @@ def test_the_parts_under_their_names(whole):
 def test_a_missing_file(folder, name):
     (folder / name).unlink()
     with pytest.raises(FormatError, match=r"a file is missing from this release; take all files(.|\n)*" + name):
-        open_source(folder)
+        open_release(folder)
 
 
 def test_another_version(folder):
     (folder / "cosyvoice2.yaml").rename(folder / "cosyvoice3.yaml")
     with pytest.raises(FormatError, match=r"no cosyvoice2.yaml: it has 'cosyvoice3.yaml'"):
-        open_source(folder)
+        open_release(folder)
     assert not is_release(folder)
 
 
@@ -83,7 +83,7 @@ def test_a_part_of_another_model(folder, part, key, message):
     (folder / f"{part}.pt").unlink()
     torch.save({key: torch.zeros(3, 4)}, folder / f"{part}.pt")
     with pytest.raises(FormatError, match=rf"{part}\.pt: .*{message}; take all files"):
-        open_source(folder)
+        open_release(folder)
 
 
 def test_exchanged_onnx_files(folder):
@@ -92,7 +92,7 @@ def test_exchanged_onnx_files(folder):
     other.rename(one)
     (folder / "x").rename(other)
     with pytest.raises(FormatError, match=r"campplus\.onnx: not the campplus part"):
-        open_source(folder)
+        open_release(folder)
 
 
 @pytest.mark.parametrize("name", ["speech_tokenizer_v2.onnx", "campplus.onnx", "llm.pt"])
@@ -101,7 +101,7 @@ def test_a_cut_file(folder, name):
     (folder / name).unlink()
     (folder / name).write_bytes(data[: len(data) * 2 // 3])
     with pytest.raises(FormatError, match=rf"{name}: .*; .*"):
-        open_source(folder)
+        open_release(folder)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_yaml_that_asks_to_run_something(folder, line, monkeypatch):
     monkeypatch.chdir(folder)
     rewrite(folder / "cosyvoice2.yaml", "sample_rate: 24000\n", f"sample_rate: 24000\n{line}\n")
     with pytest.raises(UnsafeError, match=r"cosyvoice2\.yaml: .*; take the yaml of the original release"):
-        open_source(folder)
+        open_release(folder)
     assert not (folder / "canary").exists()
 
 
@@ -135,7 +135,7 @@ def test_a_yaml_that_asks_to_run_something(folder, line, monkeypatch):
 def test_a_yaml_of_another_model(folder, old, new, message):
     rewrite(folder / "cosyvoice2.yaml", old, new)
     with pytest.raises(FormatError, match=r"cosyvoice2\.yaml: 1 value is not those of CosyVoice 2") as raised:
-        open_source(folder)
+        open_release(folder)
     assert message in str(raised.value)
 
 
@@ -144,7 +144,7 @@ def test_every_problem_at_once(folder):
     rewrite(folder / "CosyVoice-BlankEN" / "config.json", '"hidden_act": "silu"', '"hidden_act": "gelu"')
     rewrite(folder / "CosyVoice-BlankEN" / "config.json", '  "rope_theta": 1000000.0,\n', "")
     with pytest.raises(FormatError, match="3 values") as raised:
-        open_source(folder)
+        open_release(folder)
     assert len(raised.value.details) == 3
 
 
@@ -159,7 +159,7 @@ def test_every_problem_at_once(folder):
 def test_sizes_that_contradict_the_weights(folder, file, old, new, where):
     rewrite(folder / file, old, new)
     with pytest.raises(FormatError, match=rf"{where}: \d tensors contradict cosyvoice2\.yaml or"):
-        open_source(folder)
+        open_release(folder)
 
 
 def test_names_that_training_leaves(folder):
@@ -167,13 +167,13 @@ def test_names_that_training_leaves(folder):
     state = torch.load(folder / "hift.pt", weights_only=True)
     (folder / "hift.pt").unlink()
     torch.save({**{f"generator.{name}": t for name, t in state.items()}, "epoch": 3, "step": 7}, folder / "hift.pt")
-    with open_source(folder) as checkpoint:
+    with open_release(folder) as checkpoint:
         assert "hift.conv_pre.bias" in checkpoint.names()
         assert not any("epoch" in name or "generator" in name for name in checkpoint.names())
 
 
 def test_extra_files(whole):
-    with open_source(whole) as checkpoint:
+    with open_release(whole) as checkpoint:
         files = extra_files(whole, checkpoint.config)
     assert files.keys() == {"vocab.json", "merges.txt", "tokenizer_config.json", "noise.safetensors"}
     noise = files["noise.safetensors"]["flow"]
@@ -184,7 +184,7 @@ def test_extra_files(whole):
 
 def speakers_of(folder, info):
     torch.save(info, folder / "spk2info.pt")
-    with open_source(folder) as checkpoint:
+    with open_release(folder) as checkpoint:
         files = extra_files(folder, checkpoint.config)
     return {name: arrays for name, arrays in files.items() if name.startswith("speakers/")}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ....validate.contract import Case
+from ....contract import Case
 from ..config import Config
 
 N_TOKENS = 40  # that both sides draw: the original takes 0.2 s for one

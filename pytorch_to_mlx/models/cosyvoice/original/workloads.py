@@ -19,7 +19,7 @@ from ..release.files import flow_noise
 from ..streaming import Clock, stream_audio, stream_mels
 from ..versions import COSYVOICE2
 from ..vocoder.stream import HiftStream
-from ..weights import WEIGHTS, open_source
+from ..weights import WEIGHTS, open_release
 from .audio import build_flow, build_hift
 from .cases import audio_inputs
 from .lm import build_lm
@@ -34,12 +34,12 @@ def load_ours(path: Path) -> Model:
 
     packed = False if hasattr(kernels(), "quantized_matmul") else None
     build = lambda config: Model(Config.from_dict(config))  # noqa: E731
-    return load_model(path, build, weight_map=WEIGHTS, open_source=open_source, dequantize=packed)[0]
+    return load_model(path, build, weight_map=WEIGHTS, open_release=open_release, dequantize=packed)[0]
 
 
 def read_config(path: Path) -> Config:
     """Read our config of the release."""
-    with open_source(path) as checkpoint:
+    with open_release(path) as checkpoint:
         return Config.from_dict(checkpoint.config or {})
 
 

@@ -25,7 +25,7 @@ def is_release(path: Path) -> bool:
     return path.is_dir() and (path / COSYVOICE2.yaml).is_file()
 
 
-def open_source(path: Path) -> Checkpoint:
+def open_release(path: Path) -> Checkpoint:
     """Open a release: tensors are named part.name, as `llm.speech_embedding.weight`, and `config` is ours, nested.
 
     Raises: FormatError naming the file if a part is missing, of another version or of other sizes than the yaml says;

@@ -1,0 +1,34 @@
+"""How much converts: torch's own op samples, Hugging Face, timm and other packages, every case counted."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import UsageError
+from .report import SUITES, Coverage, page, read
+
+__all__ = ["Coverage", "measure", "page", "read"]
+
+
+def measure(
+    suites: Sequence[str] | None = None,
+    output: Path | None = None,
+    *,
+    only: Sequence[str] = (),
+    failed: bool = False,
+    processes: int = 1,
+) -> Coverage:
+    """Measure the cases that the folder `output` does not hold yet, and add their results to it.
+
+    Without `output` every case is measured and nothing is written. only: names of cases, which are measured again if
+    `output` holds them. failed: measure again what is not right.
+    """
+    from .run import run
+
+    if output is None and failed:
+        raise UsageError("only the results of an earlier run say which cases failed", fix="give their folder: --output")
+    if output is not None and output.exists() and not output.is_dir():
+        raise UsageError(f"{output} is not a folder", fix="--output takes the folder of the results")
+    with tempfile.TemporaryDirectory() as scratch:
+        results = output or Path(scratch)
+        return run(suites or SUITES, results=results, only=only, failed=failed, processes=processes)

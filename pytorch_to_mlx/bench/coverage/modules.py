@@ -1,0 +1,151 @@
+"""One module through the whole path: capture, write, run, compare at two sizes; steps timed, failures named."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import torch
+from torch import nn
+
+from ...codegen.capture.export import Captured, capture
+from ...codegen.capture.methods import FORWARD, Entry
+from ...codegen.capture.tensors import flat_tensors
+from ...codegen.emit.generate import generate
+from ...codegen.lowering.sizes import at
+from ...codegen.proof.compare import summary
+from ...codegen.proof.outputs import check_outputs, import_source
+from ...codegen.sources.example_inputs import FAILURES
+
+Case = tuple[tuple, Mapping[str, Any]]  # args, kwargs
+
+
+@dataclass
+class ModuleResult:
+    """How far a module came. `reached` is the last step that worked."""
+
+    name: str
+    model: str = ""
+    built: bool = False
+    exported: bool = False
+    converted: bool = False
+    matched: bool = False
+    dynamic: bool = False
+    degenerate: bool = False
+    reason: str = ""
+    how: str = ""
+    other_size: str = ""
+    inputs: list[str] = field(default_factory=list)
+    parameters: int = 0
+    lines: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    clock: str = "cpu"  # what `seconds` counts: on one thread CPU time is what a quiet machine takes
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Converted, and right at both sizes, on outputs that mean something."""
+        return self.matched and self.dynamic and not self.degenerate
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"ok": self.ok}
+
+
+def randomize(module: nn.Module) -> None:
+    """Give weights that start as zeros or ones, and batch statistics, values on which a mistake shows."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.is_floating_point() and parameter.numel() and parameter.min() == parameter.max():
+                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.requires_grad_(False)
+        for name, buffer in module.named_buffers():
+            if name.endswith("running_mean"):
+                buffer += 0.1 * torch.randn(buffer.shape, generator=generator)
+            elif name.endswith("running_var"):
+                buffer *= 0.5 + torch.rand(buffer.shape, generator=generator)
+
+
+def measure_module(result: ModuleResult, module: nn.Module, first: Case, others: Sequence[Case]) -> ModuleResult:
+    """Convert a module on the first case; compare on it, and on the first other case that its dynamic sizes allow."""
+    result.built = True
+    result.inputs = sorted(first[1]) or [f"arg{i}" for i in range(len(first[0]))]
+    result.parameters = sum(p.numel() for p in module.parameters())
+    module.eval()
+    try:
+        _measure(result, module, first, others)
+    except FAILURES as error:
+        result.reason = f"{type(error).__name__}: {_line(error)}"
+    return result
+
+
+def _measure(result: ModuleResult, module: nn.Module, first: Case, others: Sequence[Case]) -> None:
+    args, kwargs = first
+    start = time.process_time()
+    captured = capture(module, args, dict(kwargs))
+    result.exported, result.how = True, captured.how
+    result.seconds["capture"] = time.process_time() - start
+    start = time.process_time()
+    generated = generate([Entry(FORWARD, args, kwargs, captured)], module)
+    result.lines = len(generated.source.splitlines())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        (path / "model.py").write_text(generated.source)
+        (path / "config.json").write_text("{}")
+        mx.save_safetensors(str(path / "model.safetensors"), dict(generated.weights))
+        model = import_source(path / "model.py").load(folder)
+    result.seconds["generate"] = time.process_time() - start
+    result.converted = True
+    result.matched = _agrees(result, "first size", model, module, first)
+    if not result.matched:
+        return
+    other = next((case for case in others if _allowed(captured, case)), None)
+    if other is None:
+        result.reason = "no size is dynamic" if others else "the original takes no other size"
+    else:
+        result.other_size = str([list(t.shape) for t in flat_tensors(other)])
+        result.dynamic = _agrees(result, "other size", model, module, other)
+    if result.degenerate and not result.reason:
+        result.reason = "all outputs are smaller than 1e-3"
+
+
+def _agrees(result: ModuleResult, size: str, model: Any, module: nn.Module, case: Case) -> bool:
+    start = time.process_time()
+    found = check_outputs(model, module, *case)
+    result.seconds[size] = time.process_time() - start
+    judged = summary(found)
+    result.errors.append(judged)
+    floats = [one for one in found if one.scale]
+    result.degenerate |= not floats or all(one.degenerate for one in floats)
+    if not judged["ok"]:
+        result.reason = f"{size}: {judged['why']}"
+    return judged["ok"]
+
+
+def _allowed(captured: Captured, case: Case) -> bool:
+    """Whether a case differs from the captured one only in sizes for which the source says it was written."""
+    metas = [node.meta for node in captured.graph.inputs()]
+    tensors = flat_tensors(case)
+    if len(metas) != len(tensors):
+        return False
+    pairs = [
+        (size, actual)
+        for meta, tensor in zip(metas, tensors, strict=True)
+        for size, actual in zip(meta.shape, tensor.shape, strict=True)
+    ]
+    sizes = {size: actual for size, actual in pairs if not isinstance(size, int) and size.is_Symbol}
+    return all((size if isinstance(size, int) else at(size, sizes)) == actual for size, actual in pairs) and all(
+        guard.holds(sizes) for guard in captured.guards
+    )
+
+
+def _line(error: BaseException) -> str:
+    """The error in one line, files named as they are imported, wherever this machine has them."""
+    text = " ".join(str(error).split())
+    for folder in sorted((path for path in sys.path if path.startswith("/") and len(path) > 1), key=len, reverse=True):
+        text = text.replace(f"{folder.rstrip('/')}/", "")
+    return text[:400]

@@ -1,0 +1,17 @@
+"""Import torchaudio, whose Linux wheels hold libraries for CUDA: it does without them where it finds none."""
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from ...codegen.capture.patches import replaced
+
+if find_spec("torchaudio") is not None:
+    try:
+        import_module("torchaudio")
+    except OSError:
+        for _name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
+            del sys.modules[_name]
+        with replaced(Path, "glob", lambda folder, pattern: []):
+            import_module("torchaudio")

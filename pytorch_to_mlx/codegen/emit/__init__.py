@@ -1,0 +1,1 @@
+"""From our graph to readable MLX source and its weights. Files here import no torch themselves."""

@@ -1,0 +1,156 @@
+"""Names for values, read from the lines of the original source that computed them."""
+
+import ast
+import inspect
+import keyword
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..graph import Line, Node
+from .call_tree import Call
+
+TAKEN = {"self", "mx", "nn", "math", "_"}
+
+
+class SourceNames:
+    """modules: the torch module at each path. arguments: what each call's inputs are called in `forward`."""
+
+    def __init__(self, modules: Mapping[str, Any], arguments: Mapping[tuple[str, int], Mapping[Node, str]]) -> None:
+        self._arguments = arguments
+        self._unpacked: dict[Call, dict[Node, str]] = {}
+        self._ranges = {path: _class_lines(type(module)) for path, module in modules.items()}
+
+    def argument(self, call: Call, node: Node) -> str:
+        """What `forward` calls an input of a call."""
+        named = self._arguments.get((call.path, call.number), {}).get(node)
+        if named:
+            return named
+        if node.op == "input":
+            return node.name
+        if node.op == "weight":
+            return _usable(node.args[0].replace(".", "_")) or "weight"
+        lines = node.trace
+        return self._name_in(lines[-1:], node) or "x"
+
+    def target(self, node: Node, call: Call) -> str | None:
+        """The variable that the source assigns this value to."""
+        if call not in self._unpacked:
+            self._unpacked[call] = dict(self._tuple_targets(call))
+        return self._unpacked[call].get(node) or self._name_in(self._lines(node, call), node)
+
+    def _tuple_targets(self, call: Call) -> Iterator[tuple[Node, str]]:
+        """Names from `a, b = f(...)`: the values that leave such a line, in order, get its names in order."""
+        made: dict[Any, list[Node]] = {}
+        users: dict[Node, set[Any]] = {}
+        for item in call.items:
+            made_here = item.outputs if isinstance(item, Call) else [item]
+            for node in made_here:
+                key = self._statement_key(node, call)
+                made.setdefault(key, []).append(node)
+            first = made_here[0] if made_here else None
+            for node in item.inputs if isinstance(item, Call) else item.inputs():
+                users.setdefault(node, set()).add(first and self._statement_key(first, call))
+        for node in call.outputs:
+            users.setdefault(node, set()).add("return")
+        for key, nodes in made.items():
+            leaving = [node for node in nodes if users.get(node, set()) - {key}]
+            lines = self._lines(nodes[0], call)
+            statement = _statement(lines[-1]) if lines else None
+            if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Tuple):
+                continue
+            names = [part.id if isinstance(part, ast.Name) else "_" for part in statement.targets[0].elts]
+            if len(leaving) == 1:
+                names = [name for name in names if name != "_"][:1]
+            if len(names) == len(leaving):
+                yield from ((n, usable) for n, name in zip(leaving, names, strict=True) if (usable := _usable(name)))
+
+    def ends_statement(self, node: Node, user: Node | Call, call: Call) -> bool:
+        """Whether the source gives this value a name before the user takes it."""
+        last = next(iter(user.nodes()), None) if isinstance(user, Call) else user
+        if last is None or self.target(node, call) is None:
+            return False
+        return self._statement_key(node, call) != self._statement_key(last, call)
+
+    def _statement_key(self, node: Node, call: Call) -> Any:
+        lines = self._lines(node, call)
+        if not lines:
+            return None
+        found = _statement(lines[-1])
+        return (lines[-1].file, found.lineno if found else lines[-1].number)
+
+    def _lines(self, node: Node, call: Call) -> tuple[Line, ...]:
+        """The lines of a node from the call's own source inwards; only the first of them for a node of a child."""
+        own = self._ranges.get(call.path)
+        if own is None:
+            return node.trace[-1:]
+        file, first, last = own
+        places = [i for i, line in enumerate(node.trace) if line.file == file and first <= line.number <= last]
+        if not places:
+            return node.trace[-1:]
+        return node.trace[places[-1] :] if node.module == call.path else node.trace[places[-1] : places[-1] + 1]
+
+    def _name_in(self, lines: tuple[Line, ...], node: Node) -> str | None:
+        for line in reversed(lines):
+            statement = _statement(line)
+            if isinstance(statement, ast.Return):
+                continue
+            return _assigned(statement, node)
+        return None
+
+
+def _assigned(statement: ast.stmt | None, node: Node) -> str | None:
+    """The name an assignment gives; of several targets, the one with the place of a getitem."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+    elif isinstance(statement, ast.AugAssign | ast.AnnAssign):
+        target = statement.target
+    else:
+        return None
+    if isinstance(target, ast.Tuple):
+        place = node.args[1] if node.op == "getitem" else 0
+        names = [part for part in target.elts if isinstance(part, ast.Name) and part.id != "_"]
+        if node.op != "getitem" and len(names) != 1:
+            return None
+        if not 0 <= place < len(names):
+            return None
+        target = names[place]
+    return _usable(target.id) if isinstance(target, ast.Name) else None
+
+
+def _usable(name: str) -> str | None:
+    if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN:
+        return None
+    return name.lower() if name.isupper() and len(name) > 1 else name
+
+
+@cache
+def _statements(file: str) -> dict[int, ast.stmt]:
+    """The innermost simple statement on every line of a file."""
+    try:
+        tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return {}
+    found: dict[int, ast.stmt] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return | ast.Expr):
+            for line in range(node.lineno, (node.end_lineno or node.lineno) + 1):
+                found[line] = node
+    return found
+
+
+def _statement(line: Line) -> ast.stmt | None:
+    return _statements(line.file).get(line.number)
+
+
+def _class_lines(kind: type) -> tuple[str, int, int] | None:
+    """File, first and last line of a class outside torch."""
+    if kind.__module__.startswith("torch."):
+        return None
+    try:
+        lines, first = inspect.getsourcelines(kind)
+        file = inspect.getsourcefile(kind)
+    except (OSError, TypeError):
+        return None
+    return (file, first, first + len(lines)) if file else None

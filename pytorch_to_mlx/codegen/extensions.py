@@ -1,0 +1,170 @@
+"""What a user adds: the MLX form of an op, or a whole MLX module for a torch class. Importing this imports no torch.
+
+Both are plain MLX at the top level of a Python file; generated source carries a copy of them and of what they use.
+"""
+
+import functools
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import mlx.core as mx
+from mlx import nn
+
+from ..errors import PortError, UsageError
+
+C = TypeVar("C", bound=type)
+F = TypeVar("F", bound=Callable)
+Arrays = Mapping[str, mx.array]
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """An MLX module for a torch class. arguments: what its __init__ takes. weights: its arrays from the original's."""
+
+    mlx_class: type
+    arguments: Callable[[Any], Mapping[str, Any]] | None
+    weights: Callable[[dict[str, mx.array]], Arrays] | None
+
+
+_MODULES: dict[str, Replacement] = {}
+_FILES: dict[tuple[Path, int], ModuleType] = {}
+
+
+def register_module(
+    torch_class: type | str,
+    *,
+    arguments: Callable[[Any], Mapping[str, Any]] | None = None,
+    weights: Callable[[dict[str, mx.array]], Arrays] | None = None,
+) -> Callable[[C], C]:
+    """Use the decorated MLX class wherever a model holds the torch class. It is proved like any other submodule.
+
+    torch_class: the class, or its name "package.module.Class". arguments: the torch module -> keywords of the MLX
+    class. weights: the torch module's state {name: array, in torch's layout} -> that of the MLX class; by default the
+    names and layouts are the same. `__call__` takes the tensors that `forward` takes, under the same names, and
+    returns an array, or a flat tuple of arrays in forward's order.
+    """
+    name = torch_class if isinstance(torch_class, str) else class_name(torch_class)
+
+    def register(mlx_class: C) -> C:
+        if not (isinstance(mlx_class, type) and issubclass(mlx_class, nn.Module)):
+            raise UsageError(f"{mlx_class!r} is no mlx.nn.Module", fix="register a class for it")
+        _MODULES[name] = Replacement(mlx_class, arguments, weights)
+        return mlx_class
+
+    return register
+
+
+def register_op(*names: str) -> Callable[[F], F]:
+    """Use the decorated function for ops of torch, "library::op" or "library.op.overload".
+
+    It is plain MLX, and takes the op's arguments under their schema names, "self" and "input" as x.
+    """
+    ops = [op_name(name) for name in names]
+
+    def register(function: F) -> F:
+        from .lowering.functions import add
+        from .lowering.ops.op_table import register_user
+        from .lowering.recorder import written
+
+        add(function)
+
+        @functools.wraps(function)
+        def lowering(**given: Any) -> Any:
+            return written(function)(**given)
+
+        for op in ops:
+            register_user(op, lowering)
+        return function
+
+    return register
+
+
+def op_name(name: str) -> str:
+    """ "library::op" as torch's graphs write it: "library.op.default"."""
+    library, _, rest = name.partition("::")
+    if rest:
+        name = f"{library}.{rest}" if "." in rest else f"{library}.{rest}.default"
+    if name.count(".") != 2:
+        raise UsageError(f"{name!r} names no op", fix='write "library::op" or "library.op.overload"')
+    return name
+
+
+def class_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def replacement_for(name: str) -> Replacement | None:
+    """What was registered for a torch class, by its full name."""
+    return _MODULES.get(name)
+
+
+def forget(name: str) -> None:
+    """Take a registered module away."""
+    _MODULES.pop(name, None)
+
+
+def load_file(path: str | Path) -> ModuleType:
+    """Run a Python file of the user's, once.
+
+    Raises: UsageError with the file's line if it raises.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"no file {path}")
+    known = path.resolve(), path.stat().st_mtime_ns
+    if known not in _FILES:
+        name = path.stem if path.stem not in sys.modules else f"{path.stem}_{len(_FILES) + 1}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        found = sys.modules[name] = importlib.util.module_from_spec(spec)
+        with UserCode(str(path)):
+            try:
+                spec.loader.exec_module(found)
+                _FILES[known] = found
+            finally:
+                if known not in _FILES:
+                    del sys.modules[name]
+    return _FILES[known]
+
+
+def load_extensions(files: Any) -> list[str]:
+    """Run the files of `--extend`. Returns their names."""
+    names = [str(file) for file in files or ()]
+    for name in names:
+        load_file(name)
+    return names
+
+
+class UserCode:
+    """Code of the user's runs inside: whatever it raises becomes an error in one line, with his line."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, PortError):
+            raise said_by(error, self.what) from error
+
+
+def said_by(error: Exception, what: str) -> UsageError:
+    """An exception as an error in one line, with the innermost line outside of packages."""
+    line = None
+    here = Path(__file__).parent
+    trace = error.__traceback__
+    while trace:
+        file = trace.tb_frame.f_code.co_filename
+        if "/site-packages/" not in file and not file.startswith("<") and here not in Path(file).parents:
+            line = f"{file}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        line = f"{error.filename}:{error.lineno}"
+    text = " ".join(str(error).split())[:300]
+    return UsageError(f"{what} raised {type(error).__name__}: {text}", where=line)

@@ -1,0 +1,143 @@
+"""The one table of ops. Analyzer, interpreter and generator all ask it, so "supported" has one meaning."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import mlx.core
+
+from ....errors import UsageError
+from ...graph import Meta, Unsupported
+from ..recorder import Recorded
+
+FAMILIES = (
+    "elementwise",
+    "create",
+    "reduction",
+    "shape",
+    "indexing",
+    "scatter",
+    "sort",
+    "linear",
+    "conv",
+    "pooling",
+    "resize",
+    "norm",
+    "attention",
+    "activation",
+    "loss",
+    "recurrent",
+    "fft",
+    "linalg",
+    "special",
+    "refused",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lowering:
+    """How one ATen op is written in MLX.
+
+    `function` takes the op's arguments by their schema names; "self" and "input" are called x.
+
+    If it has a parameter `result`, it is given the Meta (or the tuple of them) that torch announced for the result.
+    """
+
+    op: str
+    function: Callable
+    family: str
+    why_not: str = ""
+
+    def bind(self, arguments: dict[str, Any], result: Any) -> dict[str, Any]:
+        """The keyword arguments for `function`.
+
+        Raises: Unsupported if `function` does not take an argument that the node sets.
+        """
+        if self.why_not:
+            raise Unsupported(f"{self.op} is refused: {self.why_not}")
+        parameters = inspect.signature(self.function).parameters
+        for name, value in arguments.items():
+            if name not in parameters:
+                raise Unsupported(f"{self.op}: argument {name}={_short(value)} is not implemented")
+        return arguments | ({"result": result} if "result" in parameters else {})
+
+
+USER = "user"
+_TABLE: dict[str, Lowering] = {}
+
+
+def lowers(*names: str) -> Callable[[Callable], Callable]:
+    """Register a function as the lowering of ATen overloads, named without "aten." ("add.Tensor")."""
+
+    def register(function: Callable) -> Callable:
+        family = function.__module__.rpartition(".")[2]
+        for name in names:
+            op = name if name.count(".") > 1 else f"aten.{name}"
+            if op in _TABLE:
+                raise ValueError(f"{op} is registered twice: {_TABLE[op].family} and {family}")
+            _TABLE[op] = Lowering(op, function, family)
+        return function
+
+    return register
+
+
+def register_user(op: str, function: Callable) -> None:
+    """Register a user's function. One of his may be registered again, one of ours may not be replaced."""
+    known = table().get(op)
+    if known is not None and known.family not in (USER, "refused"):
+        raise UsageError(f"{op} has a lowering already, in {known.family}")
+    _TABLE[op] = Lowering(op, function, USER)
+
+
+def refuse(why: str, *names: str) -> None:
+    """Register ops that are refused on purpose."""
+    for name in names:
+        op = name if name.count(".") > 1 else f"aten.{name}"
+        _TABLE[op] = Lowering(op, _refused, "refused", why)
+
+
+def _refused() -> None:
+    raise AssertionError("bind refuses before this is called")
+
+
+def table() -> dict[str, Lowering]:
+    """Every registered op."""
+    for family in FAMILIES:
+        import_module(f".{family}", __package__)
+    return _TABLE
+
+
+def find(op: str) -> Lowering:
+    """The lowering of an op. Raises: Unsupported if there is none."""
+    found = table().get(op)
+    if found is None:
+        raise Unsupported(f"{op} has no lowering", fix="register one: pytorch_to_mlx.codegen.register_op")
+    return found
+
+
+def lower(op: str, arguments: dict[str, Any], result: Any) -> Any:
+    """Run the lowering of `op`, on arrays or on recorded values, and give its result the dtype torch announced."""
+    lowering = find(op)
+    return conform(lowering.function(**lowering.bind(arguments, result)), result)
+
+
+def conform(value: Any, meta: Any) -> Any:
+    """Cast a result (or each of several) to the announced dtype where MLX inferred another one."""
+    if isinstance(meta, Meta):
+        if isinstance(value, mlx.core.array | Recorded) and value.dtype != meta.dtype:
+            return value.astype(meta.dtype)
+        return value
+    if not isinstance(meta, list | tuple):
+        return value
+    if isinstance(value, Recorded):
+        kinds = zip(value.value, meta, strict=True)
+        if all(not isinstance(kind, Meta) or part.dtype == kind.dtype for part, kind in kinds):
+            return value
+    return [conform(part, kind) for part, kind in zip(value, meta, strict=True)]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else f"{text[:57]}..."

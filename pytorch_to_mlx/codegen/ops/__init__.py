@@ -1,5 +1,0 @@
-"""One entry per ATen overload family: each is a function of the node's arguments that returns MLX expressions."""
-
-from .registry import Lowering, find, lower, lowers, refuse, table
-
-__all__ = ["Lowering", "find", "lower", "lowers", "refuse", "table"]

@@ -1,0 +1,1 @@
+"""Proof that generated source computes what PyTorch computes: outputs, submodules, other sizes."""

@@ -1,0 +1,115 @@
+"""What an analysis of a module found, and its HTML page: no scripts, no other files, every text escaped."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from html import escape
+from typing import Any
+
+STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}"
+    "table{border-collapse:collapse;width:100%;margin:1rem 0}td,th{text-align:left;padding:.25rem .6rem;"
+    "border-bottom:1px solid #ddd;vertical-align:top}code{font-size:.92em}.no{color:#a40000}.yes{color:#22662a}"
+)
+
+
+@dataclass
+class OpUse:
+    """One op of a module: how often, where first, and why it is not supported, if so."""
+
+    op: str
+    count: int = 0
+    where: str = ""
+    module: str = ""
+    problem: str = ""
+
+
+@dataclass
+class ModuleAnalysis:
+    """The answer of `analyze` for a module. `convertible` is False where `problems` says why.
+
+    modules: path, class and own parameters of every submodule. data_dependent: ops whose result's size depends on
+    data. dynamic: input axes that stay dynamic. memory: bytes of the weights and of the largest set of live values.
+    """
+
+    source: str
+    model: str
+    convertible: bool = False
+    captured: str = ""
+    parameters: int = 0
+    modules: list[dict[str, Any]] = field(default_factory=list)
+    ops: list[OpUse] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+    dynamic: list[str] = field(default_factory=list)
+    data_dependent: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    memory: dict[str, int] = field(default_factory=dict)
+    replaced: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON types."""
+        return asdict(self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A line for each op."""
+        return [
+            {
+                "op": use.op.removeprefix("aten."),
+                "count": use.count,
+                "first in": use.module or "(root)",
+                "supported": use.problem or "yes",
+            }
+            for use in self.ops
+        ]
+
+    def summary(self) -> str:
+        """The verdict and the sizes, in a few lines."""
+        lines = [f"{self.source}: {self.model}, {self.parameters:,} parameters in {len(self.modules)} modules"]
+        if self.captured:
+            total = sum(use.count for use in self.ops)
+            lines += [
+                f"captured with {self.captured}: {total} ops of {len(self.ops)} kinds",
+                f"dynamic sizes: {', '.join(self.dynamic) or 'none'}",
+                "memory: " + ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in self.memory.items()),
+            ]
+        lines += [f"replaced by a registered module: {path} ({name})" for path, name in self.replaced.items()]
+        lines += [f"depends on data: {spot}" for spot in self.data_dependent]
+        lines.append("would convert" if self.convertible else f"would not convert: {len(self.problems)} problems")
+        return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
+
+    def html(self) -> str:
+        """One page with everything, without scripts or other files."""
+        return page(self)
+
+
+def page(result: ModuleAnalysis) -> str:
+    """The page."""
+    verdict = "would convert" if result.convertible else f"would not convert: {len(result.problems)} problems"
+    mark = "yes" if result.convertible else "no"
+    ops = ((use.op, use.count, use.module or "(root)", use.where, use.problem or "supported") for use in result.ops)
+    modules = ((one["path"], one["class"], f"{one['parameters']:,}") for one in result.modules)
+    memory = " · ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in result.memory.items())
+    parts = [
+        f"<h1>{escape(result.model)}</h1>",
+        f"<p><code>{escape(result.source)}</code> · {result.parameters:,} parameters</p><p class={mark}>{verdict}</p>",
+        _list("Problems", result.problems),
+        f"<p>{escape(result.captured and f'captured with {result.captured}')} {escape(memory)}</p>",
+        _list("Inputs", [f"{name}: {text}" for name, text in result.inputs.items()]),
+        _list("Dynamic sizes", result.dynamic),
+        _list("Spots that depend on data", result.data_dependent),
+        _table("Ops", ("op", "count", "first in", "source line", ""), ops),
+        _table("Modules", ("path", "class", "own parameters"), modules),
+    ]
+    head = f'<meta charset="utf-8"><title>{escape(result.model)}</title><style>{STYLE}</style>'
+    return f"<!doctype html><html><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+
+
+def _list(title: str, items: list[str]) -> str:
+    if not items:
+        return ""
+    return f"<h2>{title}</h2><ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
+
+
+def _table(title: str, heads: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
+    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    top = "".join(f"<th>{escape(head)}</th>" for head in heads)
+    return f"<h2>{title}</h2><table><tr>{top}</tr>{body}</table>" if body else ""

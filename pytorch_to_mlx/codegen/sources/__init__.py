@@ -1,0 +1,1 @@
+"""What the user named, opened: a module with example inputs."""

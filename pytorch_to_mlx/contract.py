@@ -1,0 +1,154 @@
+"""What a family's folder offers: `family.py` declares it as one `Family`, whose types pyright checks.
+
+The types of the rooms above are parameters here: `Family[WeightMap, Checkpoint]` is what the registry gives.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+import numpy as np
+
+from .card import ModelCard
+from .config import unknown_keys
+from .tasks import Pipeline
+
+RulesT = TypeVar("RulesT")
+ReleaseT = TypeVar("ReleaseT", covariant=True)
+Side = Literal["ours", "torch"]
+
+
+class Sizes(Protocol):
+    """The sizes of a model: a frozen dataclass."""
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], /) -> Any:
+        """Read config.json. Raises FormatError that lists every problem."""
+        ...
+
+    @classmethod
+    def tiny(cls) -> Any:
+        """Return sizes of a few thousand parameters that have every part of the real model, for tests."""
+        ...
+
+
+class LoadPipeline(Protocol):
+    """`pipeline.load`: a local checkpoint or converted folder becomes a pipeline, ready to run."""
+
+    def __call__(self, path: Path, *, dequantize: bool | None = None) -> Pipeline:
+        """Load from `path`. dequantize: unpack quantized layers; by default where this machine runs them faster so."""
+        ...
+
+
+class OpenRelease(Protocol[ReleaseT]):
+    """Open a checkpoint as the original publishes it, with the sizes as its `config`."""
+
+    def __call__(self, path: Path, /) -> ReleaseT:
+        """Raise FormatError for what is not a release of this family."""
+        ...
+
+
+def _never(path: Path) -> bool:
+    return False
+
+
+def _nothing(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+def _every_layer(path: str, layer: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Family(Generic[RulesT, ReleaseT]):
+    """One family: what `convert`, `validate`, `benchmark` and `load` need of its folder.
+
+    config: the class of its sizes. ignored, expected: keys of config.json that are read by nothing on purpose, and
+    keys whose one value the port was made for. model: builds the module from the sizes. weights: its weight map.
+    open_release: opens a checkpoint of the original. is_release: whether a folder looks like a release of several
+    files, complete or not. extra_files: what a converted folder holds beside the weights, by relative path: bytes,
+    or arrays for a .safetensors. quantizes: whether a layer may be quantized. reference: imports the PyTorch original.
+    """
+
+    card: ModelCard
+    config: type[Sizes]
+    model: Callable[[Any], Any]
+    weights: RulesT
+    open_release: OpenRelease[ReleaseT]
+    load: LoadPipeline
+    reference: "Callable[[], type[Reference]]"
+    ignored: Collection[str] = ()
+    expected: Collection[str] = ()
+    is_release: Callable[[Path], bool] = _never
+    extra_files: Callable[[Path, dict[str, Any]], Mapping[str, Any]] = _nothing
+    quantizes: Callable[[str, Any], bool] = _every_layer
+
+    @property
+    def name(self) -> str:
+        return self.card.name
+
+    def unread_keys(self, config: Mapping[str, Any]) -> list[str]:
+        """Return the keys of config.json that are neither read nor ignored or expected on purpose."""
+        return unknown_keys(self.config, config, ignored=self.ignored, expected=self.expected)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One named input for both sides. Random numbers are part of it, so that both see the same."""
+
+    name: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The same work on both sides, for `benchmark --against torch`.
+
+    A callable that returns an iterator is consumed; its first item is the first audio.
+    torch: None for what the original does not do. audio_s: seconds of audio that one call makes or hears, for the
+    real-time factor. first_parts: seconds by part until the first audio, in the last call of ours.
+    """
+
+    ours: Callable[[], Any]
+    torch: Callable[[], Any] | None
+    audio_s: float | None = None
+    first_parts: Callable[[], Mapping[str, float]] | None = None
+
+
+class Reference(Protocol):
+    """Both sides of a family on the same weights: models/NAME/reference.py has a class that inherits this one."""
+
+    threads: ClassVar[int | None] = None
+    """Threads of a reference that is not PyTorch."""
+
+    @classmethod
+    def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
+        """Build the PyTorch original and our model on the same weights."""
+        ...
+
+    @classmethod
+    def alone(cls, side: Side, source_path: Path, mlx_path: Path | None = None) -> Callable[[], Any]:
+        """Build one side only and return its largest workload; `benchmark` takes load time and memory from it."""
+        ...
+
+    def cases(self) -> list[Case]:
+        """Return the inputs to compare on; together they reach every tap of the card."""
+        ...
+
+    def torch(self, case: Case, dtype: str = "float32") -> dict[str, np.ndarray]:
+        """Return tap name -> value of the PyTorch original in `dtype`, "float32" or "float64"."""
+        ...
+
+    def mlx(self, case: Case) -> dict[str, np.ndarray]:
+        """Return tap name -> value of our model: the same names, the same shapes."""
+        ...
+
+    def workloads(self) -> dict[str, Workload]:
+        """Return what `benchmark --against torch` measures, by name."""
+        ...
+
+    def not_compared(self) -> dict[str, str]:
+        """Return the taps that the installed original cannot give, each with the reason."""
+        return {}

@@ -1,0 +1,44 @@
+"""Draw a validation: the error of every tap beside PyTorch's own in float32, and what is allowed."""
+
+from pathlib import Path
+
+from ..errors import MissingExtraError, UsageError
+from ..tolerances import FLOOR_FACTOR, RELATIVE
+from .report import Report
+
+SMALLEST = 1e-9  # errors under it, zero too, are drawn there
+
+
+def plot(report: Report, path: Path) -> None:
+    """Write a picture (.svg, .png, .pdf) with the worst result of each tap, in the order of computation.
+
+    Taps that must be equal, and those with limits of their own, have no mark for the limit.
+    Raises: MissingExtraError without matplotlib; UsageError for a file that cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("matplotlib", "plot", needed_for="--plot") from error
+    taps = list(report.worst().values())
+    places = range(len(taps), 0, -1)  # the first at the top
+    figure = Figure(figsize=(7, 0.8 + 0.24 * len(taps)), layout="constrained")
+    axes = figure.add_subplot(xscale="log", xlabel="relative error against float64 PyTorch")
+    for place, tap in zip(places, taps, strict=True):
+        axes.plot([SMALLEST, max(tap.relative, SMALLEST)], [place, place], color="0.85", linewidth=1, zorder=1)
+    own = [(tap.torch_relative, place) for tap, place in zip(taps, places, strict=True) if tap.torch_relative]
+    allowed = [
+        (max(RELATIVE[tap.tolerance], FLOOR_FACTOR * tap.torch_relative), place)
+        for tap, place in zip(taps, places, strict=True)
+        if tap.torch_relative is not None and tap.tolerance in RELATIVE
+    ]
+    axes.scatter([max(tap.relative, SMALLEST) for tap in taps], places, s=28, color="#1f6feb", label="MLX", zorder=3)
+    axes.scatter(*zip(*own, strict=True), s=28, facecolors="none", edgecolors="0.3", label="PyTorch float32", zorder=2)
+    axes.scatter(*zip(*allowed, strict=True), marker="|", s=90, color="#cf222e", label="limit", zorder=2)
+    axes.set_yticks(list(places), [tap.name + ("" if tap.passed else " FAIL") for tap in taps])
+    axes.set_title(f"{report.family}: {len(report.cases)} cases, {'pass' if report.passed else 'FAIL'}", fontsize=10)
+    axes.grid(axis="x", color="0.93")
+    axes.legend(loc="lower right", fontsize=8)
+    try:
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    except (OSError, ValueError) as error:  # ValueError: not the ending of a picture
+        raise UsageError(f"the plot cannot be written: {error}", where=path) from error

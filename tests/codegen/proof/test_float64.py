@@ -1,0 +1,87 @@
+"""Modules in float64 on float32 weights: the same values as a module that was converted to float64."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from transformers import BertConfig, BertModel
+
+from pytorch_to_mlx.codegen.capture.watch import fingerprint
+from pytorch_to_mlx.codegen.proof.float64 import Wide, widened
+from pytorch_to_mlx.codegen.proof.outputs import reference_outputs
+
+
+class Direct(nn.Module):
+    """Weights used without a layer, transposed, cut, by dtype and beside others."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(6, 4))
+        self.register_buffer("steps", torch.arange(4))
+
+    def forward(self, x):
+        x = x.to(self.table.dtype) @ self.table.t()[:, 1:5] + self.table[0] * self.table.chunk(3)[1][1]
+        return torch.cat([x, self.table[self.steps]]), x * self.steps
+
+
+TINY = {"vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+CASES = {
+    "direct": (Direct, lambda: torch.randn(3, 4)),
+    "lstm": (lambda: nn.LSTM(4, 6, 2, bidirectional=True), lambda: torch.randn(5, 2, 4)),
+    "convolutions": (lambda: nn.Sequential(nn.Conv1d(4, 6, 3), nn.BatchNorm1d(6), nn.ConvTranspose1d(6, 2, 4)),
+                     lambda: torch.randn(2, 4, 9)),
+    "attention": (lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), lambda: torch.randn(2, 5, 8)),
+    "bert": (lambda: BertModel(BertConfig(**TINY)), lambda: torch.randint(0, 30, (2, 7))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_as_a_module_in_float64(name):
+    torch.manual_seed(0)
+    build, inputs = CASES[name]
+    module, x = build().eval(), inputs()
+    wide_x = x.double() if x.is_floating_point() else x
+    want = torch.utils._pytree.tree_leaves(copy.deepcopy(module).double()(wide_x))
+    with torch.no_grad():
+        got = torch.utils._pytree.tree_leaves(widened(module)(wide_x))
+    assert len(got) == len(want)
+    for ours, theirs in zip(got, want, strict=True):
+        assert ours.dtype == torch.float64
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-14, atol=1e-14)
+
+
+def test_weights_are_not_copied():
+    module = nn.Linear(4, 4)
+    wide = widened(module)
+    assert isinstance(wide.weight, Wide) and wide.weight.narrow.data_ptr() == module.weight.data_ptr()
+
+
+def test_a_module_that_changes_its_buffer_keeps_its_own():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(2))
+
+        def forward(self, x):
+            self.seen += x.sum(0)
+            return self.seen / 3
+
+    module = Counting()
+    plain, wide = reference_outputs(module, (torch.full((3, 2), 0.1),), {})
+    assert wide is not None and wide[0].dtype == torch.float64
+    torch.testing.assert_close(wide[0], torch.full((2,), 0.1, dtype=torch.float64), rtol=1e-6, atol=0)
+    assert plain[0].dtype == torch.float32 and torch.equal(plain[0], module(torch.full((3, 2), 0.1)))
+
+
+def test_equal_tensors_have_equal_fingerprints():
+    x = torch.randn(3, 4)
+    assert fingerprint(x) == fingerprint(x.T.contiguous().T) == fingerprint(nn.Parameter(x))
+    assert fingerprint(x) != fingerprint(x + 1e-6) and fingerprint(x) != fingerprint(x.reshape(4, 3))
+    assert fingerprint(x.bool()) != fingerprint(x.bool().to(torch.uint8))
+    assert (
+        fingerprint(torch.zeros(2, dtype=torch.bfloat16))
+        and fingerprint(torch.zeros(0))
+        and fingerprint(torch.ones(()))
+    )
+    assert fingerprint(3) is None
