@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-from cosyvoice_lm import CASES, TINY, put_seeded_weights
+from models.cosyvoice.lm_cases import CASES, TINY, put_seeded_weights
 
-from pytorch_to_mlx.models.cosyvoice.reference_lm import build_lm, lm_tokens, lm_tokens_of_stream
+from pytorch_to_mlx.models.cosyvoice.original.lm import build_lm, lm_tokens, lm_tokens_of_stream
 
 if __name__ == "__main__":
     model = build_lm(TINY)

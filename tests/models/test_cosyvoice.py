@@ -8,16 +8,20 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import torch
-from models import cosyvoice_release as release
+from models.cosyvoice import release
 
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
 from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.cosyvoice.card import CARD
-from pytorch_to_mlx.models.cosyvoice.hift import HiftStream
-from pytorch_to_mlx.models.cosyvoice.pipeline import END_OF_PROMPT, Options, open_speakers, stretched
-from pytorch_to_mlx.models.cosyvoice.reference import Reference, recording
+from pytorch_to_mlx.models.cosyvoice.options import Options
+from pytorch_to_mlx.models.cosyvoice.original.cases import recording
+from pytorch_to_mlx.models.cosyvoice.pipeline import open_speakers
+from pytorch_to_mlx.models.cosyvoice.reference import Reference
 from pytorch_to_mlx.models.cosyvoice.streaming import OVERLAP, Clock, audio_of, first_hop, mels_in_windows, mels_of
+from pytorch_to_mlx.models.cosyvoice.text.tokenizer import END_OF_PROMPT
+from pytorch_to_mlx.models.cosyvoice.vocoder.stream import HiftStream
+from pytorch_to_mlx.models.cosyvoice.vocoder.stretch import stretched
 from pytorch_to_mlx.tasks import Speech
 from pytorch_to_mlx.validate.run import run
 
@@ -77,7 +81,7 @@ def test_validation_passes(folder):
     report = run(reference, CARD.taps, family="cosyvoice2", source="tiny")
     report.check()
     missing = {tap.name for tap in CARD.taps} - {tap.name for case in report.cases for tap in case.taps}
-    assert missing == {"drawn_tokens"}, "the installed package draws otherwise: see test_cosyvoice_lm"
+    assert missing == {"drawn_tokens"}, "the installed package draws otherwise: see cosyvoice/test_lm.py"
 
 
 def test_validation_sees_one_wrong_weight(folder):
@@ -207,7 +211,7 @@ def test_the_original_s_streams(pipeline):
 
 
 def said_tokens(pipeline, text):
-    from pytorch_to_mlx.models.cosyvoice.lm_decoding import speech_tokens
+    from pytorch_to_mlx.models.cosyvoice.lm.decoding import speech_tokens
 
     ids = pipeline.tokenizer.encode(text)
     return list(speech_tokens(pipeline.model.lm, ids, uniform=np.random.default_rng([0, 0]).random))

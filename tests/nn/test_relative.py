@@ -6,7 +6,7 @@ import pytest
 import torch
 from parity import assert_close
 
-from pytorch_to_mlx.models.cosyvoice.original import original
+from pytorch_to_mlx.models.cosyvoice.original.imports import original
 from pytorch_to_mlx.nn import relative
 from pytorch_to_mlx.nn.positions import relative_sinusoids
 from pytorch_to_mlx.nn.relative import RelativeAttention

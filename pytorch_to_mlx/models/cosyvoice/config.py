@@ -1,15 +1,15 @@
-"""The architecture numbers of all parts, as our config.json nests them; source.py gets them from the yaml."""
+"""The architecture numbers of all parts, as our config.json nests them; release/ gets them from the yaml."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...config import from_dict, number
-from .campplus import CamPPlusConfig
-from .flow import FlowConfig
-from .hift import HiftConfig
-from .lm import LMConfig
-from .s3_tokenizer import SpeechTokenizerConfig
+from .flow.flow import FlowConfig
+from .lm.config import LMConfig
+from .vocoder.config import HiftConfig
+from .voice.campplus import CamPPlusConfig
+from .voice.s3_tokenizer import SpeechTokenizerConfig
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import mlx.core as mx
 import mlx.nn as nn
 
-from .campplus import CamPPlus
 from .config import Config
-from .flow import Flow
-from .hift import Hift
-from .lm import Qwen2LM
-from .s3_tokenizer import SpeechTokenizer
+from .flow.flow import Flow
+from .lm.qwen2 import Qwen2LM
+from .vocoder.hift import Hift
+from .voice.campplus import CamPPlus
+from .voice.s3_tokenizer import SpeechTokenizer
 
 
 class Model(nn.Module):

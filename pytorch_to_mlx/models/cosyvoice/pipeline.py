@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
@@ -20,11 +20,12 @@ from ...generate.sample import Sampler
 from ...tasks import Speech
 from ...weights import load_model
 from .config import Config
-from .flow import SOLVERS, FlowStream
-from .hift import HiftStream, Noise
-from .lm_decoding import MAX_RATIO, MIN_RATIO, speech_tokens, speech_tokens_of_stream
+from .flow.stream import FlowStream
+from .lm.decoding import speech_tokens, speech_tokens_of_stream
 from .model import Model
-from .source import extra_files
+from .options import Options
+from .original.streaming import OriginalStreams
+from .release.files import extra_files
 from .speakers import (
     FOLDER,
     HEARD_RATE,
@@ -39,57 +40,18 @@ from .speakers import (
     speech_ids,
 )
 from .streaming import Clock, audio_of, mels_in_windows
-from .streaming_original import OriginalStreams
-from .text_ids import END_OF_PROMPT, TextTokenizer
-from .text_normalize import iter_pieces, normalize
+from .text.normalize import iter_pieces, normalize
+from .text.tokenizer import END_OF_PROMPT, TextTokenizer
+from .vocoder.config import Noise
+from .vocoder.stream import HiftStream
+from .vocoder.stretch import stretched
 from .weights import WEIGHTS, open_release
 
-MIN_SPEED, MAX_SPEED = 0.25, 4.0
 WINDOW_TOKENS = 750  # 30 s that voice conversion, and a stream of text, take at once: the cost grows with the square
 VOCODER_FRAMES = 500  # 10 s that the vocoder takes at once, about 1 GB; in windows it takes 1.15 times as long
 STREAM_WINDOW_TOKENS = 250  # 10 s that streamed voice conversion takes: what a stream of the flow remembers grows
 
 Text = str | Iterable[str]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to speak; the same for every mode.
-
-    stream: yield audio as soon as there is some. speed: of the whole, not for streams. text_frontend: write numbers and
-    the like out, and split long texts. temperature, top_k, top_p, win_size, tau_r: None is what the checkpoint says.
-    min_ratio, max_ratio: speech tokens for a text token. steps, solver: of the flow. as_original: with the original's
-    faults, see lm_decoding.py and streaming_original.py.
-    """
-
-    stream: bool = False
-    speed: float = 1.0
-    text_frontend: bool = True
-    seed: int = 0
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
-    win_size: int | None = None
-    tau_r: float | None = None
-    min_ratio: float = MIN_RATIO
-    max_ratio: float = MAX_RATIO
-    steps: int = 10
-    solver: str = "euler"
-    as_original: bool = False
-
-    def __post_init__(self) -> None:
-        if not MIN_SPEED <= self.speed <= MAX_SPEED:
-            raise UsageError(f"speed is {self.speed}; it goes from {MIN_SPEED} to {MAX_SPEED}")
-        if self.stream and self.speed != 1:
-            raise UsageError("a stream has the speed 1", fix="leave out the speed, or the streaming")
-        if not 0 <= self.seed < 2**32:
-            raise UsageError(f"seed is {self.seed}; it goes from 0 to 2**32 - 1")
-        if not 0 <= self.min_ratio <= self.max_ratio <= 1000:
-            raise UsageError(f"min_ratio is {self.min_ratio} and max_ratio {self.max_ratio}; 0 <= min <= max <= 1000")
-        if not 1 <= self.steps <= 1000:
-            raise UsageError(f"steps is {self.steps}; it goes from 1 to 1000")
-        if self.solver not in SOLVERS:
-            raise UsageError(f"unknown solver {self.solver!r}", fix=f"use {', '.join(SOLVERS)}")
 
 
 def load(path: Path, *, dequantize: bool | None = None) -> "CosyVoicePipeline":
@@ -395,21 +357,6 @@ class CosyVoicePipeline:
             with clock.part("flow"):
                 mel = self.mel(tokens[start : start + WINDOW_TOKENS], speaker, options)
             yield stretched(mel, options.speed)
-
-
-def stretched(mel: mx.array, speed: float) -> mx.array:
-    """The mel of faster or slower speech, by linear interpolation. Shapes: [1, T, n_mels] -> [1, T / speed, n_mels].
-
-    Source: torch.nn.functional.interpolate(mode="linear"), whose first and last frames are held.
-    """
-    if speed == 1:
-        return mel
-    length, count = mel.shape[1], max(1, int(mel.shape[1] / speed))
-    places = np.clip((np.arange(count) + 0.5) * (length / count) - 0.5, 0, None)
-    before = np.minimum(places.astype(np.int64), length - 1)
-    share = mx.array((places - before).astype(np.float32))[:, None]
-    after = np.minimum(before + 1, length - 1)
-    return mel[:, mx.array(before)] * (1 - share) + mel[:, mx.array(after)] * share
 
 
 def _finite(audio: np.ndarray) -> np.ndarray:

@@ -16,10 +16,10 @@ from ...audio.resample import sinc_resample
 from ...checkpoint import open_checkpoint
 from ...errors import FormatError, UsageError
 from ...weights.place import disk_errors
-from .campplus import speaker_features
 from .config import Config
 from .model import Model
-from .s3_tokenizer import tokenizer_features
+from .voice.campplus import speaker_features
+from .voice.s3_tokenizer import tokenizer_features
 
 FOLDER = "speakers"
 HEARD_RATE = 16000  # that CAM++ and the speech tokenizer hear at

@@ -9,9 +9,9 @@ import mlx.core as mx
 import numpy as np
 
 from ...backend import memory
-from .flow import FlowStream
-from .hift import HiftStream, frames_ahead
+from .flow.stream import FlowStream
 from .model import Model
+from .vocoder.stream import HiftStream, frames_ahead
 
 OVERLAP = 50  # tokens, 2 s, of the window before that a window goes on from
 HOPS = (1, 2, 4)  # chunks for the first piece, the second, and all that follow: soon at first, then few calls

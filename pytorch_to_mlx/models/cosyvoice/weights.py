@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from ...weights import Pattern, Rule, WeightMap
 from ...weights.rules import Rules, flatten
-from .campplus_weights import CAMPPLUS
-from .flow_weights import FLOW
-from .hift_weights import HIFT
-from .lm_weights import LM
-from .s3_tokenizer_weights import S3_TOKENIZER
-from .source import extra_files, is_release, open_release
+from .flow.weights import FLOW
+from .lm.weights import LM
+from .release.files import extra_files, is_release, open_release
+from .vocoder.weights import HIFT
+from .voice.campplus_weights import CAMPPLUS
+from .voice.s3_tokenizer_weights import S3_TOKENIZER
 
 __all__ = ["WEIGHTS", "extra_files", "is_release", "open_release"]
 

@@ -1,0 +1,134 @@
+"""The flow's estimator: a causal U-Net of one resolution, with transformers, that predicts the velocity of the mel."""
+
+import math
+from dataclasses import dataclass
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from ....backend import ops
+from ....nn.conv import Conv1d
+from ....nn.linear import linear
+from ....nn.norm import LayerNorm
+from ....nn.positions import sinusoids_at
+from ....nn.stream import Stream
+
+TIME_SCALE = 1000
+WIDER = 4  # the time embedding and the feed-forward layers, times `channels`
+
+
+@dataclass(frozen=True)
+class EstimatorConfig:
+    channels: int = 256
+    num_attention_heads: int = 8
+    head_dim: int = 64
+    num_mid_blocks: int = 12
+    num_transformer_layers: int = 4
+
+    @classmethod
+    def tiny(cls) -> "EstimatorConfig":
+        return cls(channels=32, num_attention_heads=2, head_dim=16, num_mid_blocks=1, num_transformer_layers=1)
+
+
+class ConvBlock(nn.Module):
+    """Causal convolution, norm over the channels, mish. Shapes: [B, T, D_in] -> [B, T, D_out]."""
+
+    def __init__(self, dim_in: int, dim_out: int) -> None:
+        super().__init__()
+        self.conv = causal(dim_in, dim_out)
+        self.norm = LayerNorm(dim_out)
+
+    def __call__(self, x: mx.array, stream: Stream) -> mx.array:
+        return ops.mish(self.norm(stream.conv1d(self.conv, x)))
+
+
+class ResBlock(nn.Module):
+    """Two blocks, the time between them, beside a shortcut. Shapes: x [B, T, D_in], time [1, D] -> [B, T, D_out]."""
+
+    def __init__(self, dim_in: int, dim_out: int) -> None:
+        super().__init__()
+        self.block1, self.block2 = ConvBlock(dim_in, dim_out), ConvBlock(dim_out, dim_out)
+        self.time_proj = nn.Linear(WIDER * dim_out, dim_out)
+        self.shortcut = nn.Linear(dim_in, dim_out)
+
+    def __call__(self, x: mx.array, time: mx.array, stream: Stream) -> mx.array:
+        y = self.block1(x, stream) + linear(self.time_proj, ops.mish(time))[:, None]
+        return self.block2(y, stream) + linear(self.shortcut, x)
+
+
+class TransformerLayer(nn.Module):
+    """Pre-norm attention and feed-forward. Shapes: [B, T, D] -> [B, T, D]."""
+
+    def __init__(self, config: EstimatorConfig) -> None:
+        super().__init__()
+        size, inner = config.channels, config.num_attention_heads * config.head_dim
+        self.num_attention_heads, self.scale = config.num_attention_heads, 1 / math.sqrt(config.head_dim)
+        self.attention_norm = LayerNorm(size)
+        self.qkv_proj = nn.Linear(size, 3 * inner, bias=False)
+        self.o_proj = nn.Linear(inner, size)
+        self.norm = LayerNorm(size)
+        self.up_proj = nn.Linear(size, WIDER * size)
+        self.down_proj = nn.Linear(WIDER * size, size)
+
+    def __call__(self, x: mx.array, stream: Stream, mask: mx.array | None) -> mx.array:
+        batch, length, _ = x.shape
+        qkv = linear(self.qkv_proj, self.attention_norm(x)).reshape(batch, length, 3, self.num_attention_heads, -1)
+        q, k, v = (qkv[:, :, i].swapaxes(1, 2) for i in range(3))  # [B, H, T, D] each
+        k, v = (stream.so_far(y, axis=2) for y in (k, v))
+        y = ops.attention(q, k, v, scale=self.scale, mask=mask)
+        x = x + linear(self.o_proj, y.swapaxes(1, 2).reshape(batch, length, -1))
+        return x + linear(self.down_proj, ops.gelu(linear(self.up_proj, self.norm(x))))
+
+
+class Stage(nn.Module):
+    """A residual block and its transformers. Shapes: x [B, T, D_in], time [1, D] -> [B, T, D_out]."""
+
+    def __init__(self, dim_in: int, config: EstimatorConfig) -> None:
+        super().__init__()
+        self.resnet = ResBlock(dim_in, config.channels)
+        self.layers = [TransformerLayer(config) for _ in range(config.num_transformer_layers)]
+
+    def __call__(self, x: mx.array, time: mx.array, stream: Stream, mask: mx.array | None) -> mx.array:
+        x = self.resnet(x, time, stream)
+        for layer in self.layers:
+            x = layer(x, stream, mask)
+        return x
+
+
+class Estimator(nn.Module):
+    """The velocity at time t. Shapes: x [B, T, n_mels], condition [B, T, 3 · n_mels] -> [B, T, n_mels].
+
+    condition is the encoder's mel, the speaker and the prompt's mel side by side.
+    """
+
+    def __init__(self, config: EstimatorConfig, n_mels: int) -> None:
+        super().__init__()
+        size = config.channels
+        self.time_channels = 4 * n_mels
+        self.time_proj1 = nn.Linear(self.time_channels, WIDER * size)
+        self.time_proj2 = nn.Linear(WIDER * size, WIDER * size)
+        self.down = Stage(4 * n_mels, config)
+        self.down_conv = causal(size, size)
+        self.mid = [Stage(size, config) for _ in range(config.num_mid_blocks)]
+        self.up = Stage(2 * size, config)
+        self.up_conv = causal(size, size)
+        self.final_block = ConvBlock(size, size)
+        self.final_proj = nn.Linear(size, n_mels)
+
+    def __call__(
+        self, x: mx.array, condition: mx.array, t: float, stream: Stream, mask: mx.array | None = None
+    ) -> mx.array:
+        time = sinusoids_at(np.array([t], np.float32) * np.float32(TIME_SCALE), self.time_channels)  # [1, 4 · n_mels]
+        time = linear(self.time_proj2, ops.silu(linear(self.time_proj1, time)))
+        skip = self.down(mx.concatenate([x, condition], axis=-1), time, stream, mask)
+        x = stream.conv1d(self.down_conv, skip)
+        for stage in self.mid:
+            x = stage(x, time, stream, mask)
+        x = self.up(mx.concatenate([x, skip], axis=-1), time, stream, mask)
+        x = self.final_block(stream.conv1d(self.up_conv, x), stream)
+        return linear(self.final_proj, x)
+
+
+def causal(dim_in: int, dim_out: int) -> Conv1d:
+    return Conv1d(dim_in, dim_out, 3, padding=(2, 0))

@@ -1,0 +1,1 @@
+"""The PyTorch original beside ours: for comparison only."""

@@ -1,0 +1,106 @@
+"""The original's values, stage by stage."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from ..voice.campplus import speaker_features
+from .imports import original
+
+Taps = dict[str, np.ndarray]
+
+
+def cast(model: Any, dtype: str) -> None:
+    """Change the precision in place, of the constants that are no buffers too; float64 and back loses nothing."""
+    import torch
+
+    wanted = getattr(torch, dtype)
+    model.to(wanted)
+    for holder, name in ((model, "stft_window"), (getattr(model, "decoder", None), "rand_noise")):
+        if isinstance(getattr(holder, name, None), torch.Tensor):
+            setattr(holder, name, getattr(holder, name).to(wanted))
+
+
+def voice_taps(folder: Path, audio: np.ndarray) -> Taps:
+    """What the release's two ONNX files make of a recording, with openai-whisper's features and our filter bank."""
+    import torch
+    import whisper
+    from onnxruntime import InferenceSession
+
+    def session(name: str) -> Any:
+        return InferenceSession(str(folder / name), providers=["CPUExecutionProvider"])
+
+    log_mel = whisper.log_mel_spectrogram(torch.from_numpy(audio), n_mels=128)[None].numpy()
+    tokenizer, campplus = session("speech_tokenizer_v2.onnx"), session("campplus.onnx")
+    names = [i.name for i in tokenizer.get_inputs()]
+    length = np.array([log_mel.shape[2]], np.int32)
+    (ids,) = tokenizer.run(None, dict(zip(names, (log_mel, length), strict=True)))
+    fbank = np.array(speaker_features(audio))  # beside torchaudio's in tests/golden/cosyvoice_audio.npz
+    (speaker,) = campplus.run(None, {campplus.get_inputs()[0].name: fbank})
+    return {"log_mel": log_mel.swapaxes(1, 2), "speaker": speaker, "speech_tokens": ids.reshape(1, -1)}
+
+
+def audio_taps(flow: Any, hift: Any, inputs: Mapping[str, Any], given: Taps | None) -> Taps:
+    """Mel and audio of tokens. given: the mel, pitch and source of another precision to start the later stages from."""
+    import torch
+
+    taps: Taps = {}
+    dtype = flow.encoder_proj.weight.dtype
+
+    def before_step(module: Any, args: Any) -> None:
+        taps[f"step {sum(name.startswith('step') for name in taps)}"] = _features_last(args[0][:1])
+
+    hooks = [
+        flow.encoder_proj.register_forward_hook(lambda _, args, y: taps.update(encoder=y.numpy())),
+        flow.decoder.estimator.register_forward_pre_hook(before_step),
+        flow.decoder.register_forward_hook(lambda _, args, y: taps.update({"step 10": _features_last(y[0])})),
+    ]
+    tokens, prompt = (torch.from_numpy(inputs[name]) for name in ("tokens", "prompt_tokens"))
+    prompt_mel, speaker = (torch.from_numpy(inputs[name]).to(dtype) for name in ("prompt_mel", "speaker"))
+    lengths = [torch.tensor([x.shape[1]]) for x in (tokens, prompt, prompt_mel)]
+    try:
+        with torch.inference_mode(), masks_in_float64():
+            mel, _ = flow.inference(
+                tokens, lengths[0], prompt, lengths[1], prompt_mel, lengths[2], speaker, inputs["streaming"], True
+            )
+    finally:
+        for hook in hooks:
+            hook.remove()
+    del taps["step 0"]  # the noise
+    taps["mel"] = _features_last(mel)
+    start = taps if given is None else given
+    with torch.inference_mode():
+        x = torch.from_numpy(start["mel"]).transpose(1, 2).to(dtype)
+        f0 = taps["f0"] = hift.f0_predictor(x).numpy()
+        source = torch_source(hift, torch.from_numpy(start.get("f0", f0)).to(dtype), inputs["noise"])
+        taps["source"] = source.numpy()
+        taps["audio"] = hift.decode(x=x, s=torch.from_numpy(start["source"]).to(dtype)[:, None]).numpy()
+    return taps
+
+
+def torch_source(hift: Any, f0: Any, noise: np.ndarray) -> Any:
+    """The harmonic source of a pitch, with this noise. Shapes: f0 [1, T] -> [1, L]."""
+    import torch
+
+    def injected(like: Any) -> Any:
+        return torch.from_numpy(noise).to(like) if like.shape[-1] == noise.shape[-1] else torch.zeros_like(like)
+
+    with patch.object(torch, "randn_like", injected):
+        source, _, _ = hift.m_source(hift.f0_upsamp(f0[:, None]).transpose(1, 2))
+    return source[..., 0]
+
+
+@contextmanager
+def masks_in_float64() -> Iterator[None]:
+    """The original turns masks into biases in 32 and 16 bit only."""
+    (decoder,) = original("cosyvoice.flow.decoder")
+    with patch.object(decoder, "mask_to_bias", lambda mask, dtype: (1 - mask.to(dtype)) * -1e10):
+        yield
+
+
+def _features_last(x: Any) -> np.ndarray:
+    return x.transpose(1, 2).clone().numpy()

@@ -1,0 +1,44 @@
+"""The vocoder over a mel in pieces as the original runs it: for comparison. `HiftStream` is what to use."""
+
+import mlx.core as mx
+import numpy as np
+
+from ....nn.stream import Stream
+from ..vocoder.config import Noise
+from ..vocoder.hift import Hift
+
+FRAMES = 8
+
+
+class OverlapStream:
+    """Pieces overlap by FRAMES frames, in which the source is kept and the audio is faded from one piece to the next.
+
+    The phase of the source starts anew in each piece, the last frames of a piece are computed without what follows
+    them, and the two halves of the fade's Hamming window add up to 1.08: hence not the audio of the whole mel.
+    Source: CosyVoice2Model.token2wav and fade_in_out of FunAudioLLM/CosyVoice@ace7c47.
+    """
+
+    def __init__(self, hift: Hift, noise: Noise) -> None:
+        self._hift, self._noise = hift, noise
+        self._length = FRAMES * hift.config.samples_per_frame
+        window = np.hamming(2 * self._length)
+        self._rise, self._fall = (mx.array(half.astype(np.float32)) for half in np.split(window, 2))
+        self._mel: mx.array | None = None
+        self._source = self._audio = mx.zeros((1, 0))
+
+    def feed(self, mel: mx.array, final: bool = False) -> mx.array:
+        """Shapes: mel [1, t, n_mels], t >= FRAMES unless final -> audio [1, n]. `noise` starts anew in each piece."""
+        hift, length = self._hift, self._length
+        if self._mel is not None:
+            mel = mx.concatenate([self._mel, mel], axis=1)
+        f0 = hift.f0_predictor(mel, Stream())
+        source = hift.source(f0, self._noise(0, mel.shape[1] * hift.config.samples_per_frame))
+        source = mx.concatenate([self._source, source[:, self._source.shape[1] :]], axis=1)
+        audio = hift.decode(mel, source, Stream())
+        if self._mel is not None:
+            start = audio[:, :length] * self._rise + self._audio * self._fall
+            audio = mx.concatenate([start, audio[:, length:]], axis=1)
+        if final:
+            return audio
+        self._mel, self._source, self._audio = mel[:, -FRAMES:], source[:, -length:], audio[:, -length:]
+        return audio[:, :-length]

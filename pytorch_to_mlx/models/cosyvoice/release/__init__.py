@@ -1,0 +1,1 @@
+"""The published folder of CosyVoice: which files it holds, and the numbers they give."""

@@ -1,0 +1,1 @@
+"""Text to the pieces and ids that the language model reads."""

@@ -1,0 +1,1 @@
+"""The vocoder: a mel spectrogram to samples."""

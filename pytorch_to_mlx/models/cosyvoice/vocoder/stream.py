@@ -1,0 +1,67 @@
+"""The vocoder over a mel spectrogram that arrives in pieces."""
+
+import math
+
+import mlx.core as mx
+
+from ....nn.stream import Stream
+from .config import HiftConfig, Noise
+from .f0 import F0_LAYERS
+from .hift import Hift
+
+
+class HiftStream:
+    """The vocoder over a mel that arrives in pieces; all outputs joined are those of `Hift` for the whole mel.
+
+    A sample is given as soon as all the mel that it depends on is there, about 20 frames after it with the published
+    numbers. Nothing is computed twice, and there is nothing to cross-fade.
+    """
+
+    def __init__(self, hift: Hift, noise: Noise) -> None:
+        self._hift, self._noise = hift, noise
+        self._pitch, self._decoder = Stream(), Stream()
+        self._waiting = mx.zeros((1, 0, hift.config.n_mels))  # mel that is not in the network yet
+        self._f0 = mx.zeros((1, 0))
+        self._samples = 0  # of the source so far
+
+    def feed(self, mel: mx.array) -> mx.array:
+        """Shapes: mel [1, t, n_mels] -> audio [1, n], n >= 0."""
+        self._waiting = mx.concatenate([self._waiting, mel], axis=1)
+        enough = frames_ahead(self._hift.config) if self._pitch.first else 0
+        return self._run(final=False) if self._waiting.shape[1] > enough else mx.zeros((1, 0))
+
+    def finish(self) -> mx.array:
+        """The samples that were held back; none if no frame was fed. Shapes: -> audio [1, n]."""
+        nothing = self._pitch.first and not self._waiting.shape[1]
+        return mx.zeros((1, 0)) if nothing else self._run(final=True)
+
+    def _run(self, final: bool) -> mx.array:
+        mel, self._waiting = self._waiting, self._waiting[:, :0]
+        with self._pitch.piece(final) as stream:
+            self._f0 = mx.concatenate([self._f0, self._hift.f0_predictor(mel, stream)], axis=1)
+        step = self._hift.config.samples_per_frame
+        # Between two frames' centres the phase is interpolated, so that the last half frame waits for the next one.
+        end = self._f0.shape[1] * step - (0 if final else step // 2)
+        source = self._hift.source(self._f0, self._noise(self._samples, end), self._samples)
+        self._samples = end
+        with self._decoder.piece(final) as stream:
+            audio = self._hift.decode(mel, source, stream)
+        mx.eval(audio, self._f0, self._pitch.memory, self._decoder.memory)
+        return audio
+
+
+def frames_ahead(config: HiftConfig) -> int:
+    """At most so many frames of mel after a sample have a part in it."""
+
+    def reach(kernel: int, dilations: tuple[int, ...]) -> int:
+        return sum((kernel - 1) // 2 * (dilation + 1) for dilation in dilations)
+
+    shapes = list(zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True))
+    steps, source = 4.0, 0.0  # of this stage: conv_post and its half frame; frames of the source
+    for i in reversed(range(len(config.upsample_rates))):
+        steps += max(reach(*shape) for shape in shapes)
+        per_frame = math.prod(config.upsample_rates[: i + 1])
+        own = reach(config.source_resblock_kernel_sizes[i], config.source_resblock_dilation_sizes[i])
+        source = max(source, (steps + own + 2) / per_frame)
+        steps = (steps + config.upsample_kernel_sizes[i]) / config.upsample_rates[i]
+    return math.ceil(max(steps + 3, source + F0_LAYERS + 1))
