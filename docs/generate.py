@@ -38,22 +38,24 @@ its time, and the medians of a row in two runs differ by up to a factor of two. 
 
 PARITY = """## Parity
 
-Errors are relative to the largest value, against float64 PyTorch; what `validate` compares is in [models.md](models.md).
+Errors are relative to the largest value, against float64 PyTorch; [models.md](models.md) has what `validate` compares.
 
 - **kokoro**: durations equal on 24 of 24 sentences; all 264 taps pass, each stage given the same input. Decoding on
   PyTorch's own excitation: at least 96 dB SNR (1.6e-5), median 111. The harmonic source integrates the pitch to phases
-  of 10⁶ rad, where the last digit of the pitch is audible as noise 40 dB down: from end to end, float32 PyTorch and ours
-  are each about 40 dB from float64 PyTorch. That last tap is therefore judged by its RMS error, at most 1.75 times
+  of 10⁶ rad, where the last digit of the pitch is audible as noise 40 dB down: from end to end, float32 PyTorch and
+  ours are each about 40 dB from float64 PyTorch. That last tap is therefore judged by its RMS error, at most 1.75 times
   PyTorch's own. Weights: real, dequantised from the packaged int8 export; the hub's float32 release was not at hand.
 - **whisper**: text, tokens, words and times equal to openai-whisper's on 7 recordings with base and tiny.en, greedy and
-  beam 5; logits within 8.2e-7, encoder within 1.2e-5 (PyTorch's own float32 error 1.1e-5 to 1.8e-5). Real float16 weights.
+  beam 5; logits within 8.2e-7, encoder within 1.2e-5 (PyTorch's own float32 error 1.1e-5 to 1.8e-5). Real float16
+  weights.
 - **cosyvoice2**: full-size classes of the original with random weights, all taps of 7 cases: language model, flow and
   vocoder within 1.2e-6, features within 5e-6, tokens equal.
 - **wakeword**: mel and embedding within 2e-6 of float64, scores within 1e-5, frame by frame as openWakeWord.
 - **vad**: probabilities within 1e-5 of PyTorch's, segments and stream events equal to silero-vad's.
 
 Whisper beside faster-whisper (benchmarks/against_faster_whisper.py), a sentence of 7 s: 1.4 times as fast in float32,
-greedy and beam 5, and 1.0 times as in int8 on AMD; 1.2, 1.5 and 0.8 on Intel, of which int8 products are the difference.
+greedy and beam 5, and 1.0 times as in int8 on AMD; 1.2, 1.5 and 0.8 on Intel, where its int8
+products are faster.
 """
 
 

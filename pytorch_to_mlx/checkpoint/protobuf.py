@@ -48,7 +48,10 @@ class Wire:
         return self.file.read(span[0], span[1] - span[0])
 
     def varint(self, offset: int, end: int) -> tuple[int, int]:
-        """Return the varint at `offset`, and the offset after it."""
+        """Return the varint at `offset`, and the offset after it.
+
+        Raises: FormatError if it does not end before `end`, or is longer than ten bytes.
+        """
         value = shift = 0
         while True:
             if offset >= end:
@@ -130,7 +133,10 @@ class Wire:
             raise self.error("a name is not UTF-8") from None
 
     def ints(self, span: Span, *, most: int = 1 << 24) -> list[int]:
-        """Return a packed list of at most `most` varints, as signed numbers."""
+        """Return a packed list of varints as signed numbers.
+
+        Raises: FormatError for more than `most` of them.
+        """
         offset, values = span[0], []
         while offset < span[1]:
             value, offset = self.varint(offset, span[1])

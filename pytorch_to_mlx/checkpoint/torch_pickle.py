@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import mlx.core as mx
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-# The size of a storage in bytes, and the function that reads it.
-_Located = tuple[int, Callable[[], np.ndarray]]
+# A storage in the file: its size in bytes, and the function that reads it.
+_Record = tuple[int, Callable[[], np.ndarray]]
 _SAVE_AGAIN = "load it with PyTorch where you trust it, and save its state_dict() with torch.save"
 
 
@@ -48,7 +48,7 @@ def open_torch(path: Path) -> Checkpoint:
 class _StorageReader:
     """Read storages; keep the last one, because tensors that share a storage follow each other."""
 
-    def __init__(self, file: SourceFile, locate: Callable[[str], _Located]) -> None:
+    def __init__(self, file: SourceFile, locate: Callable[[str], _Record]) -> None:
         self.file, self.locate = file, locate
         self.last: tuple[str, np.ndarray] | None = None
 
@@ -112,7 +112,7 @@ def _read(info: TensorInfo, tensor: Tensor, reader: _StorageReader, *, shared: b
     return to_mlx(np.ascontiguousarray(view), tensor.dtype, info.shape, name=info.name, where=reader.file.path)
 
 
-def _open_zip(file: SourceFile) -> tuple[Any, Callable[[str], _Located]]:
+def _open_zip(file: SourceFile) -> tuple[Any, Callable[[str], _Record]]:
     """Return the pickled value, and the function that finds a storage by its key."""
     members = read_members(file)
     where = file.path
@@ -139,7 +139,7 @@ def _open_zip(file: SourceFile) -> tuple[Any, Callable[[str], _Located]]:
     if end != len(data):
         raise FormatError(f"{len(data) - end} bytes after the pickle's end", where=where)
 
-    def locate(key: str) -> _Located:
+    def locate(key: str) -> _Record:
         member = members.get(f"{prefix}data/{key}")
         if member is None:
             raise FormatError(f"the storage {quote(key)} is missing", where=where)
@@ -155,7 +155,7 @@ def _aligned(data: np.ndarray) -> np.ndarray:
     return data if data.flags.owndata else data.copy()
 
 
-def _open_legacy(file: SourceFile) -> tuple[Any, Callable[[str], _Located]]:
+def _open_legacy(file: SourceFile) -> tuple[Any, Callable[[str], _Record]]:
     """Return the pickled value, and the function that finds a storage by its key.
 
     The file is five pickles (magic, version, system, value, storage keys), then for each key an int64 count and the
@@ -186,7 +186,7 @@ def _open_legacy(file: SourceFile) -> tuple[Any, Callable[[str], _Located]]:
     if offset != file.size:
         raise FormatError(f"the file is {file.size} bytes long, {offset} are expected", where=where)
 
-    def locate(key: str) -> _Located:
+    def locate(key: str) -> _Record:
         if key not in spans:
             raise FormatError(f"the storage {quote(key)} is missing", where=where)
         start, length = spans[key]
