@@ -1,5 +1,9 @@
 """Axes, padding, windows over an axis, and new arrays by rule."""
 
+# MLX's types let item and tolist return any scalar, complex ones too. The rules are off for the whole file,
+# because a comment on a line would be copied into generated source with it.
+# pyright: reportArgumentType=false
+
 import math
 from itertools import product
 

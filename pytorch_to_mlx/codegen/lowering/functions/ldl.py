@@ -3,6 +3,10 @@
 Source: Bunch & Kaufman 1977, "Some stable methods for calculating inertia and solving symmetric linear systems".
 """
 
+# MLX's types let item and tolist return any scalar, complex ones too. The rules are off for the whole file,
+# because a comment on a line would be copied into generated source with it.
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false, reportOperatorIssue=false, reportReturnType=false
+
 import math
 
 import mlx.core as mx

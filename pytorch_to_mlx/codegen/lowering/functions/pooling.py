@@ -1,5 +1,9 @@
 """Pooling with torch's rules for padding, rounding up and divisors. Channels first."""
 
+# MLX's types let item and tolist return any scalar, complex ones too. The rules are off for the whole file,
+# because a comment on a line would be copied into generated source with it.
+# pyright: reportArgumentType=false
+
 import math
 
 import mlx.core as mx

@@ -1,5 +1,9 @@
 """Writing into copies of arrays: by slice, index, mask and reduction."""
 
+# MLX's types let item and tolist return any scalar, complex ones too. The rules are off for the whole file,
+# because a comment on a line would be copied into generated source with it.
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false
+
 import itertools
 import math
 

@@ -34,7 +34,7 @@ def stft(x, n_fft: int, hop: int, length: int, window, center: bool, pad_mode: s
         x = (
             pad_by_index(x, [n_fft // 2, n_fft // 2], pad_mode)
             if pad_mode != "constant"
-            else mx.pad(x, [(0, 0), (n_fft // 2,) * 2])
+            else mx.pad(x, [(0, 0), (n_fft // 2, n_fft // 2)])
         )
     frames = (x.shape[1] - n_fft) // hop + 1
     index = mx.arange(frames)[:, None] * hop + mx.arange(n_fft)[None, :]
