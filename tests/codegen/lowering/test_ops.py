@@ -9,9 +9,8 @@ import torch.nn.modules.linear_cross_entropy  # it registers the ops of torch_nn
 import transformers.integrations.moe  # noqa: F401  it registers an op
 
 from pytorch_to_mlx.bench.coverage.op_samples import entries, entry_name, measure, trace
-from pytorch_to_mlx.codegen.capture.tensors import to_mlx, to_numpy
+from pytorch_to_mlx.codegen.capture.tensors import to_mlx
 from pytorch_to_mlx.codegen.graph import Meta, Unsupported
-from pytorch_to_mlx.codegen.lowering.functions import find
 from pytorch_to_mlx.codegen.lowering.interpret import run
 from pytorch_to_mlx.codegen.lowering.ops import lower, lowers, table
 from pytorch_to_mlx.codegen.proof.compare import agree
@@ -97,34 +96,6 @@ def test_a_result_that_is_not_given_cannot_be_used():
     graph, _ = trace(lambda x: torch.ops.aten.log_sigmoid_forward(x)[1] + 1, [torch.ones(3)])
     with pytest.raises(Unsupported, match="result 1 of"):
         run(graph, [to_mlx(torch.ones(3))])
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_ldl_of_indefinite_matrices(seed):
-    """The samples of torch need no 2 x 2 pivots; these do."""
-    torch.manual_seed(seed)
-    a, b = torch.randn(2, 7, 7), torch.randn(2, 7, 2)
-    a = (a + a.mT) * (1 - torch.eye(7))
-    wanted, pivots = torch.linalg.ldl_factor(a)
-    assert (pivots < 0).any()
-    packed, rows = find("ldl_factor")(to_mlx(a))
-    assert to_numpy(rows).tolist() == pivots.tolist()
-    assert agree(to_numpy(packed), wanted.numpy(), torch.linalg.ldl_factor(a.double())[0].numpy()).ok
-    solved = to_numpy(find("ldl_solve")(packed, rows, to_mlx(b)))
-    assert agree(
-        solved, torch.linalg.ldl_solve(wanted, pivots, b).numpy(), torch.linalg.solve(a.double(), b.double()).numpy()
-    ).ok
-
-
-def test_eigenvectors_belong_to_their_values():
-    """torch's own float32 and float64 vectors can differ in sign, which would excuse any error in the samples."""
-    torch.manual_seed(0)
-    a = torch.randn(3, 6, 6)
-    for name, matrix in (("linalg_eig.default", a), ("_linalg_eigh.default", a + a.mT)):
-        argument = "x" if name == "linalg_eig.default" else "A"
-        values, vectors = (to_numpy(part) for part in lower(f"aten.{name}", {argument: to_mlx(matrix)}, None))
-        scaled = vectors * values[..., None, :]
-        assert agree((matrix.numpy() @ vectors).astype(scaled.dtype), scaled).ok
 
 
 def test_where_float64_overflows_alone_float32_is_the_truth():

@@ -192,7 +192,8 @@ def pad_by_index(x: mx.array, widths: list[int], mode: str) -> mx.array:
         elif mode == "replicate":
             index = mx.clip(index, 0, size - 1)
         else:
-            index = mx.remainder(index, size)
+            start, length = max(-left, 0), size + min(left, 0) + min(right, 0)  # what is cropped does not come around
+            index = start + mx.remainder(index - start, length)
         x = mx.take(x, index, axis=axis)
     return x
 

@@ -1,7 +1,7 @@
 """Linear algebra in torch's forms. MLX computes decompositions on the CPU."""
 
-# MLX's types let item and tolist return any scalar, complex ones too, and svd an array or three. The rules are off for the whole file,
-# because a comment on a line would be copied into generated source with it.
+# MLX's types let item and tolist return any scalar, complex ones too, and svd an array or three. The rules are off
+# for the whole file, because a comment on a line would be copied into generated source with it.
 # pyright: reportArgumentType=false, reportReturnType=false
 
 import math

@@ -79,7 +79,8 @@ def hypot(x: mx.array, y: mx.array) -> mx.array:
     x, y = mx.abs(x), mx.abs(y)
     large, small = mx.maximum(x, y), mx.minimum(x, y)
     ratio = small / mx.where(large == 0, 1, large)
-    return mx.where(mx.isinf(large), large, large * mx.sqrt(1 + ratio * ratio))
+    infinite = mx.isinf(x) | mx.isinf(y)  # beside NaN too
+    return mx.where(infinite, mx.inf, large * mx.sqrt(1 + ratio * ratio))
 
 
 def heaviside(x: mx.array, values: mx.array) -> mx.array:
