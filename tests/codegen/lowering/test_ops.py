@@ -2,6 +2,7 @@
 
 import inspect
 
+import mlx.core as mx
 import numpy as np
 import pytest
 import torch
@@ -35,8 +36,8 @@ def test_agrees_with_torch(name):
 def schema_of(op: str):
     namespace, name, overload = op.split(".")
     packet = getattr(getattr(torch.ops, namespace), name, None)
-    found = getattr(packet, overload, None)
-    return None if found is None else found._schema
+    op_overload = getattr(packet, overload, None)
+    return None if op_overload is None else op_overload._schema
 
 
 def test_every_entry_is_an_op_of_torch():
@@ -68,8 +69,6 @@ def test_defaults_are_torch_s_own():
 
 
 def test_unknown_argument_is_an_error_that_names_it():
-    import mlx.core as mx
-
     x = mx.zeros([2, 2])
     with pytest.raises(Unsupported, match="argument rcond"):
         lower("aten.linalg_lstsq.default", {"x": x, "b": x, "rcond": 0.1}, None)
@@ -85,8 +84,6 @@ def test_an_op_is_registered_once():
 
 
 def test_numbers_that_steer_a_trace_are_computed_by_mlx():
-    import mlx.core as mx
-
     graph, numbers = trace(lambda x: x + x.sum().item(), [torch.tensor([1.0, 2.0])])
     assert numbers == [3.0]
     assert run(graph, [mx.array([1.0, 4.0])])[1] == [5.0]
