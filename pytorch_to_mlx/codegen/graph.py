@@ -1,4 +1,4 @@
-"""Our own graph: a list of small printable nodes, free of torch."""
+"""The graph between capture and lowering: a list of small printable nodes, free of torch."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class Unsupported(FormatError):
         super().__init__(what, where=where, fix=fix)
 
     def at(self, node: "Node") -> "Unsupported":
-        """The same error with the op's module and line in the user's source."""
+        """Return the same error with the op's module and line in the user's source."""
         if self.where:
             return self
         place = " ".join(part for part in (node.where, f"(in module {node.module})" if node.module else "") if part)
@@ -51,12 +51,14 @@ class Meta:
 
     @property
     def dtype(self) -> mx.Dtype:
+        """The MLX dtype. Raises: Unsupported if MLX does not have it."""
         if self.dtype_name not in DTYPES:
             raise Unsupported(f"dtype {self.dtype_name} does not exist in MLX")
         return DTYPES[self.dtype_name]
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     def __str__(self) -> str:
@@ -65,7 +67,10 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class Sym:
-    """A dynamic size, or a number computed from dynamic sizes, as a sympy expression."""
+    """A dynamic size, or a number computed from dynamic sizes, as a sympy expression.
+
+    hint: its value in the example, where one is known.
+    """
 
     expr: Any
     hint: Any = None
@@ -110,7 +115,7 @@ class Node:
 
     @property
     def module(self) -> str:
-        """Dotted path of the torch module that ran it."""
+        """Dotted path of the torch module that ran it, "" for the root."""
         return self.stack[-1].path if self.stack else ""
 
     @property
@@ -119,6 +124,7 @@ class Node:
         return f"{self.trace[-1].file}:{self.trace[-1].number}" if self.trace else ""
 
     def inputs(self) -> Iterator["Node"]:
+        """Yield the nodes that this one reads, as often as it reads them."""
         yield from leaves((self.args, self.kwargs), Node)
 
     def __str__(self) -> str:
@@ -126,7 +132,7 @@ class Node:
         meta = f"  # {_show(self.meta)}" if self.meta is not None else ""
         return f"{self.name} = {self.op}({', '.join(parts)}){meta}"
 
-    __repr__ = __str__  # not the whole graph behind its arguments, again for each path to a node
+    __repr__ = __str__  # the default would print the whole graph behind the arguments
 
 
 @dataclass(slots=True)
@@ -136,25 +142,28 @@ class Graph:
     nodes: list[Node]
 
     def inputs(self) -> list[Node]:
+        """Return the nodes that stand for the inputs, in the order of the call."""
         return [node for node in self.nodes if node.op == "input"]
 
     @property
     def output(self) -> Node:
+        """The node whose argument is what the graph returns."""
         return self.nodes[-1]
 
     def users(self) -> dict[Node, list[Node]]:
-        table: dict[Node, list[Node]] = {node: [] for node in self.nodes}
+        """Return for every node the nodes that read it, each once."""
+        readers: dict[Node, list[Node]] = {node: [] for node in self.nodes}
         for node in self.nodes:
-            for used in dict.fromkeys(node.inputs()):
-                table[used].append(node)
-        return table
+            for source in dict.fromkeys(node.inputs()):
+                readers[source].append(node)
+        return readers
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.nodes))
 
 
 def leaves(tree: Any, kind: type) -> Iterator[Any]:
-    """Every value of type `kind` inside nested tuples, lists, dicts and slices."""
+    """Yield every value of type `kind` inside nested tuples, lists and dicts."""
     if isinstance(tree, kind):
         yield tree
     elif isinstance(tree, list | tuple):
@@ -166,7 +175,7 @@ def leaves(tree: Any, kind: type) -> Iterator[Any]:
 
 
 def transform(tree: Any, kind: type | tuple[type, ...], change: Callable[[Any], Any]) -> Any:
-    """The same nested tuples, lists and dicts with every value of type `kind` changed."""
+    """Return the same nested tuples, lists and dicts with every value of type `kind` changed."""
     if isinstance(tree, kind):
         return change(tree)
     if isinstance(tree, list):

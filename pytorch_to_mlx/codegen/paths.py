@@ -1,4 +1,4 @@
-"""Names of the original in generated source: dotted paths to submodules and weights, as attributes and list places."""
+"""Dotted paths of the original's submodules and weights, as attributes and list places of the generated modules."""
 
 import ast
 import keyword
@@ -13,7 +13,10 @@ _LAYERED: ContextVar[frozenset[str]] = ContextVar("layered", default=frozenset()
 
 @contextmanager
 def layered(paths: frozenset[str]) -> Iterator[None]:
-    """Modules of the original with code of their own and numbered children, which here are their list `layers`."""
+    """Keep the numbered children of the modules at `paths` in a list `layers`, for as long as the context lasts.
+
+    These are modules of the original that have code of their own beside their numbered children.
+    """
     token = _LAYERED.set(paths)
     try:
         yield
@@ -22,7 +25,7 @@ def layered(paths: frozenset[str]) -> Iterator[None]:
 
 
 def mlx_parts(name: str) -> list[str]:
-    """The parts of a dotted name of the original, as attributes and list places of the generated modules."""
+    """Return the parts of a dotted name of the original, as attributes and list places of the generated modules."""
     parts: list[str] = []
     original = name.split(".") if name else []
     for depth, part in enumerate(original):
@@ -33,15 +36,17 @@ def mlx_parts(name: str) -> list[str]:
 
 
 def layered_now() -> frozenset[str]:
+    """Return the paths of the modules whose numbered children are in a list `layers`."""
     return _LAYERED.get()
 
 
 def has_layers(path: str) -> bool:
+    """Return whether the numbered children of the module at `path` are in a list `layers`."""
     return path in layered_now()
 
 
 def access(path: str, name: str) -> ast.expr:
-    """The expression for a dotted name below the module at `path`: numbers are places in lists."""
+    """Return the expression for a dotted name, read from `self` at `path`: numbers are places in lists."""
     tree: ast.expr = ast.Name("self")
     for part in mlx_parts(name)[len(mlx_parts(path)) :]:
         tree = ast.Subscript(tree, ast.Constant(int(part))) if part.isdigit() else ast.Attribute(tree, part)
@@ -49,7 +54,7 @@ def access(path: str, name: str) -> ast.expr:
 
 
 def safe_name(name: str) -> str:
-    """An attribute name that nn.Module leaves free and counts as a parameter."""
+    """Return an attribute name that nn.Module leaves free and counts as a parameter."""
     clean = name.lstrip("_") or "value"
     if clean != name or hasattr(nn.Module, clean) or keyword.iskeyword(clean) or not clean.isidentifier():
         clean = "".join(c if c.isalnum() or c == "_" else "_" for c in clean) + "_"
@@ -57,7 +62,7 @@ def safe_name(name: str) -> str:
 
 
 def is_path(tree: ast.expr) -> bool:
-    """self.a.b[0]: an expression that costs nothing."""
+    """Return whether an expression only reads attributes and list places, as self.a.b[0] does: it costs nothing."""
     while isinstance(tree, ast.Attribute | ast.Subscript):
         if isinstance(tree, ast.Subscript) and not isinstance(tree.slice, ast.Constant):
             return False

@@ -11,7 +11,10 @@ import mlx.nn as nn
 
 
 def masked_attention(q, k, v, mask: mx.array, scale: float) -> mx.array:
-    """mx.fast's attention with a boolean mask. A row that attends to nothing gives 0; mx.fast gives the mean of v."""
+    """Attend under a boolean mask with mx.fast. A row that attends to nothing gives 0; mx.fast gives the mean of v.
+
+    Shapes: q [B, H, L, D], k [B, G, S, D], v [B, G, S, Dv] -> [B, H, L, Dv]; the mask broadcasts to [B, H, L, S].
+    """
     y = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
     return mx.where(mx.any(mask, axis=-1, keepdims=True), y, 0)
 

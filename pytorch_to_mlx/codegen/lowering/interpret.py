@@ -11,7 +11,7 @@ from .sizes import at
 
 
 def learn_sizes(meta: Any, value: Any, sizes: dict[Any, Any]) -> None:
-    """Note every dynamic size that a value shows: a dimension of an array, or a number read from one."""
+    """Record the dynamic sizes that a value shows: a dimension of an array, or a number read from one."""
     if isinstance(meta, Meta) and isinstance(value, mx.array):
         for size, actual in zip(meta.shape, value.shape, strict=True):
             if not isinstance(size, int) and size not in sizes and size.is_Symbol:
@@ -24,18 +24,21 @@ def learn_sizes(meta: Any, value: Any, sizes: dict[Any, Any]) -> None:
 
 
 def resolve(meta: Any, sizes: Mapping[Any, Any]) -> Any:
-    """An announced shape with numbers for its dynamic sizes, as far as they are known."""
+    """Return an announced result with numbers for its dynamic sizes, as far as `sizes` has them."""
     if isinstance(meta, Meta):
-        shape = []
-        for size in meta.shape:
-            value = size if isinstance(size, int) else at(size, sizes)
-            shape.append(int(value) if isinstance(size, int) or value.is_number else value)
-        return Meta(tuple(shape), meta.dtype_name)
+        return Meta(tuple(_resolve_size(size, sizes) for size in meta.shape), meta.dtype_name)
     return [resolve(part, sizes) for part in meta] if isinstance(meta, list | tuple) else meta
 
 
+def _resolve_size(size: Any, sizes: Mapping[Any, Any]) -> Any:
+    if isinstance(size, int):
+        return size
+    value = at(size, sizes)
+    return int(value) if value.is_number else value
+
+
 def evaluate(symbol: Sym, sizes: Mapping[Any, Any]) -> int | float:
-    """The number a symbolic size stands for."""
+    """Return the number that a symbolic size stands for. Raises: Unsupported if `sizes` lacks one of its symbols."""
     value = at(symbol.expr, sizes)
     if not value.is_number:
         raise Unsupported(f"the size {value} depends on data")
@@ -48,42 +51,46 @@ def run(
     weights: Mapping[str, mx.array] | None = None,
     watch: Callable[[Node, Any], None] | None = None,
 ) -> Any:
-    """The graph's outputs on these inputs. `watch` sees every node's value."""
+    """Run the graph and return its outputs. `watch` sees every node's value.
+
+    Shapes: inputs and weights (by dotted name) as the graph announces them.
+    Raises: Unsupported for an op or an argument that has no lowering.
+    """
     weights = weights or {}
     sizes: dict[Any, Any] = {}
     values: dict[Node, Any] = {}
-    waiting = list(inputs)
-    left = {node: len(users) for node, users in graph.users().items()}
+    unread = iter(inputs)
+    n_uses_left = {node: len(users) for node, users in graph.users().items()}
 
-    def take(tree: Any) -> Any:
+    def fill_in(tree: Any) -> Any:
         return transform(tree, (Node, Sym), lambda x: values[x] if isinstance(x, Node) else evaluate(x, sizes))
 
     for node in graph.nodes:
         if node.op == "input":
-            value: Any = waiting.pop(0)
+            value: Any = next(unread)
         elif node.op == "weight":
             value = weights[node.args[0]]
         elif node.op == "constant":
             value = node.args[0]
         elif node.op == "output":
-            return take(node.args[0])
+            return fill_in(node.args[0])
         else:
-            value = step(node, take(node.args), take(node.kwargs), sizes)
-        if node.op == "getitem" and value is None and left[node]:
+            value = step(node, fill_in(node.args), fill_in(node.kwargs), sizes)
+        if node.op == "getitem" and value is None and n_uses_left[node]:
             raise Unsupported(f"result {node.args[1]} of {node.args[0].op} is not implemented")
         values[node] = value
         learn_sizes(node.meta, value, sizes)
         if watch:
             watch(node, value)
-        for used in dict.fromkeys(node.inputs()):
-            left[used] -= 1
-            if not left[used]:
-                del values[used]
+        for source in dict.fromkeys(node.inputs()):
+            n_uses_left[source] -= 1
+            if not n_uses_left[source]:
+                del values[source]
     raise Unsupported("a graph without an output")
 
 
 def step(node: Node, args: tuple, arguments: dict[str, Any], sizes: Mapping[Any, Any]) -> Any:
-    """The value of one node. An Unsupported error is raised again with the node's place in the original model."""
+    """Return the value of one node. Raises: Unsupported, with the node's place in the original model."""
     if node.op == "getitem":
         return args[0][args[1]]
     try:

@@ -40,7 +40,7 @@ _UNARY = {"neg": ast.USub(), "invert": ast.Invert()}
 
 
 class Recording:
-    """What a lowering wrote: statements that bind intermediate values, and the helper functions it called."""
+    """The source that lowerings write: statements that bind intermediate values, and the helper functions they call."""
 
     def __init__(self) -> None:
         self.statements: list[ast.stmt] = []
@@ -48,6 +48,7 @@ class Recording:
         self._names = 0
 
     def name(self, hint: str) -> str:
+        """Return a new variable name."""
         self._names += 1
         return f"{hint}__{self._names}"
 
@@ -57,7 +58,7 @@ _RECORDING: ContextVar[Recording | None] = ContextVar("recording", default=None)
 
 @contextmanager
 def recording(into: Recording) -> Iterator[Recording]:
-    """Lowerings called inside write source into `into`."""
+    """Let the lowerings called inside write source into `into`."""
     token = _RECORDING.set(into)
     try:
         yield into
@@ -66,6 +67,7 @@ def recording(into: Recording) -> Iterator[Recording]:
 
 
 def is_recording() -> bool:
+    """Return whether lowerings write source now."""
     return _RECORDING.get() is not None
 
 
@@ -76,10 +78,11 @@ class Recorded:
         self.tree = tree
         self.value = value
         self._shape = shape
-        self.last: Recorded | None = None  # the same array with channels last, where it was made that way
+        self.last: Recorded | None = None  # the same array with channels last, where one exists
 
     @property
     def shape(self) -> tuple:
+        """The sizes: numbers and Size values as announced, else each read from the array."""
         if self._shape is not None:
             return self._shape
         sizes = ast.Attribute(self.tree, "shape")
@@ -87,10 +90,12 @@ class Recorded:
 
     @property
     def dtype(self) -> mlx.core.Dtype:
+        """The dtype that MLX infers."""
         return self.value.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.value.ndim
 
     def __getattr__(self, name: str) -> Any:
@@ -123,7 +128,7 @@ class Recorded:
 
 
 class Size(Recorded):
-    """A size that is only known when the generated source runs; `value` is the one seen while tracing.
+    """A size that only the generated source knows when it runs; `value` is the one in the example.
 
     expr: the same size as a sympy expression of the dynamic sizes, where that is known.
     """
@@ -189,7 +194,7 @@ _operators()
 
 
 def to_value(item: Any) -> Any:
-    """The stand-in value of anything that may hold recorded values."""
+    """Return the stand-in value of anything that may hold recorded values."""
     if isinstance(item, Recorded):
         return item.value
     if isinstance(item, list | tuple):
@@ -202,7 +207,7 @@ def to_value(item: Any) -> Any:
 
 
 def to_tree(item: Any) -> ast.expr:
-    """The syntax tree that writes `item`."""
+    """Return the syntax tree that writes `item`. Raises: TypeError if there is none."""
     if isinstance(item, Recorded):
         return item.tree
     if isinstance(item, _Function):
@@ -243,7 +248,7 @@ def _float_tree(value: float) -> ast.expr:
 class _Function:
     """A callable whose calls are written instead of only run."""
 
-    def __init__(self, tree: ast.expr, function: Callable) -> None:
+    def __init__(self, tree: ast.expr, function: Any) -> None:
         self.tree = tree
         self._function = function
 
@@ -276,14 +281,14 @@ class _Namespace:
 
 
 class _Helpers:
-    """The functions of `codegen.lowering.functions`: what torch has and MLX has not, each written in plain MLX."""
+    """The functions of `codegen.lowering.functions` as lowerings see them."""
 
     def __getattr__(self, name: str) -> Any:
         return written(find(name))
 
 
 def written(function: Callable) -> Callable:
-    """A helper function as lowerings call it: run on arrays, written and noted while source is written."""
+    """Return a helper function as lowerings call it: run on arrays, and while source is written, written into it."""
     recorder = _RECORDING.get()
     if recorder is None:
         return function

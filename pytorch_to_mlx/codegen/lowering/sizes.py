@@ -1,4 +1,4 @@
-"""Dynamic sizes in generated source: sympy expressions as syntax trees over names such as "$s0"."""
+"""Dynamic sizes: sympy expressions as numbers, and as syntax trees over names such as "$s0" in generated source."""
 
 import ast
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ AXES = {
     4: ("batch", "channels", "height", "width"),
     5: ("batch", "channels", "depth", "height", "width"),
 }
-SOME = 3
-PREFIX = "$"  # no Python name: replaced when the names of a function are chosen
+SOME = 3  # stands in for a size that depends on data
+PREFIX = "$"  # not a Python name: replaced when the names of a function are chosen
 
 
 def size_tree(expr: Any) -> ast.expr:
-    """The syntax tree of a sympy expression of whole numbers."""
+    """Return the syntax tree of a sympy expression of whole numbers. Raises: Unsupported if it has no exact one."""
     kind = type(expr).__name__
     if expr.is_Symbol:
         return ast.Name(f"{PREFIX}{expr.name}")
@@ -62,7 +62,7 @@ def size_tree(expr: Any) -> ast.expr:
 
 
 def _sum(terms: list) -> ast.expr:
-    """a + b - c, with a positive term first."""
+    """Write a + b - c, with a positive term first."""
     terms.sort(key=lambda term: (_negative(term), term.is_number))
     tree = size_tree(terms[0])
     for term in terms[1:]:
@@ -86,7 +86,7 @@ def _product(factors: list) -> ast.expr:
 
 
 def as_size(value: Any, hints: Mapping[Any, int]) -> Any:
-    """A size as lowerings see it while they write source: a number, or a Size."""
+    """Return a size as lowerings see it while they write source: a number, or a Size."""
     if isinstance(value, int | float):
         return value
     expr = value.expr if isinstance(value, Sym) else value
@@ -94,30 +94,31 @@ def as_size(value: Any, hints: Mapping[Any, int]) -> Any:
 
 
 class Hints(dict):
-    """Dynamic sizes of the example. data: values for sizes that depend on data, which fit each other."""
+    """The dynamic sizes of the example. data: values for sizes that depend on data, which fit each other."""
 
     data: Mapping[Any, int] = MappingProxyType({})
 
 
 def at(expr: Any, sizes: Mapping[Any, Any]) -> Any:
-    """An expression with numbers for its symbols, as far as they are known: all at once, so sympy only computes."""
+    """Return an expression with numbers for its symbols, as far as `sizes` has them."""
+    # all at once: sympy then computes, and does not simplify in between
     return expr.xreplace({symbol: sympify(sizes[symbol]) for symbol in expr.free_symbols if symbol in sizes})
 
 
 def hint_of(expr: Any, hints: Mapping[Any, int]) -> Any:
-    """The value of a size while tracing; a size that depends on data counts as 3 where nothing is known about it."""
+    """Return the value of a size in the example; one that depends on data counts as 3 where nothing else is known."""
     data = hints.data if isinstance(hints, Hints) else {}
     value = at(expr, dict.fromkeys(expr.free_symbols, SOME) | dict(data) | dict(hints))
     return int(value) if value.is_integer else float(value)
 
 
 def with_sizes(meta: Any, hints: Mapping[Any, int]) -> Any:
-    """An announced result whose dynamic sizes are Size values."""
+    """Return an announced result with Size values for its dynamic sizes."""
     if isinstance(meta, Meta):
         return Meta(tuple(as_size(size, hints) for size in meta.shape), meta.dtype_name)
     return [with_sizes(part, hints) for part in meta] if isinstance(meta, list | tuple) else meta
 
 
 def axis_name(ndim: int, axis: int) -> str:
-    """What a dynamic size is called: the axis it is read from."""
+    """Return the name of a dynamic size, after the axis it is read from."""
     return AXES[ndim][axis] if ndim in AXES else f"size_{axis}"

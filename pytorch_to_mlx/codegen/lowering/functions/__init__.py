@@ -1,4 +1,4 @@
-"""What torch has and MLX has not, in plain MLX. Generated source carries a copy of the ones it uses.
+"""Functions that torch has and MLX lacks, in plain MLX. Generated source carries a copy of those it uses.
 
 Every function here depends only on `mlx.core`, the standard library and other functions of this package.
 """
@@ -30,30 +30,35 @@ MODULES = (
     "ldl",
 )
 
-
-_ADDED: dict[str, Callable] = {}  # functions of the user's
+_ADDED: dict[str, Callable] = {}  # functions that the user registers
 
 
 def add(function: Callable) -> None:
-    """Let generated source call a user's function, which it then carries a copy of."""
+    """Let generated source call a user's function, of which it then carries a copy.
+
+    Raises: UsageError if a function of this package has that name.
+    """
     name = function.__name__
-    if _ours(name) is not None:
-        raise UsageError(f"a helper function is called {name!r} already", fix="give yours another name")
+    if _builtin(name) is not None:
+        raise UsageError(f"there is a helper function {name!r} already", fix="give yours another name")
     _ADDED[name] = function
 
 
 def find(name: str) -> Callable:
-    """The helper function of that name."""
-    found = _ADDED.get(name) or _ours(name)
-    if found is None:
+    """Return the helper function of that name, the user's or one of this package.
+
+    Raises: AttributeError if there is none, as `fn.NAME` in a lowering should.
+    """
+    function = _ADDED.get(name) or _builtin(name)
+    if function is None:
         raise AttributeError(f"no helper function {name}")
-    return found
+    return function
 
 
 @cache
-def _ours(name: str) -> Callable | None:
+def _builtin(name: str) -> Callable | None:
     for module in MODULES:
-        found = getattr(import_module(f".{module}", __name__), name, None)
-        if callable(found):
-            return found
+        function = getattr(import_module(f".{module}", __name__), name, None)
+        if callable(function):
+            return function
     return None

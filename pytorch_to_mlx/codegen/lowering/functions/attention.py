@@ -1,12 +1,13 @@
-"""Attention as torch has it, where mx.fast's is another or takes less."""
+"""Scaled dot-product attention in the forms that mx.fast does not cover."""
 
 import mlx.core as mx
 
 
 def attention(q, k, v, mask, causal: bool, scale: float, grouped: bool) -> mx.array:
-    """softmax(q kᵀ scale + mask) v. A row that may attend to nothing gives 0, as torch does for boolean masks.
+    """Compute softmax(q kᵀ scale + mask) v. A row that may attend to nothing gives 0, as torch does for boolean masks.
 
-    Shapes: q [..., L, D], k [..., S, D], v [..., S, Dv] -> [..., L, Dv]. causal: row i attends to columns 0 … i.
+    Shapes: q [..., L, D], k [..., S, D], v [..., S, Dv] -> [..., L, Dv]; the mask broadcasts to [..., L, S].
+    causal: row i attends to columns 0 … i. grouped: a key head (axis -3) may serve several query heads.
     Source: Vaswani et al. 2017, eq. 1.
     """
     if grouped and k.shape[-3] != q.shape[-3]:
@@ -24,6 +25,9 @@ def attention(q, k, v, mask, causal: bool, scale: float, grouped: bool) -> mx.ar
 
 
 def masked_attention(q, k, v, mask: mx.array, scale: float) -> mx.array:
-    """mx.fast's attention with a boolean mask. A row that attends to nothing gives 0; mx.fast gives the mean of v."""
+    """Attend under a boolean mask with mx.fast. A row that attends to nothing gives 0; mx.fast gives the mean of v.
+
+    Shapes: q [B, H, L, D], k [B, G, S, D], v [B, G, S, Dv] -> [B, H, L, Dv]; the mask broadcasts to [B, H, L, S].
+    """
     y = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
     return mx.where(mx.any(mask, axis=-1, keepdims=True), y, 0)

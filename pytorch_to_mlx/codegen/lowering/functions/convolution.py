@@ -4,13 +4,16 @@ import mlx.core as mx
 
 
 def grouped_conv3d(x: mx.array, weight: mx.array, groups: int, **options) -> mx.array:
-    """A grouped 3-dimensional convolution, group by group."""
+    """Convolve in three dimensions, group by group.
+
+    Shapes: x [B, *S, I], weight [O, *K, I/g] -> [B, *S', O].
+    """
     parts = zip(mx.split(x, groups, axis=-1), mx.split(weight, groups, axis=0), strict=True)
     return mx.concatenate([mx.conv3d(part, kernel, **options) for part, kernel in parts], axis=-1)
 
 
 def split_transposed_groups(weight: mx.array, groups: int) -> mx.array:
-    """torch's transposed kernel [I, O/g, *K] as [O, *K, I/g]."""
+    """Bring torch's transposed kernel into MLX's order. Shapes: weight [I, O/g, *K] -> [O, *K, I/g]."""
     inputs, outputs, *kernel = weight.shape
     weight = weight.reshape([groups, inputs // groups, outputs, *kernel])
     weight = weight.transpose(0, 2, *range(3, weight.ndim), 1)
@@ -18,7 +21,7 @@ def split_transposed_groups(weight: mx.array, groups: int) -> mx.array:
 
 
 def conv_transpose(x, weight, stride, padding, output_padding, dilation, groups: int) -> mx.array:
-    """A transposed convolution with any output padding and groups.
+    """Apply a transposed convolution with any output padding and groups.
 
     Shapes: x [B, *S, I], weight [O, *K, I/g] -> [B, *S', O].
     """
@@ -42,7 +45,10 @@ def conv_transpose(x, weight, stride, padding, output_padding, dilation, groups:
 
 
 def im2col(x: mx.array, kernel, dilation, padding, stride) -> mx.array:
-    """Columns of image patches. Shapes: x [B, C, H, W] or [C, H, W] -> [B, C·KH·KW, windows]."""
+    """Return image patches as columns.
+
+    Shapes: x [B, C, H, W] -> [B, C·KH·KW, windows], both with or without B.
+    """
     single = x.ndim == 3
     x = x[None] if single else x
     x = mx.pad(x, [(0, 0), (0, 0), (padding[0], padding[0]), (padding[1], padding[1])])
@@ -57,7 +63,10 @@ def im2col(x: mx.array, kernel, dilation, padding, stride) -> mx.array:
 
 
 def col2im(x: mx.array, size, kernel, dilation, padding, stride) -> mx.array:
-    """The sum of overlapping patches. Shapes: x [B, C·KH·KW, windows] -> [B, C, H, W]."""
+    """Add overlapping patches up to an image.
+
+    Shapes: x [B, C·KH·KW, windows] -> [B, C, H, W], both with or without B.
+    """
     single = x.ndim == 2
     x = x[None] if single else x
     height, width = size[0] + 2 * padding[0], size[1] + 2 * padding[1]

@@ -3,6 +3,10 @@
 Source: Bunch & Kaufman 1977, "Some stable methods for calculating inertia and solving symmetric linear systems".
 """
 
+# MLX's types let item and tolist return any scalar, complex ones too. The rules are off for the whole file,
+# because a comment on a line would be copied into generated source with it.
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false, reportOperatorIssue=false, reportReturnType=false
+
 import math
 
 import mlx.core as mx
@@ -11,21 +15,21 @@ GROWTH = (1 + math.sqrt(17)) / 8  # a diagonal entry that is not smaller than th
 
 
 def ldl_factor(a: mx.array) -> list[mx.array]:
-    """L and D in the lower triangle, and LAPACK's row numbers (int32).
+    """Factor symmetric matrices: L and D in the lower triangle, and LAPACK's row numbers (int32).
 
     Shapes: a [..., N, N] -> [..., N, N], [..., N].
     """
     size = a.shape[-1]
     if not a.size:
         return [a, mx.zeros(a.shape[:-1], dtype=mx.int32)]
-    done = [ldl_of_one(matrix) for matrix in a.reshape([-1, size, size])]
-    packed = mx.stack([lower for lower, _ in done]).reshape(a.shape)
-    pivots = mx.array([rows for _, rows in done], dtype=mx.int32).reshape(a.shape[:-1])
+    factors = [ldl_of_one(matrix) for matrix in a.reshape([-1, size, size])]
+    packed = mx.stack([lower for lower, _ in factors]).reshape(a.shape)
+    pivots = mx.array([rows for _, rows in factors], dtype=mx.int32).reshape(a.shape[:-1])
     return [packed, pivots]
 
 
 def ldl_of_one(a: mx.array) -> tuple[mx.array, list[int]]:
-    """The packed factors of one matrix, column by column."""
+    """Factor one matrix, column by column. Shapes: a [N, N] -> packed [N, N], and N row numbers."""
     rest = mx.tril(a) + mx.tril(a, -1).T
     columns, pivots = [], []
     while (k := len(pivots)) < a.shape[0]:
@@ -51,7 +55,10 @@ def ldl_of_one(a: mx.array) -> tuple[mx.array, list[int]]:
 
 
 def ldl_pivot(a: mx.array) -> tuple[int, int]:
-    """Whether the next pivot is a 2 x 2 block (1) or a number (0), and the row to bring to its last row."""
+    """Choose the next pivot: a 2 x 2 block (1) or a number (0), and the row to bring to its last row.
+
+    Shapes: a [N, N], the rest of the matrix.
+    """
     first = mx.abs(a[:, 0])
     head, largest = first[0].item(), mx.max(first[1:]).item() if a.shape[0] > 1 else 0.0
     if head >= GROWTH * largest:
@@ -65,7 +72,10 @@ def ldl_pivot(a: mx.array) -> tuple[int, int]:
 
 
 def ldl_solve(packed: mx.array, pivots: mx.array, b: mx.array) -> mx.array:
-    """X with A X = b, from the packed factors of A. Shapes: packed [..., N, N], pivots [..., N], b [..., N, K]."""
+    """Solve A X = b, from the packed factors of A.
+
+    Shapes: packed [..., N, N], pivots [..., N], b [..., N, K] -> [..., N, K].
+    """
     size, columns = b.shape[-2:]
     lead = mx.broadcast_shapes(packed.shape[:-2], b.shape[:-2])
     if 0 in lead or not size or not columns:
@@ -73,12 +83,15 @@ def ldl_solve(packed: mx.array, pivots: mx.array, b: mx.array) -> mx.array:
     matrices = mx.broadcast_to(packed, [*lead, size, size]).reshape([-1, size, size])
     rows = mx.broadcast_to(pivots, [*lead, size]).reshape([-1, size]).tolist()
     rights = mx.broadcast_to(b, [*lead, size, columns]).reshape([-1, size, columns])
-    solved = [ldl_solve_one(*parts) for parts in zip(matrices, rows, rights, strict=True)]
-    return mx.stack(solved).reshape([*lead, size, columns])
+    solutions = [ldl_solve_one(*parts) for parts in zip(matrices, rows, rights, strict=True)]
+    return mx.stack(solutions).reshape([*lead, size, columns])
 
 
 def ldl_solve_one(packed: mx.array, pivots: list[int], b: mx.array) -> mx.array:
-    """The solution for one matrix: forward through L and D, back through Lᵀ."""
+    """Solve for one matrix: forward through L and D, back through Lᵀ.
+
+    Shapes: packed [N, N], b [N, K] -> [N, K].
+    """
     size, steps, k = len(pivots), [], 0
     while k < size:
         wide = 2 if pivots[k] < 0 else 1
@@ -102,7 +115,7 @@ def ldl_solve_one(packed: mx.array, pivots: list[int], b: mx.array) -> mx.array:
 
 
 def swap_rows(x: mx.array, first: int, second: int) -> mx.array:
-    """x with two rows exchanged."""
+    """Exchange two rows. Shapes: x [N, ...] -> the same."""
     order = list(range(x.shape[0]))
     order[first], order[second] = order[second], order[first]
     return x[mx.array(order)]

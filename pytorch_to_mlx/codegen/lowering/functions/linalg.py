@@ -1,16 +1,24 @@
 """Linear algebra in torch's forms. MLX computes decompositions on the CPU."""
 
+# MLX's types let item and tolist return any scalar, complex ones too, and svd an array or three. The rules are off
+# for the whole file, because a comment on a line would be copied into generated source with it.
+# pyright: reportArgumentType=false, reportReturnType=false
+
 import math
 
 import mlx.core as mx
 
 
 def swap(x: mx.array) -> mx.array:
+    """Transpose matrices. Shapes: x [..., N, M] -> [..., M, N]."""
     return x.swapaxes(-1, -2)
 
 
 def lu_packed(a: mx.array, pivot: bool = True) -> list[mx.array]:
-    """L and U in one matrix, and the rows swapped at each step, counted from 1 (int32); column by column."""
+    """Factor matrices by LU: L and U in one matrix, and the row swapped at each step, counted from 1 (int32).
+
+    Shapes: a [..., N, M] -> [..., N, M], [..., min(N, M)].
+    """
     *lead, rows, columns = a.shape
     if not a.size:
         return [a, mx.zeros([*lead, min(rows, columns)], dtype=mx.int32)]
@@ -29,14 +37,14 @@ def lu_packed(a: mx.array, pivot: bool = True) -> list[mx.array]:
         factor = mx.where(below & (head != 0), a[:, :, k : k + 1] / mx.where(head == 0, 1, head), 0)
         right = (mx.arange(columns) > k)[None, None, :]
         a = mx.where(right, a - factor * a[:, k : k + 1, :], a)
-        stored = mx.where(head != 0, factor, a[:, :, k : k + 1])
-        a = mx.where(below & (mx.arange(columns) == k)[None, None, :], stored, a)
+        new_column = mx.where(head != 0, factor, a[:, :, k : k + 1])
+        a = mx.where(below & (mx.arange(columns) == k)[None, None, :], new_column, a)
     steps = mx.stack(pivots, axis=-1) if pivots else mx.zeros([a.shape[0], 0], dtype=mx.int32)
     return [a.reshape([*lead, rows, columns]), steps.reshape([*lead, -1] if pivots else [*lead, 0])]
 
 
 def pivot_order(pivots: mx.array, rows: int) -> mx.array:
-    """The row order that the swaps make. Shapes: pivots [..., K] -> [..., rows] int64."""
+    """Return the row order that the swaps make. Shapes: pivots [..., K] -> [..., rows] int64."""
     *lead, steps = pivots.shape
     flat = pivots.reshape([math.prod(lead), steps])
     order = mx.broadcast_to(mx.arange(rows), [flat.shape[0], rows])
@@ -47,8 +55,17 @@ def pivot_order(pivots: mx.array, rows: int) -> mx.array:
     return order.reshape([*lead, rows]).astype(mx.int64)
 
 
+def swap_sign(pivots: mx.array) -> mx.array:
+    """Return -1 where the number of row swaps is odd, else 1. Shapes: pivots [..., N] -> [...]."""
+    swaps = mx.sum((pivots != mx.arange(1, pivots.shape[-1] + 1)).astype(mx.int32), axis=-1)
+    return mx.where(mx.remainder(swaps, 2) == 0, 1.0, -1.0)
+
+
 def lu_unpack(packed: mx.array, pivots: mx.array) -> list[mx.array]:
-    """P, L and U with P L U equal to the matrix that was factored."""
+    """Return P, L and U with P L U equal to the matrix that was factored.
+
+    Shapes: packed [..., N, M], pivots [..., K] -> [..., N, N], [..., N, K], [..., K, M]; K = min(N, M).
+    """
     rows, columns = packed.shape[-2:]
     size = min(rows, columns)
     lower = mx.tril(packed[..., :, :size], -1) + mx.eye(rows, size)
@@ -58,7 +75,10 @@ def lu_unpack(packed: mx.array, pivots: mx.array) -> list[mx.array]:
 
 
 def triangular_solve(a: mx.array, b: mx.array, upper: bool, left: bool = True, unit: bool = False) -> mx.array:
-    """X with a X = b (or X a = b), by substitution row by row."""
+    """Solve a X = b (or X a = b, if not left) by substitution, row by row.
+
+    Shapes: a [..., N, N], b [..., N, K] (or [..., K, N]) -> X like b. unit: the diagonal of a counts as 1.
+    """
     if not left:
         return swap(triangular_solve(swap(a), swap(b), not upper, True, unit))
     lead = mx.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -68,14 +88,17 @@ def triangular_solve(a: mx.array, b: mx.array, upper: bool, left: bool = True, u
     rows: dict[int, mx.array] = {}
     for i in range(size - 1, -1, -1) if upper else range(size):
         total = b[..., i, :]
-        for j, done in rows.items():
-            total = total - a[..., i, j : j + 1] * done
+        for j, row in rows.items():
+            total = total - a[..., i, j : j + 1] * row
         rows[i] = total if unit else total / a[..., i, i : i + 1]
     return mx.stack([rows[i] for i in range(size)], axis=-2) if size else b
 
 
 def lu_solve(packed: mx.array, pivots: mx.array, b: mx.array, left: bool = True, adjoint: bool = False) -> mx.array:
-    """X with A X = b, from the packed factors of A; or X A = b; or with the adjoint of A."""
+    """Solve A X = b (or X A = b, if not left), or with the adjoint of A, from the packed factors of A.
+
+    Shapes: packed [..., N, N], pivots [..., N], b [..., N, K] (or [..., K, N]) -> X like b.
+    """
     if not left:
         return swap(lu_solve(packed, pivots, swap(b), True, not adjoint))
     lead = mx.broadcast_shapes(packed.shape[:-2], b.shape[:-2])
@@ -89,7 +112,10 @@ def lu_solve(packed: mx.array, pivots: mx.array, b: mx.array, left: bool = True,
 
 
 def solve(a: mx.array, b: mx.array, left: bool = True) -> list[mx.array]:
-    """X with a X = b (b a matrix, or a vector per matrix), and the factors of a: X, LU, pivots."""
+    """Solve a X = b (or X a = b, if not left); return X and the factors of a.
+
+    Shapes: a [..., N, N], b [..., N, K] or a vector per matrix -> X like b, LU [..., N, N], pivots [..., N].
+    """
     packed, pivots = lu_packed(a)
     vector = b.ndim == 1 or (a.ndim - 1 == b.ndim and list(a.shape[:-1]) == list(b.shape))
     x = lu_solve(packed, pivots, b[..., None] if vector else b, left or vector)
@@ -97,36 +123,39 @@ def solve(a: mx.array, b: mx.array, left: bool = True) -> list[mx.array]:
 
 
 def determinant(a: mx.array) -> list[mx.array]:
-    """The determinant, and the factors of a."""
+    """Return the determinant, and the factors of a.
+
+    Shapes: a [..., N, N] -> [...], LU [..., N, N], pivots [..., N].
+    """
     packed, pivots = lu_packed(a)
-    swaps = mx.sum((pivots != mx.arange(1, pivots.shape[-1] + 1)).astype(mx.int32), axis=-1)
-    sign = mx.where(mx.remainder(swaps, 2) == 0, 1.0, -1.0)
-    return [sign * mx.prod(mx.diagonal(packed, 0, -2, -1), axis=-1), packed, pivots]
+    return [swap_sign(pivots) * mx.prod(mx.diagonal(packed, 0, -2, -1), axis=-1), packed, pivots]
 
 
 def slogdet(a: mx.array) -> list[mx.array]:
-    """Sign and log of the size of the determinant, and the factors of a."""
+    """Return the sign and the log of the size of the determinant, and the factors of a.
+
+    Shapes: a [..., N, N] -> [...], [...], LU [..., N, N], pivots [..., N].
+    """
     packed, pivots = lu_packed(a)
     diagonal = mx.diagonal(packed, 0, -2, -1)
-    swaps = mx.sum((pivots != mx.arange(1, pivots.shape[-1] + 1)).astype(mx.int32), axis=-1)
-    sign = mx.where(mx.remainder(swaps, 2) == 0, 1.0, -1.0) * mx.prod(mx.sign(diagonal), axis=-1)
+    sign = swap_sign(pivots) * mx.prod(mx.sign(diagonal), axis=-1)
     return [sign, mx.sum(mx.log(mx.abs(diagonal)), axis=-1), packed, pivots]
 
 
 def inverse(a: mx.array) -> mx.array:
-    """The inverse of square matrices."""
+    """Invert square matrices. Shapes: a [..., N, N] -> the same."""
     return solve(a, mx.broadcast_to(mx.eye(a.shape[-1]), a.shape))[0]
 
 
 def cholesky(a: mx.array, upper: bool = False) -> mx.array:
-    """The triangular factor: a = L Lᵀ, or a = Uᵀ U."""
+    """Return the triangular factor: a = L Lᵀ, or a = Uᵀ U for upper. Shapes: a [..., N, N] -> the same."""
     size = a.shape[-1]
     a = swap(a) if upper else a
     columns: list[mx.array] = []
     for j in range(size):
         column = a[..., :, j]
-        for done in columns:
-            column = column - done * done[..., j : j + 1]
+        for earlier in columns:
+            column = column - earlier * earlier[..., j : j + 1]
         column = column * mx.rsqrt(column[..., j : j + 1])
         columns.append(mx.where(mx.arange(size) >= j, column, 0))
     factor = mx.stack(columns, axis=-1) if size else a
@@ -134,14 +163,20 @@ def cholesky(a: mx.array, upper: bool = False) -> mx.array:
 
 
 def cholesky_solve(b: mx.array, factor: mx.array, upper: bool) -> mx.array:
-    """X with A X = b from the triangular factor of A."""
+    """Solve A X = b, from the triangular factor of A.
+
+    Shapes: b [..., N, K], factor [..., N, N] -> [..., N, K].
+    """
     if upper:
         return triangular_solve(factor, triangular_solve(swap(factor), b, False), True)
     return triangular_solve(swap(factor), triangular_solve(factor, b, False), True)
 
 
 def svd(a: mx.array, full: bool, vectors: bool) -> list[mx.array]:
-    """U, S, Vᵀ of a (LAPACK, on the CPU); only S without vectors."""
+    """Return U, S and Vᵀ of a (LAPACK, on the CPU); only S without vectors.
+
+    Shapes: a [..., N, M] -> [..., N, K], [..., K], [..., K, M]; K = min(N, M). full: U [..., N, N], Vᵀ [..., M, M].
+    """
     rows, columns = a.shape[-2:]
     size = min(rows, columns)
     if 0 in a.shape:
@@ -158,28 +193,32 @@ def svd(a: mx.array, full: bool, vectors: bool) -> list[mx.array]:
 
 
 def eig(a: mx.array) -> list[mx.array]:
-    """Eigenvalues and eigenvectors of a, in torch's order.
+    """Return eigenvalues and eigenvectors of a, in torch's order.
 
+    Shapes: a [..., N, N] -> [..., N], [..., N, N], both complex.
     MLX gives the transpose to LAPACK, which finds the same eigenvalues in another order: ask for that order too.
     """
     values, vectors = mx.linalg.eig(a, stream=mx.cpu)
     if not a.size:
         return [values, vectors]
     size = a.shape[-1]
-    wanted = mx.linalg.eigvals(swap(a), stream=mx.cpu)
+    ordered = mx.linalg.eigvals(swap(a), stream=mx.cpu)
     order = []
-    for found, targets in zip(values.reshape([-1, size]).tolist(), wanted.reshape([-1, size]).tolist(), strict=True):
-        left = list(range(size))
+    for ours, targets in zip(values.reshape([-1, size]).tolist(), ordered.reshape([-1, size]).tolist(), strict=True):
+        remaining = list(range(size))
         for target in targets:
-            nearest = min(left, key=[abs(value - target) for value in found].__getitem__)
-            left.remove(nearest)
+            nearest = min(remaining, key=[abs(value - target) for value in ours].__getitem__)
+            remaining.remove(nearest)
             order.append(nearest)
     index = mx.array(order).reshape(values.shape)
     return [mx.take_along_axis(values, index, axis=-1), mx.take_along_axis(vectors, index[..., None, :], axis=-1)]
 
 
 def householder_qr(a: mx.array) -> list[mx.array]:
-    """R above the diagonal, the reflectors below it, and their factors tau, as LAPACK's geqrf stores them."""
+    """Factor as LAPACK's geqrf does: R above the diagonal, the reflectors below it, and their factors tau.
+
+    Shapes: a [..., N, M] -> [..., N, M], [..., min(N, M)].
+    """
     rows, columns = a.shape[-2:]
     taus = []
     index = mx.arange(rows)
@@ -196,17 +235,20 @@ def householder_qr(a: mx.array) -> list[mx.array]:
         projection = (vector[..., None, :] @ a) * tau[..., None]
         updated = a - vector[..., :, None] * projection
         head = mx.where(flat, alpha, beta)
-        stored = mx.where(index == k, head, mx.where(index > k, vector, updated[..., :, k]))
+        new_column = mx.where(index == k, head, mx.where(index > k, vector, updated[..., :, k]))
         right = (mx.arange(columns) > k)[None, :]
         this = (mx.arange(columns) == k)[None, :]
-        a = mx.where(this, stored[..., :, None], mx.where(right, updated, a))
+        a = mx.where(this, new_column[..., :, None], mx.where(right, updated, a))
         taus.append(tau)
     tau = mx.concatenate(taus, axis=-1) if taus else mx.zeros([*a.shape[:-2], 0])
     return [a, tau]
 
 
 def apply_reflectors(reflectors: mx.array, tau: mx.array, x: mx.array, transpose: bool) -> mx.array:
-    """Q x or Qᵀ x, Q being the product of the reflectors."""
+    """Multiply x by Q or Qᵀ, Q being the product of the reflectors.
+
+    Shapes: reflectors [..., N, M], tau [..., K], x [..., N, L] -> [..., N, L].
+    """
     rows = reflectors.shape[-2]
     index = mx.arange(rows)
     count = tau.shape[-1]
@@ -218,7 +260,10 @@ def apply_reflectors(reflectors: mx.array, tau: mx.array, x: mx.array, transpose
 
 
 def qr(a: mx.array, mode: str) -> list[mx.array]:
-    """Q and R of a; mode "reduced", "complete" or "r"."""
+    """Return Q and R of a; mode "reduced", "complete" or "r" (then Q is empty).
+
+    Shapes: a [..., N, M] -> [..., N, K], [..., K, M]; K = min(N, M), or N for "complete".
+    """
     rows, columns = a.shape[-2:]
     size = rows if mode == "complete" else min(rows, columns)
     packed, tau = householder_qr(a)
@@ -230,7 +275,10 @@ def qr(a: mx.array, mode: str) -> list[mx.array]:
 
 
 def pinv(a: mx.array, atol, rtol, hermitian: bool) -> mx.array:
-    """The pseudo-inverse; singular values at or below max(atol, rtol · largest) count as 0."""
+    """Return the pseudo-inverse; singular values at or below max(atol, rtol · largest) count as 0.
+
+    Shapes: a [..., N, M], atol and rtol [] or [...] -> [..., M, N]. hermitian: only the lower triangle of a is read.
+    """
     if 0 in a.shape:
         return mx.zeros([*a.shape[:-2], a.shape[-1], a.shape[-2]])
     a = mx.tril(a) + swap(mx.tril(a, -1)) if hermitian else a
@@ -246,7 +294,11 @@ def pinv(a: mx.array, atol, rtol, hermitian: bool) -> mx.array:
 
 
 def lstsq(a: mx.array, b: mx.array, driver: str) -> list[mx.array]:
-    """The least-squares solution of a X = b; then residuals, rank and singular values, if the driver gives them."""
+    """Solve a X = b by least squares; also return residuals, rank and singular values, if the driver gives them.
+
+    Shapes: a [..., N, M], b [..., N, K] or [..., N] -> X [..., M, K], residuals [..., K], rank [...],
+    singular values [..., min(N, M)]; without K for a vector, and [0] for what the driver does not give.
+    """
     vector = a.ndim - 1 == b.ndim and a.ndim > 1
     rhs = b[..., None] if vector else b
     rows, columns = a.shape[-2:]
@@ -263,7 +315,10 @@ def lstsq(a: mx.array, b: mx.array, driver: str) -> list[mx.array]:
 
 
 def matrix_exp(a: mx.array) -> mx.array:
-    """exp of square matrices: a Taylor series of degree 18 after scaling to norm 1/2, then squaring."""
+    """Return exp of square matrices: a Taylor series of degree 12 after scaling to norm 1/2, then squaring.
+
+    Shapes: a [..., N, N] -> the same.
+    """
     if not a.size:
         return a
     size = mx.max(mx.sum(mx.abs(a), axis=-2))

@@ -1,10 +1,18 @@
 """Losses with a target per element."""
 
+# MLX's types let item and tolist return any scalar, complex ones too. The rules are off for the whole file,
+# because a comment on a line would be copied into generated source with it.
+# pyright: reportGeneralTypeIssues=false
+
 import mlx.core as mx
 
 
 def nll_loss(x: mx.array, target: mx.array, weight, reduction: int, ignore: int) -> list[mx.array]:
-    """The negative log-likelihood of the target class (axis 1), and the total weight of the targets that count."""
+    """Return the negative log-likelihood of the target class, and the total weight of the targets that count.
+
+    Shapes: x [B, C, *S] or [C], target [B, *S] or [], weight [C] or None -> [] or (for reduction 0) as target, [].
+    reduction: 0 none, 1 mean, 2 sum. ignore: the target that does not count.
+    """
     single = x.ndim == 1
     x, target = (x[None], target.reshape([1])) if single else (x, target)
     valid = target != ignore
@@ -19,7 +27,10 @@ def nll_loss(x: mx.array, target: mx.array, weight, reduction: int, ignore: int)
 
 
 def multi_margin_loss(x: mx.array, target: mx.array, p: int, margin: float, weight) -> mx.array:
-    """Per example, the mean over other classes of max(0, margin - x[target] + x[class]) ** p."""
+    """Return Σ max(0, margin - x[target] + x[class]) ** p over the other classes, divided by all C of them.
+
+    Shapes: x [B, C] or [C], target [B] or [], weight [C] or None -> [B] or [].
+    """
     single = x.ndim < 2
     x = x.reshape([1, -1]) if single else x
     target = target.reshape([-1, 1])
@@ -33,7 +44,10 @@ def multi_margin_loss(x: mx.array, target: mx.array, p: int, margin: float, weig
 
 
 def multilabel_margin_loss(x: mx.array, target: mx.array) -> list[mx.array]:
-    """Hinge loss between every target class (those before the first -1) and every other class; and the target mask."""
+    """Return the hinge loss of every target class against every other class, and the target mask.
+
+    Shapes: x and target [B, C] or [C] -> [B] or [], and a mask like x. The targets are those before the first -1.
+    """
     shape = x.shape
     rows, labels = x.reshape([-1, shape[-1] if shape else 1]), target.reshape([-1, shape[-1] if shape else 1])
     counts = mx.cumprod((labels >= 0).astype(mx.int32), axis=1) > 0
@@ -47,9 +61,10 @@ def multilabel_margin_loss(x: mx.array, target: mx.array) -> list[mx.array]:
 
 
 def ctc_loss(log_probs: mx.array, targets: mx.array, input_lengths, target_lengths, blank: int) -> mx.array:
-    """The negative log-probability of every target, over all alignments. Source: Graves et al. 2006, section 4.1.
+    """Return the negative log-probability of every target, over all alignments.
 
-    Shapes: log_probs [T, B, C] or [T, C]; targets [B, S] or one after the other -> [B].
+    Shapes: log_probs [T, B, C] or [T, C]; targets [B, S] or one after the other -> [B] or [].
+    Source: Graves et al. 2006, section 4.1.
     """
     single = log_probs.ndim == 2
     log_probs = log_probs[:, None] if single else log_probs

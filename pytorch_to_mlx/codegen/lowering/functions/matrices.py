@@ -4,7 +4,10 @@ import mlx.core as mx
 
 
 def exact_matmul(x: mx.array, y: mx.array) -> mx.array:
-    """A matrix product of integers (as a sum of products) or of complex numbers (as three real products)."""
+    """Multiply matrices of integers (as a sum of products) or of complex numbers (as four real products).
+
+    Shapes: x [..., N, K] or [K], y [..., K, M] or [K] -> as x @ y.
+    """
     if x.dtype == mx.complex64:
         a, b, c, d = mx.real(x), mx.imag(x), mx.real(y), mx.imag(y)
         return (a @ c - b @ d) + 1j * (a @ d + b @ c)
@@ -17,7 +20,7 @@ def exact_matmul(x: mx.array, y: mx.array) -> mx.array:
 
 
 def cross(x: mx.array, y: mx.array, axis: int) -> mx.array:
-    """The cross product along an axis of length 3."""
+    """Return the cross product along an axis of length 3. Shapes: x and y [..., 3, ...] -> the same."""
     x, y = mx.moveaxis(x, axis, -1), mx.moveaxis(y, axis, -1)
     a, b, c = x[..., 0], x[..., 1], x[..., 2]
     d, e, f = y[..., 0], y[..., 1], y[..., 2]

@@ -4,7 +4,10 @@ import mlx.core as mx
 
 
 def native_layer_norm(x: mx.array, axes: int, weight, bias, eps: float) -> list[mx.array]:
-    """Normalise the last `axes` axes; also the mean and the reciprocal deviation that were used."""
+    """Normalise the last `axes` axes; also return the mean and the reciprocal deviation that were used.
+
+    Shapes: x [*B, *S], weight and bias [*S] or None -> [*B, *S], and two of [*B, 1, …].
+    """
     over = tuple(range(-axes, 0))
     mean = mx.mean(x, axis=over, keepdims=True)
     centred = x - mean
@@ -15,14 +18,17 @@ def native_layer_norm(x: mx.array, axes: int, weight, bias, eps: float) -> list[
 
 
 def layer_norm(x: mx.array, axes: int, weight, bias, eps: float) -> mx.array:
-    """Normalise the last `axes` axes. Source: Ba et al. 2016, eq. 3."""
+    """Normalise the last `axes` axes.
+
+    Shapes: x [*B, *S], weight and bias [*S] or None -> [*B, *S]. Source: Ba et al. 2016, eq. 3.
+    """
     return native_layer_norm(x, axes, weight, bias, eps)[0]
 
 
 def group_norm(x: mx.array, groups: int, weight, bias, eps: float) -> list[mx.array]:
-    """Normalise groups of channels; also mean and reciprocal deviation per group.
+    """Normalise groups of channels; also return the mean and the reciprocal deviation per group.
 
-    Shapes: x [B, C, ...]. Source: Wu & He 2018.
+    Shapes: x [B, C, ...], weight and bias [C] or None -> x's, and two of [B, groups]. Source: Wu & He 2018.
     """
     rows = x.reshape([x.shape[0], groups, x.size // max(x.shape[0] * groups, 1)])
     mean = mx.mean(rows, axis=-1, keepdims=True)
@@ -36,5 +42,8 @@ def group_norm(x: mx.array, groups: int, weight, bias, eps: float) -> list[mx.ar
 
 
 def instance_norm(x: mx.array, weight, bias, eps: float) -> mx.array:
-    """Normalise every channel of every example. Shapes: x [B, C, ...]. Source: Ulyanov et al. 2016."""
+    """Normalise every channel of every example.
+
+    Shapes: x [B, C, ...], weight and bias [C] or None -> x's. Source: Ulyanov et al. 2016.
+    """
     return group_norm(x, x.shape[1], weight, bias, eps)[0]

@@ -1,16 +1,19 @@
-"""Element-wise functions that torch has and MLX has not. All float functions take float32 unless they say otherwise."""
+"""Element-wise functions that torch has and MLX lacks, in float32 unless they say otherwise."""
 
 import mlx.core as mx
 
 
 def complex_sign(x: mx.array) -> mx.array:
-    """x / |x|, and 0 where x is 0."""
+    """Return x / |x|, and 0 where x is 0. Shapes: x [...] -> [...]."""
     size = mx.abs(x)
     return mx.where(size == 0, 0, x / mx.where(size == 0, 1, size))
 
 
 def complex_power(x, exponent) -> mx.array:
-    """x ** exponent on the principal branch, with 0 ** 0 = 1 and 0 ** (anything else) = 0."""
+    """Return x ** exponent on the principal branch, with 0 ** 0 = 1 and 0 ** (anything else) = 0.
+
+    Shapes: x and exponent [...] -> [...], broadcast.
+    """
     x, exponent = mx.array(x).astype(mx.complex64), mx.array(exponent).astype(mx.complex64)
     zero = mx.abs(x) == 0
     value = mx.exp(exponent * mx.log(mx.where(zero, 1, x)))
@@ -18,13 +21,16 @@ def complex_power(x, exponent) -> mx.array:
 
 
 def divide_to_zero(x, y) -> mx.array:
-    """Integer division that rounds toward zero."""
+    """Divide integers, rounding toward zero. Shapes: x and y [...] -> [...], broadcast."""
     quotient = mx.abs(x) // mx.abs(y)
     return mx.where((x < 0) != (y < 0), -quotient, quotient)
 
 
 def fmod(x, y) -> mx.array:
-    """The remainder of division toward zero: it has the sign of x."""
+    """Return the remainder of division toward zero: it has the sign of x.
+
+    Shapes: x and y [...] -> [...], broadcast.
+    """
     x, y = mx.array(x), mx.array(y)
     if not mx.issubdtype(x.dtype, mx.signedinteger) and not mx.issubdtype(x.dtype, mx.floating):
         return mx.remainder(x, y)
@@ -33,7 +39,10 @@ def fmod(x, y) -> mx.array:
 
 
 def floor_divide(x, y) -> mx.array:
-    """floor(x / y) of floats, exact where x / y rounds up to a whole number."""
+    """Return floor(x / y) of floats, exact where x / y rounds up to a whole number.
+
+    Shapes: x and y [...] -> [...], broadcast.
+    """
     y = mx.array(y)
     rest = mx.remainder(x, y)
     quotient = mx.round((x - rest) / y)
@@ -41,17 +50,17 @@ def floor_divide(x, y) -> mx.array:
 
 
 def fmax(x: mx.array, y: mx.array) -> mx.array:
-    """The larger value; a number wins against NaN."""
+    """Return the larger value; a number wins against NaN. Shapes: x and y [...] -> [...], broadcast."""
     return mx.where(mx.isnan(x), y, mx.where(mx.isnan(y), x, mx.maximum(x, y)))
 
 
 def fmin(x: mx.array, y: mx.array) -> mx.array:
-    """The smaller value; a number wins against NaN."""
+    """Return the smaller value; a number wins against NaN. Shapes: x and y [...] -> [...], broadcast."""
     return mx.where(mx.isnan(x), y, mx.where(mx.isnan(y), x, mx.minimum(x, y)))
 
 
 def signbit(x: mx.array) -> mx.array:
-    """Whether the sign bit of a float is set, also of -0."""
+    """Return whether the sign bit of a float is set, also of -0. Shapes: x [...] -> [...] bool."""
     if x.dtype == mx.float32:
         return x.view(mx.int32) < 0
     if x.dtype in (mx.float16, mx.bfloat16):
@@ -60,26 +69,30 @@ def signbit(x: mx.array) -> mx.array:
 
 
 def copysign(x: mx.array, y: mx.array) -> mx.array:
-    """|x| with the sign of y."""
+    """Return |x| with the sign of y. Shapes: x and y [...] -> [...], broadcast."""
     size = mx.abs(x)
     return mx.where(signbit(y), -size, size)
 
 
 def hypot(x: mx.array, y: mx.array) -> mx.array:
-    """sqrt(x² + y²) without overflow."""
+    """Return sqrt(x² + y²) without overflow. Shapes: x and y [...] -> [...], broadcast."""
     x, y = mx.abs(x), mx.abs(y)
     large, small = mx.maximum(x, y), mx.minimum(x, y)
     ratio = small / mx.where(large == 0, 1, large)
-    return mx.where(mx.isinf(large), large, large * mx.sqrt(1 + ratio * ratio))
+    infinite = mx.isinf(x) | mx.isinf(y)  # beside NaN too
+    return mx.where(infinite, mx.inf, large * mx.sqrt(1 + ratio * ratio))
 
 
 def heaviside(x: mx.array, values: mx.array) -> mx.array:
-    """0 for x < 0, values for x = 0, 1 for x > 0."""
+    """Return 0 for x < 0, values for x = 0, 1 for x > 0. Shapes: x and values [...] -> [...], broadcast."""
     return mx.where(x == 0, values, (x > 0).astype(x.dtype))
 
 
 def frexp(x: mx.array) -> list[mx.array]:
-    """Mantissa in [0.5, 1) and exponent of float32: x = mantissa · 2^exponent."""
+    """Split float32 into a mantissa in [0.5, 1) and an exponent (int32): x = mantissa · 2^exponent.
+
+    Shapes: x [...] -> two of [...].
+    """
     normal = mx.where(mx.abs(x) < 1.1754944e-38, x * 2.0**64, x)
     bits = normal.view(mx.int32)
     exponent = ((bits >> 23) & 0xFF) - 126 - mx.where(mx.abs(x) < 1.1754944e-38, 64, 0)
@@ -89,7 +102,7 @@ def frexp(x: mx.array) -> list[mx.array]:
 
 
 def nextafter(x: mx.array, y: mx.array) -> mx.array:
-    """The float32 next to x in the direction of y."""
+    """Return the float32 next to x in the direction of y. Shapes: x and y [...] -> [...], broadcast."""
     x, y = mx.broadcast_arrays(x, y)
     bits = x.view(mx.int32)
     away = (y > x) == (x > 0)
@@ -100,22 +113,25 @@ def nextafter(x: mx.array, y: mx.array) -> mx.array:
 
 
 def polar(size: mx.array, angle: mx.array) -> mx.array:
-    """size · exp(i · angle)."""
+    """Return size · exp(i · angle). Shapes: size and angle [...] -> [...] complex, broadcast."""
     return size * mx.cos(angle) + 1j * (size * mx.sin(angle))
 
 
 def view_as_real(x: mx.array) -> mx.array:
-    """Shapes: x [...] complex -> [..., 2]."""
+    """Put real and imaginary part on a new last axis. Shapes: x [...] complex -> [..., 2]."""
     return mx.stack([mx.real(x), mx.imag(x)], axis=-1)
 
 
 def view_as_complex(x: mx.array) -> mx.array:
-    """Shapes: x [..., 2] -> [...] complex."""
+    """Read the last axis as real and imaginary part. Shapes: x [..., 2] -> [...] complex."""
     return x[..., 0] + 1j * x[..., 1]
 
 
 def xor_bits(x: mx.array, axes: list[int], keepdims: bool) -> mx.array:
-    """The bits of the elements, widened to 64, combined along axes by exclusive or (uint64)."""
+    """Combine the bits of the elements, widened to 64, along axes by exclusive or.
+
+    Shapes: x [...] -> uint64 without the axes, or with length 1 for keepdims.
+    """
     wide = mx.float64 if mx.issubdtype(x.dtype, mx.floating) else mx.int64
     bits = x.astype(wide, stream=mx.cpu).view(mx.uint64, stream=mx.cpu) if x.ndim else xor_bits(x[None], [], False)[0]
     for axis in axes:

@@ -1,5 +1,9 @@
 """Pooling with torch's rules for padding, rounding up and divisors. Channels first."""
 
+# MLX's types let item and tolist return any scalar, complex ones too. The rules are off for the whole file,
+# because a comment on a line would be copied into generated source with it.
+# pyright: reportArgumentType=false
+
 import math
 
 import mlx.core as mx
@@ -8,7 +12,7 @@ from .scatter import put
 
 
 def pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil: bool) -> int:
-    """The length that torch's pooling gives."""
+    """Return the length that torch's pooling gives."""
     free = size + 2 * padding - dilation * (kernel - 1) - 1
     count = (-(-free // stride) if ceil else free // stride) + 1
     if ceil and (count - 1) * stride >= size + padding:  # the last window must start inside
@@ -17,7 +21,10 @@ def pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int
 
 
 def pool_windows(x: mx.array, kernel, stride, padding, dilation, ceil: bool, fill) -> tuple[mx.array, list[mx.array]]:
-    """Windows [..., outputs…, kernel…] over the last axes, and the index (before padding) of each window element."""
+    """Return the windows over the last axes, and per axis the index (before padding) of each window element.
+
+    Shapes: x [..., *S] -> [..., *S', *K], and one [S'ᵢ, Kᵢ] per axis.
+    """
     count = len(kernel)
     places = []
     for i in range(count):
@@ -32,29 +39,32 @@ def pool_windows(x: mx.array, kernel, stride, padding, dilation, ceil: bool, fil
         axis = lead + 2 * i
         size = x.shape[axis]
         inside = (place >= 0) & (place < size)
-        taken = mx.take(x, mx.clip(place, 0, max(size - 1, 0)).flatten(), axis=axis)
-        taken = mx.unflatten(taken, axis, list(place.shape))
+        elements = mx.take(x, mx.clip(place, 0, max(size - 1, 0)).flatten(), axis=axis)
+        elements = mx.unflatten(elements, axis, list(place.shape))
         if padding[i] or ceil:
-            inside = inside.reshape([*place.shape, *[1] * (taken.ndim - axis - 2)])
-            taken = mx.where(inside, taken, mx.array(fill, x.dtype))
-        x = taken
+            inside = inside.reshape([*place.shape, *[1] * (elements.ndim - axis - 2)])
+            elements = mx.where(inside, elements, mx.array(fill, x.dtype))
+        x = elements
     order = [*range(lead), *range(lead, lead + 2 * count, 2), *range(lead + 1, lead + 2 * count, 2)]
     return x.transpose(*order), places
 
 
 def lowest(dtype: mx.Dtype):
-    """The smallest value of a dtype."""
+    """Return the smallest value of a dtype."""
     return -mx.inf if mx.issubdtype(dtype, mx.floating) else mx.iinfo(dtype).min
 
 
 def max_pool(x: mx.array, kernel, stride, padding, dilation, ceil: bool = False) -> mx.array:
-    """Maximum over windows of the last axes. Shapes: x [..., *S] -> [..., *S']."""
+    """Take the maximum over windows of the last axes. Shapes: x [..., *S] -> [..., *S']."""
     windows, _ = pool_windows(x, kernel, stride, padding, dilation, ceil, lowest(x.dtype))
     return mx.max(windows, axis=tuple(range(-len(kernel), 0)))
 
 
 def max_pool_indices(x: mx.array, kernel, stride, padding, dilation, ceil: bool = False) -> list[mx.array]:
-    """Maximum over windows, and its place in the flattened last axes (int64)."""
+    """Take the maximum over windows, with its place in the flattened last axes (int64).
+
+    Shapes: x [..., *S] -> two of [..., *S'].
+    """
     count = len(kernel)
     windows, places = pool_windows(x, kernel, stride, padding, dilation, ceil, lowest(x.dtype))
     flat = mx.flatten(windows, -count, -1)
@@ -79,7 +89,10 @@ def max_pool_indices(x: mx.array, kernel, stride, padding, dilation, ceil: bool 
 
 
 def avg_pool(x: mx.array, kernel, stride, padding, ceil: bool, include_pad: bool, divisor: int | None) -> mx.array:
-    """Mean over windows of the last axes; a window counts what it covers of the padded (or of the real) input."""
+    """Average windows of the last axes; a window counts what it covers of the padded (or of the real) input.
+
+    Shapes: x [..., *S] -> [..., *S']. divisor: what to divide by instead.
+    """
     count = len(kernel)
     windows, places = pool_windows(x, kernel, stride, padding, [1] * count, ceil, 0)
     total = mx.sum(windows, axis=tuple(range(-count, 0)))
@@ -94,14 +107,20 @@ def avg_pool(x: mx.array, kernel, stride, padding, ceil: bool, include_pad: bool
 
 
 def averaging_matrix(size: int, outputs: int, dtype: mx.Dtype) -> mx.array:
-    """Row i averages the elements floor(i·size/outputs) … ceil((i+1)·size/outputs) - 1. Shapes: -> [outputs, size]."""
+    """Return the matrix whose row i averages elements floor(i·size/outputs) … ceil((i+1)·size/outputs) - 1.
+
+    Shapes: -> [outputs, size].
+    """
     row, column = mx.arange(outputs)[:, None], mx.arange(size)[None, :]
     start, end = row * size // outputs, ((row + 1) * size + outputs - 1) // outputs
     return ((column >= start) & (column < end)).astype(dtype) / (end - start)
 
 
 def adaptive_avg_pool(x: mx.array, sizes: list) -> mx.array:
-    """Mean over windows that cover the last axes evenly; None keeps a size."""
+    """Average windows that cover the last axes evenly; None keeps a size.
+
+    Shapes: x [..., *S] -> [..., *sizes].
+    """
     for i, outputs in enumerate(sizes):
         axis = x.ndim - len(sizes) + i
         if outputs is not None and outputs != x.shape[axis]:
@@ -111,7 +130,10 @@ def adaptive_avg_pool(x: mx.array, sizes: list) -> mx.array:
 
 
 def adaptive_max_pool(x: mx.array, sizes: list[int]) -> list[mx.array]:
-    """Maximum over windows that cover the last axes evenly, with its place in them (int64)."""
+    """Take the maximum over windows that cover the last axes evenly, with its place in the flattened axes (int64).
+
+    Shapes: x [..., *S] -> two of [..., *sizes].
+    """
     count = len(sizes)
     spans = [
         [(i * size // outputs, -(-(i + 1) * size // outputs)) for i in range(outputs)]
@@ -134,7 +156,10 @@ def adaptive_max_pool(x: mx.array, sizes: list[int]) -> list[mx.array]:
 
 
 def max_unpool(x: mx.array, indices: mx.array, size: list[int], accumulate: bool = False) -> mx.array:
-    """Values put back at their places in the last axes, 0 elsewhere; accumulate adds where places repeat."""
+    """Put values back at their places in the flattened last axes, 0 elsewhere; accumulate adds where places repeat.
+
+    Shapes: x and indices [..., *S] -> [..., *size].
+    """
     count = len(size)
     lead = list(x.shape[: x.ndim - count])
     cells, area = math.prod(x.shape[x.ndim - count :]), math.prod(size)
@@ -148,7 +173,10 @@ def max_unpool(x: mx.array, indices: mx.array, size: list[int], accumulate: bool
 
 
 def fractional_max_pool(x: mx.array, kernel: list[int], sizes: list[int], samples: mx.array) -> list[mx.array]:
-    """Maximum over windows whose starts follow the given random samples [B, C, axes]. Source: Graham 2014."""
+    """Take the maximum over windows whose starts follow random samples, with its place in the flattened axes (int64).
+
+    Shapes: x [B, C, *S] or [C, *S], samples [B, C, axes] -> two of [B, C, *sizes] or [C, *sizes]. Source: Graham 2014.
+    """
     count = len(kernel)
     batched = x.ndim == count + 2
     x = x if batched else x[None]
@@ -172,12 +200,12 @@ def fractional_max_pool(x: mx.array, kernel: list[int], sizes: list[int], sample
         winner = mx.argmax(windows, axis=-1, keepdims=True)
         rows.append([mx.take_along_axis(part, winner, axis=-1).squeeze(-1) for part in (windows, flat)])
     shape = [*x.shape[: x.ndim - count], *sizes]
-    done = [mx.stack(list(parts)).reshape(shape) for parts in zip(*rows, strict=True)]
-    return done if batched else [part[0] for part in done]
+    results = [mx.stack(list(parts)).reshape(shape) for parts in zip(*rows, strict=True)]
+    return results if batched else [part[0] for part in results]
 
 
 def fractional_starts(sample: float, size: int, outputs: int, kernel: int) -> list[int]:
-    """Where the windows of one axis begin."""
+    """Return where the windows of one axis begin. sample: a number in [0, 1)."""
     if outputs < 2:
         return [size - kernel]
     alpha = (size - kernel) / (outputs - 1)

@@ -4,7 +4,11 @@ import mlx.core as mx
 
 
 def recurrent_step(kind: str, gates_x: mx.array, states: list[mx.array], w_hh: mx.array, b_hh) -> list[mx.array]:
-    """One time step from the input's share of the gates. Sources: Hochreiter & Schmidhuber 1997; Cho et al. 2014."""
+    """Run one time step from the input's share of the gates; return the new states.
+
+    Shapes: gates_x [B, G·H], states [B, H], w_hh [G·H, H] -> states [B, H]; G is 4 for lstm, 3 for gru, else 1.
+    Sources: Hochreiter & Schmidhuber 1997; Cho et al. 2014.
+    """
     hidden = states[0]
     gates_h = hidden @ w_hh.T if b_hh is None else mx.addmm(b_hh, hidden, w_hh.T)
     if kind == "lstm":
@@ -22,17 +26,20 @@ def recurrent_step(kind: str, gates_x: mx.array, states: list[mx.array], w_hh: m
 
 
 def recurrent_cell(kind: str, x: mx.array, states: list, w_ih: mx.array, w_hh: mx.array, b_ih, b_hh) -> list[mx.array]:
-    """One step of a cell on its own. Shapes: x [B, D], states [B, H]."""
+    """Run one step of a cell on its own; return the new states.
+
+    Shapes: x [B, D], states [B, H], w_ih [G·H, D], w_hh [G·H, H] -> states [B, H].
+    """
     return recurrent_step(kind, x @ w_ih.T if b_ih is None else mx.addmm(b_ih, x, w_ih.T), states, w_hh, b_hh)
 
 
 def recurrent(
     kind: str, x: mx.array, states: list, weights: list, biases: bool, layers: int, both: bool, batch_first: bool
 ) -> list[mx.array]:
-    """Stacked recurrent layers, in one or both directions.
+    """Run stacked recurrent layers, in one or both directions.
 
-    Shapes: x [T, B, D] ([B, T, D] for batch_first, [T, D] for one example), states [layers · directions, B, H].
-    Returns: outputs of the last layer, then the final states.
+    Shapes: x [T, B, D] ([B, T, D] for batch_first, [T, D] for one example), states [layers · directions, B, H]
+    -> outputs of the last layer [T, B, directions · H] (axes as in x), then the final states.
     """
     single = x.ndim == 2
     if single:
@@ -48,14 +55,14 @@ def recurrent(
             w_ih, w_hh, *bias = weights[place * width : (place + 1) * width]
             b_ih, b_hh = bias if biases else (None, None)
             gates = x @ w_ih.T if b_ih is None else mx.addmm(b_ih, x, w_ih.T)
-            now = [state[place] for state in states]
+            current = [state[place] for state in states]
             steps = []
             order = range(x.shape[0] - 1, -1, -1) if direction else range(x.shape[0])
             for time in order:
-                now = recurrent_step(kind, gates[time], now, w_hh, b_hh)
-                steps.append(now[0])
+                current = recurrent_step(kind, gates[time], current, w_hh, b_hh)
+                steps.append(current[0])
             outputs.append(mx.stack(steps[::-1] if direction else steps))
-            finals.append(now)
+            finals.append(current)
         x = outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=-1)
     ends = [mx.stack(list(parts)) for parts in zip(*finals, strict=True)]
     if single:

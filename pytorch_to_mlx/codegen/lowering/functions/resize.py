@@ -7,12 +7,15 @@ import mlx.core as mx
 
 
 def scaled_size(size: int, scale: float) -> int:
-    """floor(size · scale), as torch.nn.functional.interpolate counts."""
+    """Return floor(size · scale), as torch.nn.functional.interpolate counts."""
     return math.floor(size * scale)
 
 
 def resize_nearest(x: mx.array, sizes: list, scales: list | None, exact: bool) -> mx.array:
-    """The nearest element along each of the last axes; exact counts from the centres."""
+    """Take the nearest element along each of the last axes; exact counts from the centres.
+
+    Shapes: x [..., *S] -> [..., *sizes].
+    """
     for i, outputs in enumerate(sizes):
         axis = x.ndim - len(sizes) + i
         size = x.shape[axis]
@@ -23,7 +26,7 @@ def resize_nearest(x: mx.array, sizes: list, scales: list | None, exact: bool) -
 
 
 def cubic_weight(distance: mx.array, a: float) -> mx.array:
-    """Keys' cubic kernel with parameter a. Source: Keys 1981."""
+    """Return Keys' cubic kernel with parameter a. Shapes: distance [...] -> [...]. Source: Keys 1981."""
     t = mx.abs(distance)
     near = ((a + 2) * t - (a + 3)) * t * t + 1
     far = ((t - 5) * t + 8) * t * a - 4 * a
@@ -31,7 +34,7 @@ def cubic_weight(distance: mx.array, a: float) -> mx.array:
 
 
 def resize_matrix(size: int, outputs: int, scale, kind: str, align_corners: bool, antialias: bool) -> mx.array:
-    """The weights of every input for every output of one axis. Shapes: -> [outputs, size]."""
+    """Return the weight of every input for every output of one axis. Shapes: -> [outputs, size]."""
     row = mx.arange(outputs).astype(mx.float32)
     if align_corners:
         step = (size - 1) / (outputs - 1) if outputs > 1 else 0.0
@@ -61,7 +64,10 @@ def resize_matrix(size: int, outputs: int, scale, kind: str, align_corners: bool
 def resize_smooth(
     x: mx.array, sizes: list, scales, kind: str, align_corners: bool, antialias: bool = False
 ) -> mx.array:
-    """Linear or cubic interpolation of the last axes, one after the other."""
+    """Interpolate the last axes, one after the other, by a "linear" or "cubic" kernel.
+
+    Shapes: x [..., *S] -> [..., *sizes].
+    """
     for i, outputs in enumerate(sizes):
         axis = x.ndim - len(sizes) + i
         if outputs == x.shape[axis] and (scales is None or scales[i] == 1):
@@ -73,12 +79,12 @@ def resize_smooth(
 
 
 def unnormalize(position: mx.array, size: int, align_corners: bool) -> mx.array:
-    """A position in -1 … 1 as an index."""
+    """Turn a position in -1 … 1 into an index. Shapes: position [...] -> [...]."""
     return (position + 1) / 2 * (size - 1) if align_corners else ((position + 1) * size - 1) / 2
 
 
 def reflect(index: mx.array, size: int, align_corners: bool) -> mx.array:
-    """An index folded back into the axis at its ends."""
+    """Fold an index back into the axis at its ends. Shapes: index [...] -> [...]."""
     low, high = (0, 2 * (size - 1)) if align_corners else (-1, 2 * size - 1)
     if low == high:
         return mx.zeros_like(index)
@@ -90,7 +96,11 @@ def reflect(index: mx.array, size: int, align_corners: bool) -> mx.array:
 
 
 def grid_sample(x: mx.array, grid: mx.array, mode: str, padding: str, align_corners: bool) -> mx.array:
-    """x read at the positions of grid. Shapes: x [B, C, *S], grid [B, *T, len(S)] -> [B, C, *T]."""
+    """Read x at the positions of grid, which run from -1 to 1, the last axis of x first.
+
+    Shapes: x [B, C, *S], grid [B, *T, len(S)] -> [B, C, *T].
+    mode: "nearest", "bilinear" or "bicubic". padding: "zeros", "border" or "reflection".
+    """
     sizes = x.shape[2:]
     count = len(sizes)
     raw = [unnormalize(grid[..., count - 1 - i], sizes[i], align_corners) for i in range(count)]
@@ -101,7 +111,7 @@ def grid_sample(x: mx.array, grid: mx.array, mode: str, padding: str, align_corn
         return reflect(index, size, align_corners) if padding == "reflection" else index
 
     def read(place: list[mx.array]) -> mx.array:
-        """The elements at whole-number places [B, *T] per axis; 0 outside."""
+        """Return the elements at whole-number places [B, *T] per axis; 0 outside."""
         valid, position = mx.ones(place[0].shape, dtype=mx.bool_), mx.zeros(place[0].shape, dtype=mx.int64)
         for index, size in zip(place, sizes, strict=True):
             valid = valid & (index >= 0) & (index <= size - 1)
@@ -136,7 +146,10 @@ def grid_sample(x: mx.array, grid: mx.array, mode: str, padding: str, align_corn
 
 
 def affine_grid(theta: mx.array, size: list[int], align_corners: bool) -> mx.array:
-    """Sampling positions of an affine map. Shapes: theta [B, D, D+1] -> [B, *S, D]."""
+    """Return the sampling positions of an affine map, for an image of a given size [B, C, *S].
+
+    Shapes: theta [B, D, D+1] -> [B, *S, D].
+    """
     axes = []
     for length in size[2:]:
         line = mx.linspace(-1, 1, length) if length > 1 else mx.zeros([1])

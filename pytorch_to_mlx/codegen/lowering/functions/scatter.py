@@ -1,5 +1,9 @@
 """Writing into copies of arrays: by slice, index, mask and reduction."""
 
+# MLX's types let item and tolist return any scalar, complex ones too. The rules are off for the whole file,
+# because a comment on a line would be copied into generated source with it.
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false
+
 import itertools
 import math
 
@@ -7,36 +11,48 @@ import mlx.core as mx
 
 
 def put(x: mx.array, index, values) -> mx.array:
-    """A copy of x with x[index] = values."""
+    """Return a copy of x with x[index] = values. Shapes: x [...] -> the same; values broadcast to x[index]."""
     x = mx.array(x)
     x[index] = values
     return x
 
 
 def put_slice(x: mx.array, values, axis: int, start=None, stop=None, step=None) -> mx.array:
-    """A copy of x whose elements start:stop:step of one axis are `values`."""
+    """Return a copy of x whose elements start:stop:step of one axis are `values`.
+
+    Shapes: x [..., N, ...], values [..., count, ...] -> x's.
+    """
     return put(x, (*[slice(None)] * axis, slice(start, stop, step)), values)
 
 
 def put_at(x: mx.array, values, axis: int, index) -> mx.array:
-    """A copy of x whose element `index` of one axis is `values`, which lacks that axis."""
+    """Return a copy of x whose element `index` of one axis is `values`.
+
+    Shapes: x [..., N, ...], values [..., ...] without that axis -> x's.
+    """
     return put(x, (*[slice(None)] * axis, index), values)
 
 
 def normal_indices(x: mx.array, indices: list) -> list[mx.array | None]:
-    """Index arrays without masks: a mask becomes the coordinates of its true elements."""
-    found: list[mx.array | None] = []
+    """Replace each mask among the index arrays by the coordinates of its true elements.
+
+    Shapes: indices [...], a mask as the axes it covers -> one index array, or None, per axis of x.
+    """
+    arrays: list[mx.array | None] = []
     for item in indices:
         if item is not None and item.dtype in (mx.bool_, mx.uint8):
             places = nonzero(item)
-            found += [places[:, i] for i in range(item.ndim)]
+            arrays += [places[:, i] for i in range(item.ndim)]
         else:
-            found.append(item)
-    return found + [None] * (x.ndim - len(found))
+            arrays.append(item)
+    return arrays + [None] * (x.ndim - len(arrays))
 
 
 def flat_positions(x: mx.array, indices: list) -> tuple[mx.array, list[int]]:
-    """Positions in x.flatten() that x[indices] reads, in the order and shape of torch's result."""
+    """Return the positions in x.flatten() that x[indices] reads, in torch's order of axes, and their shape.
+
+    Shapes: x [...] -> torch's shape of x[indices], int64.
+    """
     indices = normal_indices(x, indices)
     used = [axis for axis, item in enumerate(indices) if item is not None]
     shape = mx.broadcast_shapes(*[indices[axis].shape for axis in used])
@@ -62,19 +78,28 @@ def flat_positions(x: mx.array, indices: list) -> tuple[mx.array, list[int]]:
 
 
 def take_at(x: mx.array, indices: list) -> mx.array:
-    """x[indices] with torch's order of axes, when the index arrays are not the first ones."""
+    """Return x[indices] with torch's order of axes, when the index arrays are not the first ones.
+
+    Shapes: x [...], indices an array or None per axis -> torch's shape of x[indices].
+    """
     return mx.take(x.flatten(), flat_positions(x, indices)[0])
 
 
 def index_by_mask(x: mx.array, indices: list) -> mx.array:
-    """x[indices] where some are masks; the size of the result depends on the data."""
+    """Return x[indices] where some are masks; the size of the result depends on the data.
+
+    Shapes: x [...], a mask as the axes it covers -> torch's shape of x[indices].
+    """
     if not x.ndim:
         x, indices = x.reshape([1]), [mx.array(item).reshape([1]) for item in indices]
     return take_at(x, indices)
 
 
 def index_put(x: mx.array, indices: list, values: mx.array, accumulate: bool = False) -> mx.array:
-    """A copy of x with x[indices] = values, or with the values added."""
+    """Return a copy of x with x[indices] = values, or with the values added.
+
+    Shapes: x [...] -> the same; values broadcast to x[indices].
+    """
     if not x.ndim:
         return index_put(x.reshape([1]), [item.reshape([1]) for item in indices], values, accumulate).reshape([])
     position, shape = flat_positions(x, indices)
@@ -88,7 +113,10 @@ def index_put(x: mx.array, indices: list, values: mx.array, accumulate: bool = F
 
 
 def masked_index(x: mx.array, mask: mx.array, indices: list, fill) -> mx.array:
-    """x[indices], and `fill` where the mask is false (there the indices may lie outside x)."""
+    """Return x[indices], and `fill` where the mask is false (there the indices may lie outside x).
+
+    Shapes: x [...] -> torch's shape of x[indices], to which the mask broadcasts.
+    """
     safe = [
         None if item is None else mx.clip(item, -x.shape[axis], max(x.shape[axis] - 1, 0))
         for axis, item in enumerate(indices)
@@ -101,7 +129,10 @@ def masked_index(x: mx.array, mask: mx.array, indices: list, fill) -> mx.array:
 
 
 def masked_index_put(x: mx.array, mask: mx.array, indices: list, values: mx.array) -> mx.array:
-    """x with values added at the indices where the mask is true."""
+    """Return x with values added at the indices where the mask is true.
+
+    Shapes: x [...] -> the same; mask and values broadcast to x[indices].
+    """
     if 0 in x.shape:
         return x
     safe = [
@@ -111,7 +142,10 @@ def masked_index_put(x: mx.array, mask: mx.array, indices: list, values: mx.arra
 
 
 def nonzero(x: mx.array) -> mx.array:
-    """Coordinates of the elements that are not 0, in row-major order. Shapes: x [...] -> [count, x.ndim] int64."""
+    """Return the coordinates of the elements that are not 0, in row-major order.
+
+    Shapes: x [...] -> [count, x.ndim] int64.
+    """
     flags = (x != 0).flatten()
     count = int(mx.sum(flags.astype(mx.int32)).item()) if flags.size else 0
     if not count:
@@ -128,20 +162,29 @@ def nonzero(x: mx.array) -> mx.array:
 
 
 def nonzero_static(x: mx.array, size: int, fill: int) -> mx.array:
-    """The first `size` coordinates of nonzero elements, filled up with `fill`."""
-    found = nonzero(x)[:size]
-    return mx.concatenate([found, mx.full([size - found.shape[0], x.ndim], fill, dtype=mx.int64)])
+    """Return the first `size` coordinates of nonzero elements, filled up with `fill`.
+
+    Shapes: x [...] -> [size, x.ndim] int64.
+    """
+    places = nonzero(x)[:size]
+    return mx.concatenate([places, mx.full([size - places.shape[0], x.ndim], fill, dtype=mx.int64)])
 
 
 def masked_select(x: mx.array, mask: mx.array) -> mx.array:
-    """The elements of x where the mask is true, in row-major order."""
+    """Return the elements of x where the mask is true, in row-major order.
+
+    Shapes: x and mask [...], broadcast -> [count].
+    """
     x, mask = mx.broadcast_arrays(x, mask)
     places = nonzero(mask.flatten())[:, 0]
     return mx.take(x.flatten(), places) if places.size else mx.zeros([0], dtype=x.dtype)
 
 
 def masked_scatter(x: mx.array, mask: mx.array, source: mx.array) -> mx.array:
-    """x with the elements under the mask replaced by the first elements of source."""
+    """Replace the elements under the mask by the first elements of source, in row-major order.
+
+    Shapes: x and mask [...], broadcast; source of any shape -> their common shape.
+    """
     x, mask = mx.broadcast_arrays(x, mask)
     order = mx.cumsum(mask.flatten().astype(mx.int32)) - 1
     values = mx.take(source.flatten(), mx.clip(order, 0, max(source.size - 1, 0))) if source.size else x.flatten()
@@ -149,19 +192,25 @@ def masked_scatter(x: mx.array, mask: mx.array, source: mx.array) -> mx.array:
 
 
 def diagonal_scatter(x: mx.array, values: mx.array, offset: int, axis1: int, axis2: int) -> mx.array:
-    """x with one diagonal replaced."""
+    """Return x with one diagonal of two axes replaced.
+
+    Shapes: x [..., N, M], values [..., length of the diagonal] -> x's.
+    """
     places = mx.diagonal(mx.arange(x.size).reshape(x.shape), offset, axis1, axis2)
     return put(mx.contiguous(x).flatten(), places.flatten(), values.flatten()).reshape(x.shape)
 
 
 def as_strided_scatter(x: mx.array, values: mx.array, size: list, stride: list, offset: int) -> mx.array:
-    """x with the elements that as_strided(x, size, stride, offset) would read replaced."""
+    """Return x with the elements replaced that as_strided(x, size, stride, offset) would read.
+
+    Shapes: x [...], values `size` -> x's.
+    """
     places = mx.as_strided(mx.arange(x.size), size, stride, offset)
     return put(mx.contiguous(x).flatten(), places.flatten(), values.flatten()).reshape(x.shape)
 
 
 def index_fill(x: mx.array, axis: int, index: mx.array, value) -> mx.array:
-    """x with whole slices of one axis set to a value."""
+    """Set whole slices of one axis to a value. Shapes: x [..., N, ...], index [K] -> x's."""
     if not x.ndim:
         return mx.broadcast_to(mx.array(value, x.dtype), [])
     axis = axis % x.ndim
@@ -171,7 +220,10 @@ def index_fill(x: mx.array, axis: int, index: mx.array, value) -> mx.array:
 
 
 def index_copy(x: mx.array, axis: int, index: mx.array, source: mx.array) -> mx.array:
-    """x with slices of one axis replaced by slices of source."""
+    """Replace slices of one axis by slices of source.
+
+    Shapes: x [..., N, ...], index [K], source [..., K, ...] -> x's.
+    """
     if not x.ndim:
         return source.reshape([])
     axis = axis % x.ndim
@@ -179,7 +231,10 @@ def index_copy(x: mx.array, axis: int, index: mx.array, source: mx.array) -> mx.
 
 
 def index_add(x: mx.array, axis: int, index: mx.array, source: mx.array) -> mx.array:
-    """x with slices of source added to slices of one axis."""
+    """Add slices of source to slices of one axis.
+
+    Shapes: x [..., N, ...], index [K], source [..., K, ...] -> x's.
+    """
     if not x.ndim:
         return x + mx.sum(source).astype(x.dtype)
     axis = axis % x.ndim
@@ -187,7 +242,10 @@ def index_add(x: mx.array, axis: int, index: mx.array, source: mx.array) -> mx.a
 
 
 def put_flat(x: mx.array, index: mx.array, source: mx.array, accumulate: bool) -> mx.array:
-    """x with elements of its row-major order replaced, or added to."""
+    """Replace elements of x.flatten(), or add to them.
+
+    Shapes: x [...], index and source of one size -> x's.
+    """
     flat, index, source = mx.contiguous(x).flatten(), index.flatten(), source.flatten()
     if not index.size:
         return x
@@ -195,7 +253,10 @@ def put_flat(x: mx.array, index: mx.array, source: mx.array, accumulate: bool) -
 
 
 def scatter_positions(x: mx.array, axis: int, index: mx.array) -> mx.array:
-    """Positions in x.flatten() that torch's scatter along an axis writes."""
+    """Return the positions in x.flatten() that torch's scatter along an axis writes.
+
+    Shapes: x [...], index with as many axes -> [index.size] int64.
+    """
     position = mx.zeros([1] * x.ndim, dtype=mx.int64)
     for a in range(x.ndim):
         if a == axis % x.ndim:
@@ -207,7 +268,10 @@ def scatter_positions(x: mx.array, axis: int, index: mx.array) -> mx.array:
 
 
 def scatter(x: mx.array, axis: int, index: mx.array, source, reduce: str = "", include_self: bool = True) -> mx.array:
-    """torch's scatter along an axis: set, or reduce by "sum", "prod", "mean", "amax" or "amin"."""
+    """Scatter along an axis as torch does: set, or reduce by "sum", "prod", "mean", "amax" or "amin".
+
+    Shapes: x [...], index with as many axes, source a number or at least as large as index -> x's.
+    """
     if not x.ndim:
         source = mx.array(source).reshape([-1]) if isinstance(source, mx.array) else source
         return scatter(x.reshape([1]), 0, index.reshape([-1]), source, reduce, include_self).reshape([])
@@ -222,7 +286,10 @@ def scatter(x: mx.array, axis: int, index: mx.array, source, reduce: str = "", i
 
 
 def reduce_at(flat: mx.array, places: mx.array, source: mx.array, reduce: str, include_self: bool) -> mx.array:
-    """flat with source set or reduced into it at places (along the first axis)."""
+    """Set or reduce source into flat, at places along the first axis.
+
+    Shapes: flat [N, ...], places [K], source [K, ...] -> flat's.
+    """
     if not reduce:
         return put(flat, places, source)
     if not include_self:
@@ -251,7 +318,10 @@ def reduce_at(flat: mx.array, places: mx.array, source: mx.array, reduce: str, i
 def index_reduce(
     x: mx.array, axis: int, index: mx.array, source: mx.array, reduce: str, include_self: bool
 ) -> mx.array:
-    """Slices of source reduced into slices of one axis of x."""
+    """Reduce slices of source into slices of one axis of x.
+
+    Shapes: x [..., N, ...], index [K], source [..., K, ...] -> x's.
+    """
     if not x.ndim:
         return index_reduce(x.reshape([1]), 0, index.reshape([-1]), source.reshape([-1]), reduce, include_self).reshape(
             []
@@ -259,12 +329,15 @@ def index_reduce(
     if not index.size:
         return x
     moved = mx.moveaxis(x, axis, 0)
-    done = reduce_at(moved, index.reshape([-1]), mx.moveaxis(source, axis, 0).astype(x.dtype), reduce, include_self)
-    return mx.moveaxis(done, 0, axis)
+    reduced = reduce_at(moved, index.reshape([-1]), mx.moveaxis(source, axis, 0).astype(x.dtype), reduce, include_self)
+    return mx.moveaxis(reduced, 0, axis)
 
 
 def segment_reduce(data: mx.array, reduce: str, lengths: mx.array, axis: int, initial) -> mx.array:
-    """Reduce neighbouring runs of an axis; lengths [..., runs] gives the runs of each leading row."""
+    """Reduce neighbouring runs of an axis; lengths gives the runs of each leading row.
+
+    Shapes: data [*A, N, ...], lengths [*A, runs] -> [*A, runs, ...].
+    """
     lead, runs = lengths.shape[:-1], lengths.shape[-1]
     rows = data.reshape([math.prod(lead), *data.shape[axis:]])
     neutral = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "max": -mx.inf, "min": mx.inf}[reduce]
@@ -291,7 +364,10 @@ def segment_reduce(data: mx.array, reduce: str, lengths: mx.array, axis: int, in
 def embedding_bag(
     weight: mx.array, indices: mx.array, offsets: mx.array, mode: int, scale, include_last: bool, padding: int
 ) -> mx.array:
-    """Sums (mode 0), means (1) or maxima (2) of rows of weight, one per bag."""
+    """Return sums (mode 0), means (1) or maxima (2) of rows of weight, one per bag.
+
+    Shapes: weight [V, D], indices [L], offsets [bags] (one more with include_last), scale [L] or None -> [bags, D].
+    """
     bounds = offsets.tolist() if include_last else [*offsets.tolist(), indices.shape[0]]
     bags = []
     for begin, end in itertools.pairwise(bounds):
@@ -308,7 +384,10 @@ def embedding_bag(
 
 
 def embedding_renorm(weight: mx.array, indices: mx.array, limit: float, p: float) -> mx.array:
-    """weight with the rows that indices name scaled down to a p-norm of at most `limit`."""
+    """Scale the rows of weight that indices name down to a p-norm of at most `limit`.
+
+    Shapes: weight [V, D], indices [...] -> [V, D].
+    """
     size = mx.power(mx.sum(mx.power(mx.abs(weight), p), axis=1, keepdims=True), 1 / p)
     scaled = mx.where(size > limit, weight * (limit / (size + 1e-7)), weight)
     used = mx.any(mx.arange(weight.shape[0])[:, None] == indices.flatten()[None, :], axis=1, keepdims=True)

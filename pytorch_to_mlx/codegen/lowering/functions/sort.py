@@ -1,5 +1,9 @@
 """Order: sorting with indices, order statistics, distinct values, histograms."""
 
+# MLX's types let item and tolist return any scalar, complex ones too. The rules are off for the whole file,
+# because a comment on a line would be copied into generated source with it.
+# pyright: reportArgumentType=false, reportAssignmentType=false
+
 import math
 
 import mlx.core as mx
@@ -8,7 +12,7 @@ from .scatter import nonzero
 
 
 def sort_key(x: mx.array, descending: bool) -> mx.array:
-    """A key whose ascending order is the wanted order of x; NaN counts as the largest value."""
+    """Return a key whose ascending order sorts x; NaN counts as the largest value. Shapes: x [...] -> [...]."""
     if x.dtype == mx.bool_:
         x = x.astype(mx.uint8)
     if mx.issubdtype(x.dtype, mx.floating):
@@ -18,12 +22,12 @@ def sort_key(x: mx.array, descending: bool) -> mx.array:
 
 
 def argsort(x: mx.array, axis: int = -1, descending: bool = False) -> mx.array:
-    """Stable order of x along an axis, as int64."""
+    """Return the stable order of x along an axis, as int64. Shapes: x [...] -> the same."""
     return mx.argsort(sort_key(x, descending), axis=axis).astype(mx.int64) if x.ndim else mx.zeros([], dtype=mx.int64)
 
 
 def sort(x: mx.array, axis: int = -1, descending: bool = False) -> list[mx.array]:
-    """Sorted values and their indices."""
+    """Sort x along an axis; return the values and their indices (int64). Shapes: x [...] -> two of the same."""
     if not x.ndim:
         return [x, mx.zeros([], dtype=mx.int64)]
     order = argsort(x, axis, descending)
@@ -31,7 +35,10 @@ def sort(x: mx.array, axis: int = -1, descending: bool = False) -> list[mx.array
 
 
 def topk(x: mx.array, k: int, axis: int = -1, largest: bool = True) -> list[mx.array]:
-    """The k largest (or smallest) values in order, and their indices."""
+    """Return the k largest (or smallest) values in order, and their indices (int64).
+
+    Shapes: x [..., N, ...] -> two of [..., k, ...].
+    """
     if not x.ndim:
         return [x, mx.zeros([], dtype=mx.int64)]
     order = argsort(x, axis, largest)
@@ -40,7 +47,10 @@ def topk(x: mx.array, k: int, axis: int = -1, largest: bool = True) -> list[mx.a
 
 
 def kthvalue(x: mx.array, k: int, axis: int, keepdims: bool) -> list[mx.array]:
-    """The k-th smallest value (k from 1) and its index."""
+    """Return the k-th smallest value (k from 1) and its index (int64).
+
+    Shapes: x [..., N, ...] -> two of the same without the axis, or with length 1 for keepdims.
+    """
     if not x.ndim:
         return [x, mx.zeros([], dtype=mx.int64)]
     pick = (*[slice(None)] * (axis % x.ndim), slice(k - 1, k))
@@ -49,7 +59,11 @@ def kthvalue(x: mx.array, k: int, axis: int, keepdims: bool) -> list[mx.array]:
 
 
 def median(x: mx.array, axis: int, keepdims: bool, skip_nan: bool) -> list[mx.array]:
-    """torch's median (the lower of two) along an axis, with its index."""
+    """Return torch's median (the lower of two) along an axis, and its index (int64).
+
+    Shapes: x [..., N, ...] -> two of the same without the axis, or with length 1 for keepdims.
+    skip_nan: NaN does not count; otherwise one NaN is the median.
+    """
     if not x.ndim:
         return [x, mx.zeros([], dtype=mx.int64)]
     values, order = sort(x, axis)
@@ -65,7 +79,10 @@ def median(x: mx.array, axis: int, keepdims: bool, skip_nan: bool) -> list[mx.ar
 
 
 def mode(x: mx.array, axis: int, keepdims: bool) -> list[mx.array]:
-    """The most frequent value (the smallest of them) and the last index where it stands."""
+    """Return the most frequent value (the smallest of them) and the last index where it stands (int64).
+
+    Shapes: x [..., N, ...] -> two of the same without the axis, or with length 1 for keepdims.
+    """
     if not x.ndim:
         return [x, mx.zeros([], dtype=mx.int64)]
     moved = mx.moveaxis(x, axis, -1)
@@ -81,7 +98,10 @@ def mode(x: mx.array, axis: int, keepdims: bool) -> list[mx.array]:
 
 
 def searchsorted(bounds: mx.array, x, right: bool) -> mx.array:
-    """How many bounds are below x (or not above it, for right); leading axes go together. Returns int64."""
+    """Count the bounds below x (or not above it, for right); leading axes of both go together.
+
+    Shapes: bounds [N] and x [...], or bounds [..., N] and x [..., K] -> x's, int64.
+    """
     x = mx.array(x)
     if bounds.ndim > 1:
         compare = bounds[..., None, :] <= x[..., :, None] if right else bounds[..., None, :] < x[..., :, None]
@@ -94,14 +114,15 @@ def searchsorted(bounds: mx.array, x, right: bool) -> mx.array:
 
 
 def isin(x: mx.array, test: mx.array, invert: bool) -> mx.array:
-    """Whether each element of x is among the test elements."""
-    found = mx.any(x[..., None] == test.flatten(), axis=-1) if test.size else mx.zeros(x.shape, dtype=mx.bool_)
-    return mx.logical_not(found) if invert else found
+    """Return whether each element of x is among the test elements. Shapes: x [...], test of any shape -> x's, bool."""
+    inside = mx.any(x[..., None] == test.flatten(), axis=-1) if test.size else mx.zeros(x.shape, dtype=mx.bool_)
+    return mx.logical_not(inside) if invert else inside
 
 
 def unique(x: mx.array, axis: int | None, neighbours: bool) -> list[mx.array]:
-    """Distinct values (of a whole axis, or of all elements), the inverse map and the counts.
+    """Return the distinct values (of a whole axis, or of all elements), the inverse map and the counts.
 
+    Shapes: x [..., N, ...] -> [..., M, ...], [N], [M]; without an axis [M], x's, [M].
     neighbours: only equal neighbours are merged, in the order of x.
     """
     whole = x.flatten() if axis is None else mx.moveaxis(x, axis, 0)
@@ -115,12 +136,12 @@ def unique(x: mx.array, axis: int | None, neighbours: bool) -> list[mx.array]:
         for column in range(rows.shape[1] - 1, -1, -1):
             order = order[argsort(rows[order, column])]
     sorted_rows = rows[order]
-    fresh = mx.any(sorted_rows[1:] != sorted_rows[:-1], axis=1)
-    fresh = mx.concatenate([mx.array([True]), fresh])
-    group = mx.cumsum(fresh.astype(mx.int64)) - 1
+    is_first = mx.any(sorted_rows[1:] != sorted_rows[:-1], axis=1)
+    is_first = mx.concatenate([mx.array([True]), is_first])
+    group = mx.cumsum(is_first.astype(mx.int64)) - 1
     inverse = mx.zeros([count], dtype=mx.int64)
     inverse[order] = group
-    starts = nonzero(fresh)[:, 0]
+    starts = nonzero(is_first)[:, 0]
     ends = mx.concatenate([starts[1:], mx.array([count], dtype=mx.int64)])
     values = whole[order[starts]]
     if axis is None:
@@ -129,13 +150,16 @@ def unique(x: mx.array, axis: int | None, neighbours: bool) -> list[mx.array]:
 
 
 def bincount(x: mx.array, minimum: int) -> mx.array:
-    """How often each number from 0 occurs."""
+    """Count how often each number from 0 occurs. Shapes: x [N] -> [max(minimum, largest + 1)] int64."""
     size = max(minimum, int(mx.max(x).item()) + 1 if x.size else 0)
     return mx.zeros([size], dtype=mx.int64).at[x].add(1)
 
 
 def histc(x: mx.array, bins: int, low: float, high: float) -> mx.array:
-    """Counts in `bins` equal bins from low to high; both 0 means the range of x."""
+    """Count x in `bins` equal bins from low to high; both 0 means the range of x.
+
+    Shapes: x [...] -> [bins] float32.
+    """
     x = x.flatten()
     if low == high and x.size:
         low, high = mx.min(x).item(), mx.max(x).item()
@@ -152,7 +176,10 @@ def histc(x: mx.array, bins: int, low: float, high: float) -> mx.array:
 
 
 def histogram_edges(x: mx.array, bins: list[int], limits) -> list[mx.array]:
-    """Equal edges per column of x [..., D]; limits gives low and high of each column."""
+    """Return equal edges per column of x; limits gives low and high of each column.
+
+    Shapes: x [..., D] -> D arrays [binsᵢ + 1].
+    """
     x = x.reshape([math.prod(x.shape[:-1]), x.shape[-1]])
     edges = []
     for column, count in enumerate(bins):
@@ -167,7 +194,10 @@ def histogram_edges(x: mx.array, bins: list[int], limits) -> list[mx.array]:
 
 
 def histogram_between(x: mx.array, edges: list[mx.array], weight, density: bool) -> mx.array:
-    """Weights of the rows of x counted in the boxes between the edges of every column."""
+    """Sum the weights of the rows of x that lie in each box between the edges of every column.
+
+    Shapes: x [..., D], D edges [binsᵢ + 1], weight [...] or None -> [*bins].
+    """
     x = x.reshape([math.prod(x.shape[:-1]), x.shape[-1]])
     shape = [edge.shape[0] - 1 for edge in edges]
     place = mx.zeros([x.shape[0]], dtype=mx.int64)
@@ -178,10 +208,7 @@ def histogram_between(x: mx.array, edges: list[mx.array], weight, density: bool)
         inside = inside & (value >= edge[0]) & (value <= edge[-1])
         place = place * shape[column] + mx.maximum(bin_number, 0)
     amount = mx.ones([x.shape[0]], dtype=x.dtype) if weight is None else weight.flatten()
-    size = 1
-    for length in shape:
-        size *= length
-    total = mx.zeros([size], dtype=x.dtype).at[place].add(mx.where(inside, amount, 0)).reshape(shape)
+    total = mx.zeros([math.prod(shape)], dtype=x.dtype).at[place].add(mx.where(inside, amount, 0)).reshape(shape)
     if density:
         total = total / mx.sum(total)
         for column, edge in enumerate(edges):
@@ -190,7 +217,10 @@ def histogram_between(x: mx.array, edges: list[mx.array], weight, density: bool)
 
 
 def histogramdd(x: mx.array, bins: list[int], limits, weight, density: bool, with_edges: bool):
-    """A histogram over equal bins; with its edges if asked (for one column)."""
+    """Return a histogram over equal bins; with its edges if asked (for one column).
+
+    Shapes: x [..., D], D bins, weight [...] or None -> [*bins].
+    """
     edges = histogram_edges(x, bins, limits)
     total = histogram_between(x, edges, weight, density)
     return [total, edges[0]] if with_edges else total

@@ -33,7 +33,10 @@ from .tables import (
 
 
 def chebyshev(x: mx.array, table: tuple, low: float, high: float) -> mx.array:
-    """A Chebyshev sum on low … high, by Clenshaw's recurrence; x outside counts as the nearer end."""
+    """Evaluate a Chebyshev sum on low … high by Clenshaw's recurrence; x outside counts as the nearer end.
+
+    Shapes: x [...] -> [...].
+    """
     t = (2 * mx.clip(x, low, high) - (low + high)) / (high - low)
     first, second = mx.zeros_like(t), mx.zeros_like(t)
     for coefficient in table[:0:-1]:
@@ -42,27 +45,30 @@ def chebyshev(x: mx.array, table: tuple, low: float, high: float) -> mx.array:
 
 
 def erfcx(x: mx.array) -> mx.array:
-    """exp(x²) erfc(x)."""
+    """Return exp(x²) erfc(x). Shapes: x [...] -> [...]."""
     t = 2 / (2 + mx.abs(x))
     right = t * chebyshev(t, ERFCX, 0, 1)
     return mx.where(x < 0, 2 * mx.exp(x * x) - right, right)
 
 
 def erfc(x: mx.array) -> mx.array:
-    """1 - erf(x) without cancellation for large x."""
+    """Return 1 - erf(x) without cancellation for large x. Shapes: x [...] -> [...]."""
     a = mx.maximum(x, 0.5)
     return mx.where(x < 0.5, 1 - mx.erf(x), mx.exp(-a * a) * erfcx(a))
 
 
 def log_ndtr(x: mx.array) -> mx.array:
-    """log of the normal distribution function."""
+    """Return the log of the normal distribution function. Shapes: x [...] -> [...]."""
     t = x * math.sqrt(0.5)
     left = mx.log(erfcx(-mx.minimum(t, -0.5)) / 2) - t * t
     return mx.where(x < -1, left, mx.log1p(-erfc(mx.maximum(t, -1)) / 2))
 
 
 def ndtri(p: mx.array) -> mx.array:
-    """The quantile of the normal distribution. Source: P. J. Acklam's fit, one Halley step on top."""
+    """Return the quantile of the normal distribution.
+
+    Shapes: p [...] -> [...]. Source: P. J. Acklam's fit, one Halley step on top.
+    """
     a = (
         -39.69683028665376,
         220.9460984245205,
@@ -104,7 +110,10 @@ def ndtri(p: mx.array) -> mx.array:
 
 
 def lgamma(x: mx.array) -> mx.array:
-    """log |Γ(x)|: Stirling's series above 8, the recurrence below, reflection for negative x."""
+    """Return log |Γ(x)|: Stirling's series above 8, the recurrence below, reflection for negative x.
+
+    Shapes: x [...] -> [...].
+    """
     positive = mx.where(x < 0.5, 1 - x, x)
     shifted, product = positive, mx.ones_like(positive)
     for _ in range(8):
@@ -122,7 +131,10 @@ def lgamma(x: mx.array) -> mx.array:
 
 
 def digamma(x: mx.array) -> mx.array:
-    """The derivative of log Γ: asymptotic series above 8, recurrence below, reflection for negative x."""
+    """Return the derivative of log Γ: asymptotic series above 8, recurrence below, reflection for negative x.
+
+    Shapes: x [...] -> [...].
+    """
     positive = mx.where(x < 0.5, 1 - x, x)
     shifted, total = positive, mx.zeros_like(positive)
     for _ in range(8):
@@ -141,7 +153,10 @@ def digamma(x: mx.array) -> mx.array:
 
 
 def zeta(s, q) -> mx.array:
-    """The Hurwitz zeta function Σ (q + k)^-s by Euler-Maclaurin after 20 terms."""
+    """Return the Hurwitz zeta function Σ (q + k)^-s, by Euler-Maclaurin after 20 terms.
+
+    Shapes: s and q [...] -> [...], broadcast.
+    """
     s, q = mx.broadcast_arrays(mx.array(s), mx.array(q))
     whole = s == mx.floor(s)
 
@@ -164,7 +179,7 @@ def zeta(s, q) -> mx.array:
 
 
 def polygamma(order: int, x: mx.array) -> mx.array:
-    """The order-th derivative of digamma."""
+    """Return the order-th derivative of digamma. Shapes: x [...] -> [...]."""
     if order == 0:
         return digamma(x)
     if order == 1:
@@ -173,14 +188,17 @@ def polygamma(order: int, x: mx.array) -> mx.array:
 
 
 def trigamma(x: mx.array) -> mx.array:
-    """The second derivative of log Γ, with reflection for x < 0.5."""
+    """Return the second derivative of log Γ, with reflection for x < 0.5. Shapes: x [...] -> [...]."""
     value = zeta(2.0, mx.where(x < 0.5, 1 - x, x))
     sine = mx.sin(math.pi * (x - mx.floor(x)))
     return mx.where(x < 0.5, (math.pi / sine) ** 2 - value, value)
 
 
 def igamma(a: mx.array, x: mx.array, upper: bool = False) -> mx.array:
-    """The regularised lower (or upper) incomplete gamma function: a series for x < a + 1, else a continued fraction."""
+    """Return the regularised lower (or upper) incomplete gamma function, by a series or a continued fraction.
+
+    Shapes: a and x [...] -> [...], broadcast. The series serves x < a + 1.
+    """
     a, x = mx.broadcast_arrays(a, x)
     safe_a, safe_x = mx.where(a > 0, a, 1), mx.where(x > 0, x, 1)
     scale = mx.exp(safe_a * mx.log(safe_x) - safe_x - lgamma(safe_a))
@@ -203,19 +221,19 @@ def igamma(a: mx.array, x: mx.array, upper: bool = False) -> mx.array:
 
 
 def i0e(x: mx.array) -> mx.array:
-    """exp(-|x|) I0(x)."""
+    """Return exp(-|x|) I0(x). Shapes: x [...] -> [...]."""
     a = mx.abs(x)
     large = mx.maximum(a, 8)
     return mx.where(a <= 8, chebyshev(a, I0_SMALL, 0, 8), chebyshev(1 / large, I0_LARGE, 0, 1 / 8) * mx.rsqrt(large))
 
 
 def i0(x: mx.array) -> mx.array:
-    """The modified Bessel function I0."""
+    """Return the modified Bessel function I0. Shapes: x [...] -> [...]."""
     return mx.exp(mx.abs(x)) * i0e(x)
 
 
 def i1e(x: mx.array) -> mx.array:
-    """exp(-|x|) I1(x)."""
+    """Return exp(-|x|) I1(x). Shapes: x [...] -> [...]."""
     a = mx.abs(x)
     large = mx.maximum(a, 8)
     value = mx.where(
@@ -225,12 +243,12 @@ def i1e(x: mx.array) -> mx.array:
 
 
 def i1(x: mx.array) -> mx.array:
-    """The modified Bessel function I1."""
+    """Return the modified Bessel function I1. Shapes: x [...] -> [...]."""
     return mx.exp(mx.abs(x)) * i1e(x)
 
 
 def bessel_wave(x: mx.array, p: tuple, q: tuple, phase: float) -> list[mx.array]:
-    """Bessel J and Y for x >= 8 from modulus and phase."""
+    """Return Bessel J and Y for x >= 8 from modulus and phase. Shapes: x [...] -> two of [...]."""
     x = mx.maximum(x, 8)
     u = 64 / (x * x)
     even, odd = chebyshev(u, p, 1e-6, 1), chebyshev(u, q, 1e-6, 1) / x
@@ -239,57 +257,64 @@ def bessel_wave(x: mx.array, p: tuple, q: tuple, phase: float) -> list[mx.array]
 
 
 def bessel_j0(x: mx.array) -> mx.array:
+    """Return the Bessel function J0. Shapes: x [...] -> [...]."""
     a = mx.abs(x)
     value = mx.where(a <= 8, chebyshev(a * a, J0_SMALL, 0, 64), bessel_wave(a, P0, Q0, math.pi / 4)[0])
     return mx.where(mx.isinf(a), 0, value)
 
 
 def bessel_j1(x: mx.array) -> mx.array:
+    """Return the Bessel function J1. Shapes: x [...] -> [...]."""
     a = mx.abs(x)
     value = mx.where(a <= 8, a * chebyshev(a * a, J1_SMALL, 0, 64), bessel_wave(a, P1, Q1, 3 * math.pi / 4)[0])
     return mx.where(mx.isinf(a), 0, mx.where(x < 0, -value, value))
 
 
 def bessel_y0(x: mx.array) -> mx.array:
+    """Return the Bessel function Y0; NaN for x < 0. Shapes: x [...] -> [...]."""
     small = chebyshev(x * x, Y0_SMALL, 0, 64) + 2 / math.pi * mx.log(x) * bessel_j0(x)
     value = mx.where(x <= 8, small, bessel_wave(x, P0, Q0, math.pi / 4)[1])
     return mx.where(x < 0, mx.nan, mx.where(x == 0, -mx.inf, mx.where(mx.isinf(x), 0, value)))
 
 
 def bessel_y1(x: mx.array) -> mx.array:
+    """Return the Bessel function Y1; NaN for x < 0. Shapes: x [...] -> [...]."""
     small = x * chebyshev(x * x, Y1_SMALL, 0, 64) + 2 / math.pi * (mx.log(x) * bessel_j1(x) - 1 / x)
     value = mx.where(x <= 8, small, bessel_wave(x, P1, Q1, 3 * math.pi / 4)[1])
     return mx.where(x < 0, mx.nan, mx.where(x == 0, -mx.inf, mx.where(mx.isinf(x), 0, value)))
 
 
 def scaled_k0(x: mx.array) -> mx.array:
-    """exp(x) K0(x)."""
+    """Return exp(x) K0(x). Shapes: x [...] -> [...]."""
     small = mx.exp(x) * (chebyshev(x * x, K0_SMALL, 0, 4) - mx.log(x / 2) * i0(mx.minimum(x, 2)))
     large = chebyshev(1 / mx.maximum(x, 2), K0_LARGE, 0, 1 / 2) * mx.rsqrt(mx.maximum(x, 2))
     return mx.where(x < 0, mx.nan, mx.where(x == 0, mx.inf, mx.where(x <= 2, small, large)))
 
 
 def scaled_k1(x: mx.array) -> mx.array:
-    """exp(x) K1(x)."""
+    """Return exp(x) K1(x). Shapes: x [...] -> [...]."""
     small = mx.exp(x) * (x * chebyshev(x * x, K1_SMALL, 0, 4) + 1 / x + mx.log(x / 2) * i1(mx.minimum(x, 2)))
     large = chebyshev(1 / mx.maximum(x, 2), K1_LARGE, 0, 1 / 2) * mx.rsqrt(mx.maximum(x, 2))
     return mx.where(x < 0, mx.nan, mx.where(x == 0, mx.inf, mx.where(x <= 2, small, large)))
 
 
 def bessel_k0(x: mx.array) -> mx.array:
+    """Return the modified Bessel function K0. Shapes: x [...] -> [...]."""
     return mx.exp(-x) * scaled_k0(x)
 
 
 def bessel_k1(x: mx.array) -> mx.array:
+    """Return the modified Bessel function K1. Shapes: x [...] -> [...]."""
     return mx.exp(-x) * scaled_k1(x)
 
 
 def spherical_bessel_j0(x: mx.array) -> mx.array:
+    """Return the spherical Bessel function sin(x) / x. Shapes: x [...] -> [...]."""
     return mx.where(x == 0, 1, mx.where(mx.isinf(x), 0, mx.sin(x) / mx.where(x == 0, 1, x)))
 
 
 def airy_ai(x: mx.array) -> mx.array:
-    """The Airy function Ai."""
+    """Return the Airy function Ai. Shapes: x [...] -> [...]."""
     size = mx.maximum(mx.abs(x), 3)
     root = mx.sqrt(mx.sqrt(size)) * math.sqrt(math.pi)
     z = 2 / 3 * size * mx.sqrt(size)

@@ -8,7 +8,10 @@ from .axes import pad_by_index
 
 
 def hermitian(x: mx.array, axes: list[int], size: int) -> mx.array:
-    """The half spectrum of a real signal cut or filled to size // 2 + 1 bins on the last of the axes."""
+    """Cut the half spectrum of a real signal to at most size // 2 + 1 bins, on the last of the axes.
+
+    Shapes: x [..., F, ...] -> [..., min(F, size // 2 + 1), ...].
+    """
     bins = size // 2 + 1
     axis = axes[-1] % x.ndim
     if x.shape[axis] > bins:
@@ -17,21 +20,21 @@ def hermitian(x: mx.array, axes: list[int], size: int) -> mx.array:
 
 
 def centred_window(window, length: int, n_fft: int) -> mx.array:
-    """A window of n_fft samples with the given one in its middle."""
+    """Put a window (or ones) in the middle of n_fft samples. Shapes: window [length] or None -> [n_fft]."""
     window = mx.ones([length]) if window is None else window
     left = (n_fft - length) // 2
     return mx.pad(window, [(left, n_fft - length - left)])
 
 
 def stft(x, n_fft: int, hop: int, length: int, window, center: bool, pad_mode: str, onesided: bool) -> mx.array:
-    """Short-time spectra. Shapes: x [L] or [B, L] -> [..., bins, frames] complex."""
+    """Return short-time spectra. Shapes: x [L] or [B, L] -> [..., bins, frames] complex."""
     single = x.ndim == 1
     x = x[None] if single else x
     if center:
         x = (
             pad_by_index(x, [n_fft // 2, n_fft // 2], pad_mode)
             if pad_mode != "constant"
-            else mx.pad(x, [(0, 0), (n_fft // 2,) * 2])
+            else mx.pad(x, [(0, 0), (n_fft // 2, n_fft // 2)])
         )
     frames = (x.shape[1] - n_fft) // hop + 1
     index = mx.arange(frames)[:, None] * hop + mx.arange(n_fft)[None, :]
@@ -44,7 +47,10 @@ def stft(x, n_fft: int, hop: int, length: int, window, center: bool, pad_mode: s
 
 
 def istft(x, n_fft: int, hop: int, length: int, window, center: bool, samples: int | None) -> mx.array:
-    """Overlap-add of inverse spectra, divided by the summed squared window. Source: Griffin & Lim 1984, eq. 6."""
+    """Overlap and add inverse spectra, divided by the summed squared window.
+
+    Shapes: x [bins, frames] or [B, bins, frames] complex -> [..., samples]. Source: Griffin & Lim 1984, eq. 6.
+    """
     single = x.ndim == 2
     x = x[None] if single else x
     window = centred_window(window, length, n_fft)
@@ -64,7 +70,7 @@ def istft(x, n_fft: int, hop: int, length: int, window, center: bool, samples: i
 
 
 def cosine_window(length: int, periodic: bool, weights: list[float]) -> mx.array:
-    """A generalised cosine window: w0 - w1 cos(2πn/N)."""
+    """Return a generalised cosine window w0 - w1 cos(2πn/N). Shapes: -> [length]."""
     size = length if periodic else max(length - 1, 1)
     if length == 1:
         return mx.ones([1])
@@ -72,6 +78,6 @@ def cosine_window(length: int, periodic: bool, weights: list[float]) -> mx.array
 
 
 def fftfreq(n: int, spacing: float) -> mx.array:
-    """The frequencies of an n-point transform."""
+    """Return the frequencies of an n-point transform. Shapes: -> [n]."""
     index = mx.arange(n)
     return mx.where(index < (n + 1) // 2, index, index - n) / (n * spacing)

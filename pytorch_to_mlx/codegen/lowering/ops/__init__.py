@@ -1,4 +1,4 @@
-"""One entry per ATen overload family: each is a function of the node's arguments that returns MLX expressions."""
+"""Lowerings: functions of an ATen op's arguments that return MLX expressions, in one table."""
 
 from .op_table import Lowering, find, lower, lowers, refuse, table
 

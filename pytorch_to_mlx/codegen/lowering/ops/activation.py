@@ -5,7 +5,7 @@ import math
 from ...graph import Unsupported
 from ..recorder import fn, let, mx, nn
 from .op_table import lowers
-from .types import is_float, known, to
+from .types import is_float, is_static, to
 
 
 @lowers("relu.default")
@@ -149,7 +149,7 @@ def safe_softmax(x, dim, dtype=None, *, result):
 @lowers("log_softmax.int", "_log_softmax.default")
 def log_softmax(x, dim, half_to_float=False, dtype=None, *, result):
     x = to(x, result.dtype)
-    if x.ndim and known(x.shape[dim]) and x.shape[dim] == 0:
+    if x.ndim and is_static(x.shape[dim]) and x.shape[dim] == 0:
         return x
     return nn.log_softmax(x, axis=dim) if x.ndim else mx.zeros_like(x)
 

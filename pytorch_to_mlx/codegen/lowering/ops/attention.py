@@ -3,7 +3,7 @@
 from ...graph import Unsupported
 from ..recorder import fn, mx
 from .op_table import lowers
-from .types import known
+from .types import is_static
 
 
 @lowers("scaled_dot_product_attention.default")
@@ -25,15 +25,16 @@ def attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False,
 
 
 def _fits(query, key, value, gqa: bool) -> bool:
-    """MLX groups heads by itself and wants one batch size."""
+    """Return whether mx.fast takes these heads: it groups them by itself, and needs one batch size."""
     sizes = [query.shape[0], key.shape[0], value.shape[0], query.shape[1], key.shape[1], value.shape[1]]
-    if not all(known(s) for s in sizes[3:]):
+    if not all(is_static(s) for s in sizes[3:]):
         return False
     batch = [getattr(s, "expr", s) for s in sizes[:3]]
     return batch[0] == batch[1] == batch[2] and (gqa or sizes[3] == sizes[4]) and sizes[4] == sizes[5]
 
 
 def _square(query, key) -> bool:
+    """Return whether queries and keys have one length: torch and mx.fast align a causal mask differently otherwise."""
     lengths = [getattr(x.shape[-2], "expr", x.shape[-2]) for x in (query, key)]
     return lengths[0] is not None and lengths[0] == lengths[1]
 

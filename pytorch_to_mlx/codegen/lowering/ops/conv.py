@@ -3,11 +3,14 @@
 from ...graph import Unsupported
 from ..recorder import Recorded, fn, mx
 from .op_table import lowers
-from .types import is_complex, known, pair
+from .types import is_complex, is_static, pair
 
 
 def channels_last(x):
-    """[B, C, ...] -> [B, ..., C]; written without a transpose where x was made that way."""
+    """Move the channels to the last axis; written without a transpose where x has a form with channels last.
+
+    Shapes: x [B, C, *S] -> [B, *S, C].
+    """
     if isinstance(x, Recorded) and x.last is not None:
         return x.last
     y = x.transpose(0, *range(2, x.ndim), 1)
@@ -17,7 +20,7 @@ def channels_last(x):
 
 
 def channels_first(y):
-    """[B, ..., C] -> [B, C, ...]."""
+    """Move the channels from the last axis to axis 1. Shapes: y [B, *S, C] -> [B, C, *S]."""
     x = y.transpose(0, y.ndim - 1, *range(1, y.ndim - 1))
     if isinstance(x, Recorded):
         x.last = y
@@ -25,7 +28,10 @@ def channels_first(y):
 
 
 def _convolve(x, weight, bias, stride, padding, dilation, groups, count):
-    """An ordinary convolution over `count` axes; padding holds a number or (before, after) per axis."""
+    """Write a convolution over `count` axes; padding holds a number or (before, after) per axis.
+
+    Shapes: x [B, I, *S] or [I, *S], weight [O, I/g, *K] -> [B, O, *S'] or [O, *S'].
+    """
     if is_complex(x.dtype):
         raise Unsupported("convolution of complex numbers")
     single = x.ndim == count + 1
@@ -48,18 +54,22 @@ def _convolve(x, weight, bias, stride, padding, dilation, groups, count):
 
 
 def weight_last(weight):
-    """[O, I, *K] -> [O, *K, I]."""
+    """Bring a kernel into MLX's order. Shapes: weight [O, I, *K] -> [O, *K, I]."""
     return weight.transpose(0, *range(2, weight.ndim), 1)
 
 
 def _options(**values):
-    """Only what differs from MLX's defaults, and one number where all axes agree."""
+    """Return the options that differ from MLX's defaults, as one number where all axes agree."""
     defaults = {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "groups": 1}
-    short = {k: v if isinstance(v, int) or not known(v[0]) or len(set(v)) > 1 else v[0] for k, v in values.items()}
+    short = {k: v if isinstance(v, int) or not is_static(v[0]) or len(set(v)) > 1 else v[0] for k, v in values.items()}
     return {k: v for k, v in short.items() if not (isinstance(v, int) and v == defaults[k])}
 
 
-def _transposed(x, weight, bias, stride, padding, output_padding, groups, dilation, count):
+def _convolve_transposed(x, weight, bias, stride, padding, output_padding, groups, dilation, count):
+    """Write a transposed convolution over `count` axes.
+
+    Shapes: x [B, I, *S] or [I, *S], weight [I, O/g, *K] -> [B, O, *S'] or [O, *S'].
+    """
     single = x.ndim == count + 1
     x = mx.expand_dims(x, 0) if single else x
     stride, padding = pair(stride, count), pair(padding, count)
@@ -99,7 +109,7 @@ def conv_named_padding(x, weight, bias=None, stride=1, padding="valid", dilation
 
 @lowers("conv_transpose1d.default", "conv_transpose2d.input", "conv_transpose3d.input")
 def conv_transpose(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
-    return _transposed(x, weight, bias, stride, padding, output_padding, groups, dilation, weight.ndim - 2)
+    return _convolve_transposed(x, weight, bias, stride, padding, output_padding, groups, dilation, weight.ndim - 2)
 
 
 @lowers("convolution.default", "_convolution.default", "convolution_overrideable.default")

@@ -1,11 +1,12 @@
 """New arrays, and copies with another dtype."""
 
 import math
+from typing import Any
 
 from ...graph import Meta, Unsupported
 from ..recorder import fn, mx
 from .op_table import lowers
-from .types import is_array, is_complex, known, to
+from .types import is_array, is_complex, is_static, to
 
 
 def _filled(size, value, dtype):
@@ -97,10 +98,10 @@ def arange(start=0, end=None, step=1, dtype=None, *, result: Meta):
     steps = [item for item in (start, end, step) if isinstance(item, int | float)]
     if any(isinstance(item, float) for item in steps):
         return fn.arange(start, end, step, result.dtype)
-    if known(step) and step == 1:
+    if is_static(step) and step == 1:
         return (
             mx.arange(end, dtype=result.dtype)
-            if known(start) and start == 0
+            if is_static(start) and start == 0
             else mx.arange(start, end, dtype=result.dtype)
         )
     return mx.arange(start, end, step, dtype=result.dtype)
@@ -160,7 +161,7 @@ def copy(x, src, *, result: Meta):
 
 
 @lowers("resize.default", "resize_as.default")
-def resize(x, size=None, the_template=None):
+def resize(x, size: Any = None, the_template: Any = None):
     shape = list(size if size is not None else the_template.shape)
     if not all(isinstance(n, int) for n in [*shape, *x.shape]):
         raise Unsupported("resize to a dynamic size")

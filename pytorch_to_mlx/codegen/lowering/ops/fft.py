@@ -7,6 +7,7 @@ from .types import numel, to
 
 
 def _scale(x, shape, dim, normalization: int):
+    """Turn an unscaled transform into torch's numbered normalisation."""
     if normalization == 0 or not dim:
         return x
     count = numel(tuple(shape[d] for d in dim))
@@ -25,7 +26,7 @@ def fft_c2c(x, dim, normalization, forward):
 
 
 def _unscale(y, shape, dim, normalization):
-    """From MLX's division by n to torch's numbered normalisation."""
+    """Turn MLX's division by n into torch's numbered normalisation."""
     if normalization == 2:
         return y
     count = numel(tuple(shape[d] for d in dim))

@@ -3,13 +3,13 @@
 from ...graph import Meta, Unsupported
 from ..recorder import fn, let, mx
 from .op_table import lowers
-from .types import axis_of, known, to
+from .types import axis_of, is_static, to
 
 END = 2**63 - 1
 
 
 def _at(axis: int, item):
-    """An index tuple that applies `item` to one axis."""
+    """Return the index that applies `item` to one axis."""
     return (*([slice(None)] * axis), item) if axis else item
 
 
@@ -19,11 +19,12 @@ def select(x, dim, index):
 
 
 def _range(x, dim, start, end, step):
+    """Return the shortest slice for torch's start, end and step."""
     size = x.shape[dim]
-    start = None if start is None or (known(start) and start == 0) else start
-    if end is None or (known(end) and (end >= END or (known(size) and end >= size))):
+    start = None if start is None or (is_static(start) and start == 0) else start
+    if end is None or (is_static(end) and (end >= END or (is_static(size) and end >= size))):
         end = None
-    if known(start) and known(size):
+    if is_static(start) and is_static(size):
         start = max(start, -size) or None
     return slice(start, end, None if step == 1 else step)
 
@@ -74,7 +75,7 @@ def index_select(x, dim, index):
 def gather(x, dim, index):
     if not x.ndim:
         return mx.broadcast_to(x, index.shape)
-    if any(known(size) and size == 0 for size in index.shape):
+    if any(is_static(size) and size == 0 for size in index.shape):
         return mx.zeros(index.shape, dtype=x.dtype)
     if not index.ndim:
         return mx.take(x, index)
@@ -86,9 +87,10 @@ def gather(x, dim, index):
 
 
 def _differs(a, b) -> bool:
-    if known(a) and known(b):
+    """Return whether two sizes may differ."""
+    if is_static(a) and is_static(b):
         return a != b
-    return known(a) or known(b) or getattr(a, "expr", 0) != getattr(b, "expr", 1)
+    return is_static(a) or is_static(b) or getattr(a, "expr", 0) != getattr(b, "expr", 1)
 
 
 @lowers("take_along_dim.default")
@@ -120,7 +122,7 @@ def index(x, indices):
     if not x.ndim:
         return x
     if used == list(range(used[0], used[-1] + 1)) and used[0] == 0:
-        return x[items if len(items) > 1 else items[0]]
+        return x[items[0] if len(items) == 1 else items]
     return fn.take_at(x, list(indices))
 
 
@@ -156,8 +158,8 @@ def nonzero(x):
 
 @lowers("nonzero_numpy.default")
 def nonzero_numpy(x, *, result):
-    found = let("found", fn.nonzero(x))
-    return [found[:, i] for i in range(len(result))]
+    places = let("places", fn.nonzero(x))
+    return [places[:, i] for i in range(len(result))]
 
 
 @lowers("argwhere.default")
@@ -192,7 +194,7 @@ def put(x, index, source, accumulate=False):
 
 @lowers("one_hot.default")
 def one_hot(x, num_classes=-1):
-    if not known(num_classes) or num_classes < 0:
+    if not is_static(num_classes) or num_classes < 0:
         raise Unsupported("one_hot: argument num_classes=-1 depends on the data")
     return (mx.expand_dims(x, -1) == mx.arange(num_classes)).astype(mx.int64)
 

@@ -1,5 +1,7 @@
 """Linear algebra: factorisations, solving, spectra. Real matrices only; MLX has no complex factorisations."""
 
+from typing import Any
+
 from ...graph import Unsupported
 from ..recorder import fn, mx
 from .op_table import lowers
@@ -7,6 +9,7 @@ from .types import real_only
 
 
 def _info(x):
+    """Return LAPACK's report of success, one 0 per matrix."""
     return mx.zeros(list(x.shape[:-2]), dtype=mx.int32)
 
 
@@ -174,7 +177,7 @@ def ormqr(x, input2, input3, left=True, transpose=False):
 
 
 @lowers("linalg_pinv.atol_rtol_tensor")
-def pinv(x, atol=None, rtol=None, hermitian=False):
+def pinv(x, atol: Any = None, rtol: Any = None, hermitian=False):
     real_only(x)
     if rtol is None and atol is None:
         rtol = mx.array(1.1920929e-07 * max(x.shape[-2:]))

@@ -6,8 +6,8 @@ from .op_table import lowers
 from .types import is_float, to
 
 
-def _product(x, y, result: Meta | None = None):
-    """x @ y; MLX multiplies matrices of floats only."""
+def _product(x, y):
+    """Write x @ y; MLX multiplies matrices of floats only."""
     if is_float(x.dtype):
         return x @ y
     return fn.exact_matmul(x, y)
@@ -76,15 +76,13 @@ def tensordot(x, other, dims_self, dims_other):
 
 @lowers("_trilinear.default")
 def trilinear(i1, i2, i3, expand1, expand2, expand3, sumdim, unroll_dim=1):
-    for axes, name in ((expand1, "a"), (expand2, "b"), (expand3, "c")):
+    factors = []
+    for factor, axes in ((i1, expand1), (i2, expand2), (i3, expand3)):
         for axis in axes:
-            if name == "a":
-                i1 = mx.expand_dims(i1, axis)
-            elif name == "b":
-                i2 = mx.expand_dims(i2, axis)
-            else:
-                i3 = mx.expand_dims(i3, axis)
-    return mx.sum(i1 * i2 * i3, axis=tuple(sumdim)) if sumdim else i1 * i2 * i3
+            factor = mx.expand_dims(factor, axis)
+        factors.append(factor)
+    product = factors[0] * factors[1] * factors[2]
+    return mx.sum(product, axis=tuple(sumdim)) if sumdim else product
 
 
 @lowers("bilinear.default")

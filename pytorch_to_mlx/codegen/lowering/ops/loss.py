@@ -9,7 +9,7 @@ from .types import to
 
 
 def _reduced(x, reduction: int):
-    """0 none, 1 mean, 2 sum."""
+    """Reduce as torch numbers it: 0 none, 1 mean, 2 sum."""
     return x if reduction == 0 else mx.mean(x) if reduction == 1 else mx.sum(x)
 
 
@@ -96,7 +96,7 @@ def linear_cross_entropy(
     acc_policy, acc_dtype, allow_retain_graph, compute_input_grad, compute_linear_weight_grad,
     compute_linear_bias_grad, *, result,
 ):  # fmt: skip
-    """Cross-entropy of a linear layer; torch takes the batch in chunks to save memory, which changes no value."""
+    # torch takes the batch in chunks to save memory, which changes no value
     if compute_input_grad or compute_linear_weight_grad or compute_linear_bias_grad:
         raise Unsupported("linear_cross_entropy: gradients are refused", fix="capture under torch.no_grad()")
     if label_smoothing:
@@ -114,7 +114,7 @@ def linear_cross_entropy_each(
 
 
 def _linear_cross_entropy(x, linear_weight, target, bias, weight, reduction, ignore_index, dtype):
-    x, linear_weight, bias, weight = (None if v is None else to(v, dtype) for v in (x, linear_weight, bias, weight))
+    x, linear_weight, bias, weight = (to(item, dtype) for item in (x, linear_weight, bias, weight))
     logits = x @ linear_weight.T
     logits = let("logits", logits if bias is None else logits + bias)
     scores = logits - mx.logsumexp(logits, axis=-1, keepdims=True)

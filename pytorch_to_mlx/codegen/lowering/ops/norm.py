@@ -41,7 +41,7 @@ def native_group_norm(x, weight, bias, N, C, HxW, group, eps):
 
 
 def _channel(value, ndim: int):
-    """A vector of channels shaped to broadcast over [B, C, ...]."""
+    """Make a vector of channels broadcast over [B, C, *S]. Shapes: value [C] -> [C, 1, …]."""
     return value if ndim == 2 or value is None else value.reshape([-1] + [1] * (ndim - 2))
 
 
@@ -84,6 +84,7 @@ def native_batch_norm_no_training(x, weight, bias, running_mean, running_var, mo
 
 
 def _running(running_mean, running_var, mean, variance, momentum, x):
+    """Return the running mean and variance after one more batch."""
     count = math.prod(x.shape[a] for a in range(x.ndim) if a != 1)
     unbiased = variance * (count / max(count - 1, 1))
     return (

@@ -1,4 +1,4 @@
-"""The one table of ops. Analyzer, interpreter and generator all ask it, so "supported" has one meaning."""
+"""The one table of ops. Analysis, interpreter and generator all ask it, so "supported" has one meaning."""
 
 import inspect
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from ....errors import UsageError
 from ...graph import Meta, Unsupported
 from ..recorder import Recorded
 
-FAMILIES = (
+MODULES = (
     "elementwise",
     "create",
     "reduction",
@@ -40,20 +40,20 @@ FAMILIES = (
 class Lowering:
     """How one ATen op is written in MLX.
 
-    `function` takes the op's arguments by their schema names; "self" and "input" are called x.
-
-    If it has a parameter `result`, it is given the Meta (or the tuple of them) that torch announced for the result.
+    function: takes the op's arguments by their schema names, "self" and "input" as x. A parameter `result` receives
+    the Meta (or the tuple of them) that torch announced for the result.
+    module: the file of this package that defines it, USER for a user's. why_not: why the op is refused.
     """
 
     op: str
     function: Callable
-    family: str
+    module: str
     why_not: str = ""
 
     def bind(self, arguments: dict[str, Any], result: Any) -> dict[str, Any]:
-        """The keyword arguments for `function`.
+        """Return the keyword arguments for `function`.
 
-        Raises: Unsupported if `function` does not take an argument that the node sets.
+        Raises: Unsupported if the op is refused, or if `function` does not take an argument that the node sets.
         """
         if self.why_not:
             raise Unsupported(f"{self.op} is refused: {self.why_not}")
@@ -69,33 +69,43 @@ _TABLE: dict[str, Lowering] = {}
 
 
 def lowers(*names: str) -> Callable[[Callable], Callable]:
-    """Register a function as the lowering of ATen overloads, named without "aten." ("add.Tensor")."""
+    """Register a function as the lowering of ATen overloads, named without "aten." ("add.Tensor").
+
+    Raises: ValueError if one of them has a lowering already.
+    """
 
     def register(function: Callable) -> Callable:
-        family = function.__module__.rpartition(".")[2]
+        module = function.__module__.rpartition(".")[2]
         for name in names:
-            op = name if name.count(".") > 1 else f"aten.{name}"
+            op = _full_name(name)
             if op in _TABLE:
-                raise ValueError(f"{op} is registered twice: {_TABLE[op].family} and {family}")
-            _TABLE[op] = Lowering(op, function, family)
+                raise ValueError(f"{op} is registered twice: {_TABLE[op].module} and {module}")
+            _TABLE[op] = Lowering(op, function, module)
         return function
 
     return register
 
 
 def register_user(op: str, function: Callable) -> None:
-    """Register a user's function. One of his may be registered again, one of ours may not be replaced."""
-    known = table().get(op)
-    if known is not None and known.family not in (USER, "refused"):
-        raise UsageError(f"{op} has a lowering already, in {known.family}")
+    """Register a user's function, anew or in place of an earlier one of the user's.
+
+    Raises: UsageError if this package has a lowering of `op`.
+    """
+    current = table().get(op)
+    if current is not None and current.module not in (USER, "refused"):
+        raise UsageError(f"{op} has a lowering already, in {current.module}")
     _TABLE[op] = Lowering(op, function, USER)
 
 
 def refuse(why: str, *names: str) -> None:
     """Register ops that are refused on purpose."""
     for name in names:
-        op = name if name.count(".") > 1 else f"aten.{name}"
+        op = _full_name(name)
         _TABLE[op] = Lowering(op, _refused, "refused", why)
+
+
+def _full_name(name: str) -> str:
+    return name if name.count(".") > 1 else f"aten.{name}"
 
 
 def _refused() -> None:
@@ -103,22 +113,25 @@ def _refused() -> None:
 
 
 def table() -> dict[str, Lowering]:
-    """Every registered op."""
-    for family in FAMILIES:
-        import_module(f".{family}", __package__)
+    """Return every registered op."""
+    for module in MODULES:
+        import_module(f".{module}", __package__)
     return _TABLE
 
 
 def find(op: str) -> Lowering:
-    """The lowering of an op. Raises: Unsupported if there is none."""
-    found = table().get(op)
-    if found is None:
+    """Return the lowering of an op. Raises: Unsupported if there is none."""
+    lowering = table().get(op)
+    if lowering is None:
         raise Unsupported(f"{op} has no lowering", fix="register one: pytorch_to_mlx.codegen.register_op")
-    return found
+    return lowering
 
 
 def lower(op: str, arguments: dict[str, Any], result: Any) -> Any:
-    """Run the lowering of `op`, on arrays or on recorded values, and give its result the dtype torch announced."""
+    """Run the lowering of `op`, on arrays or on recorded values, and give its result the dtype torch announced.
+
+    Raises: Unsupported if there is none, or if it does not implement one of the arguments.
+    """
     lowering = find(op)
     return conform(lowering.function(**lowering.bind(arguments, result)), result)
 
@@ -132,10 +145,10 @@ def conform(value: Any, meta: Any) -> Any:
     if not isinstance(meta, list | tuple):
         return value
     if isinstance(value, Recorded):
-        kinds = zip(value.value, meta, strict=True)
-        if all(not isinstance(kind, Meta) or part.dtype == kind.dtype for part, kind in kinds):
+        pairs = zip(value.value, meta, strict=True)
+        if all(not isinstance(item, Meta) or part.dtype == item.dtype for part, item in pairs):
             return value
-    return [conform(part, kind) for part, kind in zip(value, meta, strict=True)]
+    return [conform(part, item) for part, item in zip(value, meta, strict=True)]
 
 
 def _short(value: Any) -> str:

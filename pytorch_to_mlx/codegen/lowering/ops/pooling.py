@@ -4,7 +4,7 @@ from ...graph import Meta
 from ..recorder import fn, mx, nn
 from .conv import channels_first, channels_last
 from .op_table import lowers
-from .types import is_float, known, pair
+from .types import is_float, is_static, pair
 
 
 def _window(kernel_size, stride, padding, dilation, count):
@@ -13,7 +13,7 @@ def _window(kernel_size, stride, padding, dilation, count):
 
 
 def _layer(kind: str, x, kernel_size, stride, padding, count: int):
-    """The pooling layer of mlx.nn, which keeps channels last."""
+    """Write the pooling layer of mlx.nn, which keeps channels last. Shapes: x [B, C, *S] -> [B, C, *S']."""
     kernel, step, margin = (_one(pair(item, count)) for item in (kernel_size, stride or kernel_size, padding))
     options = ({} if step == kernel else {"stride": step}) | ({"padding": margin} if margin else {})
     return channels_first(getattr(nn, f"{kind}Pool{count}d")(kernel, **options)(channels_last(x)))
@@ -58,7 +58,7 @@ for _count in (1, 2, 3):
 def _adaptive(x, output_size, count):
     size = list(pair(output_size, count))
     axes = tuple(range(-count, 0))
-    if all(known(s) and s == 1 for s in size):
+    if all(is_static(s) and s == 1 for s in size):
         return mx.mean(x, axis=axes, keepdims=True)
     return fn.adaptive_avg_pool(x, size)
 

@@ -5,11 +5,11 @@ import math
 from ...graph import Meta, Unsupported
 from ..recorder import fn, let, mx
 from .op_table import lowers
-from .types import axes_of, axis_of, is_complex, is_float, known, to
+from .types import axes_of, axis_of, is_complex, is_float, is_static, to
 
 
 def _reduce(name: str, x, dim, keepdim: bool):
-    """mx.<name> over torch's dim argument."""
+    """Reduce by mx.<name> over torch's dim argument."""
     function = getattr(mx, name)
     if x.ndim == 0:
         return function(x)
@@ -122,9 +122,9 @@ def logsumexp(x, dim, keepdim=False, *, result: Meta):
 
 
 def _moments(x, dim, correction, keepdim):
-    """Mean and variance; a variance of complex numbers adds those of the two parts."""
+    """Return mean and variance; a variance of complex numbers adds those of the two parts."""
     axes = axes_of(dim, x.ndim)
-    count = math.prod(x.shape[a] for a in axes) if all(known(x.shape[a]) for a in axes) else None
+    count = math.prod(x.shape[a] for a in axes) if all(is_static(x.shape[a]) for a in axes) else None
     correction = 1 if correction is None else correction
     if count is None or (isinstance(correction, int) and 0 < correction < count and not is_complex(x.dtype)):
         axis = (axes[0] if len(axes) == 1 else tuple(axes)) if len(axes) < x.ndim or keepdim else None

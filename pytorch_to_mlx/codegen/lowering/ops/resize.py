@@ -6,7 +6,7 @@ from .op_table import lowers
 
 
 def _size(x, output_size, scale_factors, result: Meta, count: int):
-    """The output size, and the scale that torch uses for positions (None: the ratio of the sizes)."""
+    """Return the output size, and the scale that torch uses for positions (None: the ratio of the sizes)."""
     if output_size is not None:
         return list(output_size), None
     if any(not isinstance(s, int) for s in result.shape[-count:]):
@@ -22,8 +22,8 @@ def _nearest(count: int, exact: bool):
     name = f"upsample_nearest{count}d" if not exact else f"_upsample_nearest_exact{count}d"
 
     def sized(x, output_size, scales=None, scales_d=None, scales_h=None, scales_w=None):
-        given = {1: (scales,), 2: (scales_h, scales_w), 3: (scales_d, scales_h, scales_w)}[count]
-        return fn.resize_nearest(x, list(output_size), _scales(*given), exact)
+        factors = {1: (scales,), 2: (scales_h, scales_w), 3: (scales_d, scales_h, scales_w)}[count]
+        return fn.resize_nearest(x, list(output_size), _scales(*factors), exact)
 
     def scaled(x, output_size, scale_factors, result: Meta):
         return fn.resize_nearest(x, *_size(x, output_size, scale_factors, result, count), exact)
@@ -40,8 +40,8 @@ for _count in (1, 2, 3):
 
 def _smooth(name: str, kind: str, count: int, antialias: bool = False):
     def sized(x, output_size, align_corners, scales=None, scales_d=None, scales_h=None, scales_w=None):
-        given = {1: (scales,), 2: (scales_h, scales_w), 3: (scales_d, scales_h, scales_w)}[count]
-        return fn.resize_smooth(x, list(output_size), _scales(*given), kind, align_corners, antialias)
+        factors = {1: (scales,), 2: (scales_h, scales_w), 3: (scales_d, scales_h, scales_w)}[count]
+        return fn.resize_smooth(x, list(output_size), _scales(*factors), kind, align_corners, antialias)
 
     def scaled(x, output_size, align_corners, scale_factors, result: Meta):
         size, scales = _size(x, output_size, scale_factors, result, count)

@@ -1,4 +1,6 @@
-"""Scatter along an axis, with and without a reduction."""
+"""Scatter along an axis, with and without a reduction; histograms."""
+
+from typing import Any
 
 from ...graph import Meta, Unsupported
 from ..recorder import fn, mx
@@ -44,7 +46,7 @@ def index_reduce(x, dim, index, source, reduce, include_self=True):
 
 
 @lowers("segment_reduce.default")
-def segment_reduce(data, reduce, lengths=None, indices=None, offsets=None, axis=0, unsafe=False, initial=None):
+def segment_reduce(data, reduce, lengths=None, indices=None, offsets: Any = None, axis=0, unsafe=False, initial=None):
     if indices is not None or (lengths is None and offsets is None):
         raise Unsupported("segment_reduce: argument indices is not implemented")
     if lengths is None:

@@ -1,16 +1,17 @@
-"""Views, permutations, joining and splitting: nothing here changes a value."""
+"""Views, permutations, padding, joining and splitting: nothing here computes a value."""
 
 import itertools
+from typing import Any
 
 from ...graph import Meta
 from ..recorder import Recorded, Size, fn, let, mx
 from .conv import channels_first, channels_last
 from .op_table import lowers
-from .types import axes_of, axis_of, known, to
+from .types import axes_of, axis_of, is_static, to
 
 
 def _same_size(a, b) -> bool:
-    if known(a) and known(b):
+    if is_static(a) and is_static(b):
         return a == b
     return isinstance(a, Size) and isinstance(b, Size) and a.expr is not None and a.expr == b.expr
 
@@ -20,16 +21,16 @@ def _same_shape(a, b) -> bool:
 
 
 @lowers("view.default", "reshape.default", "_unsafe_view.default", "view_copy.default")
-def view(x, size=None, shape=None, *, result: Meta | None = None):
+def view(x, size: Any = None, shape: Any = None, *, result: Meta | None = None):
     size = list(size if size is not None else shape)
     old = list(x.shape)
-    if -1 not in [s for s in size if known(s)] and _same_shape(size, old):
+    if -1 not in [s for s in size if is_static(s)] and _same_shape(size, old):
         return x
     return _short_reshape(x, old, size) if isinstance(x, Recorded) else x.reshape(size)
 
 
 def _short_reshape(x, old: list, new: list):
-    """The plainest form of a reshape: flatten or unflatten neighbours where that is what happens."""
+    """Write a reshape in its plainest form: as a change of neighbouring axes, where it is one."""
     if (axes := _inserted(old, new)) is not None:
         return mx.expand_dims(x, axes[0] if len(axes) == 1 else axes)
     if (axes := _inserted(new, old)) is not None:
@@ -40,32 +41,32 @@ def _short_reshape(x, old: list, new: list):
     back = 0
     while back < min(len(old), len(new)) - front and _same_size(old[-1 - back], new[-1 - back]):
         back += 1
-    gone, come = old[front : len(old) - back], new[front : len(new) - back]
-    if len(come) == 1 and len(gone) > 1:
+    before, after = old[front : len(old) - back], new[front : len(new) - back]
+    if len(after) == 1 and len(before) > 1:
         return mx.flatten(x, front - len(old) if back < front else front, -1 - back)
-    if len(gone) == 1 and len(come) > 1:
-        return mx.unflatten(x, -1 - back, _one_unknown(come))
-    return x.reshape(_one_unknown(new) if not all(known(s) for s in old) else new)
+    if len(before) == 1 and len(after) > 1:
+        return mx.unflatten(x, -1 - back, _infer_one(after))
+    return x.reshape(_infer_one(new) if not all(is_static(s) for s in old) else new)
 
 
 def _inserted(few: list, many: list) -> list[int] | None:
-    """The axes of length 1 by which a shape has more than another; None if there is more to it."""
+    """Return the axes of length 1 that `many` has more than `few`; None if that is not the only difference."""
     axes: list[int] = []
     rest = list(few)
     for axis, size in enumerate(many):
         if rest and _same_size(size, rest[0]):
             rest.pop(0)
-        elif known(size) and size == 1:
+        elif is_static(size) and size == 1:
             axes.append(axis)
         else:
             return None
     return axes if axes and not rest else None
 
 
-def _one_unknown(sizes: list) -> list:
-    """The only dynamic size of a shape as -1."""
-    dynamic = [i for i, s in enumerate(sizes) if not known(s)]
-    if len(dynamic) == 1 and -1 not in [s for s in sizes if known(s)] and 0 not in [s for s in sizes if known(s)]:
+def _infer_one(sizes: list) -> list:
+    """Return a shape with -1 for its dynamic size, if it has one only and MLX can infer it."""
+    dynamic = [i for i, s in enumerate(sizes) if not is_static(s)]
+    if len(dynamic) == 1 and not any(is_static(s) and s in (-1, 0) for s in sizes):
         sizes = list(sizes)
         sizes[dynamic[0]] = -1
     return sizes
@@ -136,7 +137,7 @@ def unsqueeze(x, dim):
     "squeeze.default", "squeeze.dim", "squeeze.dims", "squeeze_copy.default", "squeeze_copy.dim", "squeeze_copy.dims"
 )
 def squeeze(x, dim=None):
-    axes = [a for a in axes_of(dim, x.ndim) if known(x.shape[a]) and x.shape[a] == 1]
+    axes = [a for a in axes_of(dim, x.ndim) if is_static(x.shape[a]) and x.shape[a] == 1]
     if isinstance(dim, list | tuple) and not dim:
         return x
     return x.squeeze(axes[0] if len(axes) == 1 else tuple(axes)) if axes else x
@@ -145,7 +146,7 @@ def squeeze(x, dim=None):
 @lowers("expand.default", "expand_copy.default", "broadcast_to.default")
 def expand(x, size, implicit=False):
     missing = len(size) - x.ndim
-    size = [x.shape[i - missing] if known(s) and s == -1 else s for i, s in enumerate(size)]
+    size = [x.shape[i - missing] if is_static(s) and s == -1 else s for i, s in enumerate(size)]
     if _same_shape(size, list(x.shape)):
         return x
     return mx.broadcast_to(x, size)
@@ -157,9 +158,9 @@ def expand_as(x, other):
 
 
 @lowers("repeat.default", "tile.default")
-def repeat(x, repeats=None, dims=None):
+def repeat(x, repeats: Any = None, dims: Any = None):
     repeats = list(repeats if repeats is not None else dims)
-    if all(known(r) and r == 1 for r in repeats) and len(repeats) <= x.ndim:
+    if all(is_static(r) and r == 1 for r in repeats) and len(repeats) <= x.ndim:
         return x
     return mx.tile(x, repeats)
 
@@ -167,7 +168,7 @@ def repeat(x, repeats=None, dims=None):
 @lowers("cat.default", "concat.default", "concatenate.default")
 def cat(tensors, dim=0, *, result: Meta):
     # torch lets one-dimensional empty tensors join anything
-    parts = [to(t, result.dtype) for t in tensors if not (t.ndim == 1 and known(t.shape[0]) and t.shape[0] == 0)]
+    parts = [to(t, result.dtype) for t in tensors if not (t.ndim == 1 and is_static(t.shape[0]) and t.shape[0] == 0)]
     if len(parts) < 2:
         return parts[0] if parts else to(tensors[0], result.dtype)
     return mx.concatenate(parts, axis=dim)
@@ -201,7 +202,7 @@ def chunk(x, chunks=None, sections=None, indices=None, dim=0, *, result):
 def _pieces(x, sizes, dim):
     if len(sizes) == 1:
         return [x]
-    if all(_same_size(size, sizes[0]) for size in sizes) and not (known(sizes[0]) and sizes[0] == 0):
+    if all(_same_size(size, sizes[0]) for size in sizes) and not (is_static(sizes[0]) and sizes[0] == 0):
         return mx.split(x, len(sizes), axis=dim)
     ends = list(itertools.accumulate(sizes[:-1]))
     return mx.split(x, ends, axis=dim)
@@ -252,12 +253,12 @@ def diag_embed(x, offset=0, dim1=-2, dim2=-1):
 
 @lowers("tril.default")
 def tril(x, diagonal=0):
-    return fn.tril(x, diagonal) if x.dtype == mx.bool_ or not known(diagonal) else mx.tril(x, diagonal)
+    return fn.tril(x, diagonal) if x.dtype == mx.bool_ or not is_static(diagonal) else mx.tril(x, diagonal)
 
 
 @lowers("triu.default")
 def triu(x, diagonal=0):
-    return fn.triu(x, diagonal) if x.dtype == mx.bool_ or not known(diagonal) else mx.triu(x, diagonal)
+    return fn.triu(x, diagonal) if x.dtype == mx.bool_ or not is_static(diagonal) else mx.triu(x, diagonal)
 
 
 @lowers("block_diag.default")
@@ -292,7 +293,7 @@ def constant_pad(x, pad, value=0, *, result: Meta):
 
 
 def _crops(pad) -> bool:
-    return any(not known(p) or p < 0 for p in pad)
+    return any(not is_static(p) or p < 0 for p in pad)
 
 
 def _pad_positive(x, pad, value):

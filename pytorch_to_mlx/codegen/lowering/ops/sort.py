@@ -60,21 +60,21 @@ def isin(elements=None, test_elements=None, element=None, test_element=None, ass
 
 @lowers("_unique2.default")
 def unique(x, sorted=True, return_inverse=False, return_counts=False):
-    return _chosen(fn.unique(x, None, False), return_inverse, return_counts)
+    return _requested(fn.unique(x, None, False), return_inverse, return_counts)
 
 
 @lowers("unique_dim.default")
 def unique_dim(x, dim, sorted=True, return_inverse=False, return_counts=False):
-    return _chosen(fn.unique(x, dim, False), return_inverse, return_counts)
+    return _requested(fn.unique(x, dim, False), return_inverse, return_counts)
 
 
 @lowers("unique_consecutive.default", "unique_dim_consecutive.default")
 def unique_consecutive(x, return_inverse=False, return_counts=False, dim=None):
-    return _chosen(fn.unique(x, dim, True), return_inverse, return_counts)
+    return _requested(fn.unique(x, dim, True), return_inverse, return_counts)
 
 
-def _chosen(parts, inverse: bool, counts: bool):
-    """torch leaves an output empty that was not asked for."""
+def _requested(parts, inverse: bool, counts: bool):
+    """Empty the outputs that were not asked for, as torch does."""
     values, places, numbers = parts
     empty = mx.zeros([0], dtype=mx.int64)
     return values, places if inverse else empty, numbers if counts else empty

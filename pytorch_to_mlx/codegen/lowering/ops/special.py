@@ -6,7 +6,7 @@ from .op_table import lowers
 from .types import is_array, to
 
 # torch name -> helper, for functions of one array
-ONE = {
+HELPERS = {
     "digamma": "digamma",
     "lgamma": "lgamma",
     "erfc": "erfc",
@@ -59,7 +59,7 @@ def _polynomial(kind: str):
     return lowering
 
 
-for _op, _helper in ONE.items():
+for _op, _helper in HELPERS.items():
     lowers(f"{_op}.default")(_one(_helper))
 for _op, _kind in POLYNOMIALS.items():
     lowers(f"special_{_op}.default", f"special_{_op}.x_scalar", f"special_{_op}.n_scalar")(_polynomial(_kind))
