@@ -84,12 +84,11 @@ def _is_constant(scope: Scope, node: Node) -> bool:
 def _has_channels_last(scope: Scope, node: Node) -> bool:
     """Return whether every array that goes in exists with channels last, so that the op can stay in that order."""
     inputs = list(node.inputs())
-    values = [scope.value(value) for value in inputs]
-    same_axes = all(
-        isinstance(v, Recorded) and isinstance(i.meta, Meta) and i.meta.ndim == node.meta.ndim
+    values = [scope.values.get(value) for value in inputs]  # constants and weights exist in torch's order only
+    return bool(values) and all(
+        isinstance(v, Recorded) and v.last is not None and isinstance(i.meta, Meta) and i.meta.ndim == node.meta.ndim
         for v, i in zip(values, inputs, strict=True)
     )
-    return bool(values) and same_axes and all(v.last is not None for v in values)
 
 
 def _lower(scope: Scope, node: Node) -> Any:
