@@ -1,5 +1,6 @@
 """What of a module would convert, what would not and why: the same table of ops as the generator, nothing written."""
 
+import ast
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,11 +10,11 @@ from torch import nn
 from ..errors import FormatError
 from .capture.export import Captured
 from .capture.methods import labelled, size_hints
-from .emit.writer import Writer
+from .emit.scope import placeholder
 from .extensions import replacement_for
 from .graph import Graph, Meta, Node, Sym, Unsupported, transform
 from .lowering.ops import lower
-from .lowering.recorder import Recorded, Recording, recording
+from .lowering.recorder import Recording, recording
 from .lowering.sizes import as_size, hint_of, with_sizes
 from .reports.analysis import ModuleAnalysis, OpUse
 from .sources.module_source import ModuleSource
@@ -91,7 +92,7 @@ def why_not(node: Node, hints: Mapping[Any, int]) -> str:
             return as_size(item, hints)
         if item.op == "constant":
             return item.args[0]
-        return _stand_in(item, hints)
+        return placeholder(item.meta, ast.Name("x"), hints)
 
     try:
         with recording(Recording()):
@@ -99,17 +100,6 @@ def why_not(node: Node, hints: Mapping[Any, int]) -> str:
     except Unsupported as error:
         return error.what
     return ""
-
-
-def _stand_in(node: Node, hints: Mapping[Any, int]) -> Any:
-    import ast
-
-    if isinstance(node.meta, list | tuple):
-        return [_stand_in(Node(node.name, node.op, meta=part), hints) for part in node.meta]
-    if not isinstance(node.meta, Meta):
-        return Recorded(ast.Name("x"), None)
-    meta = with_sizes(node.meta, hints)
-    return Recorded(ast.Name("x"), Writer.stand_in(meta), meta.shape)
 
 
 def _values(graph: Graph, hints: Mapping[Any, int]) -> int:

@@ -56,7 +56,7 @@ def convert_module(
     extended = load_extensions(extend)
     opened = open_module(source) if isinstance(source, str) else source
     result, entries, generated = _generate(opened)
-    note(f"comparing {len(generated.calls) + len(generated.leaves)} submodules with PyTorch")
+    note(f"comparing {len(generated.drafts) + len(generated.layers)} submodules with PyTorch")
     config = _config(opened, entries, generated)
     if extended:
         config["extend"] = extended
@@ -67,7 +67,10 @@ def convert_module(
         weights: Mapping[str, mx.array] = generated.weights
         if quantize:
             done = quantize_layers(
-                model, bits=q_bits, group_size=q_group_size, predicate=lambda path, _: path not in generated.raw
+                model,
+                bits=q_bits,
+                group_size=q_group_size,
+                predicate=lambda path, _: path not in generated.shared_layers,
             )
             config["quantization"] = done.config
             result.quantization = {**done.config, "layers": done.layers, "skipped": done.skipped}
@@ -136,7 +139,7 @@ def _generate(opened: ModuleSource) -> tuple[Conversion, list[Entry], Generated]
         for entry in entries
         for node in entry.captured.graph.inputs()
     }
-    result.replaced = {path: leaf.layer for path, leaf in generated.leaves.items() if leaf.replaced}
+    result.replaced = {path: layer.class_name for path, layer in generated.layers.items() if layer.user_module}
     result.renamed, result.updated = (
         generated.renamed,
         sorted({name for entry in entries for name in entry.captured.updates}),

@@ -1,20 +1,21 @@
-"""From a flat graph back to the tree of module calls, each with what goes in and what comes out."""
+"""The tree of module calls of a flat graph, each call with its inputs and outputs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..graph import Graph, Meta, Node, Sym, leaves
+from ..graph import Graph, Node, Sym, leaves
 
 CONTAINERS = "torch.nn.modules.container."
-SMALL = 3  # a module without weights and with no more ops than this is written into its caller
+SMALL = 3  # ops: a module without weights that has no more is written into its caller
 
 
 @dataclass(eq=False, slots=True)
 class Call:
     """One call of a module: its ops and the calls of its children, in order.
 
-    inputs: values made outside that are used inside. outputs: values made inside that are used outside.
+    path: of the module. number: which call of it. inputs: values from outside that are used inside. outputs: values
+    from inside that are used outside.
     """
 
     path: str
@@ -25,7 +26,7 @@ class Call:
     outputs: list[Node] = field(default_factory=list)
 
     def nodes(self) -> Iterator[Node]:
-        """Every op inside, of children too."""
+        """Yield every op inside, those of children too."""
         for item in self.items:
             if isinstance(item, Call):
                 yield from item.nodes()
@@ -33,14 +34,14 @@ class Call:
                 yield item
 
     def calls(self) -> Iterator["Call"]:
-        """This call and all calls inside, outermost first."""
+        """Yield this call and all calls inside, outermost first."""
         yield self
         for item in self.items:
             if isinstance(item, Call):
                 yield from item.calls()
 
     def owns(self, weight: str) -> bool:
-        """Whether a weight lies in this module or below it."""
+        """Return whether a weight lies in this module or below it."""
         return not self.path or weight.startswith(f"{self.path}.")
 
     def __str__(self) -> str:
@@ -53,23 +54,26 @@ class Call:
 
 
 def call_tree(graph: Graph, root_class: str) -> Call:
-    """The tree of module calls of a graph. A module that is left and entered again keeps only its first visit."""
+    """Return the call of the root with all calls inside.
+
+    Where torch recorded ops of a module after ops of its caller, only the first run of them belongs to the call.
+    """
     root = Call("", 0, root_class)
     open_calls = [root]
     closed: set[tuple[str, int]] = set()
     for node in graph.nodes:
         if node.op in ("input", "weight", "constant", "output"):
             continue
-        wanted = [frame for frame in node.stack if (frame.path, frame.call) not in closed]
-        keep = 1
-        while keep < len(open_calls) and keep <= len(wanted):
-            call, frame = open_calls[keep], wanted[keep - 1]
+        frames = [frame for frame in node.stack if (frame.path, frame.call) not in closed]
+        depth = 1  # open calls that this node lies in
+        while depth < len(open_calls) and depth <= len(frames):
+            call, frame = open_calls[depth], frames[depth - 1]
             if (call.path, call.number) != (frame.path, frame.call):
                 break
-            keep += 1
-        closed |= {(call.path, call.number) for call in open_calls[keep:]}
-        del open_calls[keep:]
-        for frame in wanted[keep - 1 :]:
+            depth += 1
+        closed |= {(call.path, call.number) for call in open_calls[depth:]}
+        del open_calls[depth:]
+        for frame in frames[depth - 1 :]:
             if (frame.path, frame.call) in closed:
                 break
             call = Call(frame.path, frame.call, frame.class_name)
@@ -80,9 +84,9 @@ def call_tree(graph: Graph, root_class: str) -> Call:
 
 
 def hoist_views(call: Call) -> None:
-    """Move ops that torch recorded inside a child, but that only prepare its input, out to the caller.
+    """Move ops that torch recorded inside a layer, but that only prepare its input, out to the caller.
 
-    Functionalisation makes a view again where it is used, so a linear layer seems to begin with its caller's reshape.
+    Functionalisation repeats a view where it is used, so a linear layer seems to begin with its caller's reshape.
     """
     for item in [item for item in call.items if isinstance(item, Call)]:
         hoist_views(item)
@@ -99,13 +103,13 @@ def _reads_weight(node: "Node | Call") -> bool:
     return isinstance(node, Node) and any(used.op == "weight" for used in node.inputs())
 
 
-def dissolve(call: Call, unwanted: "set[Call]") -> None:
-    """Write the ops of some calls into their callers."""
+def inline_calls(call: Call, calls: "set[Call]") -> None:
+    """Move the items of some calls into their callers."""
     flat: list[Node | Call] = []
     for item in call.items:
         if isinstance(item, Call):
-            dissolve(item, unwanted)
-            if item in unwanted:
+            inline_calls(item, calls)
+            if item in calls:
                 flat += item.items
                 continue
         flat.append(item)
@@ -113,8 +117,8 @@ def dissolve(call: Call, unwanted: "set[Call]") -> None:
 
 
 def trivial_calls(root: Call) -> "set[Call]":
-    """Calls that deserve no class of their own: containers, and small modules without weights."""
-    found = set()
+    """Return the calls that need no class of their own: containers, and small modules without weights."""
+    trivial = set()
     for call in root.calls():
         if call is root:
             continue
@@ -122,27 +126,30 @@ def trivial_calls(root: Call) -> "set[Call]":
         weights = any(used.op == "weight" and call.owns(used.args[0]) for node in nodes for used in node.inputs())
         container = call.class_name.startswith(CONTAINERS)
         if container or (not weights and len(nodes) <= SMALL) or not nodes:
-            found.add(call)
-    return found
+            trivial.add(call)
+    return trivial
 
 
-def foreign_calls(call: Call, outside: bool = False) -> "set[Call]":
-    """Calls of modules that are not below the module which calls them: it was handed them, and cannot name them."""
-    found = set()
+def foreign_calls(call: Call, in_foreign: bool = False) -> "set[Call]":
+    """Return the calls of modules that do not lie below their caller: it got them as arguments and cannot name them.
+
+    in_foreign: whether the call is one of these itself, so that all calls inside are.
+    """
+    foreign = set()
     for item in call.items:
         if isinstance(item, Call):
-            away = outside or not item.path.startswith(f"{call.path}." if call.path else "")
-            found |= ({item} if away else set()) | foreign_calls(item, away)
-    return found
+            is_foreign = in_foreign or not item.path.startswith(f"{call.path}." if call.path else "")
+            foreign |= ({item} if is_foreign else set()) | foreign_calls(item, is_foreign)
+    return foreign
 
 
 def connect(root: Call, graph: Graph) -> None:
-    """Fill in inputs and outputs of every call. A number read from an array goes to whoever has it in a size."""
+    """Set inputs and outputs of every call. A number read from an array is also used by ops that have it in a size."""
     users = {node: set(items) for node, items in graph.users().items()}
-    askers = _askers(graph)
+    size_users = _size_users(graph)
     for node in graph.nodes:
         if isinstance(node.meta, Sym):
-            users[node] |= askers.get(node.meta.expr, set())
+            users[node] |= size_users.get(node.meta.expr, set())
     for call in root.calls():
         ordered = list(call.nodes())
         inside = set(ordered)
@@ -156,25 +163,11 @@ def connect(root: Call, graph: Graph) -> None:
     root.inputs = graph.inputs()
 
 
-def _askers(graph: Graph) -> dict[Any, set[Node]]:
-    """Symbol -> the nodes that are told a size with that symbol in it."""
-    found: dict[Any, set[Node]] = {}
+def _size_users(graph: Graph) -> dict[Any, set[Node]]:
+    """Return the nodes that have a size with a symbol among their arguments, by symbol."""
+    users: dict[Any, set[Node]] = {}
     for node in graph.nodes:
         for size in leaves((node.args, node.kwargs), Sym):
             for symbol in size.expr.free_symbols:
-                found.setdefault(symbol, set()).add(node)
-    return found
-
-
-def remove_dead(graph: Graph, keep: set[Node] | None = None) -> Graph:
-    """The graph without nodes that nothing uses. Numbers read from arrays stay: sizes use them without an edge."""
-    alive = set(leaves(graph.output.args, Node)) | (keep or set())
-    for node in reversed(graph.nodes):
-        if (
-            node in alive
-            or node.op in ("input", "output")
-            or (node.meta is not None and not isinstance(node.meta, Meta | list | tuple))
-        ):
-            alive.add(node)
-            alive |= set(node.inputs())
-    return Graph([node for node in graph.nodes if node in alive])
+                users.setdefault(symbol, set()).add(node)
+    return users

@@ -1,14 +1,15 @@
-"""From written calls to classes: one per torch class and code; numbers that differ become constructor arguments."""
+"""The classes of a generated model: one per torch class and code; numbers that differ become constructor arguments."""
 
 import ast
 import copy
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..lowering.recorder import to_tree
 from ..paths import access, safe_name
-from .layers import Leaf
-from .loops import roll
+from .layers import Layer
+from .loops import roll_loops
 from .module_tree import Instance, Place
 from .naming import choose_names
 
@@ -23,28 +24,27 @@ LAYER_ARGUMENTS = {
 
 
 def build_classes(root: Place, class_names: Mapping[str, str], modules: Mapping[str, Any]) -> list[ast.ClassDef]:
-    """The classes of a module tree, children first. Sets how every place is constructed."""
-    groups: dict[tuple[str, str], list[Instance]] = {}
+    """Return the classes of a module tree, children first, and set how every place is constructed.
+
+    class_names: the torch class of every generated module, modules: the torch modules, both by path.
+    """
     height: dict[str, int] = {}
     for place in root.walk():
         height[place.path] = 1 + max((height[child.path] for child in place.children.values()), default=0)
-    taken = {place.leaf.layer: 1 for place in root.walk() if place.leaf is not None and place.leaf.replaced}
+    user_layers = [place.layer for place in root.walk() if place.layer is not None and place.layer.user_module]
+    n_classes = {layer.class_name: 1 for layer in user_layers}  # by name
     classes: list[ast.ClassDef] = []
-    generated = sorted((place for place in root.walk() if place.generated), key=lambda p: height[p.path])
-    level = 0
-    while generated:
-        level = height[generated[0].path]
-        now = [place for place in generated if height[place.path] == level]
-        generated = [place for place in generated if height[place.path] != level]
-        groups = {}
-        for place in now:
-            bodies = [roll(choose_names(written), place) for written in place.bodies]
-            instance = Instance(place, list(_init_statements(place)), bodies)
+    generated = sorted((place for place in root.walk() if place.is_generated), key=lambda p: height[p.path])
+    for _, places in itertools.groupby(generated, key=lambda p: height[p.path]):
+        groups: dict[tuple[str, str], list[Instance]] = {}
+        for place in places:
+            methods = [roll_loops(choose_names(draft), place) for draft in place.drafts]
+            instance = Instance(place, list(_init_statements(place)), methods)
             groups.setdefault((class_names[place.path], instance.skeleton()), []).append(instance)
         for (torch_class, _), instances in groups.items():
             short = torch_class.rpartition(".")[2]
-            taken[short] = taken.get(short, 0) + 1
-            name = short if taken[short] == 1 else f"{short}{taken[short]}"
+            n_classes[short] = n_classes.get(short, 0) + 1
+            name = short if n_classes[short] == 1 else f"{short}{n_classes[short]}"
             classes.append(_class(name, torch_class, instances, modules))
     return classes
 
@@ -52,22 +52,21 @@ def build_classes(root: Place, class_names: Mapping[str, str], modules: Mapping[
 def _init_statements(place: Place) -> Iterator[ast.stmt]:
     for child in place.children.values():
         yield from _construct(access(place.path, child.path), child, place.path)
-    constants = {name: tree for written in place.bodies for name, tree in written.constants.items()}
+    constants = {name: tree for draft in place.drafts for name, tree in draft.constants.items()}
     for name, tree in constants.items():
         yield ast.Assign([ast.Attribute(ast.Name("self"), name)], copy.deepcopy(tree))
 
 
 def _construct(target: ast.expr, place: Place, owner: str) -> Iterator[ast.stmt]:
-    """The statements that make a place: one for a module, a weight or a list; more for containers with names."""
-    value = _constructor(place)
-    yield ast.Assign([target], value)
+    """Yield the statements that make a place: one for a module, a weight or a list, more for containers with names."""
+    yield ast.Assign([target], _constructor(place))
     yield from _fill(place, owner)
 
 
 def _fill(place: Place, owner: str) -> Iterator[ast.stmt]:
-    """Attributes of modules that have no code of their own."""
-    if place.generated or place.leaf is not None or place.weight is not None:
-        if place.leaf is not None and place.children:
+    """Yield the statements that set the attributes of a module without code of its own."""
+    if place.is_generated or place.layer is not None or place.weight is not None:
+        if place.layer is not None and place.children:
             raise AssertionError(f"{place.path} is a layer and has children")
         return
     for child in place.children.values():
@@ -77,13 +76,13 @@ def _fill(place: Place, owner: str) -> Iterator[ast.stmt]:
 
 
 def _constructor(place: Place) -> ast.expr:
-    if place.leaf is not None:
-        return _layer(place.leaf)
+    if place.layer is not None:
+        return _layer(place.layer)
     if place.weight is not None:
         shape = to_tree(list(place.weight.shape))
         keywords = [] if place.weight.dtype_name == "float32" else [ast.keyword("dtype", to_tree(place.weight.dtype))]
         return ast.Call(ast.Attribute(ast.Name("mx"), "zeros"), [shape], keywords)
-    if place.generated:
+    if place.is_generated:
         assert place.construct is not None
         return copy.deepcopy(place.construct)
     if place.is_list:
@@ -91,14 +90,15 @@ def _constructor(place: Place) -> ast.expr:
     return ast.Call(ast.Attribute(ast.Name("nn"), "Module"), [], [])
 
 
-def _layer(leaf: Leaf) -> ast.Call:
-    keywords = [ast.keyword(name, to_tree(value)) for name, value in leaf.options.items()]
-    layer = ast.Name(leaf.layer) if leaf.replaced else ast.Attribute(ast.Name("nn"), leaf.layer)
-    return ast.Call(layer, [to_tree(arg) for arg in leaf.args], keywords)
+def _layer(layer: Layer) -> ast.Call:
+    keywords = [ast.keyword(name, to_tree(value)) for name, value in layer.options.items()]
+    name = layer.class_name
+    kind = ast.Name(name) if layer.user_module is not None else ast.Attribute(ast.Name("nn"), name)
+    return ast.Call(kind, [to_tree(arg) for arg in layer.args], keywords)
 
 
 def _list(place: Place) -> ast.expr:
-    """A list of modules; a comprehension where all are made alike, nn.Identity() where the original has no weights."""
+    """Return a list of modules: a comprehension if all are alike; nn.Identity() where the original has no weights."""
     size = max(map(int, place.children)) + 1
     identity = ast.Call(ast.Attribute(ast.Name("nn"), "Identity"), [], [])
     items = [_constructor(place.children[str(i)]) if str(i) in place.children else identity for i in range(size)]
@@ -109,59 +109,75 @@ def _list(place: Place) -> ast.expr:
 
 
 def _class(name: str, torch_class: str, instances: list[Instance], modules: Mapping[str, Any]) -> ast.ClassDef:
-    """One class for instances with the same code; sets how each of them is constructed."""
-    numbers = [instance.numbers() for instance in instances]
-    columns = list(zip(*numbers, strict=True))
-    vectors = [tuple(constant.value for constant in column) for column in columns]
+    """Return one class for instances with the same code, and set how each of them is constructed."""
     template = instances[0]
-    attributes = {safe_name(name) for name in template.place.children}
-    attributes |= {name for written in template.place.bodies for name in written.constants}
-    arguments: dict[tuple, str] = {}
-    for vector in vectors:
-        if len({repr(value) for value in vector}) > 1 and vector not in arguments:
-            same = [column[0] for column, other in zip(columns, vectors, strict=True) if other == vector]
-            taken = {*arguments.values(), *attributes}
-            arguments[vector] = _argument_name(vector, same, template, instances, modules, taken)
+    columns = list(zip(*(instance.numbers() for instance in instances), strict=True))
+    arguments = _constructor_arguments(columns, instances, modules)
+    for index, instance in enumerate(instances):
+        keywords = [ast.keyword(argument, to_tree(values[index])) for values, argument in arguments.items()]
+        instance.place.construct = ast.Call(ast.Name(name), [], keywords)
     in_init = {id(part) for tree in template.init for part in ast.walk(tree)}
-    kept: set[str] = set()
-    replace: dict[int, ast.expr] = {}
-    for constant, vector in zip(numbers[0], vectors, strict=True):
-        if vector not in arguments:
+    attributes: set[str] = set()  # arguments that methods use
+    expressions: dict[int, ast.expr] = {}  # id of a number in the template -> what stands in its place
+    for column in columns:
+        argument = arguments.get(_values(column))
+        if argument is None:
             continue
-        argument = arguments[vector]
-        if id(constant) in in_init:
-            replace[id(constant)] = ast.Name(argument)
+        number = id(column[0])
+        if number in in_init:
+            expressions[number] = ast.Name(argument)
         else:
-            replace[id(constant)] = ast.Attribute(ast.Name("self"), argument)
-            kept.add(argument)
-    swap = _Swap(replace)
-    init = [swap.visit(statement) for statement in template.init]
+            expressions[number] = ast.Attribute(ast.Name("self"), argument)
+            attributes.add(argument)
+    replace = _ReplaceNumbers(expressions)
+    init = [replace.visit(statement) for statement in template.init]
     init[:0] = [
         ast.Assign([ast.Attribute(ast.Name("self"), argument)], ast.Name(argument))
         for argument in arguments.values()
-        if argument in kept
+        if argument in attributes
     ]
-    for index, instance in enumerate(instances):
-        keywords = [ast.keyword(argument, to_tree(vector[index])) for vector, argument in arguments.items()]
-        instance.place.construct = ast.Call(ast.Name(name), [], keywords)
-        instance.place.class_name = name
     parts: list[ast.stmt] = [ast.Expr(ast.Constant(f"{torch_class}"))]
     if init or arguments:
         start = ast.Expr(ast.Call(ast.Attribute(ast.Call(ast.Name("super"), [], []), "__init__"), [], []))
         parts.append(_function("__init__", list(arguments.values()), [start, *init]))
-    for body in template.bodies:
-        statements = [swap.visit(statement) for statement in body.statements]
-        results = [swap.visit(result) for result in body.results]
+    for method in template.methods:
+        statements = [replace.visit(statement) for statement in method.statements]
+        results = [replace.visit(result) for result in method.results]
         result = results[0] if len(results) == 1 else ast.Tuple(results)
-        statements.append(ast.Return(result))
-        parts.append(_function(body.method, body.args, statements))
+        parts.append(_function(method.name, method.args, [*statements, ast.Return(result)]))
     return ast.ClassDef(name, [ast.Attribute(ast.Name("nn"), "Module")], [], parts, [])
 
 
+Column = tuple[ast.Constant, ...]  # one number of the code, in every instance
+
+
+def _values(column: Column) -> tuple:
+    return tuple(constant.value for constant in column)
+
+
+def _constructor_arguments(
+    columns: list[Column], instances: list[Instance], modules: Mapping[str, Any]
+) -> dict[tuple, str]:
+    """Return a name for every number that differs between instances, by its values in them.
+
+    Numbers that are equal in every instance share an argument.
+    """
+    place = instances[0].place
+    attributes = {safe_name(name) for name in place.children}
+    attributes |= {name for draft in place.drafts for name in draft.constants}
+    arguments: dict[tuple, str] = {}
+    for values in map(_values, columns):
+        if len({repr(value) for value in values}) > 1 and values not in arguments:
+            constants = [column[0] for column in columns if _values(column) == values]
+            names_in_use = {*arguments.values(), *attributes}
+            arguments[values] = _argument_name(values, constants, instances, modules, names_in_use)
+    return arguments
+
+
 def method_arguments(model: ast.ClassDef, method: str) -> list[str]:
-    """The parameters of a method of a class, without self."""
-    (call,) = [part for part in model.body if isinstance(part, ast.FunctionDef) and part.name == method]
-    return [arg.arg for arg in call.args.args[1:]]
+    """Return the parameters of a method of a class, without self."""
+    (function,) = [part for part in model.body if isinstance(part, ast.FunctionDef) and part.name == method]
+    return [arg.arg for arg in function.args.args[1:]]
 
 
 def _function(name: str, args: list[str], statements: list[ast.stmt]) -> ast.FunctionDef:
@@ -169,43 +185,46 @@ def _function(name: str, args: list[str], statements: list[ast.stmt]) -> ast.Fun
     return ast.FunctionDef(name, arguments, statements, [])
 
 
-class _Swap(ast.NodeTransformer):
-    def __init__(self, replace: Mapping[int, ast.expr]) -> None:
-        self._replace = replace
+class _ReplaceNumbers(ast.NodeTransformer):
+    def __init__(self, expressions: Mapping[int, ast.expr]) -> None:
+        self._expressions = expressions
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        return self._replace.get(id(node), node)
+        return self._expressions.get(id(node), node)
 
 
 def _argument_name(
-    vector: tuple,
+    values: tuple,
     constants: list[ast.Constant],
-    template: Instance,
     instances: list[Instance],
     modules: Mapping[str, Any],
-    taken: set[str],
+    names_in_use: set[str],
 ) -> str:
-    """The name of a number that differs: the original's attribute with these values, or the layer's word for it."""
-    found = None
-    owners = [modules.get(instance.place.path) for instance in instances]
-    if all(owner is not None for owner in owners):
-        for name, value in vars(owners[0]).items():
-            if type(value) in (int, float) and not name.startswith("_") and name.isidentifier():
-                if tuple(getattr(owner, name, None) for owner in owners) == vector:
-                    found = name
-                    break
-    if found is None:
-        words = list(dict.fromkeys(word for constant in constants if (word := _context(constant, template))))
-        found = words[0] if len(words) == 1 else "dim" if words else "value"
-    name, number = safe_name(found), 2
-    while name in taken:
-        name, number = f"{safe_name(found)}_{number}", number + 1
+    """Return the original's attribute with these values, or what the call around the number calls it."""
+    base = _original_attribute(values, [modules.get(instance.place.path) for instance in instances])
+    if base is None:
+        words = list(dict.fromkeys(word for constant in constants if (word := _keyword_of(constant, instances[0]))))
+        base = words[0] if len(words) == 1 else "dim" if words else "value"
+    name, number = safe_name(base), 2
+    while name in names_in_use:
+        name, number = f"{safe_name(base)}_{number}", number + 1
     return name
 
 
-def _context(constant: ast.Constant, template: Instance) -> str | None:
-    """What the call around a number calls it."""
-    for tree in template.trees():
+def _original_attribute(values: tuple, originals: list[Any]) -> str | None:
+    """Return the number among the attributes of the original modules that has these values in them."""
+    if any(original is None for original in originals):
+        return None
+    for name, value in vars(originals[0]).items():
+        if type(value) in (int, float) and not name.startswith("_") and name.isidentifier():
+            if tuple(getattr(original, name, None) for original in originals) == values:
+                return name
+    return None
+
+
+def _keyword_of(constant: ast.Constant, instance: Instance) -> str | None:
+    """Return what the call around a number calls it."""
+    for tree in instance.trees():
         for part in ast.walk(tree):
             if not isinstance(part, ast.Call):
                 continue

@@ -1,72 +1,61 @@
 """From a captured module to MLX source: the steps in order."""
 
 import ast
-import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import mlx.core as mx
 
-from ..capture.export import Captured
 from ..capture.fx_graph import class_of
 from ..capture.methods import Entry, entered, share_weights, size_hints
 from ..capture.tensors import Module, Tensor
-from ..capture.watch import Values, fingerprint, watch_arguments
-from ..extensions import replacement_for
-from ..graph import Graph, Meta, Node, leaves
-from ..lowering.sizes import Hints
+from ..graph import Meta, Node, leaves
 from ..paths import layered, layered_now
-from .call_tree import CONTAINERS, Call, call_tree, connect, dissolve, foreign_calls, hoist_views, trivial_calls
+from .call_tree import CONTAINERS, Call, call_tree, connect, foreign_calls, hoist_views, inline_calls, trivial_calls
+from .class_methods import ClassMethods
 from .classes import build_classes, method_arguments
-from .layers import Leaf, match_leaf
+from .draft import Draft
+from .input_names import find_input_names, order_inputs
+from .layers import Layer, find_layers
+from .method_calls import MethodCalls
 from .module_text import module_text, require_ruff
-from .module_tree import place_tree
-from .naming import choose_names
-from .signature import input_tree, output_tree
+from .module_tree import build_module_tree
+from .signature import nest_inputs, nest_outputs
 from .simplify import simplify
 from .source_names import SourceNames
-from .user_modules import find_replaced, outside_weights, wire
+from .user_modules import find_user_layers, match_user_calls, weights_outside
 from .weights import Weights
-from .writer import Writer, Written
+from .write_method import write_method
 
 
 @dataclass
 class Generated:
     """Source, weights under their names in it, and the module calls that can be checked one by one.
 
-    roots: the tree of calls of each converted method. originals: the original names of the tensors that are used.
-    renamed: those that had to change. raw: layers whose weight is also read outside of them, so that it cannot be
-    quantized. arguments: what each method of the generated class takes.
+    roots: the call of each converted method. drafts: the generated method of each call. layers: the modules that are a
+    layer of mlx.nn or a user's module. renamed: original names of tensors that had to change. arguments: what each
+    method of the generated class takes. originals: the original names of the tensors that are used. shared_layers:
+    layers whose weight is also read outside of them, so that it cannot be quantized.
     """
 
     source: str
     weights: Mapping[str, mx.array]
     roots: dict[str, Call]
-    calls: dict[Call, Written]
-    leaves: dict[str, Leaf]
+    drafts: dict[Call, Draft]
+    layers: dict[str, Layer]
     renamed: dict[str, str] = field(default_factory=dict)
     class_name: str = ""
     arguments: dict[str, list[str]] = field(default_factory=dict)
     originals: list[str] = field(default_factory=list)
-    raw: set[str] = field(default_factory=set)
+    shared_layers: set[str] = field(default_factory=set)
     layered: frozenset[str] = frozenset()
 
 
-@dataclass
-class Part:
-    """One method on its way into source."""
-
-    entry: Entry
-    flat: list[Any]
-    hints: Hints
-    graph: Graph
-    root: Call
-    replaced: dict[str, Leaf]
-
-
 def generate(entries: Sequence[Entry], module: Module) -> Generated:
-    """Write the MLX source of a module from what was captured of its methods."""
+    """Return the MLX source of a module from what was captured of its methods.
+
+    Raises: MissingExtraError without ruff; Unsupported for an op or an argument that has no MLX form.
+    """
     require_ruff()
     frames = {frame for entry in entries for node in entry.captured.graph.nodes for frame in node.stack}
     own_code = {frame.path for frame in frames if not frame.class_name.startswith(CONTAINERS)}
@@ -76,190 +65,129 @@ def generate(entries: Sequence[Entry], module: Module) -> Generated:
 
 def _generate(entries: Sequence[Entry], module: Module) -> Generated:
     share_weights(entries)
-    modules = dict(module.named_modules())
-    parts = [_call_tree(entry, module) for entry in entries]
-    replaced = {path: leaf for part in parts for path, leaf in part.replaced.items()}
-    found = find_leaves([part.root for part in parts]) | replaced
-    written: dict[Call, Written] = {}
-    bodies: dict[str, dict[str, Written]] = {}  # path -> code -> the first call with it
-    for part in parts:
-        _write(part, found, module, modules, written, bodies)
-    roots = {part.entry.name: part.root for part in parts}
-    calls = [call for root in roots.values() for call in root.calls()]
-    weights: dict[str, tuple[Tensor, Meta]] = {}
-    for part in parts:
-        read = outside_weights(part.graph, part.root, replaced)
-        weights = used_weights(part.graph, part.entry.captured, read) | weights
-    order = {name: place for place, name in enumerate(_declared(module))}
-    codes = {path: list(different.values()) for path, different in bodies.items()}
-    tree = place_tree(codes, found, {name: meta for name, (_, meta) in weights.items()}, order)
-    classes = build_classes(tree, {call.path: call.class_name for call in calls}, modules)
-    helpers = set().union(*(one.helpers for one in written.values()))
-    root_class = parts[0].root.class_name
-    title = f"{root_class.rpartition('.')[2]} in MLX, written by pytorch-to-mlx.\n\nOriginal: {root_class}\n"
-    raw = set().union(*(one.raw for one in written.values()))
-    arrays = Weights(weights, found)
-    users = [leaf.replaced.replacement.mlx_class for leaf in replaced.values()]
-    text = module_text(classes, helpers, title, dict.fromkeys(users))
-    originals = [*weights, *(name for leaf in replaced.values() for name in leaf.replaced.state)]
-    arguments = {entry.method: method_arguments(classes[-1], entry.method) for entry in entries}
-    name = classes[-1].name
+    methods = [read_calls(entry, module) for entry in entries]
+    user_layers = {path: layer for method in methods for path, layer in method.user_layers.items()}
+    layers = find_layers(method.root for method in methods) | user_layers
+    class_methods = ClassMethods()
+    drafts: dict[Call, Draft] = {}
+    for method in methods:
+        inline_small_calls(method, layers)
+        names = observe_calls(method, layers, module)
+        drafts |= write_calls(method, layers, names, class_methods)
+        nest_signature(method, drafts[method.root], module)
+        class_methods.add_root(drafts[method.root], method.entry.method)
+    weights = weights_read(methods)
+    classes = write_classes(methods, class_methods, layers, weights, module)
+    arrays = Weights(weights, layers)
+    user_modules = [layer.user_module for layer in user_layers.values() if layer.user_module is not None]
     return Generated(
-        text, arrays, roots, written, found, arrays.renamed, name, arguments, originals, raw, layered_now()
+        source=module_text(
+            classes,
+            set().union(*(draft.helpers for draft in drafts.values())),
+            _title(methods[0].root.class_name),
+            dict.fromkeys(user_module.replacement.mlx_class for user_module in user_modules),
+        ),
+        weights=arrays,
+        roots={method.entry.name: method.root for method in methods},
+        drafts=drafts,
+        layers=layers,
+        renamed=arrays.renamed,
+        class_name=classes[-1].name,
+        arguments={entry.method: method_arguments(classes[-1], entry.method) for entry in entries},
+        originals=[*weights, *(name for user_module in user_modules for name in user_module.originals)],
+        shared_layers=set().union(*(draft.shared_layers for draft in drafts.values())),
+        layered=layered_now(),
     )
 
 
-def _call_tree(entry: Entry, module: Module) -> Part:
-    """The module calls of a method, and those that a registered module stands for."""
+def _title(root_class: str) -> str:
+    return f"{root_class.rpartition('.')[2]} in MLX, written by pytorch-to-mlx.\n\nOriginal: {root_class}\n"
+
+
+def read_calls(entry: Entry, module: Module) -> MethodCalls:
+    """Return the module calls of a method's simplified graph, with the submodules that users' modules stand for."""
     hints = size_hints(entry)
     graph = simplify(entry.captured.graph, hints)
     root = call_tree(graph, class_of(module, entry.captured.program.graph))
     hoist_views(root)
     connect(root, graph)
-    return Part(entry, entry.flat, hints, graph, root, find_replaced(root, graph, module))
+    return MethodCalls(entry, hints, graph, root, find_user_layers(root, graph, module))
 
 
-def _write(
-    part: Part,
-    found: Mapping[str, Leaf],
-    module: Module,
-    modules: Mapping[str, Module],
-    written: dict[Call, Written],
-    bodies: dict[str, dict[str, Written]],
-) -> None:
-    """Write every call of a method, innermost first."""
-    entry, graph, root = part.entry, part.graph, part.root
-    captured = entry.captured
-    dissolve(root, trivial_calls(root) - {call for call in root.calls() if call.path in found} | foreign_calls(root))
-    connect(root, graph)
+def inline_small_calls(method: MethodCalls, layers: Mapping[str, Layer]) -> None:
+    """Move what gets no class of its own, and what its caller has no path to, into the callers."""
+    root = method.root
+    layer_calls = {call for call in root.calls() if call.path in layers}
+    inline_calls(root, trivial_calls(root) - layer_calls | foreign_calls(root))
+    connect(root, method.graph)
+
+
+def observe_calls(method: MethodCalls, layers: Mapping[str, Layer], module: Module) -> SourceNames:
+    """Run a method on its example, to learn what its calls take and return. Returns the names of values in the source.
+
+    Sets the outputs of the root, and the order of every call's inputs.
+    """
+    entry, root = method.entry, method.root
+    modules = dict(module.named_modules())
     with entered(module, entry.name):
-        wire(root, graph, part.replaced, captured, module, entry.args, entry.kwargs, part.flat)
-        outputs = list(dict.fromkeys(leaves(graph.output.args, Node)))
-        root.outputs = list(dict.fromkeys([*outputs, *captured.updates.values()]))
-        names = SourceNames(modules, argument_names(root, captured, module, entry.args, entry.kwargs, part.flat))
-        order_inputs(root, names, modules)
-        for call in reversed(list(root.calls())):
-            if call.path in found:
-                continue
-            guards = captured.guards if call is root else ()
-            written[call] = one = Writer(call, found, written, names, part.hints, guards).write()
-            if call is not root:
-                add_variant(bodies.setdefault(call.path, {}), one)
-        top = written[root]
-        output_tree(top, captured, graph.output.args[0])
-        input_tree(top, module, entry.args, entry.kwargs)
-    top.method = entry.method
-    methods = bodies.setdefault("", {})
-    own_constants(methods.values(), top)
-    methods[entry.method] = top
+        match_user_calls(method, layers, module)
+        outputs = leaves(method.graph.output.args, Node)
+        root.outputs = list(dict.fromkeys([*outputs, *entry.captured.updates.values()]))
+        names = SourceNames(modules, find_input_names(root, entry, module))
+    order_inputs(root, names, modules)
+    return names
 
 
-def find_leaves(roots: Iterable[Call]) -> dict[str, Leaf]:
-    """Paths of modules whose every call is the same layer of mlx.nn."""
-    found: dict[str, Leaf | None] = {}
-    for call in (call for root in roots for call in root.calls()):
-        if not call.path or replacement_for(call.class_name):
+def write_calls(
+    method: MethodCalls, layers: Mapping[str, Layer], names: SourceNames, class_methods: ClassMethods
+) -> dict[Call, Draft]:
+    """Return the draft of every call that is not a layer, innermost first; adds all but the root's to the classes."""
+    drafts: dict[Call, Draft] = {}
+    for call in reversed(list(method.root.calls())):
+        if call.path in layers:
             continue
-        leaf = match_leaf(call)
-        found[call.path] = leaf if found.get(call.path, leaf) == leaf else None
-    return {path: leaf for path, leaf in found.items() if leaf is not None}
+        guards = method.entry.captured.guards if call is method.root else ()
+        drafts[call] = write_method(call, layers, drafts, names, method.hints, guards)
+        if call is not method.root:
+            class_methods.add_call(drafts[call])
+    return drafts
 
 
-def argument_names(
-    root: Call, captured: Captured, module: Module, args: tuple, kwargs: Mapping[str, Any], flat: list[Any]
-) -> dict[tuple[str, int], dict[Node, str]]:
-    """What `forward` calls the inputs of every call, found by equal values, else by dtype and shape."""
-    wanted = {node.name for call in root.calls() for node in call.inputs}
-    values: dict[str, Any] = {}
-
-    def made(name: str) -> None:
-        values[name] = fingerprint(program.kept.pop(name))
-
-    program = Values(captured.program, wanted, watch=made)
-    program.compute(flat)
-    _, seen = watch_arguments(module, args, kwargs)
-    table: dict[tuple[str, int], dict[Node, str]] = {}
-    for call in root.calls():
-        given = list(seen.get((call.path, call.number), []))
-        named = table.setdefault((call.path, call.number), {})
-        for node in call.inputs:
-            match = next((item for item in given if values.get(node.name) == item[1]), None)
-            if match is not None:
-                named[node] = match[0]
-                given.remove(match)
-        traced = [item for item in captured.given.get((call.path, call.number), []) if item[0] not in named.values()]
-        for node in call.inputs:
-            value = values.get(node.name)
-            if node in named or value is None:
-                continue
-            match = next((item for item in traced if item[1:] == value[:2]), None)
-            if match is not None:
-                named[node] = match[0]
-                traced.remove(match)
-    return table
+def nest_signature(method: MethodCalls, draft: Draft, module: Module) -> None:
+    """Let a method of the model take and return what the original does."""
+    nest_outputs(draft, method.entry, method.graph)
+    nest_inputs(draft, method.entry, module)
 
 
-def order_inputs(root: Call, names: SourceNames, modules: Mapping[str, Module]) -> None:
-    """Inputs in the order of `forward`'s parameters; those it does not name come last."""
-    for call in root.calls():
-        if call is root or call.path not in modules:
-            continue
-        parameters = list(inspect.signature(modules[call.path].forward).parameters)
-
-        def place(node: Node, call: Call = call, parameters: list[str] = parameters) -> int:
-            name = names.argument(call, node)
-            return parameters.index(name) if name in parameters else len(parameters)
-
-        call.inputs.sort(key=place)
+def weights_read(methods: Sequence[MethodCalls]) -> dict[str, tuple[Tensor, Meta]]:
+    """Return the tensors that the code outside of users' modules reads, by name."""
+    weights: dict[str, tuple[Tensor, Meta]] = {}
+    for method in methods:
+        names, tensors = weights_outside(method), method.entry.captured.weights
+        nodes = [node for node in method.graph.nodes if node.op == "weight" and node.args[0] in names]
+        weights = {node.args[0]: (tensors[node.args[0]], node.meta) for node in nodes} | weights
+    return weights
 
 
-def add_variant(bodies: dict[str, Written], one: Written) -> None:
-    """Number the different codes of one module's calls."""
-    code = _code(one)
-    if code in bodies:
-        one.method = bodies[code].method
-        return
-    one.method = f"call_{len(bodies)}" if bodies else "__call__"
-    own_constants(bodies.values(), one)
-    bodies[code] = one
+def write_classes(
+    methods: Sequence[MethodCalls],
+    class_methods: ClassMethods,
+    layers: Mapping[str, Layer],
+    weights: Mapping[str, tuple[Tensor, Meta]],
+    module: Module,
+) -> list[ast.ClassDef]:
+    """Return the classes of the model, its own last."""
+    metas = {name: meta for name, (_, meta) in weights.items()}
+    order = {name: place for place, name in enumerate(_declared_names(module))}
+    tree = build_module_tree(class_methods.by_path(), layers, metas, order)
+    class_names = {call.path: call.class_name for method in methods for call in method.root.calls()}
+    return build_classes(tree, class_names, dict(module.named_modules()))
 
 
-def _code(written: Written) -> str:
-    """The code as it will be read: dynamic sizes of two captures have different names before names are chosen."""
-    body = choose_names(written)
-    parts = [*body.statements, *body.results, *written.constants.values()]
-    return "\n".join([str(body.args), *written.constants, *(ast.dump(part) for part in parts)])
-
-
-def own_constants(others: Iterable[Written], one: Written) -> None:
-    """Rename attributes of a method whose name another method of the class has for another value."""
-    others = list(others)
-    for name, tree in list(one.constants.items()):
-        free = name
-        while any(free in other.constants and ast.dump(other.constants[free]) != ast.dump(tree) for other in others):
-            free += "_"
-        if free == name:
-            continue
-        one.constants[free] = one.constants.pop(name)
-        for part in (part for tree in [*one.statements, *one.results] for part in ast.walk(tree)):
-            if isinstance(part, ast.Attribute) and part.attr == name and isinstance(part.value, ast.Name):
-                part.attr = free if part.value.id == "self" else name
-
-
-def used_weights(graph: Any, captured: Captured, read: set[str]) -> dict[str, tuple[Tensor, Meta]]:
-    """The tensors that the simplified graph still reads."""
-    return {
-        node.args[0]: (captured.weights[node.args[0]], node.meta)
-        for node in graph.nodes
-        if node.op == "weight" and node.args[0] in read
-    }
-
-
-def _declared(module: Module) -> list[str]:
-    """Dotted names of modules and tensors in the order in which the module declares them."""
+def _declared_names(module: Module) -> list[str]:
+    """Return the dotted names of modules and tensors in the order in which the module declares them."""
     names = []
     for path, child in module.named_modules():
         names.append(path)
-        own = [*child._parameters, *child._buffers]
-        names += [f"{path}.{name}" if path else name for name in own]
+        names += [f"{path}.{name}" if path else name for name in (*child._parameters, *child._buffers)]
     return names

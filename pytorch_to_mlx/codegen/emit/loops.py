@@ -1,90 +1,112 @@
-"""Loops for repeated calls: `x = self.layers[0](x)`, `x = self.layers[1](x)`, … become `for layer in self.layers`."""
+"""Loops for repeated calls: `x = self.layers[0](x)`, `x = self.layers[1](x)`, … become `for layer in self.layers`.
+
+A round is the run of statements that use one item of a list of modules.
+"""
 
 import ast
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..paths import safe_name
 from .module_tree import Place
-from .naming import Body
+from .naming import Method
+
+LONGEST_ROUND = 8  # statements
 
 
-def roll(body: Body, place: Place) -> Body:
-    """The same body with a loop wherever statements repeat for every item of a list of modules."""
-    lists = dict(_lists(place))
+def roll_loops(method: Method, place: Place) -> Method:
+    """Put a loop wherever statements repeat for every item of a list of modules. Changes the method.
+
+    place: the module that the method belongs to.
+    """
+    lists = dict(_module_lists(place))
     start = 0
-    while start < len(body.statements):
-        for period in range(1, 9):
-            if _roll_at(body, start, period, lists):
+    while start < len(method.statements):
+        for n_statements in range(1, LONGEST_ROUND + 1):
+            if _roll_at(method, start, n_statements, lists):
                 break
         start += 1
-    return body
+    return method
 
 
-def _lists(place: Place, prefix: str = "self") -> Iterator[tuple[str, int]]:
-    """Source text and length of every list of modules that the body can reach by name."""
+def _module_lists(place: Place, prefix: str = "self") -> Iterator[tuple[str, int]]:
+    """Yield source text and length of every list of modules that the method can reach by name."""
     for name, child in place.children.items():
         text = f"{prefix}[{name}]" if name.isdigit() else f"{prefix}.{safe_name(name)}"
         if child.is_list:
             yield text, max(map(int, child.children)) + 1
-        if child.leaf is None and child.weight is None:
-            yield from _lists(child, text)
+        if child.layer is None and child.weight is None:
+            yield from _module_lists(child, text)
 
 
-def _roll_at(body: Body, start: int, period: int, lists: dict[str, int]) -> bool:
-    """Try a loop whose first round is statements[start : start + period]."""
-    first = body.statements[start : start + period]
-    used = _indices(first, lists)
-    if not used:
+def _roll_at(method: Method, start: int, n_statements: int, lists: dict[str, int]) -> bool:
+    """Put a loop in place of the rounds whose first is statements[start : start + n_statements], if they are alike.
+
+    Returns whether they are.
+    """
+    items = _list_items(method.statements[start : start + n_statements], lists)
+    if not items:
         return False
-    name = min((text for text, _ in used), key=len)  # lists inside its items are part of the round
-    if any(index != 0 if text == name else not text.startswith(f"{name}[0]") for text, index in used):
+    name = min((text for text, _ in items), key=len)  # lists inside its items are part of the round
+    if any(index != 0 if text == name else not text.startswith(f"{name}[0]") for text, index in items):
         return False
     count = lists[name]
-    if count < 2 or start + period * count > len(body.statements):
+    end = start + n_statements * count
+    if count < 2 or end > len(method.statements):
         return False
-    rounds = [body.statements[start + i * period : start + (i + 1) * period] for i in range(count)]
-    patterns = [_pattern(round_, name, i) for i, round_ in enumerate(rounds)]
-    if any(pattern is None for pattern in patterns) or len(set(patterns[1:])) != 1:
+    rounds = [method.statements[i : i + n_statements] for i in range(start, end, n_statements)]
+    initial = _loop_variables(rounds, name)
+    if initial is None:
         return False
-    if not all(isinstance(statement, ast.Assign) for round_ in rounds for statement in round_):
-        return False
-    carried = _carried(rounds[0], rounds[1], name)
-    if carried is None:
-        return False
-    after = [*body.statements[start + period * count :], *body.results]
-    variable = _loop_variable(name, body)
-    loop_body = [_Item(name, 1, variable).visit(copy.deepcopy(statement)) for statement in rounds[1]]
-    if _written_per_round(rounds, after):
-        return False
-    starts: list[ast.stmt] = [
-        ast.Assign([ast.Name(into)], ast.Name(source)) for into, source in carried.items() if into != source
-    ]
-    loop = ast.For(ast.Name(variable), ast.parse(name, mode="eval").body, loop_body, [])
-    body.statements[start : start + period * count] = [*starts, loop]
-    body.locals.add(variable)
+    variable = _item_name(name, method)
+    body = _with_item(rounds[1], name, 1, variable)
+    starts: list[ast.stmt] = [ast.Assign([ast.Name(target)], ast.Name(value)) for target, value in initial.items()]
+    loop = ast.For(ast.Name(variable), ast.parse(name, mode="eval").body, body, [])
+    method.statements[start:end] = [*starts, loop]
+    method.locals.add(variable)
     return True
 
 
-def _indices(statements: list[ast.stmt], lists: dict[str, int]) -> list[tuple[str, int]]:
-    found = []
-    for statement in statements:
-        for part in ast.walk(statement):
-            if isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Constant):
-                text = ast.unparse(part.value)
-                if text in lists:
-                    found.append((text, part.slice.value))
-    return found
+def _loop_variables(rounds: list[list[ast.stmt]], name: str) -> dict[str, str] | None:
+    """Return the variables that each round takes from the one before, with what the first round has in their place.
+
+    None if the rounds are no loop: they differ in more than the item, or set different variables.
+    """
+    if not all(isinstance(statement, ast.Assign) for statements in rounds for statement in statements):
+        return None
+    patterns = [_pattern(statements, name, i) for i, statements in enumerate(rounds)]
+    if any(pattern is None for pattern in patterns) or len(set(patterns[1:])) != 1:
+        return None
+    if any(set(_targets(statements)) != set(_targets(rounds[0])) for statements in rounds):
+        return None
+    return _initial_values(rounds[0], rounds[1], name)
+
+
+def _list_items(statements: list[ast.stmt], lists: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return source text of the list and index of every item of a list that statements use."""
+    return [
+        (text, part.slice.value)
+        for statement in statements
+        for part in ast.walk(statement)
+        if isinstance(part, ast.Subscript)
+        and isinstance(part.slice, ast.Constant)
+        and isinstance(part.slice.value, int)
+        if (text := ast.unparse(part.value)) in lists
+    ]
 
 
 def _pattern(statements: list[ast.stmt], name: str, index: int) -> str | None:
-    """The statements with the list item blanked; None if they use another item."""
-    if any(i != index for text, i in _indices(statements, {name: 0})):
+    """Return the statements with the list item blanked; None if they use another item."""
+    if any(i != index for _, i in _list_items(statements, {name: 0})):
         return None
-    return "\n".join(ast.dump(_Item(name, index, "§").visit(copy.deepcopy(statement))) for statement in statements)
+    return "\n".join(ast.dump(statement) for statement in _with_item(statements, name, index, "§"))
 
 
-class _Item(ast.NodeTransformer):
+def _with_item(statements: list[ast.stmt], name: str, index: int, variable: str) -> list[ast.stmt]:
+    return [_ReplaceItem(name, index, variable).visit(copy.deepcopy(statement)) for statement in statements]
+
+
+class _ReplaceItem(ast.NodeTransformer):
     """Replace name[index] by a variable."""
 
     def __init__(self, name: str, index: int, variable: str) -> None:
@@ -101,30 +123,31 @@ class _Item(ast.NodeTransformer):
         return node
 
 
-def _carried(first: list[ast.stmt], second: list[ast.stmt], name: str) -> dict[str, str] | None:
-    """Variables that a round takes from the one before: their names in round two and in round one."""
-    items = [[_Item(name, i, "§").visit(copy.deepcopy(s)) for s in part] for i, part in enumerate((first, second))]
+def _initial_values(first: list[ast.stmt], second: list[ast.stmt], name: str) -> dict[str, str] | None:
+    """Return the variables of the second round that are others in the first, which takes its values from outside.
+
+    None if the rounds differ in more than names, or if such a variable is not set by the round before.
+    """
     if _targets(first) != _targets(second):
         return None
-    written: set[str] = set()
+    set_before: set[str] = set()  # by the round itself, up to this statement
     pairs: dict[str, str] = {}
-    for one, two in zip(*items, strict=True):
-        left, right = (list(ast.walk(statement.value)) for statement in (one, two))
+    for one, two in zip(_with_item(first, name, 0, "§"), _with_item(second, name, 1, "§"), strict=True):
+        assert isinstance(one, ast.Assign) and isinstance(two, ast.Assign)
+        left, right = list(ast.walk(one.value)), list(ast.walk(two.value))
         if [_shape(part) for part in left] != [_shape(part) for part in right]:
             return None
         for a, b in zip(left, right, strict=True):
             if isinstance(a, ast.Name) and isinstance(b, ast.Name):
-                if (b.id in written and a.id != b.id) or pairs.setdefault(b.id, a.id) != a.id:
+                if (b.id in set_before and a.id != b.id) or pairs.setdefault(b.id, a.id) != a.id:
                     return None
-        written |= set(_targets([two]))
-    changed = {into: source for into, source in pairs.items() if into != source}
-    if any(into not in written for into in changed):  # another variable that is not made by the round before
-        return None
-    return changed
+        set_before |= set(_targets([two]))
+    initial = {variable: value for variable, value in pairs.items() if variable != value}
+    return None if any(variable not in set_before for variable in initial) else initial
 
 
 def _shape(part: ast.AST) -> str:
-    """A syntax node without the names of variables."""
+    """Return what a syntax node is, without the names of variables."""
     if isinstance(part, ast.Name):
         return "name"
     values = [repr(value) for _, value in ast.iter_fields(part) if not isinstance(value, ast.AST | list)]
@@ -132,6 +155,7 @@ def _shape(part: ast.AST) -> str:
 
 
 def _targets(statements: list[ast.stmt]) -> list[str]:
+    """Return the names of the variables that statements set, in order."""
     return [
         part.id
         for statement in statements
@@ -141,17 +165,12 @@ def _targets(statements: list[ast.stmt]) -> list[str]:
     ]
 
 
-def _written_per_round(rounds: list[list[ast.stmt]], after: list[ast.AST]) -> bool:
-    """Whether a later statement reads what only an earlier round wrote; names are shared, so it never can."""
-    names = [set(_targets(round_)) for round_ in rounds]
-    return any(name_set != names[0] for name_set in names)
-
-
-def _loop_variable(name: str, body: Body) -> str:
+def _item_name(name: str, method: Method) -> str:
+    """Return the loop variable for a list: its name in the singular; "layer", or "block", where that does not serve."""
     word = name.rpartition(".")[2].rstrip("]").split("[")[0]
     singular = word[:-1] if word.endswith("s") and len(word) > 2 else "layer" if word != "layer" else "block"
     if singular in ("", word):
         singular = "layer"
-    while singular in body.locals:
+    while singular in method.locals:
         singular += "_"
     return singular

@@ -1,4 +1,4 @@
-"""The text of a generated module: imports, helper functions, classes, a loader; formatted by ruff."""
+"""The text of a generated `model.py`: imports, helper functions, classes, a loader; formatted by ruff."""
 
 import ast
 import importlib
@@ -35,15 +35,19 @@ def load(folder: str = ".") -> {name}:
 '''
 
 
-def module_text(classes: list[ast.ClassDef], helpers: set[str], title: str, users: Iterable[type] = ()) -> str:
-    """A whole `model.py`. The last class is the model itself. users: registered classes, which are copied."""
+def module_text(classes: list[ast.ClassDef], helpers: set[str], title: str, user_classes: Iterable[type] = ()) -> str:
+    """Return a whole `model.py`.
+
+    classes: the last one is the model itself. title: its docstring. helpers: names of the helper functions that it
+    calls. user_classes: registered classes. Helpers and registered classes are copied, with all that they use.
+    Raises: UsageError for registered code that cannot be copied.
+    """
     code = "\n\n\n".join(ast.unparse(ast.fix_missing_locations(item)) for item in classes)
     code += "\n\n" + LOADER.format(name=classes[-1].name)
-    helper_text, imports = helper_source(helpers, users)
+    helper_text, imports = helper_source(helpers, user_classes)
     imports |= {"import json", "from pathlib import Path"}
-    for name in ("math",):
-        if f"{name}." in code:
-            imports.add(f"import {name}")
+    if "math." in code:
+        imports.add("import math")
     head = [
         f'"""{title}"""',
         "\n".join(sorted(imports, key=lambda line: (line.startswith("from"), line))),
@@ -54,37 +58,41 @@ def module_text(classes: list[ast.ClassDef], helpers: set[str], title: str, user
 
 
 def formatted(text: str) -> str:
-    """The text as ruff writes it."""
+    """Return Python source as ruff formats it."""
     from ruff.__main__ import find_ruff_bin
 
     command = [find_ruff_bin(), "format", "--isolated", "--line-length", "120", "--stdin-filename", "model.py", "-"]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise AssertionError(f"the generated source is not Python: {done.stderr}\n{text}")
-    return done.stdout
+    process = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise AssertionError(f"the generated source is not Python: {process.stderr}\n{text}")
+    return process.stdout
 
 
 def require_ruff() -> None:
+    """Raise MissingExtraError if ruff is not installed."""
     try:
         importlib.import_module("ruff")
     except ImportError as error:
         raise MissingExtraError("ruff", "validate", needed_for="writing formatted source") from error
 
 
-def helper_source(names: set[str], users: Iterable[type] = ()) -> tuple[str, set[str]]:
-    """Copies of helper functions, users' classes and all that they use; and the imports they need."""
-    wanted: dict[str, str] = {}
+def helper_source(names: set[str], user_classes: Iterable[type] = ()) -> tuple[str, set[str]]:
+    """Return copies of helper functions and users' classes, with all that they use, and the imports that they need.
+
+    Raises: UsageError for code that is not at the top level of a file, or that imports other packages than MLX.
+    """
+    texts: dict[str, str] = {}  # by name, each after what it uses
     imports: set[str] = set()
 
     def add(name: str, module: ModuleType) -> None:
-        if name in wanted:
+        if name in texts:
             return
-        definitions, known = _definitions(module)
+        definitions, origins = _definitions(module)
         if name not in definitions:
-            origin = known.get(name)
-            if origin is None:
+            origin = origins.get(name)
+            if origin is None:  # a local variable or a builtin
                 return
-            if origin.startswith("import") or origin.startswith("from "):
+            if origin.startswith(("import ", "from ")):
                 if origin not in (*MLX.splitlines(), "from mlx import nn"):
                     _check_import(origin, module)
                     imports.add(origin)
@@ -92,58 +100,66 @@ def helper_source(names: set[str], users: Iterable[type] = ()) -> tuple[str, set
             add(name, importlib.import_module(origin))
             return
         node, text = definitions[name]
-        wanted[name] = ""  # functions may call each other
+        texts[name] = ""  # functions may call each other
         for part in ast.walk(node):
             if isinstance(part, ast.Name) and part.id != name:
                 add(part.id, module)
-        wanted[name] = wanted.pop(name) or text
+        del texts[name]
+        texts[name] = text
 
     for name in sorted(names):
-        function = find(name)
-        add(name, _module_of(function))
-    for user in users:
-        add(user.__name__, _module_of(user))
-    constants = [text for text in wanted.values() if not text.startswith(("def ", "class "))]
-    functions = [text for text in wanted.values() if text.startswith(("def ", "class "))]
+        add(name, _module_of(find(name)))
+    for user_class in user_classes:
+        add(user_class.__name__, _module_of(user_class))
+    constants = [text for text in texts.values() if not text.startswith(("def ", "class "))]
+    functions = [text for text in texts.values() if text.startswith(("def ", "class "))]
     return "\n\n\n".join([*constants, *functions]), imports
 
 
 def _module_of(item: Any) -> ModuleType:
-    """The module that defines a function or a class at its top level."""
-    found = inspect.getmodule(item)
-    if found is None or item.__name__ not in _definitions(found)[0]:
+    """Return the module that defines a function or a class at its top level."""
+    module = inspect.getmodule(item)
+    if module is None or item.__name__ not in _definitions(module)[0]:
         raise UsageError(f"{item.__qualname__} is not at the top level of a Python file", fix="move it there")
-    return found
+    return module
 
 
 def _check_import(line: str, module: ModuleType) -> None:
-    """Generated source imports MLX and the standard library alone."""
+    """Refuse an import of anything but MLX and the standard library."""
     (statement,) = ast.parse(line).body
-    names = [statement.module or ""] if isinstance(statement, ast.ImportFrom) else [a.name for a in statement.names]  # type: ignore[attr-defined]
-    foreign = [name for name in names if name.partition(".")[0] not in {"mlx", *sys.stdlib_module_names}]
-    if foreign:
-        raise UsageError(f"registered code uses {line!r}", where=module.__file__, fix="use MLX and Python's own alone")
+    if isinstance(statement, ast.ImportFrom):
+        names = [statement.module or ""]
+    else:
+        assert isinstance(statement, ast.Import)
+        names = [alias.name for alias in statement.names]
+    if any(name.partition(".")[0] not in {"mlx", *sys.stdlib_module_names} for name in names):
+        raise UsageError(
+            f"registered code uses {line!r}", where=module.__file__, fix="use MLX and the standard library only"
+        )
 
 
 @cache
 def _definitions(module: ModuleType) -> tuple[dict[str, tuple[ast.stmt, str]], dict[str, str]]:
-    """Functions and constants of a module with their source, and where its other names come from."""
+    """Return functions, classes and constants of a module with their source, and where its other names come from.
+
+    That is an import statement, or for a relative import the module.
+    """
     source = inspect.getsource(module)
-    found: dict[str, tuple[ast.stmt, str]] = {}
-    imported: dict[str, str] = {}
+    definitions: dict[str, tuple[ast.stmt, str]] = {}
+    origins: dict[str, str] = {}
     for node in ast.parse(source).body:
         text = ast.get_source_segment(source, node) or ""
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             node.decorator_list = []  # they register, and are not in `text`
-            found[node.name] = (node, text)
+            definitions[node.name] = (node, text)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            found[node.targets[0].id] = (node, text)
+            definitions[node.targets[0].id] = (node, text)
         elif isinstance(node, ast.Import):
-            imported |= {(alias.asname or alias.name).split(".")[0]: text for alias in node.names}
+            origins |= {(alias.asname or alias.name).split(".")[0]: text for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if node.level:
-                    imported[alias.name] = f"{module.__package__}.{node.module}"
+                    origins[alias.name] = f"{module.__package__}.{node.module}"
                 else:
-                    imported[alias.name] = text
-    return found, imported
+                    origins[alias.name] = text
+    return definitions, origins

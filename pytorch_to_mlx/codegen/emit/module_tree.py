@@ -1,40 +1,45 @@
-"""Everything that generated code keeps, as a tree: modules, layers, weights, and containers of others."""
+"""The tree of what a generated model holds: modules, layers, weights, and containers of others."""
 
 import ast
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from ..graph import Meta
 from ..paths import has_layers
-from .layers import Leaf
-from .naming import Body
-from .writer import Written
+from .draft import Draft
+from .layers import Layer
+from .naming import Method
 
 
 @dataclass
 class Place:
-    """A name in the module tree: a generated module, a layer, a weight, or only a container of others."""
+    """A name in the module tree: a generated module, a layer, a weight, or only a container of others.
+
+    drafts: the methods of a generated module. construct: the expression that makes one, once its class is known.
+    """
 
     path: str
     children: dict[str, "Place"] = field(default_factory=dict)
-    leaf: Leaf | None = None
+    layer: Layer | None = None
     weight: Meta | None = None
-    bodies: list[Written] = field(default_factory=list)
-    class_name: str = ""
+    drafts: list[Draft] = field(default_factory=list)
     construct: ast.expr | None = None
 
     @property
-    def generated(self) -> bool:
-        return bool(self.bodies)
+    def is_generated(self) -> bool:
+        """Return whether this is a module with code of its own."""
+        return bool(self.drafts)
 
     @property
     def is_list(self) -> bool:
-        plain = not self.generated and self.leaf is None and self.weight is None
-        return plain and bool(self.children) and all(name.isdigit() for name in self.children)
+        """Return whether this is a container with numbered children only."""
+        is_container = not self.is_generated and self.layer is None and self.weight is None
+        return is_container and bool(self.children) and all(name.isdigit() for name in self.children)
 
     def walk(self) -> Iterator["Place"]:
-        """This place and all below, deepest first."""
+        """Yield this place and all below, children first."""
         for child in self.children.values():
             yield from child.walk()
         yield self
@@ -42,44 +47,44 @@ class Place:
 
 @dataclass
 class Instance:
-    """A generated module before its class is known."""
+    """A generated module before its class is known. init: the statements that make its children and constants."""
 
     place: Place
     init: list[ast.stmt]
-    bodies: list[Body]
+    methods: list[Method]
 
     def trees(self) -> list[ast.AST]:
-        return [*self.init, *(part for body in self.bodies for part in (*body.statements, *body.results))]
+        """Return all its code, as statements and results."""
+        return [*self.init, *(part for method in self.methods for part in (*method.statements, *method.results))]
 
     def numbers(self) -> list[ast.Constant]:
-        """The numbers in the code, in order."""
-        return [
-            part
-            for tree in self.trees()
-            for part in ast.walk(tree)
-            if isinstance(part, ast.Constant) and type(part.value) in (int, float)
-        ]
+        """Return the numbers in the code, in order."""
+        return [part for tree in self.trees() for part in ast.walk(tree) if _is_number(part)]
 
     def skeleton(self) -> str:
-        """The code with its numbers blanked."""
+        """Return the code with its numbers blanked: equal for instances that can share a class."""
         trees = copy.deepcopy(self.trees())
         for tree in trees:
             for part in ast.walk(tree):
-                if isinstance(part, ast.Constant) and type(part.value) in (int, float):
+                if _is_number(part):
                     part.value = 0
-        shape = [[body.method, len(body.statements), *body.args] for body in self.bodies]
+        shape = [[method.name, len(method.statements), *method.args] for method in self.methods]
         return "\n".join([str(shape), *(ast.dump(tree) for tree in trees)])
 
 
-def place_tree(
-    bodies: Mapping[str, list[Written]],
-    leaves: Mapping[str, Leaf],
+def _is_number(part: ast.AST) -> TypeGuard[ast.Constant]:
+    return isinstance(part, ast.Constant) and type(part.value) in (int, float)
+
+
+def build_module_tree(
+    drafts: Mapping[str, list[Draft]],
+    layers: Mapping[str, Layer],
     weights: Mapping[str, Meta],
     order: Mapping[str, int],
 ) -> Place:
-    """The tree of everything that generated code keeps, in the order in which the original declares it."""
+    """Return the root of the tree. All by dotted name in the original. order: the place of a name among siblings."""
     root = Place("")
-    names = [*bodies, *leaves, *(name for name in weights if name.rpartition(".")[0] not in leaves)]
+    names = [*drafts, *layers, *(name for name in weights if name.rpartition(".")[0] not in layers)]
     for name in sorted(dict.fromkeys(names), key=lambda n: (order.get(n, len(order)), n)):
         place = root
         for depth, part in enumerate(name.split(".") if name else []):
@@ -87,7 +92,7 @@ def place_tree(
             if part.isdigit() and has_layers(place.path):
                 place = place.children.setdefault("layers", Place(f"{place.path}.layers".removeprefix(".")))
             place = place.children.setdefault(part, Place(path))
-        place.bodies = bodies.get(name, [])
-        place.leaf = leaves.get(name)
-        place.weight = weights.get(name) if name not in bodies and name not in leaves else None
+        place.drafts = drafts.get(name, [])
+        place.layer = layers.get(name)
+        place.weight = weights.get(name) if name not in drafts and name not in layers else None
     return root

@@ -1,74 +1,72 @@
-"""Readable names for the values of a method body, and loops for repeated statements."""
+"""Readable names for the values of a method."""
 
 import ast
 import copy
 from dataclasses import dataclass, field
 
 from ..lowering.sizes import PREFIX
-from .writer import Written
+from .draft import Draft
+
+RESERVED = {
+    "mx",
+    "nn",
+    "math",
+    "self",
+    "max",
+    "min",
+    "int",
+    "round",
+    "zip",
+    "range",
+    "list",
+}  # generated source uses them
 
 
 @dataclass
-class Body:
-    """A method with its final names."""
+class Method:
+    """A method with its final names. args: without self. locals: every name in it, parameters included."""
 
-    method: str
+    name: str
     args: list[str]
     statements: list[ast.stmt]
     results: list[ast.expr]
     locals: set[str] = field(default_factory=set)
 
 
-def choose_names(written: Written) -> Body:
-    """Replace the provisional names of a body. A name is used again once its first value is needed no more."""
-    args = [*written.args, *written.sizes]
-    statements = [copy.deepcopy(statement) for statement in written.statements]
-    results = [copy.deepcopy(result) for result in written.results]
-    defined, last = _lifetimes(args, statements, results)
-    chosen: dict[str, str] = {}
-    holders: dict[str, list[str]] = {}
-    for name, start in sorted(defined.items(), key=lambda item: item[1]):
-        base = written.hints.get(name) or ("size" if name.startswith(PREFIX) else "x")
+def choose_names(draft: Draft) -> Method:
+    """Return a copy of a draft with readable names. A name is free again after the last use of its first value."""
+    args = [*draft.args, *draft.sizes]
+    statements = [copy.deepcopy(statement) for statement in draft.statements]
+    results = [copy.deepcopy(result) for result in draft.results]
+    first, last = _lifetimes(args, statements, results)
+    readable: dict[str, str] = {}
+    holders: dict[str, list[str]] = {}  # readable name -> the provisional names that it stands for
+    for name, start in sorted(first.items(), key=lambda item: item[1]):
+        base = draft.suggestions.get(name) or ("size" if name.startswith(PREFIX) else "x")
         number = 1
         while True:
             candidate = base if number == 1 else f"{base}_{number}"
-            busy = [other for other in holders.get(candidate, []) if last[other] > start or defined[other] == start]
-            if not busy and not _collides(candidate, written):
+            in_use = any(last[other] > start or first[other] == start for other in holders.get(candidate, []))
+            if not in_use and candidate not in RESERVED | draft.helpers:
                 break
             number += 1
-        chosen[name] = candidate
+        readable[name] = candidate
         holders.setdefault(candidate, []).append(name)
-    rename = _Rename(chosen)
-    return Body(
-        written.method,
-        [chosen[name] for name in args],
+    rename = _Rename(readable)
+    return Method(
+        draft.method,
+        [readable[name] for name in args],
         [rename.visit(statement) for statement in statements],
         [rename.visit(result) for result in results],
-        set(chosen.values()),
+        set(readable.values()),
     )
-
-
-def _collides(name: str, written: Written) -> bool:
-    return name in written.helpers or name in {
-        "mx",
-        "nn",
-        "math",
-        "self",
-        "max",
-        "min",
-        "int",
-        "round",
-        "zip",
-        "range",
-        "list",
-    }
 
 
 def _lifetimes(
     args: list[str], statements: list[ast.stmt], results: list[ast.expr]
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """When each provisional name gets its value, and when that value is used last."""
-    defined = dict.fromkeys(args, -1)
+    """Return for each provisional name the statement that sets it (-1: a parameter), and the last that uses it."""
+    first = dict.fromkeys(args, -1)
     last = dict.fromkeys(args, -1)
     for time, statement in enumerate([*statements, *results]):
         for part in ast.walk(statement):
@@ -77,8 +75,8 @@ def _lifetimes(
         if isinstance(statement, ast.Assign):
             for part in ast.walk(statement.targets[0]):
                 if isinstance(part, ast.Name) and part.id[0] in ("%", PREFIX):
-                    defined.setdefault(part.id, time)
-    return defined, last
+                    first.setdefault(part.id, time)
+    return first, last
 
 
 class _Rename(ast.NodeTransformer):

@@ -1,5 +1,7 @@
-"""What the whole model takes and gives in the original's structure: lists, tuples and dicts of arrays stay what they
-are, output classes become dicts."""
+"""Arguments and results of the whole model in the original's structure.
+
+Lists, tuples and dicts of arrays stay what they are; classes of outputs become dicts.
+"""
 
 import ast
 import copy
@@ -7,50 +9,56 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..capture.export import Captured
+from ..capture.methods import Entry
 from ..capture.tensors import Module, Tensor, flat_tensors
-from ..graph import Node, Sym
+from ..graph import Graph, Node, Sym
 from ..lowering.recorder import to_tree
 from ..lowering.sizes import size_tree
 from ..paths import access
-from .writer import Written
+from .draft import Draft
 
 
 def given_values(args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
-    """What the generated model is called with, in order: tensors, and lists, tuples and dicts of nothing but tensors as
-    they are; of anything else, such as a cache class, its tensors one by one."""
-    found: list[Any] = []
+    """Return what the generated model is called with, in order.
+
+    Tensors, and lists, tuples and dicts of nothing but tensors, stay as they are; anything else, such as a cache class,
+    is given as its tensors one by one.
+    """
+    arguments: list[Any] = []
     for value in (*args, *kwargs.values()):
         if _is_tree(value):
-            found.append(value)
+            arguments.append(value)
         else:
-            found += flat_tensors(value)
-    return found
+            arguments += flat_tensors(value)
+    return arguments
 
 
 def _is_tree(value: Any) -> bool:
+    """Return whether a value is a list, a tuple or a dict of nothing but tensors and the like."""
     if type(value) not in (dict, list, tuple) or not value:
         return False
     parts = value.values() if isinstance(value, dict) else value
     return all(isinstance(part, Tensor) or _is_tree(part) for part in parts)
 
 
-def input_tree(written: Written, module: Module, args: tuple, kwargs: Mapping[str, Any]) -> None:
-    """Give the root one parameter for every list, tuple or dict, where it has one for each tensor inside."""
-    parameters = inspect.signature(module.forward).parameters.values()
-    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    names = [*named[: len(args)], *(f"inputs_{i}" for i in range(len(named), len(args))), *kwargs]
-    waiting, taken, parts = list(written.args), [], {}
-    for name, value in zip(names, (*args, *kwargs.values()), strict=True):
+def nest_inputs(draft: Draft, entry: Entry, module: Module) -> None:
+    """Give a method one parameter for every list, tuple or dict, where it has one for each tensor inside."""
+    parameters = inspect.signature(getattr(module, entry.name)).parameters.values()
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    args, kwargs = entry.args, entry.kwargs
+    extra = [f"inputs_{i}" for i in range(len(positional), len(args))]
+    waiting = list(draft.args)
+    nested: list[str] = []
+    parts: dict[str, ast.expr] = {}  # a parameter for one tensor -> its place in a nested one
+    for name, value in zip([*positional[: len(args)], *extra, *kwargs], (*args, *kwargs.values()), strict=True):
         count = len(flat_tensors(value))
-        these, waiting = waiting[:count], waiting[count:]
+        flat, waiting = waiting[:count], waiting[count:]
         if not _is_tree(value):
-            taken += these
+            nested += flat
             continue
-        tree = f"%{len(written.hints) + 1}"
-        written.hints[tree] = name
-        taken.append(tree)
-        parts |= dict(zip(these, _places(ast.Name(tree), value), strict=True))
+        parameter = draft.fresh_name(name)
+        nested.append(parameter)
+        parts |= dict(zip(flat, _places(ast.Name(parameter), value), strict=True))
     if not parts:
         return
 
@@ -58,15 +66,15 @@ def input_tree(written: Written, module: Module, args: tuple, kwargs: Mapping[st
         def visit_Name(self, node: ast.Name) -> ast.expr:
             return copy.deepcopy(parts[node.id]) if node.id in parts else node
 
-    written.args = taken
-    written.statements = [Replace().visit(statement) for statement in written.statements]
-    written.results = [Replace().visit(result) for result in written.results]
+    draft.args = nested
+    draft.statements = [Replace().visit(statement) for statement in draft.statements]
+    draft.results = [Replace().visit(result) for result in draft.results]
     for name in parts:
-        written.hints.pop(name)
+        draft.suggestions.pop(name)
 
 
 def _places(tree: ast.expr, value: Any) -> Iterator[ast.expr]:
-    """tree[0]["k"] and so on, in the order in which PyTorch flattens the value."""
+    """Yield tree[0]["k"] and so on, in the order in which PyTorch flattens the value."""
     if isinstance(value, Tensor):
         yield tree
         return
@@ -74,37 +82,37 @@ def _places(tree: ast.expr, value: Any) -> Iterator[ast.expr]:
         yield from _places(ast.Subscript(tree, to_tree(key)), part)
 
 
-def output_tree(written: Written, captured: Captured, values: tuple) -> None:
-    """Turn the results of the root into one expression; write changed buffers back first."""
-    made = dict(zip(written.call.outputs, written.results, strict=True))
+def nest_outputs(draft: Draft, entry: Entry, graph: Graph) -> None:
+    """Turn the results of a method into one expression; write changed buffers back first. graph: simplified."""
+    captured = entry.captured
+    trees = dict(zip(draft.call.outputs, draft.results, strict=True))
     for name, node in captured.updates.items():
-        written.statements.append(ast.Assign([access("", name)], made[node]))
-    waiting = [_leaf(value, made) for value in values]
-    written.results = [_structure(captured.out_spec, waiting)]
+        draft.assign(access("", name), trees[node])
+    leaves = [_leaf(value, trees) for value in graph.output.args[0]]
+    draft.results = [_structure(captured.out_spec, leaves)]
 
 
-def _leaf(value: Any, made: dict[Node, ast.expr]) -> ast.expr:
+def _leaf(value: Any, trees: Mapping[Node, ast.expr]) -> ast.expr:
     if isinstance(value, Node):
-        return made[value]
+        return trees[value]
     return size_tree(value.expr) if isinstance(value, Sym) else to_tree(value)
 
 
-def _structure(spec: Any, waiting: list[ast.expr]) -> ast.expr:
+def _structure(spec: Any, leaves: list[ast.expr]) -> ast.expr:
+    """Return the expression of a pytree; takes its leaves from the front of the list."""
     if spec.is_leaf():
-        return waiting.pop(0)
-    children = spec.children()
-    if spec.type is tuple or spec.type is list:
-        parts = [_structure(child, waiting) for child in children]
-        return ast.Tuple(parts) if spec.type is tuple else ast.List(parts)
-    parts = [_structure(child, waiting) for child in children]
-    keys = _keys(spec)
+        return leaves.pop(0)
+    parts = [_structure(child, leaves) for child in spec.children()]
+    if spec.type is list:
+        return ast.List(parts)
+    keys = _keys(spec) if spec.type is not tuple else None
     if keys is None or len(keys) != len(parts):
         return ast.Tuple(parts)
     return ast.Dict([to_tree(key) for key in keys], parts)
 
 
 def _keys(spec: Any) -> list[str] | None:
-    """The field names of a dict-like, dataclass-like or named-tuple node."""
+    """Return the field names of a dict-like, dataclass-like or named-tuple node."""
     context = spec.context
     if isinstance(context, list | tuple) and all(isinstance(key, str | int) for key in context):
         return list(context)

@@ -1,10 +1,9 @@
-"""Exact simplifications of a graph: ops that change nothing go away, chains of views become one view."""
+"""Exact simplifications of a graph: drop what changes nothing, merge chains of views, shorten masks and indexing."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from ..graph import Graph, Meta, Node, Sym, transform
-from .call_tree import remove_dead
+from ..graph import Graph, Meta, Node, Sym, leaves, transform
 
 
 def _ops(names: str) -> set[str]:
@@ -23,40 +22,51 @@ VIEWS = _ops(
 
 
 def simplify(graph: Graph, hints: Mapping[Any, int]) -> Graph:
-    """An equal graph with fewer nodes. Nodes are changed in place. hints: the dynamic sizes of the example."""
-    replaced: dict[Node, Node] = {}
+    """Return an equal graph with fewer nodes. Nodes are changed in place. hints: the dynamic sizes of the example."""
+    equal: dict[Node, Node] = {}  # a dropped node -> the earlier node with its value
     facts = Facts()
-    seen: dict[Any, Node] = {}
+    first: dict[Any, Node] = {}
     for node in graph.nodes:
-        node.args = _follow(node.args, replaced)
-        node.kwargs = _follow(node.kwargs, replaced)
-        same = _same_value(node, facts)
-        if same is not None:
-            replaced[node] = same
+        node.args = _replace(node.args, equal)
+        node.kwargs = _replace(node.kwargs, equal)
+        repeated = _repeated_input(node, facts)
+        if repeated is not None:
+            equal[node] = repeated
             continue
-        if (twin := seen.setdefault(_key(node), node)) is not node:
-            replaced[node] = twin
+        if (twin := first.setdefault(_key(node), node)) is not node:
+            equal[node] = twin
             continue
         _merge_views(node)
-        _plain_numbers(node)
-        _plain_indexing(node, hints)
-        _known_mask(node, facts)
-        _attention(node, facts)
+        _inline_number(node)
+        _index_to_view(node, hints)
+        _drop_true_mask(node, facts)
+        _simplify_attention(node, facts)
         facts.learn(node)
     return remove_dead(graph)
 
 
-def _follow(tree: Any, replaced: dict[Node, Node]) -> Any:
-    def change(node: Node) -> Node:
-        while node in replaced:
-            node = replaced[node]
+def remove_dead(graph: Graph) -> Graph:
+    """Return the graph without nodes that nothing uses. Numbers read from arrays stay, for the sizes made of them."""
+    alive = set(leaves(graph.output.args, Node))
+    for node in reversed(graph.nodes):
+        is_number = node.meta is not None and not isinstance(node.meta, Meta | list | tuple)
+        if node in alive or node.op in ("input", "output") or is_number:
+            alive.add(node)
+            alive |= set(node.inputs())
+    return Graph([node for node in graph.nodes if node in alive])
+
+
+def _replace(tree: Any, equal: Mapping[Node, Node]) -> Any:
+    def last(node: Node) -> Node:
+        while node in equal:
+            node = equal[node]
         return node
 
-    return transform(tree, Node, change)
+    return transform(tree, Node, last)
 
 
-def _same_value(node: Node, facts: "Facts") -> Node | None:
-    """The input that a node only repeats."""
+def _repeated_input(node: Node, facts: "Facts") -> Node | None:
+    """Return the input that a node only repeats."""
     x = node.kwargs.get("x")
     if not isinstance(x, Node) or not isinstance(x.meta, Meta):
         return None
@@ -89,16 +99,18 @@ def _is_number(value: Any, number: int) -> bool:
 
 
 class Facts:
-    """What is known about values without computing them: all true, or never negative."""
+    """What follows about values from the ops before them: all true (not zero), or never negative."""
 
     def __init__(self) -> None:
         self._true: set[Node] = set()
-        self._positive: set[Node] = set()
+        self._not_negative: set[Node] = set()
 
     def all_true(self, item: Any) -> bool:
+        """Return whether an argument is an array without a false element."""
         return isinstance(item, Node) and item in self._true
 
     def learn(self, node: Node) -> None:
+        """Conclude what can be concluded about a node from its inputs."""
         x = node.kwargs.get("x")
         moves = node.op in VIEWS or node.op in _ops(
             "expand.default slice.Tensor permute.default transpose.int _to_copy.default"
@@ -112,12 +124,12 @@ class Facts:
         elif node.op.startswith("aten.arange"):
             start = node.kwargs.get("start", 0)
             if isinstance(start, int) and start >= 0 and node.kwargs.get("step", 1) == 1:
-                self._positive.add(node)
+                self._not_negative.add(node)
         elif moves and isinstance(x, Node):
-            for known in (self._true, self._positive):
-                if x in known and node.meta.dtype_name in ("bool", x.meta.dtype_name):
-                    known.add(node)
-        elif node.op == "aten.ge.Scalar" and _is_number(node.kwargs["other"], 0) and x in self._positive:
+            for nodes in (self._true, self._not_negative):
+                if x in nodes and node.meta.dtype_name in ("bool", x.meta.dtype_name):
+                    nodes.add(node)
+        elif node.op == "aten.ge.Scalar" and _is_number(node.kwargs["other"], 0) and x in self._not_negative:
             self._true.add(node)
         elif node.op in _ops("__and__.Tensor bitwise_and.Tensor logical_and.default"):
             if self.all_true(x) and self.all_true(node.kwargs["other"]):
@@ -125,7 +137,7 @@ class Facts:
 
 
 def _key(node: Node) -> Any:
-    """Equal keys mean equal values: the same op on the same arguments in the same module call."""
+    """Return a key that only equal values share: the same op on the same arguments in the same module call."""
     if node.op in ("input", "weight", "constant", "output", "getitem") or not isinstance(node.meta, Meta):
         return id(node)
 
@@ -138,8 +150,8 @@ def _key(node: Node) -> Any:
 NUMBER_OPERANDS = _ops("add.Tensor sub.Tensor mul.Tensor div.Tensor minimum.default maximum.default where.self")
 
 
-def _plain_numbers(node: Node) -> None:
-    """An array filled with one number, next to another array, is that number."""
+def _inline_number(node: Node) -> None:
+    """Replace an array that is filled with one number, next to another array, by that number."""
     if node.op not in NUMBER_OPERANDS or node.kwargs.get("alpha", 1) != 1:
         return
     for one, two in (("x", "other"), ("other", "x")):
@@ -155,6 +167,7 @@ def _plain_numbers(node: Node) -> None:
 
 
 def _filled_with(node: Node) -> int | float | None:
+    """Return the number that every element of an array has, if the op says it."""
     if node.op in _ops("full.default new_full.default full_like.default"):
         value = node.kwargs["fill_value"]
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
@@ -166,8 +179,8 @@ def _filled_with(node: Node) -> int | float | None:
     return None
 
 
-def _known_mask(node: Node, facts: Facts) -> None:
-    """A mask that is true everywhere, and another one, is the other one in the larger shape."""
+def _drop_true_mask(node: Node, facts: Facts) -> None:
+    """Replace `mask & other`, for a mask that is true everywhere, by the other one in the larger shape."""
     if node.op not in _ops("__and__.Tensor bitwise_and.Tensor logical_and.default"):
         return
     pair = (node.kwargs["x"], node.kwargs["other"])
@@ -177,8 +190,8 @@ def _known_mask(node: Node, facts: Facts) -> None:
             return
 
 
-def _attention(node: Node, facts: Facts) -> None:
-    """Attention broadcasts its mask and repeats key-value heads by itself."""
+def _simplify_attention(node: Node, facts: Facts) -> None:
+    """Leave to attention what MLX's does by itself: broadcast its mask, and repeat the heads of keys and values."""
     if node.op != "aten.scaled_dot_product_attention.default":
         return
     mask = node.kwargs.get("attn_mask")
@@ -191,13 +204,13 @@ def _attention(node: Node, facts: Facts) -> None:
         and mask.kwargs["x"].meta.ndim == mask.meta.ndim == 4
     ):
         node.kwargs["attn_mask"] = mask.kwargs["x"]
-    heads = [_repeated_heads(node.kwargs[name]) for name in ("key", "value")]
-    if None not in heads and heads[0].meta.shape[1] == heads[1].meta.shape[1]:
-        node.kwargs |= {"key": heads[0], "value": heads[1], "enable_gqa": True}
+    key, value = (_before_repeat(node.kwargs[name]) for name in ("key", "value"))
+    if key is not None and value is not None and key.meta.shape[1] == value.meta.shape[1]:
+        node.kwargs |= {"key": key, "value": value, "enable_gqa": True}
 
 
-def _repeated_heads(node: Node) -> Node | None:
-    """The array whose heads (axis 1) were each repeated: view, expand, view."""
+def _before_repeat(node: Node) -> Node | None:
+    """Return the array whose heads (axis 1) were each repeated by a view, an expand and a view."""
     if node.op != "aten.view.default" or node.kwargs["x"].op != "aten.expand.default":
         return None
     wide = node.kwargs["x"]
@@ -206,13 +219,16 @@ def _repeated_heads(node: Node) -> Node | None:
         return None
     source = split.kwargs["x"]
     batch, heads, length, width = source.meta.shape
-    right = split.meta.shape == (batch, heads, 1, length, width)
-    right = right and wide.meta.shape[:2] + wide.meta.shape[3:] == source.meta.shape
-    return source if right and node.meta.shape[2:] == (length, width) else None
+    repeats_heads = (
+        split.meta.shape == (batch, heads, 1, length, width)
+        and wide.meta.shape[:2] + wide.meta.shape[3:] == source.meta.shape
+        and node.meta.shape[2:] == (length, width)
+    )
+    return source if repeats_heads else None
 
 
 def _merge_views(node: Node) -> None:
-    """A view of a view is one view of the first value; two swaps of the same axes are none."""
+    """Write every view op as `view`, of the value before a chain of them."""
     x = node.kwargs.get("x")
     if node.op in VIEWS and isinstance(x, Node) and x.op in VIEWS:
         source = x.kwargs["x"]
@@ -225,8 +241,8 @@ def _sizes(meta: Meta) -> list:
     return [size if isinstance(size, int) else Sym(size) for size in meta.shape]
 
 
-def _plain_indexing(node: Node, hints: Mapping[Any, int]) -> None:
-    """Indexing with whole ranges, one per axis and in order, only inserts axes: m[b[:, None], s] for aranges b, s."""
+def _index_to_view(node: Node, hints: Mapping[Any, int]) -> None:
+    """Replace indexing with whole ranges, one per axis and in order, by a view: m[b[:, None], s] for aranges b, s."""
     if node.op != "aten.index.Tensor":
         return
     x, indices = node.kwargs["x"], node.kwargs["indices"]
@@ -241,17 +257,17 @@ def _plain_indexing(node: Node, hints: Mapping[Any, int]) -> None:
         if len(wide) != 1 or (places and wide[0] <= places[-1]):
             return
         places.append(wide[0])
-    own = iter(x.meta.shape)
-    whole = [1] * len(node.meta.shape)
-    for axis in places:
-        whole[axis] = next(own)
-    node.op, node.kwargs = "aten.view.default", {"x": x, "size": _sizes(Meta(tuple(whole), node.meta.dtype_name))}
+    shape = [1] * len(node.meta.shape)
+    for axis, size in zip(places, x.meta.shape, strict=True):
+        shape[axis] = size
+    node.op, node.kwargs = "aten.view.default", {"x": x, "size": _sizes(Meta(tuple(shape), node.meta.dtype_name))}
 
 
 def _is_whole_range(node: Node, size: Any, hints: Mapping[Any, int]) -> bool:
-    """Whether a node is arange(size), perhaps with axes of length 1 inserted.
+    """Return whether a node is arange(size), perhaps with axes of length 1 inserted.
 
-    Two dynamic sizes that were equal in the example count as one: with others the shapes do not fit and MLX says so.
+    Two dynamic sizes that are equal in the example count as one: where they differ the shapes do not fit, and MLX
+    raises.
     """
     while node.op in VIEWS and isinstance(node.kwargs["x"], Node):
         node = node.kwargs["x"]

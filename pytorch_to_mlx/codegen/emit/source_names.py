@@ -11,50 +11,51 @@ from typing import Any
 from ..graph import Line, Node
 from .call_tree import Call
 
-TAKEN = {"self", "mx", "nn", "math", "_"}
+RESERVED = {"self", "mx", "nn", "math", "_"}
 
 
 class SourceNames:
-    """modules: the torch module at each path. arguments: what each call's inputs are called in `forward`."""
+    """The names of values in the user's source.
+
+    modules: the torch module at each path. arguments: by path and number of a call, what `forward` calls its inputs.
+    """
 
     def __init__(self, modules: Mapping[str, Any], arguments: Mapping[tuple[str, int], Mapping[Node, str]]) -> None:
         self._arguments = arguments
         self._unpacked: dict[Call, dict[Node, str]] = {}
         self._ranges = {path: _class_lines(type(module)) for path, module in modules.items()}
 
-    def argument(self, call: Call, node: Node) -> str:
-        """What `forward` calls an input of a call."""
-        named = self._arguments.get((call.path, call.number), {}).get(node)
-        if named:
-            return named
+    def argument_name(self, call: Call, node: Node) -> str:
+        """Return what `forward` calls an input of a call; if that is not known, what the caller calls it."""
+        name = self._arguments.get((call.path, call.number), {}).get(node)
+        if name:
+            return name
         if node.op == "input":
             return node.name
         if node.op == "weight":
             return _usable(node.args[0].replace(".", "_")) or "weight"
-        lines = node.trace
-        return self._name_in(lines[-1:], node) or "x"
+        return self._name_in(node.trace[-1:], node) or "x"
 
-    def target(self, node: Node, call: Call) -> str | None:
-        """The variable that the source assigns this value to."""
+    def target_name(self, node: Node, call: Call) -> str | None:
+        """Return the variable that the source of a call assigns a value to, if it does."""
         if call not in self._unpacked:
             self._unpacked[call] = dict(self._tuple_targets(call))
         return self._unpacked[call].get(node) or self._name_in(self._lines(node, call), node)
 
     def _tuple_targets(self, call: Call) -> Iterator[tuple[Node, str]]:
-        """Names from `a, b = f(...)`: the values that leave such a line, in order, get its names in order."""
-        made: dict[Any, list[Node]] = {}
-        users: dict[Node, set[Any]] = {}
+        """Yield names from `a, b = f(...)`: the values that leave such a line, in order, get its names in order."""
+        values: dict[Any, list[Node]] = {}  # by statement
+        users: dict[Node, set[Any]] = {}  # the statements that use a value
         for item in call.items:
-            made_here = item.outputs if isinstance(item, Call) else [item]
-            for node in made_here:
-                key = self._statement_key(node, call)
-                made.setdefault(key, []).append(node)
-            first = made_here[0] if made_here else None
+            results = item.outputs if isinstance(item, Call) else [item]
+            for node in results:
+                values.setdefault(self._statement_key(node, call), []).append(node)
+            first = results[0] if results else None
             for node in item.inputs if isinstance(item, Call) else item.inputs():
                 users.setdefault(node, set()).add(first and self._statement_key(first, call))
         for node in call.outputs:
             users.setdefault(node, set()).add("return")
-        for key, nodes in made.items():
+        for key, nodes in values.items():
             leaving = [node for node in nodes if users.get(node, set()) - {key}]
             lines = self._lines(nodes[0], call)
             statement = _statement(lines[-1]) if lines else None
@@ -67,21 +68,21 @@ class SourceNames:
                 yield from ((n, usable) for n, name in zip(leaving, names, strict=True) if (usable := _usable(name)))
 
     def ends_statement(self, node: Node, user: Node | Call, call: Call) -> bool:
-        """Whether the source gives this value a name before the user takes it."""
-        last = next(iter(user.nodes()), None) if isinstance(user, Call) else user
-        if last is None or self.target(node, call) is None:
+        """Return whether the source gives a value a name in one statement and uses it in another."""
+        first = next(iter(user.nodes()), None) if isinstance(user, Call) else user
+        if first is None or self.target_name(node, call) is None:
             return False
-        return self._statement_key(node, call) != self._statement_key(last, call)
+        return self._statement_key(node, call) != self._statement_key(first, call)
 
     def _statement_key(self, node: Node, call: Call) -> Any:
         lines = self._lines(node, call)
         if not lines:
             return None
-        found = _statement(lines[-1])
-        return (lines[-1].file, found.lineno if found else lines[-1].number)
+        statement = _statement(lines[-1])
+        return (lines[-1].file, statement.lineno if statement else lines[-1].number)
 
     def _lines(self, node: Node, call: Call) -> tuple[Line, ...]:
-        """The lines of a node from the call's own source inwards; only the first of them for a node of a child."""
+        """Return the lines of a node from the call's own source inwards; for a child's node only the first of them."""
         own = self._ranges.get(call.path)
         if own is None:
             return node.trace[-1:]
@@ -101,7 +102,7 @@ class SourceNames:
 
 
 def _assigned(statement: ast.stmt | None, node: Node) -> str | None:
-    """The name an assignment gives; of several targets, the one with the place of a getitem."""
+    """Return the name that an assignment gives; of several targets, the one with the place of a getitem."""
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
         target = statement.targets[0]
     elif isinstance(statement, ast.AugAssign | ast.AnnAssign):
@@ -120,24 +121,24 @@ def _assigned(statement: ast.stmt | None, node: Node) -> str | None:
 
 
 def _usable(name: str) -> str | None:
-    if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN:
+    if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
         return None
     return name.lower() if name.isupper() and len(name) > 1 else name
 
 
 @cache
 def _statements(file: str) -> dict[int, ast.stmt]:
-    """The innermost simple statement on every line of a file."""
+    """Return the innermost simple statement on every line of a file."""
     try:
         tree = ast.parse(Path(file).read_text(encoding="utf-8"))
     except (OSError, SyntaxError, UnicodeDecodeError):
         return {}
-    found: dict[int, ast.stmt] = {}
+    statements: dict[int, ast.stmt] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return | ast.Expr):
             for line in range(node.lineno, (node.end_lineno or node.lineno) + 1):
-                found[line] = node
-    return found
+                statements[line] = node
+    return statements
 
 
 def _statement(line: Line) -> ast.stmt | None:
@@ -145,7 +146,7 @@ def _statement(line: Line) -> ast.stmt | None:
 
 
 def _class_lines(kind: type) -> tuple[str, int, int] | None:
-    """File, first and last line of a class outside torch."""
+    """Return file, first and last line of a class outside torch."""
     if kind.__module__.startswith("torch."):
         return None
     try:
@@ -154,3 +155,15 @@ def _class_lines(kind: type) -> tuple[str, int, int] | None:
     except (OSError, TypeError):
         return None
     return (file, first, first + len(lines)) if file else None
+
+
+def short_name(node: Node) -> str:
+    """Return a name for a value that the source does not name: its op, if that is short."""
+    if not node.op.startswith("aten."):
+        return "x"
+    word = node.op.split(".")[1].strip("_")
+    if word in ("view", "add", "mul", "cat"):
+        return "x"
+    if word == "linear":
+        return "y"
+    return word if len(word) < 9 else "x"

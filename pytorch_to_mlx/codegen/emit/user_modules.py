@@ -3,137 +3,134 @@
 import ast
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from ...errors import FormatError
-from ..capture.export import Captured
 from ..capture.tensors import Module, Tensor, to_mlx
 from ..capture.watch import Values, same_tensor, watch_calls
 from ..extensions import Replacement, class_name, replacement_for
 from ..graph import Graph, Meta, Node, Unsupported
-from ..lowering.recorder import Recorded
-from ..lowering.sizes import with_sizes
 from ..paths import access
-from .call_tree import Call, connect, dissolve
-from .layers import Leaf
+from .call_tree import Call, connect, inline_calls
+from .layers import Layer, UserModule
+from .method_calls import MethodCalls
+from .scope import Scope, result_of
 
 
-@dataclass
-class Replaced:
-    """One submodule. names: parameter names of the inputs; places: which of forward's tensors each output is.
-
-    count: how many tensors forward returns.
-    """
-
-    replacement: Replacement
-    weights: dict[str, mx.array]
-    state: list[str]
-    names: dict[Call, dict[Node, str]] = field(default_factory=dict)
-    places: dict[Call, dict[Node, int]] = field(default_factory=dict)
-    count: dict[Call, int] = field(default_factory=dict)
-
-
-def find_replaced(root: Call, graph: Graph, module: Module) -> dict[str, Leaf]:
-    """The submodules of registered classes. What is inside of them is not looked at any more."""
+def find_user_layers(root: Call, graph: Graph, module: Module) -> dict[str, Layer]:
+    """Return the submodules of registered classes, and flatten their calls: only their inputs and outputs count."""
     modules = dict(module.named_modules())
-    found: dict[str, Leaf] = {}
+    layers: dict[str, Layer] = {}
     for call in list(root.calls()):
         original = modules.get(call.path)
         replacement = replacement_for(class_name(type(original))) if call.path and original is not None else None
-        if replacement is None or any(call.path.startswith(f"{path}.") for path in found):
+        if replacement is None or any(call.path.startswith(f"{path}.") for path in layers):
             continue
-        dissolve(call, set(call.calls()) - {call})
-        if call.path not in found:
-            found[call.path] = _leaf(replacement, call.path, original)
-    if found:
+        inline_calls(call, set(call.calls()) - {call})
+        if call.path not in layers:
+            layers[call.path] = user_layer(replacement, call.path, original)
+    if layers:
         connect(root, graph)
-    return found
+    return layers
 
 
-def _leaf(replacement: Replacement, path: str, original: Any) -> Leaf:
-    """The layer, with its weights checked against those of the original."""
+def user_layer(replacement: Replacement, path: str, original: Any) -> Layer:
+    """Return the layer that stands for one submodule.
+
+    Raises: FormatError that lists every weight that the MLX class has not, lacks, or has in another shape.
+    """
     name = replacement.mlx_class.__name__
     options = dict(replacement.arguments(original)) if replacement.arguments else {}
-    tensors = {name: tensor for name, tensor in original.state_dict().items() if isinstance(tensor, Tensor)}
-    state = {name: to_mlx(tensor) for name, tensor in tensors.items()}
+    tensors = {key: tensor for key, tensor in original.state_dict().items() if isinstance(tensor, Tensor)}
+    state = {key: to_mlx(tensor) for key, tensor in tensors.items()}
     weights = dict(replacement.weights(state)) if replacement.weights else state
-    wanted: dict[str, mx.array] = dict(tree_flatten(replacement.mlx_class(**options).parameters()))
-    wrong = [f"{key}: missing" for key in wanted if key not in weights]
-    wrong += [f"{key}: {name} has no such weight" for key in weights if key not in wanted]
-    wrong += [
+    expected: dict[str, mx.array] = dict(tree_flatten(replacement.mlx_class(**options).parameters()))
+    problems = [f"{key}: missing" for key in expected if key not in weights]
+    problems += [f"{key}: {name} has no such weight" for key in weights if key not in expected]
+    problems += [
         f"{key}: {list(weights[key].shape)} instead of {list(array.shape)}"
-        for key, array in wanted.items()
+        for key, array in expected.items()
         if key in weights and weights[key].shape != array.shape
     ]
-    if wrong:
+    if problems:
         raise FormatError(
-            f"the weights for {name} do not fit", where=path, fix="give register_module `weights`", details=wrong
+            f"the weights for {name} do not fit", where=path, fix="give register_module `weights`", details=problems
         )
-    replaced = Replaced(replacement, weights, [f"{path}.{key}" for key in tensors])
-    return Leaf(name, (), options, replaced=replaced)
+    return Layer(name, (), options, user_module=UserModule(replacement, weights, [f"{path}.{key}" for key in tensors]))
 
 
-def wire(root: Call, graph: Graph, found: Mapping[str, Leaf], captured: Captured, module: Module, *example: Any):
-    """Tell inputs and outputs of replaced calls by the values that forward takes and returns in the example."""
-    args, kwargs, flat = example
-    calls = [call for call in root.calls() if call.path in found]
+def match_user_calls(method: MethodCalls, layers: Mapping[str, Layer], module: Module) -> None:
+    """Name the inputs and number the outputs of the calls of user modules, by the values of the example.
+
+    Raises: Unsupported where a call reads a value that forward is not given, or one that it does not return is used.
+    """
+    root, graph = method.root, method.graph
+    calls = [call for call in root.calls() if call.path in method.user_layers]
     if not calls:
         return
+    values = _example_values(method, calls)
+    entry = method.entry
+    examples = watch_calls(module, {call.path for call in calls}, entry.args, entry.kwargs)
+    for call in calls:
+        arguments, _ = examples[call.path, call.number]
+        _move_views_out(call, root, graph, values, [tensor for _, tensor in arguments])
+    connect(root, graph)
+    for call in calls:
+        arguments, results = examples[call.path, call.number]
+        user_module = layers[call.path].user_module
+        assert user_module is not None
+        call.inputs = [node for node in call.inputs if node.op != "weight"]
+        names = {
+            node: next(name for name, tensor in arguments if same_tensor(values.get(node.name), tensor))
+            for node in call.inputs
+        }
+        _check_signature(user_module.replacement.mlx_class, list(names.values()), call.path)
+        places: dict[Node, int] = {}
+        for node in call.outputs:
+            equal = [i for i, tensor in enumerate(results) if same_tensor(values.get(node.name), tensor)]
+            if not equal:
+                raise Unsupported("a value that forward does not return is used outside of it", where=call.path)
+            places[node] = equal[0]
+        user_module.names[call], user_module.places[call] = names, places
+        user_module.n_results[call] = len(results)
+    _check_weights(graph, calls)
+
+
+def _example_values(method: MethodCalls, calls: list[Call]) -> dict[str, Any]:
+    """Return the values of everything in and around these calls, by node name."""
+    captured, flat = method.entry.captured, method.entry.flat
     names = {node.name for call in calls for node in (*call.nodes(), *call.inputs)}
     values = Values(captured.program, names).compute(flat)
     inputs = [item for item in flat if isinstance(item, Tensor)]
-    values |= dict(zip(captured.inputs, inputs, strict=True))
-    watched = watch_calls(module, {call.path for call in calls}, args, kwargs)
-    for call in calls:
-        given, returned = watched[call.path, call.number]
-        _take_views_out(call, root, graph, values, [tensor for _, tensor in given])
-    connect(root, graph)
-    for call in calls:
-        given, returned = watched[call.path, call.number]
-        replaced = found[call.path].replaced
-        call.inputs = [node for node in call.inputs if node.op != "weight"]
-        replaced.names[call] = {
-            node: next(name for name, tensor in given if same_tensor(values.get(node.name), tensor))
-            for node in call.inputs
-        }
-        _check_call(replaced.replacement.mlx_class, list(replaced.names[call].values()), call.path)
-        places = {}
-        for node in call.outputs:
-            same = [i for i, tensor in enumerate(returned) if same_tensor(values.get(node.name), tensor)]
-            if not same:
-                raise Unsupported("a value that forward does not return is used outside of it", where=call.path)
-            places[node] = same[0]
-        replaced.places[call], replaced.count[call] = places, len(returned)
-    _own_weights(graph, calls)
+    return values | dict(zip(captured.inputs, inputs, strict=True))
 
 
-def _check_call(mlx_class: type, names: list[str], path: str) -> None:
-    """The MLX class must take what forward takes, under the same names."""
+def _check_signature(mlx_class: type, names: list[str], path: str) -> None:
+    """Refuse an MLX class that does not take what forward takes, under the same names."""
     try:
         inspect.signature(mlx_class.__call__).bind(None, **dict.fromkeys(names))
     except TypeError as error:
         raise FormatError(f"{mlx_class.__name__} cannot be called like forward: {error}", where=path) from error
 
 
-def _take_views_out(call: Call, root: Call, graph: Graph, values: Mapping[str, Any], given: list[Tensor]) -> None:
-    """Move ops from the start of a call to its caller, until all that goes in is what forward was given."""
+def _move_views_out(call: Call, root: Call, graph: Graph, values: Mapping[str, Any], arguments: list[Tensor]) -> None:
+    """Move ops from the start of a call to its caller, until all that goes in is an argument of forward."""
     parent = next(other for other in root.calls() if call in other.items)
     while True:
         connect(root, graph)
         inputs = [node for node in call.inputs if node.op != "weight"]
-        if all(any(same_tensor(values.get(node.name), tensor) for tensor in given) for node in inputs):
+        if all(any(same_tensor(values.get(node.name), tensor) for tensor in arguments) for node in inputs):
             return
         if not call.items:
             raise Unsupported("it reads values that are not given to forward", where=call.path)
         parent.items.insert(parent.items.index(call), call.items.pop(0))
 
 
-def _own_weights(graph: Graph, calls: list[Call]) -> None:
-    """Refuse weights of a replaced module that are read elsewhere: the MLX module may keep them in another form."""
+def _check_weights(graph: Graph, calls: list[Call]) -> None:
+    """Refuse weights of a user module that other code reads: the MLX module may keep them in another form."""
     inside = {node: call.path for call in calls for node in call.nodes()}
     for node in graph.nodes:
         for used in node.inputs():
@@ -142,37 +139,36 @@ def _own_weights(graph: Graph, calls: list[Call]) -> None:
                 raise Unsupported(f"its weight {used.args[0]} is read outside of it", where=owner).at(node)
 
 
-def outside_weights(graph: Graph, root: Call, found: Mapping[str, Leaf]) -> set[str]:
-    """Names of the weights that code outside of replaced modules reads."""
-    inside = {n for call in root.calls() if call.path in found and found[call.path].replaced for n in call.nodes()}
-    readers = [node for node in graph.nodes if node not in inside]
+def weights_outside(method: MethodCalls) -> set[str]:
+    """Return the names of the weights that code outside of user modules reads."""
+    inside = {node for call in method.root.calls() if call.path in method.user_layers for node in call.nodes()}
+    readers = [node for node in method.graph.nodes if node not in inside]
     return {used.args[0] for node in readers for used in node.inputs() if used.op == "weight"}
 
 
-def write_replaced(writer: Any, call: Call, replaced: Replaced) -> None:
-    """Write the call of a replaced module: every tensor by the name that forward has for it."""
-    names, places = replaced.names[call], replaced.places[call]
-    keywords = [ast.keyword(names[node], writer._tree(node)) for node in call.inputs]
-    tree = ast.Call(access(writer.call.path, call.path), [], keywords)
-    if replaced.count[call] == 1:
+def write_user_call(scope: Scope, call: Call, user_module: UserModule) -> None:
+    """Write the call of a user module: every array by the name that forward has for it."""
+    names, places = user_module.names[call], user_module.places[call]
+    keywords = [ast.keyword(names[node], scope.tree(node)) for node in call.inputs]
+    tree = ast.Call(access(scope.call.path, call.path), [], keywords)
+    if user_module.n_results[call] == 1:
         (node,) = call.outputs
-        meta = with_sizes(node.meta, writer.hints)
-        writer._settle(node, Recorded(tree, writer.stand_in(meta), meta.shape))
+        scope.store(node, result_of(tree, node.meta, scope.size_hints))
         return
-    targets: list[ast.expr] = [ast.Name("_") for _ in range(replaced.count[call])]
+    targets: list[ast.expr] = [ast.Name("_") for _ in range(user_module.n_results[call])]
     for node, place in places.items():
-        hint = writer.names.target(node, writer.call) or f"x_{place}"
-        variable = ast.Name(writer.fresh(hint))
-        targets[place] = variable
-        writer.values[node] = writer._placeholder(node, variable)
-    writer.out.statements.append(ast.Assign([ast.Tuple(targets)], tree))
+        targets[place] = scope.result_variable(node, default=f"x_{place}")
+    scope.draft.assign(ast.Tuple(targets), tree)
 
 
-def run_replaced(module: Any, replaced: Replaced, call: Call, inputs: list[mx.array]) -> list[mx.array]:
-    """The outputs of a replaced call, in the order of call.outputs."""
-    names = replaced.names[call]
+def run_user_module(module: Any, user_module: UserModule, call: Call, inputs: list[mx.array]) -> list[mx.array]:
+    """Return the outputs of a call, in the order of call.outputs. module: the instance in the generated model.
+
+    Raises: FormatError if it returns more or fewer arrays than forward.
+    """
+    names = user_module.names[call]
     result = module(**{names[node]: value for node, value in zip(call.inputs, inputs, strict=True)})
     parts = [result] if isinstance(result, mx.array) else list(result)
-    if len(parts) != replaced.count[call]:
-        raise FormatError(f"it returns {len(parts)} arrays, forward {replaced.count[call]}", where=call.path)
-    return [parts[replaced.places[call][node]] for node in call.outputs if isinstance(node.meta, Meta)]
+    if len(parts) != user_module.n_results[call]:
+        raise FormatError(f"it returns {len(parts)} arrays, forward {user_module.n_results[call]}", where=call.path)
+    return [parts[user_module.places[call][node]] for node in call.outputs if isinstance(node.meta, Meta)]

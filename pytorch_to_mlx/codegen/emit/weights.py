@@ -1,4 +1,4 @@
-"""The weights of a generated model: made from the original's one at a time, and read from a file when used."""
+"""The weights of a generated model: converted from the original's one at a time, and read from a file when used."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,48 +9,48 @@ import mlx.core as mx
 from ..capture.tensors import Tensor, to_mlx
 from ..graph import Meta
 from ..paths import mlx_parts
-from .layers import Leaf
+from .layers import Layer
 
 
 class Weights(Mapping[str, mx.array]):
-    """Arrays in MLX's layout under the names of the generated source, each made when it is asked for.
+    """Arrays in MLX's layout under the names of the generated source, each converted when it is asked for.
 
-    renamed: original names that had to change.
+    renamed: original names that had to change -> their names here.
     """
 
-    def __init__(self, weights: Mapping[str, tuple[Tensor, Meta]], found: Mapping[str, Leaf]) -> None:
+    def __init__(self, weights: Mapping[str, tuple[Tensor, Meta]], layers: Mapping[str, Layer]) -> None:
         self.renamed: dict[str, str] = {}
-        self._made: dict[str, Callable[[], mx.array]] = {}
-        for path, leaf in found.items():
-            if leaf.replaced:
+        self._arrays: dict[str, Callable[[], mx.array]] = {}
+        for path, layer in layers.items():
+            if layer.user_module is not None:
                 prefix = ".".join(mlx_parts(path))
-                for name, array in leaf.replaced.weights.items():
-                    self._made[f"{prefix}.{name}"] = lambda array=array: array
+                for name, array in layer.user_module.weights.items():
+                    self._arrays[f"{prefix}.{name}"] = lambda array=array: array
         for name, (tensor, _) in weights.items():
             owner, _, last = name.rpartition(".")
-            order = found[owner].layouts.get(last) if owner in found else None
+            order = layers[owner].layouts.get(last) if owner in layers else None
             safe = ".".join(mlx_parts(name))
-            self._made[safe] = lambda tensor=tensor, order=order: _array(tensor, order)
+            self._arrays[safe] = lambda tensor=tensor, order=order: _convert(tensor, order)
             if safe != name:
                 self.renamed[name] = safe
 
     def __getitem__(self, name: str) -> mx.array:
-        return self._made[name]()
+        return self._arrays[name]()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._made))
+        return iter(sorted(self._arrays))
 
     def __len__(self) -> int:
-        return len(self._made)
+        return len(self._arrays)
 
 
-def _array(tensor: Tensor, order: Any) -> mx.array:
+def _convert(tensor: Tensor, order: tuple[int, ...] | None) -> mx.array:
     array = to_mlx(tensor)
     return mx.contiguous(array.transpose(*order)) if order else array
 
 
 def reload(model: Any, folder: Path) -> None:
-    """Give a generated model the weights of its folder anew: not read yet, so that what was read can be freed."""
+    """Load the weights of a generated model from its folder again: lazy ones, so that those in memory are freed."""
     stored: dict[str, mx.array] = {}
     for file in sorted(folder.glob("model*.safetensors")):
         stored |= mx.load(str(file))  # type: ignore[arg-type]

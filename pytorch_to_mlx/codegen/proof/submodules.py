@@ -17,7 +17,7 @@ from ..capture.methods import Entry
 from ..capture.tensors import to_mlx, to_numpy
 from ..emit.call_tree import Call
 from ..emit.generate import Generated
-from ..emit.user_modules import run_replaced
+from ..emit.user_modules import run_user_module
 from ..extensions import replacement_for
 from ..graph import Meta, Node, Sym, Unsupported, transform
 from ..lowering.interpret import evaluate, step
@@ -92,18 +92,18 @@ def _check(
     given = [truth.narrow(node) for node in call.inputs]
     module = place_of(model, call.path)
     inputs = [pytree.tree_map(to_mlx, value) for value in given]
-    leaf = generated.leaves.get(call.path)
-    if leaf is not None and leaf.replaced:
-        ours: Any = run_replaced(module, leaf.replaced, call, inputs)
+    layer = generated.layers.get(call.path)
+    if layer is not None and layer.user_module:
+        ours: Any = run_user_module(module, layer.user_module, call, inputs)
         ours = ours[0] if len(arrays) == 1 else ours
-    elif leaf is not None:
-        ours = _run_leaf(module, leaf.channels_last, inputs[0])
+    elif layer is not None:
+        ours = _run_layer(module, layer.channels_last, inputs[0])
     else:
-        written = generated.calls[call]
-        sizes = [_size(name, hints) for name in written.sizes]
+        draft = generated.drafts[call]
+        sizes = [_size(name, hints) for name in draft.sizes]
         if None in sizes:  # nothing in PyTorch's graph reads it
             return
-        function = getattr(module, written.method)
+        function = getattr(module, draft.method)
         ours = function(*inputs, *sizes)
     reset()
     known = {node.name: value for node, value in zip(call.inputs, given, strict=True) if node.op != "weight"}
@@ -129,7 +129,7 @@ def _compare(truth: Truth, node: Node, ours: mx.array, known: Mapping[str, Any])
     return agree(to_numpy(ours), to_numpy(narrow), exact)
 
 
-def _run_leaf(module: Any, channels_last: bool, x: mx.array) -> mx.array:
+def _run_layer(module: Any, channels_last: bool, x: mx.array) -> mx.array:
     if not channels_last:
         return module(x)
     y = module(x.transpose(0, *range(2, x.ndim), 1))
@@ -152,8 +152,8 @@ def _sizes_read(entry: Entry) -> dict[str, str]:
 
 def _reads(generated: Generated, call: Call, read: Mapping[str, str]) -> set[str]:
     """The nodes that read the sizes which a call is given."""
-    written = generated.calls.get(call)
-    names = written.sizes if written is not None else ()
+    draft = generated.drafts.get(call)
+    names = draft.sizes if draft is not None else ()
     return {node for symbol, node in read.items() if f"{PREFIX}{symbol}" in names}
 
 

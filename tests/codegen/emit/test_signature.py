@@ -1,0 +1,83 @@
+"""Arguments and results of the model in the original's structure."""
+
+import ast
+from types import SimpleNamespace
+
+import torch
+from sympy import Symbol
+from torch import nn
+from torch.utils import _pytree as pytree
+from toy_graph import call, graph, node
+
+from pytorch_to_mlx.codegen.emit.draft import Draft
+from pytorch_to_mlx.codegen.emit.signature import given_values, nest_inputs, nest_outputs
+from pytorch_to_mlx.codegen.graph import Sym
+
+ONE = torch.ones(1)
+
+
+class Paired(nn.Module):
+    def forward(self, x, states, *, mask):
+        return x
+
+
+def text(tree):
+    return ast.unparse(ast.fix_missing_locations(tree)).replace("%", "v")
+
+
+def draft_of(*inputs):
+    """A draft whose arguments are inputs, and which returns a product of all."""
+    draft = Draft(call("", node("y", "mul.Tensor"), inputs=inputs))
+    draft.args = [draft.fresh_name(item.name) for item in inputs]
+    return draft
+
+
+def test_plain_containers_stay_and_classes_give_their_tensors():
+    cache = pytree.tree_map(lambda x: x, SimpleNamespace())
+    assert given_values((ONE, [ONE, (ONE, {"k": ONE})]), {"mask": ONE}) == [ONE, [ONE, (ONE, {"k": ONE})], ONE]
+    assert given_values((3, None, cache, [ONE, 3]), {}) == [ONE]  # a list with a number is no list of tensors
+
+
+def test_a_container_is_one_parameter():
+    draft = draft_of(*(node(name, "input") for name in ("x", "left", "right", "mask")))
+    draft.results = [ast.Name(name) for name in draft.args]
+    entry = SimpleNamespace(name="forward", args=(ONE, {"left": ONE, "right": ONE}), kwargs={"mask": ONE})
+    nest_inputs(draft, entry, Paired())
+    assert [draft.suggestions[name] for name in draft.args] == ["x", "states", "mask"]
+    states = draft.args[1].replace("%", "v")
+    assert [text(result) for result in draft.results] == ["v1", f"{states}['left']", f"{states}['right']", "v4"]
+
+
+def test_arguments_without_containers_stay():
+    draft = draft_of(node("x", "input"), node("states", "input"))
+    nest_inputs(draft, SimpleNamespace(name="forward", args=(ONE, ONE), kwargs={}), Paired())
+    assert draft.args == ["%1", "%2"] and list(draft.suggestions) == ["%1", "%2"]
+
+
+def nested(tree, outputs, updates=None):
+    """The expression that returns these outputs in the structure of a tree."""
+    nodes = [item for item in outputs if not isinstance(item, (int, Sym))]
+    draft = Draft(call("", *nodes))
+    draft.call.outputs = nodes
+    draft.results = [ast.Name(item.name) for item in nodes]
+    captured = SimpleNamespace(updates=updates or {}, out_spec=pytree.tree_structure(tree))
+    nest_outputs(draft, SimpleNamespace(captured=captured), graph(outputs=tuple(outputs)))
+    return [text(tree) for tree in draft.trees()]
+
+
+def test_results_have_the_structure_of_the_original():
+    a, b = node("a", "exp.default"), node("b", "exp.default")
+    assert nested(0, [a]) == ["a"]
+    assert nested((0, [1]), [a, b]) == ["(a, [b])"]
+    assert nested({"first": 0, "rest": (1, 2)}, [a, b, 7]) == ["{'first': a, 'rest': (b, 7)}"]
+    assert nested((0, 1), [a, Sym(Symbol("s0") + 1)]) == ["(a, $s0 + 1)"]
+
+
+def test_changed_buffers_are_written_back():
+    a, state = node("a", "exp.default"), node("state", "exp.default")
+    draft = Draft(call("", a, state))
+    draft.call.outputs = [a, state]
+    draft.results = [ast.Name("a"), ast.Name("state")]
+    captured = SimpleNamespace(updates={"norm.steps": state}, out_spec=pytree.tree_structure(0))
+    nest_outputs(draft, SimpleNamespace(captured=captured), graph(outputs=(a,)))
+    assert [text(tree) for tree in draft.trees()] == ["self.norm.steps = state", "a"]
