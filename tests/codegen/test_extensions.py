@@ -101,7 +101,7 @@ def test_what_cannot_be_registered():
         register_op("aten.relu.default")(halved)
     with pytest.raises(UsageError, match="not an op name"):
         register_op("relu")
-    with pytest.raises(UsageError, match="not a subclass of mlx.nn.Module"):
+    with pytest.raises(UsageError, match=r"not a subclass of mlx\.nn\.Module"):
         register_module(nn.Linear)(dict)
     with pytest.raises(UsageError, match="no file"):
         extensions.load_file("missing.py")

@@ -10,7 +10,7 @@ import mlx.core as mx
 
 from ..capture.export import Captured
 from ..capture.fx_graph import class_of
-from ..capture.methods import Entry, entered, share_weights, size_hints
+from ..capture.methods import Entry, method_as_forward, share_weights, size_hints
 from ..capture.tensors import Module, Tensor
 from ..capture.watch import Values, fingerprint, watch_arguments
 from ..extensions import replacement_for
@@ -132,7 +132,7 @@ def _write(
     captured = entry.captured
     dissolve(root, trivial_calls(root) - {call for call in root.calls() if call.path in found} | foreign_calls(root))
     connect(root, graph)
-    with entered(module, entry.name):
+    with method_as_forward(module, entry.name):
         wire(root, graph, part.replaced, captured, module, entry.args, entry.kwargs, part.flat)
         outputs = list(dict.fromkeys(leaves(graph.output.args, Node)))
         root.outputs = list(dict.fromkeys([*outputs, *captured.updates.values()]))
