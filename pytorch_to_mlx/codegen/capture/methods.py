@@ -15,7 +15,7 @@ from ...errors import UsageError
 from ..graph import Node
 from ..lowering.sizes import Hints
 from ..paths import safe_name
-from .export import Captured, tied_names
+from .captured import Captured, tied_names
 from .guards import fitting_sizes
 from .tensors import flat_tensors, place_of_values
 

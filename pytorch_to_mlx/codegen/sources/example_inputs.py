@@ -96,8 +96,9 @@ def likeliest_first(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
 
     Choices are generated lazily, from a heap: twelve inputs with a dozen shapes each have 12^12, and few are tried.
     """
-    start: tuple[int, ...] = (0,) * len(counts)
-    heap, seen = [(0, 0, start)] * all(counts), {start}
+    start = (0,) * len(counts)
+    heap: list[tuple[int, int, tuple[int, ...]]] = [(0, 0, start)] * all(counts)
+    seen: set[tuple[int, ...]] = {start}
     while heap:
         _, total, choice = heappop(heap)
         yield choice

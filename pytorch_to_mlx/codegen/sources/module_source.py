@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from ...errors import UsageError
-from ..capture.export import capture, read_program
+from ..capture.captured import read_program
+from ..capture.export import capture
 from ..capture.fx_graph import class_of
 from ..capture.methods import FORWARD, Entry, Examples, examples_by_method, method_as_forward, split_example
 from ..extensions import UserCode, load_file
