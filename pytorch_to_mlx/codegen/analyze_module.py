@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ..errors import FormatError
-from .capture.captured import Captured
+from .capture.export import Captured
 from .capture.methods import size_hints, with_method
 from .emit.writer import Writer
 from .extensions import replacement_for

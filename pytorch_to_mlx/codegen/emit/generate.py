@@ -8,7 +8,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from ..capture.captured import Captured
+from ..capture.export import Captured
 from ..capture.fx_graph import class_of
 from ..capture.methods import Entry, method_as_forward, share_weights, size_hints
 from ..capture.tensors import Module, Tensor

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..capture.captured import Captured
+from ..capture.export import Captured
 from ..capture.tensors import Module, Tensor, flat_tensors
 from ..graph import Node, Sym
 from ..lowering.recorder import to_tree

@@ -10,7 +10,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from ...errors import FormatError
-from ..capture.captured import Captured
+from ..capture.export import Captured
 from ..capture.tensors import Module, Tensor, to_mlx
 from ..capture.watch import Values, same_tensor, watch_calls
 from ..extensions import Replacement, class_name, replacement_for
