@@ -8,7 +8,7 @@ from torch import nn
 
 from ..errors import FormatError
 from .capture.export import Captured
-from .capture.methods import size_hints, with_method
+from .capture.methods import labelled, size_hints
 from .emit.writer import Writer
 from .extensions import replacement_for
 from .graph import Graph, Meta, Node, Sym, Unsupported, transform
@@ -38,8 +38,8 @@ def analyze_module(source: str | ModuleSource) -> ModuleAnalysis:
     values = 0
     for entry in entries:
         inputs, hints = entry.captured.graph.inputs(), size_hints(entry)
-        result.inputs |= {with_method(entries, entry, node.name): str(node.meta) for node in inputs}
-        result.dynamic += [with_method(entries, entry, axis) for axis in _dynamic(entry.captured)]
+        result.inputs |= {labelled(entries, entry, node.name): str(node.meta) for node in inputs}
+        result.dynamic += [labelled(entries, entry, axis) for axis in _dynamic(entry.captured)]
         weights |= entry.captured.weights
         values = max(values, _values(entry.captured.graph, hints))
         _ops(result, uses, entry.captured.graph, hints)

@@ -21,7 +21,7 @@ from ..version import __version__
 from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
 from ..weights.folder import to_json
-from .capture.methods import Entry, method_as_forward, size_hints, tied_weights, with_method
+from .capture.methods import Entry, all_tied, labelled, method_as_forward, size_hints
 from .emit.generate import Generated, generate
 from .emit.weights import reload
 from .extensions import load_extensions
@@ -132,7 +132,7 @@ def _generate(opened: ModuleSource) -> tuple[Conversion, list[Entry], Generated]
     result.parameters = sum(p.numel() for p in opened.module.parameters())
     result.source_lines = len(generated.source.splitlines())
     result.inputs = {
-        with_method(entries, entry, node.name): str(node.meta)
+        labelled(entries, entry, node.name): str(node.meta)
         for entry in entries
         for node in entry.captured.graph.inputs()
     }
@@ -141,7 +141,7 @@ def _generate(opened: ModuleSource) -> tuple[Conversion, list[Entry], Generated]
         generated.renamed,
         sorted({name for entry in entries for name in entry.captured.updates}),
     )
-    tied = tied_weights(entries)
+    tied = all_tied(entries)
     used = {name for original in generated.originals for name in (original, *tied.get(original, ()))}
     result.unused = sorted(set(opened.module.state_dict()) - used)
     return result, entries, generated
@@ -168,7 +168,7 @@ def _prove(
         with method_as_forward(opened.module, entry.name):
             for label, args, kwargs in chain([("as captured", entry.args, entry.kwargs)], examples):
                 found = check_outputs(model, opened.module, args, kwargs, entry.method, reset)
-                result.outputs.append({"size": with_method(entries, entry, label), **summary(found)})
+                result.outputs.append({"size": labelled(entries, entry, label), **summary(found)})
         checked: list[Checked] = check_submodules(generated, entry, model, hints, reset)
         result.submodules += [one.as_dict() for one in checked]
     wrong = (first_wrong_op(entry, sizes[entry.name]) for entry in entries) if not result.ok else ()

@@ -96,7 +96,7 @@ def split_example(example: Any) -> tuple[tuple, dict[str, Any]]:
     return (example,), {}
 
 
-def with_method(entries: Sequence[Entry], entry: Entry, text: str) -> str:
+def labelled(entries: Sequence[Entry], entry: Entry, text: str) -> str:
     """Put the method's name before the text where there are several methods."""
     return f"{entry.name}: {text}" if len(entries) > 1 else text
 
@@ -136,7 +136,7 @@ def _free_name(name: str, tensor: torch.Tensor, tensors: Mapping[str, torch.Tens
     return free
 
 
-def tied_weights(entries: Sequence[Entry]) -> dict[str, list[str]]:
+def all_tied(entries: Sequence[Entry]) -> dict[str, list[str]]:
     """Return every name of every tied tensor, by each of them."""
     names: dict[str, list[str]] = {}
     for entry in entries:
