@@ -21,7 +21,7 @@ from ..version import __version__
 from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
 from ..weights.folder import to_json
-from .capture.methods import Entry, all_tied, entered, labelled, size_hints
+from .capture.methods import Entry, all_tied, labelled, method_as_forward, size_hints
 from .emit.generate import Generated, generate
 from .emit.weights import reload
 from .extensions import load_extensions
@@ -154,7 +154,7 @@ def _quantization_error(model: Any, opened: ModuleSource, entries: Sequence[Entr
     """The largest error of a method's outputs."""
     found = []
     for entry in entries:
-        with entered(opened.module, entry.name):
+        with method_as_forward(opened.module, entry.name):
             found.append(summary(check_outputs(model, opened.module, entry.args, entry.kwargs, entry.method))["error"])
     return max(found)
 
@@ -168,7 +168,7 @@ def _prove(
     for entry in entries:
         hints = sizes[entry.name]
         examples = other_sizes(entry.captured, opened.module, entry.args, entry.kwargs, hints)
-        with entered(opened.module, entry.name):
+        with method_as_forward(opened.module, entry.name):
             for label, args, kwargs in chain([("as captured", entry.args, entry.kwargs)], examples):
                 found = check_outputs(model, opened.module, args, kwargs, entry.method, reset)
                 result.outputs.append({"size": labelled(entries, entry, label), **summary(found)})

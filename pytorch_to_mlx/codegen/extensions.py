@@ -6,7 +6,7 @@ Both are plain MLX at the top level of a Python file; generated source carries a
 import functools
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -17,14 +17,14 @@ from mlx import nn
 
 from ..errors import PortError, UsageError
 
-C = TypeVar("C", bound=type)
+C = TypeVar("C", bound=type[nn.Module])
 F = TypeVar("F", bound=Callable)
 Arrays = Mapping[str, mx.array]
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """An MLX module for a torch class. arguments: what its __init__ takes. weights: its arrays from the original's."""
+    """An MLX module class that stands for a torch class. arguments and weights: see `register_module`."""
 
     mlx_class: type
     arguments: Callable[[Any], Mapping[str, Any]] | None
@@ -43,16 +43,22 @@ def register_module(
 ) -> Callable[[C], C]:
     """Use the decorated MLX class wherever a model holds the torch class. It is proved like any other submodule.
 
-    torch_class: the class, or its name "package.module.Class". arguments: the torch module -> keywords of the MLX
-    class. weights: the torch module's state {name: array, in torch's layout} -> that of the MLX class; by default the
-    names and layouts are the same. `__call__` takes the tensors that `forward` takes, under the same names, and
-    returns an array, or a flat tuple of arrays in forward's order.
+    `__call__` takes the tensors that `forward` takes, under the same names, and returns an array, or a flat tuple of
+    arrays in forward's order.
+
+    Args:
+        torch_class: the class, or its name "package.module.Class".
+        arguments: maps the torch module to the keyword arguments of the MLX class.
+        weights: maps the torch module's state {name: array, in torch's layout} to that of the MLX class; by default
+            names and layouts are the same.
+
+    Raises: UsageError if the decorated object is not a subclass of mlx.nn.Module.
     """
     name = torch_class if isinstance(torch_class, str) else class_name(torch_class)
 
     def register(mlx_class: C) -> C:
         if not (isinstance(mlx_class, type) and issubclass(mlx_class, nn.Module)):
-            raise UsageError(f"{mlx_class!r} is no mlx.nn.Module", fix="register a class for it")
+            raise UsageError(f"{mlx_class!r} is not a subclass of mlx.nn.Module", fix="register a class that is")
         _MODULES[name] = Replacement(mlx_class, arguments, weights)
         return mlx_class
 
@@ -62,7 +68,9 @@ def register_module(
 def register_op(*names: str) -> Callable[[F], F]:
     """Use the decorated function for ops of torch, "library::op" or "library.op.overload".
 
-    It is plain MLX, and takes the op's arguments under their schema names, "self" and "input" as x.
+    The function is plain MLX, and takes the op's arguments under their schema names, "self" and "input" as x.
+
+    Raises: UsageError for a name that is not an op name, or an op that this project lowers itself.
     """
     ops = [op_name(name) for name in names]
 
@@ -74,8 +82,8 @@ def register_op(*names: str) -> Callable[[F], F]:
         add(function)
 
         @functools.wraps(function)
-        def lowering(**given: Any) -> Any:
-            return written(function)(**given)
+        def lowering(**arguments: Any) -> Any:
+            return written(function)(**arguments)
 
         for op in ops:
             register_user(op, lowering)
@@ -85,55 +93,54 @@ def register_op(*names: str) -> Callable[[F], F]:
 
 
 def op_name(name: str) -> str:
-    """ "library::op" as torch's graphs write it: "library.op.default"."""
+    """Spell an op as torch's graphs do: "library::op" becomes "library.op.default".
+
+    Raises: UsageError for any other form.
+    """
     library, _, rest = name.partition("::")
     if rest:
         name = f"{library}.{rest}" if "." in rest else f"{library}.{rest}.default"
     if name.count(".") != 2:
-        raise UsageError(f"{name!r} names no op", fix='write "library::op" or "library.op.overload"')
+        raise UsageError(f"{name!r} is not an op name", fix='write "library::op" or "library.op.overload"')
     return name
 
 
 def class_name(kind: type) -> str:
+    """Return a class's name with its package, "package.module.Class"."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def replacement_for(name: str) -> Replacement | None:
-    """What was registered for a torch class, by its full name."""
+    """Look up what was registered for a torch class, by its full name."""
     return _MODULES.get(name)
 
 
-def forget(name: str) -> None:
-    """Take a registered module away."""
-    _MODULES.pop(name, None)
-
-
 def load_file(path: str | Path) -> ModuleType:
-    """Run a Python file of the user's, once.
+    """Run one of the user's Python files, once for each version of it.
 
-    Raises: UsageError with the file's line if it raises.
+    Raises: UsageError if there is no such file; if it raises, with the line that did.
     """
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"no file {path}")
-    known = path.resolve(), path.stat().st_mtime_ns
-    if known not in _FILES:
+    version = path.resolve(), path.stat().st_mtime_ns
+    if version not in _FILES:
         name = path.stem if path.stem not in sys.modules else f"{path.stem}_{len(_FILES) + 1}"
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None
-        found = sys.modules[name] = importlib.util.module_from_spec(spec)
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
         with UserCode(str(path)):
             try:
-                spec.loader.exec_module(found)
-                _FILES[known] = found
+                spec.loader.exec_module(module)
+                _FILES[version] = module
             finally:
-                if known not in _FILES:
+                if version not in _FILES:
                     del sys.modules[name]
-    return _FILES[known]
+    return _FILES[version]
 
 
-def load_extensions(files: Any) -> list[str]:
-    """Run the files of `--extend`. Returns their names."""
+def load_extensions(files: Iterable[str | Path] | None) -> list[str]:
+    """Run the files of `--extend` and return their names."""
     names = [str(file) for file in files or ()]
     for name in names:
         load_file(name)
@@ -141,7 +148,10 @@ def load_extensions(files: Any) -> list[str]:
 
 
 class UserCode:
-    """Code of the user's runs inside: whatever it raises becomes an error in one line, with his line."""
+    """Run user code inside; report its exceptions as one-line errors. what: the code's name in the error.
+
+    Raises: UsageError in place of any exception but this project's own.
+    """
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -151,11 +161,11 @@ class UserCode:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, Exception) and not isinstance(error, PortError):
-            raise said_by(error, self.what) from error
+            raise user_error(error, self.what) from error
 
 
-def said_by(error: Exception, what: str) -> UsageError:
-    """An exception as an error in one line, with the innermost line outside of packages."""
+def user_error(error: Exception, what: str) -> UsageError:
+    """Return an exception as a one-line error, with the innermost line of the user's own files."""
     line = None
     here = Path(__file__).parent
     trace = error.__traceback__

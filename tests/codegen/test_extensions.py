@@ -1,6 +1,7 @@
 """Ops and modules that a user registers: in the source, in the proof, from the command line; every mistake named."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_registered():
+def registrations_restored():
     tables = extensions._MODULES, op_table._TABLE, functions._ADDED, extensions._FILES
     before = dict(extensions._MODULES), dict(op_table.table()), dict(functions._ADDED), dict(extensions._FILES)
     yield
@@ -42,21 +43,21 @@ def write(folder, old="", new=""):
 
 def test_the_example_from_the_command_line(tmp_path):
     write(tmp_path)
-    done = run("analyze", "own_parts.py:build", "--json", cwd=tmp_path)
-    problems = " ".join(json.loads(done.stdout)["problems"])
+    process = run("analyze", "own_parts.py:build", "--json", cwd=tmp_path)
+    problems = " ".join(json.loads(process.stdout)["problems"])
     assert "own.soft_clip.default" in problems and "own_parts.py" in problems and "register_op" not in problems
-    done = run("convert", "own_parts.py:build", "--mlx-path", "plain", cwd=tmp_path)
-    assert done.returncode == 4 and b"own.soft_clip.default has no lowering" in done.stderr
-    done = run("convert", "own_parts.py:build", "--mlx-path", "out", "--extend", "own_parts_mlx.py", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    process = run("convert", "own_parts.py:build", "--mlx-path", "plain", cwd=tmp_path)
+    assert process.returncode == 4 and b"own.soft_clip.default has no lowering" in process.stderr
+    process = run("convert", "own_parts.py:build", "--mlx-path", "out", "--extend", "own_parts_mlx.py", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
     text = (tmp_path / "out" / "model.py").read_text()
     assert text.count("class PowerNorm(nn.Module)") == 1 and "self.norm = PowerNorm(dims=8, degree=4)" in text
     assert "self.norm(states=x, mask=mask)" in text and "pytorch_to_mlx" not in text.split('"""')[2]
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["replaced"] == {"blocks.0.norm": "PowerNorm", "blocks.1.norm": "PowerNorm"}
     assert {"blocks.0.norm", "blocks.1.norm"} <= {one["path"] for one in report["submodules"]} and not report["unused"]
-    done = run("validate", "out", cwd=tmp_path)  # the folder remembers the file
-    assert done.returncode == 0, done.stderr
+    process = run("validate", "out", cwd=tmp_path)  # the folder remembers the file
+    assert process.returncode == 0, process.stderr
 
 
 def test_a_wrong_replacement_is_found(tmp_path, monkeypatch):
@@ -69,19 +70,19 @@ def test_a_wrong_replacement_is_found(tmp_path, monkeypatch):
         validate("out").check()
 
 
-@pytest.mark.parametrize("old, new, said", [
+@pytest.mark.parametrize("old, new, message", [
     ('["weight"].reshape(-1)}', '["weight"]}', r"weight: \[1, 1, 8\] instead of \[8\]"),
     ('{"weight": state["weight"].reshape(-1)}', "{}", "weight: missing"),
     ("import mlx.core as mx\n", "import mlx.core as mx\nimport numpy\n\nmx.tanh = mx.tanh\nused = numpy.pi\n", None),
     ("import mlx.core as mx\n", "import mlx.core as mx\n\nraise ValueError('no')\n", "_mlx.py:5: .*ValueError: no"),
 ])  # fmt: skip
-def test_mistakes_are_named(tmp_path, monkeypatch, old, new, said):
+def test_mistakes_are_named(tmp_path, monkeypatch, old, new, message):
     write(tmp_path, old, new)
     monkeypatch.chdir(tmp_path)
-    if said is None:  # what the copied code does not use does no harm
+    if message is None:  # what the copied code does not use does no harm
         convert("own_parts.py:build", "out", extend=["own_parts_mlx.py"]).check()
         return
-    with pytest.raises((FormatError, UsageError), match=said):
+    with pytest.raises((FormatError, UsageError), match=message):
         convert("own_parts.py:build", "out", extend=["own_parts_mlx.py"])
     assert not (tmp_path / "out").exists()
 
@@ -98,12 +99,40 @@ def test_other_imports_are_refused(tmp_path, monkeypatch):
 def test_what_cannot_be_registered():
     with pytest.raises(UsageError, match="has a lowering already"):
         register_op("aten.relu.default")(halved)
-    with pytest.raises(UsageError, match="names no op"):
+    with pytest.raises(UsageError, match="not an op name"):
         register_op("relu")
-    with pytest.raises(UsageError, match="no mlx"):
+    with pytest.raises(UsageError, match=r"not a subclass of mlx\.nn\.Module"):
         register_module(nn.Linear)(dict)
     with pytest.raises(UsageError, match="no file"):
         extensions.load_file("missing.py")
+
+
+def test_op_names_are_spelled_as_in_graphs():
+    assert extensions.op_name("own::soft_clip") == "own.soft_clip.default"
+    assert extensions.op_name("own::soft_clip.out") == "own.soft_clip.out"
+    assert extensions.op_name("own.soft_clip.default") == "own.soft_clip.default"
+
+
+def test_a_file_runs_once_for_each_version(tmp_path):
+    path = tmp_path / "counted_runs.py"
+    path.write_text("runs = []\n")
+    module = extensions.load_file(path)
+    assert extensions.load_file(path) is module
+    path.write_text("runs = [1]\n")
+    os.utime(path, ns=(0, 0))
+    assert extensions.load_file(path).runs == [1] and module.runs == []
+
+
+def test_user_errors_name_the_users_line(tmp_path):
+    path = tmp_path / "raises.py"
+    path.write_text("import mlx.core as mx\n\nmx.zeros([2]) + mx.zeros([3])\n")
+    with pytest.raises(UsageError, match=r"raises\.py raised ValueError: ") as caught:
+        extensions.load_file(path)
+    assert caught.value.where == f"{path}:3"
+    path.write_text("def :\n")
+    with pytest.raises(UsageError, match="raised SyntaxError") as caught:
+        extensions.load_file(path)
+    assert caught.value.where == f"{path}:1" and "raises" not in sys.modules
 
 
 def halved(x):

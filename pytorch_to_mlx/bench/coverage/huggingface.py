@@ -14,7 +14,7 @@ from torch import nn
 
 from ...codegen.capture.patches import quiet
 from ...codegen.sources.example_inputs import FAILURES, parts
-from ...codegen.sources.transformers_model import SIZES, accepted, prepared
+from ...codegen.sources.transformers_model import SIZES, find_inputs, prepare_inputs
 from .modules import ModuleResult, measure_module, randomize
 from .shrink import lacking, shrink
 
@@ -42,7 +42,7 @@ def measure_type(name: str) -> ModuleResult:
         warnings.simplefilter("ignore")
         try:
             model, config, shapes = build(name)
-            first = ((), prepared(model, shapes, config, 0))
+            first = ((), prepare_inputs(model, shapes, config, 0))
             others = second_cases(model, config, shapes)
         except FAILURES as error:
             result.reason = f"not built: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
@@ -73,7 +73,7 @@ def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
         if sum(p.numel() for p in model.parameters()) <= SMALL:
             model, device = kind._from_config(copy.deepcopy(candidate)).eval(), "cpu"
         with torch.no_grad():
-            found = accepted(model, candidate, found, device)
+            found = find_inputs(model, candidate, found, device)
         return True
 
     small = shrink(config, works)
@@ -88,7 +88,7 @@ def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
     model = kind._from_config(copy.deepcopy(small)).eval()
     randomize(model)
     with torch.no_grad():
-        return model, small, accepted(model, small, found, "cpu")
+        return model, small, find_inputs(model, small, found, "cpu")
 
 
 def kind_and_config(name: str) -> tuple[Any, Any]:
@@ -110,7 +110,7 @@ def second_cases(model: nn.Module, config: Any, shapes: Mapping[str, tuple]) -> 
         larger = {name: (kind, _grown(shape, name, batch, rest, shapes)) for name, (kind, shape) in shapes.items()}
         if larger == dict(shapes):
             continue
-        inputs = prepared(model, larger, config, 1)
+        inputs = prepare_inputs(model, larger, config, 1)
         with contextlib.suppress(*FAILURES), torch.no_grad():
             model(**copy.deepcopy(inputs))
             found.append(((), inputs))

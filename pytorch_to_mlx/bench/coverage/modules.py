@@ -12,7 +12,8 @@ import mlx.core as mx
 import torch
 from torch import nn
 
-from ...codegen.capture.export import Captured, capture
+from ...codegen.capture.captured import Captured
+from ...codegen.capture.export import capture
 from ...codegen.capture.methods import FORWARD, Entry
 from ...codegen.capture.tensors import flat_tensors
 from ...codegen.emit.generate import generate

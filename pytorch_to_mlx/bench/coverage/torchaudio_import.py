@@ -5,7 +5,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from ...codegen.capture.patches import replaced
+from ...codegen.capture.patches import patch_attribute
 
 if find_spec("torchaudio") is not None:
     try:
@@ -13,5 +13,5 @@ if find_spec("torchaudio") is not None:
     except OSError:
         for _name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
             del sys.modules[_name]
-        with replaced(Path, "glob", lambda folder, pattern: []):
+        with patch_attribute(Path, "glob", lambda folder, pattern: []):
             import_module("torchaudio")

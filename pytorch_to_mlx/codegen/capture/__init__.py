@@ -1,1 +1,1 @@
-"""From a torch module to our graph: torch.export, with the patches it needs; and the module watched as it runs."""
+"""Capture a torch module as our graph, by torch.export with the patches it needs, and watch the module as it runs."""

@@ -1,6 +1,6 @@
-"""Numbers that a module keeps in tensors: what is counted with them while it is traced stays a size.
+"""Keep arithmetic on integer buffers symbolic while a module is traced.
 
-Convolutions of audio codecs keep their stride and kernel size in buffers, and count with them how far to pad: for
+Convolutions of audio codecs hold their stride and kernel size in buffers, and compute from them how far to pad: for
 torch.export the result is a number that depends on data, although it follows from the length of the input.
 """
 
@@ -20,16 +20,18 @@ Number = Any  # int or torch.SymInt
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A whole number divided by another, exactly."""
+    """An exact fraction of a whole number."""
 
-    above: Number
-    below: int
+    numerator: Number
+    denominator: int
 
 
 def _sum(a: Any, b: Any) -> Any:
     if isinstance(a, Ratio) or isinstance(b, Ratio):
-        whole, ratio = (b, a) if isinstance(a, Ratio) else (a, b)
-        return None if isinstance(whole, Ratio) else Ratio(ratio.above + whole * ratio.below, ratio.below)
+        number, ratio = (b, a) if isinstance(a, Ratio) else (a, b)
+        if isinstance(number, Ratio):
+            return None
+        return Ratio(ratio.numerator + number * ratio.denominator, ratio.denominator)
     return a + b
 
 
@@ -42,7 +44,7 @@ def _quotient(a: Any, b: Any) -> Any:
 
 
 def _negative(a: Any) -> Any:
-    return Ratio(-a.above, a.below) if isinstance(a, Ratio) else -a
+    return Ratio(-a.numerator, a.denominator) if isinstance(a, Ratio) else -a
 
 
 def _difference(a: Any, b: Any) -> Any:
@@ -50,9 +52,10 @@ def _difference(a: Any, b: Any) -> Any:
 
 
 def _ceil(a: Any) -> Any:
-    return -(-a.above // a.below) if isinstance(a, Ratio) else a
+    return -(-a.numerator // a.denominator) if isinstance(a, Ratio) else a
 
 
+# By name of the torch function, without underscores: its result on numbers and ratios, None where it is not computed.
 RULES: dict[str, Callable[..., Any]] = {
     "add": _sum,
     "radd": _sum,
@@ -68,15 +71,15 @@ RULES: dict[str, Callable[..., Any]] = {
 
 
 @contextlib.contextmanager
-def counted(module: nn.Module) -> Iterator[None]:
-    """Integers that the module keeps in tensors, and what follows from them and from sizes, are known inside."""
-    buffers, known = [], WeakIdKeyDictionary()
+def symbolic_buffers(module: nn.Module) -> Iterator[None]:
+    """Keep integers that the module holds in tensors, and what is computed from them and from sizes, as numbers."""
+    buffers, numbers = [], WeakIdKeyDictionary()
     for child in module.modules():
         for name, tensor in [*child._buffers.items(), *vars(child).items()]:
             if isinstance(tensor, torch.Tensor) and _is_number(tensor) and tensor.device.type == "cpu":
-                known[tensor] = tensor.item()
-                buffers.append((child, name, known[tensor]))
-    with _Counting(buffers, known) if buffers else contextlib.nullcontext():
+                numbers[tensor] = tensor.item()
+                buffers.append((child, name, numbers[tensor]))
+    with _BufferArithmetic(buffers, numbers) if buffers else contextlib.nullcontext():
         yield
 
 
@@ -84,41 +87,45 @@ def _is_number(tensor: torch.Tensor) -> bool:
     return not tensor.ndim and tensor.dtype == torch.int64
 
 
-class _Counting(TorchFunctionMode):
-    def __init__(self, buffers: list[tuple[nn.Module, str, int]], known: WeakIdKeyDictionary) -> None:
+class _BufferArithmetic(TorchFunctionMode):
+    """Compute with numbers beside tensors, and pass the numbers to `pad`, which takes sizes."""
+
+    def __init__(self, buffers: list[tuple[nn.Module, str, int]], numbers: WeakIdKeyDictionary) -> None:
         super().__init__()
-        self.buffers = buffers  # the tracer puts others in their place, under the same names
-        self.known = known
+        self.buffers = buffers  # by name, because the tracer puts tensors of its own in their place
+        self.numbers = numbers  # tensor -> its number, None where it is not known
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
+        """Run a torch function, and note the number that its result holds."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name.endswith("_") and not name.startswith("_") and args and isinstance(args[0], torch.Tensor):
-            self.known[args[0]] = None  # it is changed in place
-        value = None
+            self.numbers[args[0]] = None  # changed in place
+        number = None
         if name == "pad":
             args, kwargs = pytree.tree_map(self._as_size, (args, kwargs))
         elif name == "to" and args[1:] == (torch.int64,):
-            value = self._value(args[0])
+            number = self._number(args[0])
         elif (rule := RULES.get(name.strip("_"))) and not kwargs and any(isinstance(a, torch.Tensor) for a in args):
-            values = [self._value(arg) for arg in args]
-            value = None if None in values else rule(*values)
+            operands = [self._number(arg) for arg in args]
+            number = None if None in operands else rule(*operands)
         result = func(*args, **kwargs)
-        if value is not None and isinstance(result, torch.Tensor):
-            self.known[result] = value
+        if number is not None and isinstance(result, torch.Tensor):
+            self.numbers[result] = number
         return result
 
     def _as_size(self, item: Any) -> Any:
-        value = self._value(item) if isinstance(item, torch.Tensor) else None
-        return item if value is None or isinstance(value, Ratio) else value
+        """Return the number of a tensor that holds one; anything else unchanged."""
+        number = self._number(item) if isinstance(item, torch.Tensor) else None
+        return item if number is None or isinstance(number, Ratio) else number
 
-    def _value(self, item: Any) -> Any:
-        """The number that an argument is; None if it is not known."""
+    def _number(self, item: Any) -> Any:
+        """Return the number that an argument is or holds; None if it is not known."""
         if isinstance(item, int | torch.SymInt) and not isinstance(item, bool):
             return item
         if not isinstance(item, torch.Tensor) or item.ndim:
             return None
-        if item not in self.known:
-            same = (value for child, name, value in self.buffers if child._buffers.get(name) is item)
-            self.known[item] = next(same, None)
-        return self.known[item]
+        if item not in self.numbers:
+            matches = (number for child, name, number in self.buffers if child._buffers.get(name) is item)
+            self.numbers[item] = next(matches, None)
+        return self.numbers[item]

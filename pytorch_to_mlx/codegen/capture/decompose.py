@@ -1,4 +1,4 @@
-"""Which composite ops torch may take apart: all that this project does not lower itself."""
+"""Choose which composite ops torch decomposes: all that this project does not lower itself."""
 
 from functools import cache
 from typing import Any
@@ -9,14 +9,14 @@ from ..lowering.ops import table
 
 
 def decompositions() -> Any:
-    """torch's default decompositions minus every op of the table."""
+    """Return torch's default decompositions without those of the ops that have a lowering."""
     return _without(frozenset(op for op, lowering in table().items() if not lowering.why_not))
 
 
 @cache
-def _without(known: frozenset[str]) -> Any:
-    full = torch.export.default_decompositions()
-    for op in list(full.keys()):
-        if str(op) in known:
-            del full[op]
-    return full
+def _without(lowered: frozenset[str]) -> Any:
+    by_op = torch.export.default_decompositions()
+    for op in list(by_op.keys()):
+        if str(op) in lowered:
+            del by_op[op]
+    return by_op

@@ -1,4 +1,4 @@
-"""From torch to our graph: fx nodes become small nodes with named arguments, plain dtypes and symbolic sizes."""
+"""Read an fx graph of ATen calls as our graph: named arguments, plain dtypes, symbolic sizes."""
 
 import operator
 import re
@@ -13,16 +13,25 @@ from torch.fx import Node as FxNode
 from ..graph import DTYPES, Frame, Graph, Line, Meta, Node, Sym, Unsupported, transform
 from .tensors import dtype_name, to_mlx
 
-# Arguments that say where and how torch stores a result, never what it is.
+# Arguments that choose where and how torch stores a result, never its values.
 STORAGE = {"device", "layout", "pin_memory", "memory_format", "non_blocking", "generator", "copy", "requires_grad"}
+SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 ASSERTIONS = ("_assert", "sym_constrain", "_assert_tensor_metadata", "_linalg_check_errors")
 
 
 def read_graph(module: GraphModule, inputs: Callable[[FxNode], Node] | None = None) -> Graph:
-    """Our graph of an fx graph of ATen calls. `inputs` makes the node of a placeholder (default: an input)."""
-    made: dict[FxNode, Any] = {}
+    """Read an fx graph of ATen calls as our graph.
+
+    Assertions and arithmetic on sizes leave no nodes: sizes are sympy expressions wherever they are used.
+
+    Args:
+        inputs: makes the node of a placeholder; by default an input.
+
+    Raises: Unsupported for an fx node of any other kind.
+    """
+    values: dict[FxNode, Any] = {}  # a Node, or a Sym or number in its place
     nodes: list[Node] = []
-    checks = only_checked(module.graph)
+    checks = assertion_nodes(module.graph)
     for item in module.graph.nodes:
         if item.op == "placeholder":
             node = inputs(item) if inputs else Node(item.name, "input", meta=meta_of(item))
@@ -32,53 +41,53 @@ def read_graph(module: GraphModule, inputs: Callable[[FxNode], Node] | None = No
             if item in checks or _only_writes_input(item):
                 continue
             if is_size(item):
-                made[item] = symbol_of(item.meta["val"])
+                values[item] = symbol_of(item.meta["val"])
                 continue
-            node = _call(item, made)
-            if isinstance(item.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool):
-                made[item] = node.meta = symbol_of(item.meta["val"])  # a number read from an array
+            node = _call(item, values)
+            if isinstance(item.meta.get("val"), SYMBOLIC):
+                values[item] = node.meta = symbol_of(item.meta["val"])  # a number read from an array
                 nodes.append(node)
                 continue
         elif item.op == "output":
-            node = Node("output", "output", (_convert(item.args[0], made),))
+            node = Node("output", "output", (_convert(item.args[0], values),))
         else:
             raise Unsupported(f"fx node {item.op} {item.target}")
-        made[item] = node
+        values[item] = node
         nodes.append(node)
     return Graph(nodes)
 
 
 def is_assertion(target: Any) -> bool:
+    """Tell whether the target of a call checks something and computes nothing."""
     return isinstance(target, torch._ops.OpOverload) and target._schema.name.partition("::")[2].startswith(ASSERTIONS)
 
 
-def only_checked(graph: torch.fx.Graph) -> set[FxNode]:
-    """The assertions of a graph, and what is computed for them alone."""
-    found: set[FxNode] = set()
+def assertion_nodes(graph: FxGraph) -> set[FxNode]:
+    """Return the assertions of a graph, and the nodes that nothing but assertions use."""
+    checks: set[FxNode] = set()
     for item in reversed(graph.nodes):
-        if item.op == "call_function" and (is_assertion(item.target) or (item.users and found.issuperset(item.users))):
-            found.add(item)
-    return found
+        if item.op == "call_function" and (is_assertion(item.target) or (item.users and checks.issuperset(item.users))):
+            checks.add(item)
+    return checks
 
 
 def _only_writes_input(item: FxNode) -> bool:
-    """A copy back into an input that nobody reads: a side effect that the outputs do not show."""
+    """Tell whether a node copies into an input and nothing reads the copy: a side effect that no output shows."""
     return str(item.target) == "aten.copy_.default" and not item.users
 
 
 def is_size(item: FxNode) -> bool:
-    """Whether a node only computes with sizes, so that a symbol says it all."""
-    value = item.meta.get("val")
+    """Tell whether a node computes with sizes alone, so that a symbol can replace it."""
     return (
-        isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool)
+        isinstance(item.meta.get("val"), SYMBOLIC)
         and "item" not in str(item.target)
         and "_local_scalar" not in str(item.target)
     )
 
 
 def symbol_of(value: Any) -> Any:
-    """A torch symbolic number as a Sym, or as a plain number where it is one."""
-    if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
+    """Return a torch symbolic number as a Sym, or as a plain number if it is one; anything else unchanged."""
+    if isinstance(value, SYMBOLIC):
         expr = value.node.expr
         if expr.is_number:
             return int(expr) if isinstance(value, torch.SymInt) else float(expr)
@@ -87,9 +96,8 @@ def symbol_of(value: Any) -> Any:
 
 
 def meta_of(item: FxNode) -> Any:
-    """Shapes and dtypes of the value of an fx node."""
-    value = item.meta.get("val", item.meta.get("tensor_meta"))
-    return _meta(value)
+    """Return the shape and dtype of an fx node's value: a Meta, a list of them, or None if it is not a tensor."""
+    return _meta(item.meta.get("val", item.meta.get("tensor_meta")))
 
 
 def _meta(value: Any) -> Any:
@@ -102,47 +110,50 @@ def _meta(value: Any) -> Any:
 
 
 def _attribute(module: GraphModule, target: str) -> torch.Tensor:
+    value: Any = module
     for part in target.split("."):
-        module = getattr(module, part)
-    return module  # type: ignore[return-value]
+        value = getattr(value, part)
+    return value
 
 
-def _convert(tree: Any, made: dict[FxNode, Any]) -> Any:
+def _convert(tree: Any, values: dict[FxNode, Any]) -> Any:
+    """Replace every fx node, dtype, tensor and symbolic number of an argument by ours."""
+
     def change(value: Any) -> Any:
         if isinstance(value, FxNode):
-            return made[value]
+            return values[value]
         if isinstance(value, torch.dtype):
             return DTYPES.get(dtype_name(value), dtype_name(value))
         if isinstance(value, torch.Tensor):
             return to_mlx(value)
         return symbol_of(value)
 
-    kinds = (FxNode, torch.dtype, torch.SymInt, torch.SymFloat, torch.SymBool, torch.Tensor)
-    return transform(tree, kinds, change)
+    return transform(tree, (FxNode, torch.dtype, torch.Tensor, *SYMBOLIC), change)
 
 
-def _call(item: FxNode, made: dict[FxNode, Any]) -> Node:
+def _call(item: FxNode, values: dict[FxNode, Any]) -> Node:
+    """Return the node of a call, its arguments by schema name and without those that have their default value."""
     place = {"stack": stack_of(item), "trace": trace_of(item)}
     if item.target is operator.getitem:
-        return Node(item.name, "getitem", _convert(tuple(item.args), made), meta=meta_of(item), **place)
+        return Node(item.name, "getitem", _convert(tuple(item.args), values), meta=meta_of(item), **place)
     if not isinstance(item.target, torch._ops.OpOverload):
         name = getattr(item.target, "__name__", str(item.target))
-        return Node(item.name, f"python.{name}", _convert(tuple(item.args), made), meta=meta_of(item), **place)
+        return Node(item.name, f"python.{name}", _convert(tuple(item.args), values), meta=meta_of(item), **place)
     schema = item.target._schema
     arguments: dict[str, Any] = {}
-    given = dict(zip([a.name for a in schema.arguments], item.args, strict=False)) | dict(item.kwargs)
+    by_name = dict(zip([a.name for a in schema.arguments], item.args, strict=False)) | dict(item.kwargs)
     for argument in schema.arguments:
         name = argument.name
-        if name not in given or name in STORAGE:
+        if name not in by_name or name in STORAGE:
             continue
-        value = given[name]
+        value = by_name[name]
         if (
             argument.has_default_value()
             and type(value) is type(argument.default_value)
             and value == argument.default_value
         ):
             continue
-        arguments["x" if name in ("self", "input") else name] = _convert(value, made)
+        arguments["x" if name in ("self", "input") else name] = _convert(value, values)
     op = str(item.target)
     if "as_strided" in op and not _contiguous(item.args[0]):
         op = f"{op.rpartition('.')[0]}.noncontiguous"
@@ -159,30 +170,34 @@ def _contiguous(item: Any) -> bool:
 
 
 def class_of(module: torch.nn.Module, graph: FxGraph | None) -> str:
-    """The module's class with its package; of an exported program, the class that was exported, as the graph says."""
+    """Return the module's class with its package; for an exported program, the class of the module it was made from."""
     if isinstance(module, GraphModule) and graph is not None:
         for item in graph.nodes:
             for path, kind in (item.meta.get("nn_module_stack") or {}).values():
                 if not path:
-                    return kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-    return f"{type(module).__module__}.{type(module).__qualname__}"
+                    return _full_name(kind)
+    return _full_name(type(module))
 
 
 def stack_of(item: FxNode) -> tuple[Frame, ...]:
-    """The modules that were running when this node was traced, without the root."""
+    """Return the modules that were running when this node was traced, outermost first, without the root."""
     frames = []
     for key, (path, kind) in (item.meta.get("nn_module_stack") or {}).items():
         if path and not key.startswith("_empty"):
-            name = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-            frames.append(Frame(path, int(key.rpartition("@")[2]) if "@" in key else 0, name))
+            frames.append(Frame(path, int(key.rpartition("@")[2]) if "@" in key else 0, _full_name(kind)))
     return tuple(frames)
 
 
+def _full_name(kind: type | str) -> str:
+    """Return a class's name with its package; graphs that were saved hold the name itself."""
+    return kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+
+
 def trace_of(item: FxNode) -> tuple[Line, ...]:
-    """The lines outside torch that led to this node, outermost first."""
+    """Return the source lines outside torch that led to this node, outermost first."""
     lines = []
-    for line in (item.meta.get("stack_trace") or "").splitlines():
-        found = re.match(r'\s*File "(.+)", line (\d+), in ', line)
-        if found and "/torch/" not in found[1] and not found[1].startswith("<"):
-            lines.append(Line(found[1], int(found[2])))
+    for text in (item.meta.get("stack_trace") or "").splitlines():
+        match = re.match(r'\s*File "(.+)", line (\d+), in ', text)
+        if match and "/torch/" not in match[1] and not match[1].startswith("<"):
+            lines.append(Line(match[1], int(match[2])))
     return tuple(lines)

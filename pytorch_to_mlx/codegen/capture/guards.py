@@ -1,4 +1,7 @@
-"""The sizes a capture holds for: every question that the original's own code asked about sizes while it was traced."""
+"""Guards: the conditions on dynamic sizes under which a capture holds.
+
+While a module is traced, its code branches on sizes; the graph follows the branches of the example inputs alone.
+"""
 
 import ast
 import itertools
@@ -26,15 +29,19 @@ class Guard:
     where: str
 
     def holds(self, sizes: Mapping[Any, int]) -> bool:
+        """Tell whether the condition is true of some sizes."""
         return bool(at(self.condition, sizes))
 
     def statement(self) -> ast.stmt:
-        """The call of the helper that refuses other sizes."""
+        """Return the call of the helper that refuses other sizes."""
         return ast.Expr(ast.Call(ast.Name(CHECK), [condition_tree(self.condition), to_tree(self.where)], []))
 
 
 def condition_tree(condition: Any) -> ast.expr:
-    """The syntax tree of a sympy condition on sizes."""
+    """Return the syntax tree of a sympy condition on sizes.
+
+    Raises: Unsupported for anything but comparisons and their combinations by not, and, or.
+    """
     if condition.is_Relational:
         left, right = size_tree(condition.lhs), size_tree(condition.rhs)
         if condition.lhs.is_number:  # 49 == h * w
@@ -49,55 +56,60 @@ def condition_tree(condition: Any) -> ast.expr:
 
 
 def own_guards(program: ExportedProgram) -> list[Guard]:
-    """What the code outside torch decided by sizes, without what is true of all sizes that were left dynamic.
+    """Collect the conditions on input sizes that code outside torch branched on, unless they hold for every size.
 
-    torch's own questions (is it contiguous, does it broadcast) are left out: they choose how, not what, to compute;
-    but not where it took a size for a plain number, as where an op has no dynamic size in its place.
+    torch's own questions (is it contiguous, does it broadcast) are left out: they choose how, not what, to compute.
+    Kept are those by which torch made a dynamic size a plain number, as for an op that takes no dynamic size there.
     """
     symbols = _input_symbols(program)
     if not symbols:
         return []
-    found: dict[Any, Guard] = {}
+    guards: dict[Any, Guard] = {}
     for guard in next(iter(symbols.values())).guards:
         file = getattr(guard.sloc.framework_loc, "filename", "")
         asked_by_torch = not file or "/torch/" in file
-        if (asked_by_torch and not _fixes(guard.expr)) or not guard.expr.free_symbols <= symbols.keys():
+        if (asked_by_torch and not _fixes_size(guard.expr)) or not guard.expr.free_symbols <= symbols.keys():
             continue
         if not bound_sympy(guard.expr, program.range_constraints).is_singleton():
             where = file.rpartition("site-packages/")[2] if "site-packages/" in file else Path(file).name
-            found.setdefault(guard.expr, Guard(guard.expr, f"{where}:{guard.sloc.framework_loc.lineno}"))
-    return list(found.values())
+            guards.setdefault(guard.expr, Guard(guard.expr, f"{where}:{guard.sloc.framework_loc.lineno}"))
+    return list(guards.values())
 
 
-def _fixes(condition: Any) -> bool:
-    """Whether a condition makes a size a number; sizes of 1 are asked about for broadcasting."""
+def _fixes_size(condition: Any) -> bool:
+    """Tell whether a condition makes a size a plain number. Equality with 1 is asked for broadcasting, and does not."""
     number = next((side for side in condition.args if side.is_Integer), None) if condition.is_Equality else None
     return number is not None and number > 1
 
 
 def fitting_sizes(program: ExportedProgram, hints: Mapping[Any, int]) -> dict[Any, int]:
-    """Values for sizes that depend on data, such that what the capture asserts holds: pieces that make up a whole."""
-    found: dict[Any, int] = {}
-    shapes = next(iter(_input_symbols(program).values()), None)
-    for asserted in itertools.chain.from_iterable(shapes.deferred_runtime_asserts.values() if shapes else ()):
-        if not asserted.expr.is_Equality:
+    """Choose values for sizes that depend on data so that the capture's assertions hold: pieces that make up a whole.
+
+    Each asserted equality is solved for one unknown size, in which it is linear; the other unknowns are set to SOME.
+    """
+    values: dict[Any, int] = {}
+    environment = next(iter(_input_symbols(program).values()), None)
+    if environment is None:
+        return values
+    for assertion in itertools.chain.from_iterable(environment.deferred_runtime_asserts.values()):
+        if not assertion.expr.is_Equality:
             continue
-        missing = at(shapes.replace(asserted.expr.lhs - asserted.expr.rhs), {**hints, **found})
-        *others, last = sorted(missing.free_symbols, key=str) or [None]
-        known = dict.fromkeys(others, SOME)
-        start, end = (at(missing, known | {last: value}) if last else 0 for value in (0, 1))
-        if start != end and -start % (end - start) == 0:  # a straight line meets zero at a whole number
-            found |= known | {last: int(-start / (end - start))}
-    return found
+        difference = at(environment.replace(assertion.expr.lhs - assertion.expr.rhs), {**hints, **values})
+        *others, unknown = sorted(difference.free_symbols, key=str) or [None]
+        chosen = dict.fromkeys(others, SOME)
+        start, end = (at(difference, chosen | {unknown: value}) if unknown else 0 for value in (0, 1))
+        if start != end and -start % (end - start) == 0:  # the line through both is zero at a whole number
+            values |= chosen | {unknown: int(-start / (end - start))}
+    return values
 
 
 def _input_symbols(program: ExportedProgram) -> dict[Any, Any]:
-    """Dynamic sizes of the inputs, each with the shape environment that knows what was asked about it."""
-    found = {}
+    """Return the dynamic sizes of the inputs, each with the ShapeEnv that recorded what was asked about it."""
+    environments = {}
     for item in program.graph.nodes:
         value = item.meta.get("val")
         if item.op == "placeholder" and hasattr(value, "fake_mode"):
             for size in value.shape:
                 if not isinstance(size, int) and size.node.expr.is_Symbol:
-                    found[size.node.expr] = size.node.shape_env
-    return found
+                    environments[size.node.expr] = size.node.shape_env
+    return environments

@@ -1,4 +1,4 @@
-"""What torch.export does otherwise than this project needs, changed while a module is traced."""
+"""Patch torch while a module is traced, so that it keeps sizes dynamic and takes code that torch.export refuses."""
 
 import contextlib
 import functools
@@ -14,203 +14,34 @@ from torch import nn
 from torch._decomp import decomposition_table
 from torch.fx.experimental.symbolic_shapes import DimConstraints, ShapeEnv
 
-from .buffer_numbers import counted
-from .size_patches import quick_sizes
+from .buffer_numbers import symbolic_buffers
+from .size_patches import skip_size_proofs
 
 DispatchKey = torch._C.DispatchKey
-LAYERS = [getattr(torch.ops.aten, name).input for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")]
+RNNS = [getattr(torch.ops.aten, name).input for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")]
 
 
 @contextlib.contextmanager
 def traceable(module: nn.Module) -> Iterator[None]:
-    """A module may be traced inside: recurrent layers stay whole, so that their lengths stay dynamic."""
+    """Apply every patch that tracing a module needs."""
     with (
         quiet(),
-        conversions_to_itself(),
-        whole_recurrences(),
-        unsolved_constraints(),
-        plain_causality(module),
+        skip_noop_casts(),
+        keep_rnns_fused(),
+        skip_constraint_solving(),
+        concrete_is_causal(module),
         dynamic_linspace(),
-        no_full_masks(),
+        skip_full_masks(),
         dynamic_lengths(module),
-        counted(module),
-        quick_sizes(),
+        symbolic_buffers(module),
+        skip_size_proofs(),
     ):
         yield
-
-
-@contextlib.contextmanager
-def replaced(home: Any, name: str, new: Any) -> Iterator[None]:
-    """An attribute has another value for a while."""
-    original = getattr(home, name)
-    setattr(home, name, new)
-    try:
-        yield
-    finally:
-        setattr(home, name, original)
-
-
-@contextlib.contextmanager
-def conversions_to_itself() -> Iterator[None]:
-    """`module.to(dtype)` inside a forward is left out where the module has that dtype: torch.export cannot trace it."""
-    original = nn.Module.to
-
-    def to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
-        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
-        tensors = itertools.chain(self.parameters(), self.buffers())
-        same = all(
-            device in (None, tensor.device) and (dtype in (None, tensor.dtype) or not tensor.is_floating_point())
-            for tensor in tensors
-        )
-        return self if same else original(self, *args, **kwargs)
-
-    with replaced(nn.Module, "to", to):
-        yield
-
-
-@contextlib.contextmanager
-def whole_recurrences() -> Iterator[None]:
-    """LSTM, GRU and RNN stay one op each. torch unrolls them step by step, which fixes the length of the sequence."""
-    saved = {op: (dict(op.py_kernels), decomposition_table[op]) for op in LAYERS}
-    for op in LAYERS:
-        op.py_kernels.pop(DispatchKey.Autograd, None)
-        op.py_kernels[DispatchKey.CompositeImplicitAutograd] = recurrent_shapes
-        op._dispatch_cache.clear()
-        decomposition_table[op] = recurrent_shapes  # what fake tensors compute shapes with
-    try:
-        yield
-    finally:
-        for op, (kernels, decomposition) in saved.items():
-            op.py_kernels.clear()
-            op.py_kernels.update(kernels)
-            op._dispatch_cache.clear()
-            decomposition_table[op] = decomposition
-
-
-def recurrent_shapes(
-    x: torch.Tensor, hx: Any, params: Any, has_biases: bool, num_layers: int, dropout: float, train: bool,
-    bidirectional: bool, batch_first: bool,
-) -> tuple[torch.Tensor, ...]:  # fmt: skip
-    """Empty results of a recurrent layer.
-
-    Shapes: x [T, B, D] ([B, T, D] for batch_first, [T, D] for one example), hx [layers · directions, B, H].
-    """
-    states = list(hx) if isinstance(hx, list | tuple) else [hx]
-    width = states[0].shape[-1] * (2 if bidirectional else 1)
-    return (x.new_empty((*x.shape[:-1], width)), *[torch.empty_like(state) for state in states])
-
-
-@contextlib.contextmanager
-def unsolved_constraints() -> Iterator[None]:
-    """Conditions on sizes are not solved, nor written into the program: it is not run, and tracing them takes long.
-
-    torch wants their solution for messages alone, and sympy often fails at it. `guards.py` reads them as they are.
-    """
-
-    def none(self: ShapeEnv, *args: Any, **options: Any) -> None:
-        self.dim_constraints = DimConstraints({}, {}, set(), {})
-
-    with (
-        replaced(ShapeEnv, "produce_guards", none),
-        replaced(torch.export.exported_program, "_convert_guards_to_code", lambda module: []),
-    ):
-        yield
-
-
-@contextlib.contextmanager
-def plain_causality(module: nn.Module) -> Iterator[None]:
-    """Attention takes `is_causal=length > 1`: torch reads a flag there, not a condition on a dynamic size.
-
-    Code that imported the function by name has its own reference to it.
-    """
-    original = nn.functional.scaled_dot_product_attention
-
-    @functools.wraps(original)
-    def attention(*args: Any, **kwargs: Any) -> torch.Tensor:
-        return original(*(_plain(item) for item in args), **{name: _plain(item) for name, item in kwargs.items()})
-
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(replaced(nn.functional, "scaled_dot_product_attention", attention))
-        for file in _files(module):
-            for name in [name for name, item in vars(file).items() if item is original]:
-                stack.enter_context(replaced(file, name, attention))
-        yield
-
-
-@contextlib.contextmanager
-def dynamic_lengths(module: nn.Module) -> Iterator[None]:
-    """`len(tensor)` is its first size, and transformers' `torch_int` leaves sizes alone: Python makes plain numbers."""
-
-    def length(item: Any) -> Any:
-        return item.shape[0] if isinstance(item, torch.Tensor) and item.ndim else len(item)
-
-    with contextlib.ExitStack() as stack:
-        for file in _files(module):
-            if "len" not in vars(file):
-                file.len = length
-                stack.callback(delattr, file, "len")
-            if callable(original := vars(file).get("torch_int")):
-                stack.enter_context(replaced(file, "torch_int", functools.partial(_whole, original)))
-        yield
-
-
-def _whole(original: Any, number: Any) -> Any:
-    return number if isinstance(number, torch.SymInt) else original(number)
-
-
-def _files(module: nn.Module) -> set[Any]:
-    """The Python modules that the classes of a module's parts come from."""
-    files = {sys.modules.get(type(part).__module__) for part in module.modules()}
-    return {file for file in files - {None} if not file.__name__.startswith("torch.")}
-
-
-@contextlib.contextmanager
-def dynamic_linspace() -> Iterator[None]:
-    """`torch.linspace` with as many numbers as a dynamic size says: torch's own fixes that size to the example's."""
-    original = torch.linspace
-
-    @functools.wraps(original)
-    def linspace(start: Any, end: Any, steps: Any, **options: Any) -> torch.Tensor:
-        numbers = (int, float, torch.SymInt, torch.SymFloat)
-        if not isinstance(steps, torch.SymInt) or not all(isinstance(limit, numbers) for limit in (start, end)):
-            return original(start, end, steps, **options)
-        places = torch.arange(steps, device=options.get("device"))
-        step = (end - start) / (steps - 1)  # as torch: up from the start, then down to the end
-        values = torch.where(places < steps // 2, start + step * places, end - step * (steps - 1 - places))
-        return values.to(options.get("dtype") or torch.get_default_dtype())
-
-    with replaced(torch, "linspace", linspace):
-        yield
-
-
-@contextlib.contextmanager
-def no_full_masks() -> Iterator[None]:
-    """transformers makes no mask where everything is attended to and nothing is padded; here also while it is traced.
-
-    Some models refuse a mask there: attention whose length is not that of the tokens, such as Autoformer's.
-    """
-    masks: Any = sys.modules.get("transformers.masking_utils")
-    name = "_ignore_bidirectional_mask_sdpa"
-    original = getattr(masks, name, None)
-    if original is None:
-        yield
-        return
-
-    def ignored(padding_mask: Any, kv_length: Any, local_attention_size: Any = None) -> bool:
-        nothing = padding_mask is None and local_attention_size is None
-        return nothing or original(padding_mask, kv_length, local_attention_size)
-
-    with replaced(masks, name, ignored):
-        yield
-
-
-def _plain(item: Any) -> Any:
-    return bool(item) if isinstance(item, torch.SymBool) else item
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """torch.export reports through loggers and warnings what its exception says again."""
+    """Silence loggers and warnings: torch.export says there what its exception says again."""
     loggers = [logging.getLogger(name) for name in ("torch", "torch.fx", "torch._dynamo", "transformers")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -222,3 +53,178 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def patch_attribute(home: Any, name: str, new: Any) -> Iterator[None]:
+    """Give an attribute another value, and restore it at the end."""
+    original = getattr(home, name)
+    setattr(home, name, new)
+    try:
+        yield
+    finally:
+        setattr(home, name, original)
+
+
+@contextlib.contextmanager
+def skip_noop_casts() -> Iterator[None]:
+    """Skip `module.to(dtype)` inside a forward where the module has that dtype: torch.export cannot trace it."""
+    original = nn.Module.to
+    parse = torch._C._nn._parse_to  # pyright: ignore[reportAttributeAccessIssue]  missing from torch's stubs
+
+    def to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        device, dtype, *_ = parse(*args, **kwargs)
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        is_noop = all(
+            device in (None, tensor.device) and (dtype in (None, tensor.dtype) or not tensor.is_floating_point())
+            for tensor in tensors
+        )
+        return self if is_noop else original(self, *args, **kwargs)
+
+    with patch_attribute(nn.Module, "to", to):
+        yield
+
+
+@contextlib.contextmanager
+def keep_rnns_fused() -> Iterator[None]:
+    """Keep LSTM, GRU and RNN as one op each: torch unrolls them step by step, which fixes the sequence length."""
+    saved = {op: (dict(op.py_kernels), decomposition_table[op]) for op in RNNS}
+    for op in RNNS:
+        op.py_kernels.pop(DispatchKey.Autograd, None)
+        op.py_kernels[DispatchKey.CompositeImplicitAutograd] = rnn_results
+        op._dispatch_cache.clear()
+        decomposition_table[op] = rnn_results  # what fake tensors compute shapes with
+    try:
+        yield
+    finally:
+        for op, (kernels, decomposition) in saved.items():
+            op.py_kernels.clear()
+            op.py_kernels.update(kernels)
+            op._dispatch_cache.clear()
+            decomposition_table[op] = decomposition
+
+
+def rnn_results(
+    x: torch.Tensor, hx: Any, params: Any, has_biases: bool, num_layers: int, dropout: float, train: bool,
+    bidirectional: bool, batch_first: bool,
+) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    """Return empty results of a recurrent layer, from which torch reads their shapes.
+
+    Shapes: x [T, B, D] ([B, T, D] for batch_first, [T, D] for one example), hx [layers · directions, B, H]
+        -> [T, B, directions · H] in the order of x, and each state as in hx.
+    """
+    states = list(hx) if isinstance(hx, list | tuple) else [hx]
+    width = states[0].shape[-1] * (2 if bidirectional else 1)
+    return (x.new_empty((*x.shape[:-1], width)), *[torch.empty_like(state) for state in states])
+
+
+@contextlib.contextmanager
+def skip_constraint_solving() -> Iterator[None]:
+    """Leave conditions on sizes unsolved, and out of the program: it is not run, and tracing them takes long.
+
+    torch needs their solution for messages alone, and sympy often fails at it. `guards.py` reads them as they are.
+    """
+
+    def produce_none(self: ShapeEnv, *args: Any, **options: Any) -> None:
+        self.dim_constraints = DimConstraints({}, {}, set(), {})
+
+    with (
+        patch_attribute(ShapeEnv, "produce_guards", produce_none),
+        patch_attribute(torch.export.exported_program, "_convert_guards_to_code", lambda module: []),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def concrete_is_causal(module: nn.Module) -> Iterator[None]:
+    """Let attention take `is_causal=length > 1`: torch takes a plain flag there, not a condition on a dynamic size.
+
+    Code that imported the function by name holds its own reference, which is patched as well.
+    """
+    original = nn.functional.scaled_dot_product_attention
+
+    @functools.wraps(original)
+    def attention(*args: Any, **kwargs: Any) -> torch.Tensor:
+        args = tuple(_concrete(item) for item in args)
+        return original(*args, **{name: _concrete(item) for name, item in kwargs.items()})
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(patch_attribute(nn.functional, "scaled_dot_product_attention", attention))
+        for file in _files(module):
+            for name in [name for name, item in vars(file).items() if item is original]:
+                stack.enter_context(patch_attribute(file, name, attention))
+        yield
+
+
+def _concrete(item: Any) -> Any:
+    return bool(item) if isinstance(item, torch.SymBool) else item
+
+
+@contextlib.contextmanager
+def dynamic_lengths(module: nn.Module) -> Iterator[None]:
+    """Keep `len(tensor)` and transformers' `torch_int(size)` dynamic: Python makes plain numbers of them."""
+
+    def length(item: Any) -> Any:
+        return item.shape[0] if isinstance(item, torch.Tensor) and item.ndim else len(item)
+
+    with contextlib.ExitStack() as stack:
+        for file in _files(module):
+            if "len" not in vars(file):
+                file.len = length
+                stack.callback(delattr, file, "len")
+            if callable(original := vars(file).get("torch_int")):
+                stack.enter_context(patch_attribute(file, "torch_int", functools.partial(_integer, original)))
+        yield
+
+
+def _integer(original: Any, number: Any) -> Any:
+    return number if isinstance(number, torch.SymInt) else original(number)
+
+
+def _files(module: nn.Module) -> set[Any]:
+    """Return the Python modules, torch's own left out, that define the classes of a module and its submodules."""
+    files = {sys.modules.get(type(part).__module__) for part in module.modules()}
+    return {file for file in files if file is not None and not file.__name__.startswith("torch.")}
+
+
+@contextlib.contextmanager
+def dynamic_linspace() -> Iterator[None]:
+    """Let `torch.linspace` take a dynamic number of steps: torch's own fixes it to the example's."""
+    original: Any = torch.linspace  # torch's stubs know no dynamic sizes
+    arange: Any = torch.arange
+
+    @functools.wraps(original)
+    def linspace(start: Any, end: Any, steps: Any, **options: Any) -> torch.Tensor:
+        numbers = (int, float, torch.SymInt, torch.SymFloat)
+        is_dynamic = isinstance(steps, torch.SymInt) and all(isinstance(limit, numbers) for limit in (start, end))
+        if not is_dynamic:
+            return original(start, end, steps, **options)
+        places = arange(steps, device=options.get("device"))
+        step = (end - start) / (steps - 1)  # as torch: up from the start, then down to the end
+        values = torch.where(places < steps // 2, start + step * places, end - step * (steps - 1 - places))
+        return values.to(options.get("dtype") or torch.get_default_dtype())
+
+    with patch_attribute(torch, "linspace", linspace):
+        yield
+
+
+@contextlib.contextmanager
+def skip_full_masks() -> Iterator[None]:
+    """Make no mask where every token attends to every other and nothing is padded.
+
+    transformers leaves such masks out when it runs, but not while it is traced; and some models refuse them, such as
+    Autoformer, whose attention has another length than its tokens.
+    """
+    masks: Any = sys.modules.get("transformers.masking_utils")
+    name = "_ignore_bidirectional_mask_sdpa"
+    original = getattr(masks, name, None)
+    if original is None:
+        yield
+        return
+
+    def is_ignored(padding_mask: Any, kv_length: Any, local_attention_size: Any = None) -> bool:
+        is_full = padding_mask is None and local_attention_size is None
+        return is_full or original(padding_mask, kv_length, local_attention_size)
+
+    with patch_attribute(masks, name, is_ignored):
+        yield

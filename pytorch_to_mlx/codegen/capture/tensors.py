@@ -1,10 +1,12 @@
-"""Between torch tensors, numpy and MLX, without a change of dtype."""
+"""Convert torch tensors to MLX and numpy without a change of values, and find out where they lie."""
 
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputSpec
 from torch.utils import _pytree as pytree
 
 from ..graph import DTYPES, Unsupported
@@ -13,13 +15,15 @@ Module, Tensor = torch.nn.Module, torch.Tensor  # for rooms that import no torch
 
 
 def dtype_name(dtype: torch.dtype) -> str:
+    """Return a dtype's name without its package, "float32"."""
     return str(dtype).removeprefix("torch.")
 
 
 def to_mlx(tensor: torch.Tensor) -> mx.array:
-    """The same values and dtype as an MLX array.
+    """Return the same values and dtype as an MLX array.
 
-    Raises: Unsupported for a dtype that MLX has not, and for sparse tensors.
+    Shapes: those of the tensor.
+    Raises: Unsupported for a dtype that MLX lacks, and for sparse tensors.
     """
     name = dtype_name(tensor.dtype)
     if name not in DTYPES or tensor.layout != torch.strided:
@@ -31,14 +35,23 @@ def to_mlx(tensor: torch.Tensor) -> mx.array:
 
 
 def place_of_values(tensor: torch.Tensor) -> tuple | None:
-    """What tied tensors have in common: where their values lie. None if there are none."""
+    """Return what tied tensors have in common, the place of their values in memory; None if there are no values."""
     if tensor.layout != torch.strided or not tensor.numel():
         return None
     return tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride()
 
 
+def program_tensor(program: ExportedProgram, spec: InputSpec) -> torch.Tensor:
+    """Return the parameter, buffer or constant that an exported program reads as one of its inputs."""
+    home: Any = program.state_dict if spec.target in program.state_dict else program.constants
+    return home[spec.target]
+
+
 def to_numpy(value: Any) -> np.ndarray:
-    """A torch tensor or an MLX array as numpy; bfloat16 becomes float32, exactly."""
+    """Return a torch tensor or an MLX array as numpy; bfloat16 becomes float32, which holds the same values.
+
+    Shapes: those of the value.
+    """
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().resolve_conj().resolve_neg()
         return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
@@ -46,4 +59,5 @@ def to_numpy(value: Any) -> np.ndarray:
 
 
 def flat_tensors(tree: Any) -> list[torch.Tensor]:
+    """Return the tensors of a pytree, in order."""
     return [item for item in pytree.tree_leaves(tree) if isinstance(item, Tensor)]

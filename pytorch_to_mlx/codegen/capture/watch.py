@@ -1,4 +1,4 @@
-"""Run a module in torch and watch: what every submodule is given under which name, and every value of its graph."""
+"""Watch a module as torch runs it: the arguments of every call of a submodule, and every value of its graph."""
 
 import contextlib
 import inspect
@@ -10,15 +10,19 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
-from torch.utils import _pytree as pytree
+from torch.utils.hooks import RemovableHandle
 
-Described = dict[tuple[str, int], list[tuple[str, torch.dtype, tuple]]]
+from .tensors import flat_tensors, program_tensor
+
+Call = tuple[str, int]  # the path of a submodule, and which call of it
+Described = dict[Call, list[tuple[str, torch.dtype, tuple]]]  # name, dtype and example shape of each argument
 Print = tuple[torch.dtype, tuple, bytes]  # dtype, shape, digest of the values
-Arguments = dict[tuple[str, int], list[tuple[str, Print]]]
+Arguments = dict[Call, list[tuple[str, Print]]]
+Watched = dict[Call, tuple[list[tuple[str, torch.Tensor]], list[torch.Tensor]]]  # arguments by name, and results
 
 
 def fingerprint(value: Any) -> Print | None:
-    """What equal tensors have in common, in a few bytes; None for what is no plain tensor."""
+    """Return a few bytes that equal tensors have in common; None for anything but a dense tensor."""
     if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
         return None
     value = value.detach().resolve_conj().resolve_neg().contiguous()
@@ -27,35 +31,82 @@ def fingerprint(value: Any) -> Print | None:
 
 
 def watch_arguments(module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> tuple[Any, Arguments]:
-    """The module's result, and the tensors that each call of each submodule was given, by parameter name."""
-    seen: Arguments = {}
+    """Run the module; return its result and the tensor arguments of each call of each submodule, by parameter name."""
+    arguments: Arguments = {}
     counts: dict[str, int] = {}
-    handles = []
 
     def hook(path: str) -> Callable:
-        def before(child: nn.Module, given: tuple, named: dict[str, Any]) -> None:
-            number = counts.get(path, 0)
-            counts[path] = number + 1
-            found = ((name, fingerprint(tensor)) for name, tensor in named_tensors(child, given, named))
-            seen[path, number] = [(name, print_) for name, print_ in found if print_ is not None]
+        def before(child: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+            prints = ((name, fingerprint(tensor)) for name, tensor in named_tensors(child, args, kwargs))
+            arguments[_next_call(path, counts)] = [(name, print_) for name, print_ in prints if print_ is not None]
 
         return before
 
-    for path, child in module.named_modules():
-        if path:
-            handles.append(child.register_forward_pre_hook(hook(path), with_kwargs=True))
+    children = [(path, child) for path, child in module.named_modules() if path]
+    handles = [child.register_forward_pre_hook(hook(path), with_kwargs=True) for path, child in children]
+    with _remove_after(handles), torch.no_grad(), unchanged(module):
+        return module(*args, **kwargs), arguments
+
+
+def watch_calls(module: nn.Module, paths: set[str], args: tuple, kwargs: Mapping[str, Any]) -> Watched:
+    """Run the module; return the tensor arguments, by name, and the tensor results of each call of some submodules."""
+    calls: Watched = {}
+    counts: dict[str, int] = {}
+
+    def hook(path: str) -> Callable:
+        def after(child: nn.Module, args: tuple, kwargs: dict[str, Any], result: Any) -> None:
+            calls[_next_call(path, counts)] = list(named_tensors(child, args, kwargs)), flat_tensors(result)
+
+        return after
+
+    handles = [module.get_submodule(path).register_forward_hook(hook(path), with_kwargs=True) for path in paths]
+    with _remove_after(handles), torch.no_grad(), unchanged(module):
+        module(*args, **kwargs)
+    return calls
+
+
+@contextlib.contextmanager
+def watch_traced_arguments(module: nn.Module) -> Iterator[Described]:
+    """Record names, dtypes and example shapes of the tensor arguments of each call while the module is exported."""
+    arguments: Described = {}
+    counts: dict[str, int] = {}
+
+    def hook(path: str) -> Callable:
+        def before(child: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+            if not path:  # a new pass of the tracer
+                arguments.clear()
+                counts.clear()
+            arguments[_next_call(path, counts)] = [
+                (name, value.dtype, tuple(_example(size) for size in value.shape))
+                for name, value in named_tensors(child, args, kwargs)
+            ]
+
+        return before
+
+    handles = [child.register_forward_pre_hook(hook(path), with_kwargs=True) for path, child in module.named_modules()]
+    with _remove_after(handles):
+        yield arguments
+
+
+def _next_call(path: str, counts: dict[str, int]) -> Call:
+    """Count a call of a submodule, from 0."""
+    counts[path] = counts.get(path, -1) + 1
+    return path, counts[path]
+
+
+@contextlib.contextmanager
+def _remove_after(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Remove hooks at the end."""
     try:
-        with torch.no_grad(), unchanged(module):
-            result = module(*args, **kwargs)
+        yield
     finally:
         for handle in handles:
             handle.remove()
-    return result, seen
 
 
 @contextlib.contextmanager
 def unchanged(module: nn.Module) -> Iterator[None]:
-    """The module's buffers are afterwards what they were before."""
+    """Restore the module's buffers at the end, the tensors themselves and their values."""
     buffers = [(child._buffers, name, tensor) for child in module.modules() for name, tensor in child._buffers.items()]
     saved = [None if tensor is None else tensor.clone() for _, _, tensor in buffers]
     try:
@@ -67,42 +118,18 @@ def unchanged(module: nn.Module) -> Iterator[None]:
                 tensor.data.copy_(values)
 
 
-@contextlib.contextmanager
-def tracing_arguments(module: nn.Module) -> Iterator[Described]:
-    """While the module is exported: names, dtypes and example shapes of what each call is given."""
-    seen: Described = {}
-    counts: dict[str, int] = {}
-
-    def hook(path: str) -> Callable:
-        def before(child: nn.Module, given: tuple, named: dict[str, Any]) -> None:
-            if not path:  # a new pass of the tracer
-                seen.clear()
-                counts.clear()
-            number = counts.get(path, 0)
-            counts[path] = number + 1
-            seen[path, number] = [
-                (name, value.dtype, tuple(_example(size) for size in value.shape))
-                for name, value in named_tensors(child, given, named)
-            ]
-
-        return before
-
-    handles = [child.register_forward_pre_hook(hook(path), with_kwargs=True) for path, child in module.named_modules()]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def _example(size: Any) -> Any:
-    """The example value of a size, without asking the tracer to fix it."""
+    """Return the example value of a size, without making the tracer fix it; None if it depends on data."""
     if isinstance(size, torch.SymInt):
         return size.node.hint if size.node.has_hint() else None
     return size
 
 
 def named_tensors(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Iterable[tuple[str, torch.Tensor]]:
+    """Yield the tensors among the arguments of a call, by the name of the parameter of `forward`.
+
+    A parameter that holds several tensors gives NAME_0, NAME_1 and so on.
+    """
     signature = inspect.signature(module.forward)
     try:
         bound = signature.bind(*args, **kwargs).arguments
@@ -118,36 +145,39 @@ def named_tensors(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Ite
 
 
 def _leaves(name: str, value: Any) -> Iterable[tuple[str, torch.Tensor]]:
-    flat = [part for part in pytree.tree_leaves(value) if isinstance(part, torch.Tensor)]
-    for place, tensor in enumerate(flat):
-        yield (name if len(flat) == 1 else f"{name}_{place}"), tensor
+    tensors = flat_tensors(value)
+    for i, tensor in enumerate(tensors):
+        yield (name if len(tensors) == 1 else f"{name}_{i}"), tensor
 
 
 class Values(torch.fx.Interpreter):
-    """The values of an exported program's nodes, in the program's dtype."""
+    """Compute the values of an exported program's nodes, in the program's dtype.
+
+    Args:
+        keep: names of the nodes whose values are kept.
+        watch: called with the name of each of them as soon as its value is there.
+    """
 
     def __init__(self, program: ExportedProgram, keep: set[str], watch: Callable[[str], None] | None = None) -> None:
         super().__init__(program.graph_module, garbage_collect_values=True)
         self.program = program
         self.keep = keep
-        self.watch = watch  # told the name of every kept value, as soon as it is there
+        self.watch = watch
         self.kept: dict[str, Any] = {}
 
     def compute(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Run on the flat example inputs. Returns the kept values by node name."""
-        waiting = list(flat_inputs)
+        """Run on the flat example inputs and return the kept values by node name."""
+        inputs = iter(flat_inputs)
         values = []
         for spec in self.program.graph_signature.input_specs:
-            if spec.kind == InputKind.USER_INPUT:
-                values.append(self._detached(waiting.pop(0)))
-            else:
-                state = self.program.state_dict if spec.target in self.program.state_dict else self.program.constants
-                values.append(self._detached(state[spec.target]))
+            value = next(inputs) if spec.kind == InputKind.USER_INPUT else program_tensor(self.program, spec)
+            values.append(value.detach() if isinstance(value, torch.Tensor) else value)
         with torch.no_grad():
             self.run(*values, enable_io_processing=False)
         return self.kept
 
     def run_node(self, n: torch.fx.Node) -> Any:
+        """Run one node, and keep its value if it is to be kept."""
         value = super().run_node(n)
         if n.name in self.keep:
             self.kept[n.name] = value
@@ -155,36 +185,9 @@ class Values(torch.fx.Interpreter):
                 self.watch(n.name)
         return value
 
-    @staticmethod
-    def _detached(value: Any) -> Any:
-        return value.detach() if isinstance(value, torch.Tensor) else value
-
 
 def same_tensor(left: Any, right: Any) -> bool:
-    """Whether two values are equal tensors."""
+    """Tell whether two values are equal tensors of one shape and dtype."""
     if not isinstance(left, torch.Tensor) or not isinstance(right, torch.Tensor):
         return False
     return left.shape == right.shape and left.dtype == right.dtype and torch.equal(left, right)
-
-
-def watch_calls(module: nn.Module, paths: set[str], args: tuple, kwargs: Mapping[str, Any]) -> dict:
-    """(path, number) -> the tensors that a call was given, by name, and those that it returned."""
-    seen: dict[tuple[str, int], tuple[list, list]] = {}
-    counts: dict[str, int] = {}
-
-    def hook(path: str) -> Callable:
-        def after(child: nn.Module, given: tuple, named: dict[str, Any], result: Any) -> None:
-            counts[path] = counts.get(path, -1) + 1
-            tensors = [item for item in pytree.tree_leaves(result) if isinstance(item, torch.Tensor)]
-            seen[path, counts[path]] = list(named_tensors(child, given, named)), tensors
-
-        return after
-
-    handles = [module.get_submodule(path).register_forward_hook(hook(path), with_kwargs=True) for path in paths]
-    try:
-        with torch.no_grad(), unchanged(module):
-            module(*args, **kwargs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import mlx.core as mx
 
 from ..capture.fx_graph import class_of
-from ..capture.methods import Entry, entered, share_weights, size_hints
+from ..capture.methods import Entry, method_as_forward, share_weights, size_hints
 from ..capture.tensors import Module, Tensor
 from ..graph import Meta, Node, leaves
 from ..paths import layered, layered_now
@@ -129,7 +129,7 @@ def observe_calls(method: MethodCalls, layers: Mapping[str, Layer], module: Modu
     """
     entry, root = method.entry, method.root
     modules = dict(module.named_modules())
-    with entered(module, entry.name):
+    with method_as_forward(module, entry.name):
         match_user_calls(method, layers, module)
         outputs = leaves(method.graph.output.args, Node)
         root.outputs = list(dict.fromkeys([*outputs, *entry.captured.updates.values()]))

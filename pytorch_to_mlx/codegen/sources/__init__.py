@@ -1,1 +1,1 @@
-"""What the user named, opened: a module with example inputs."""
+"""Open what the user names (a factory, a program, a Hugging Face model) as a module with example inputs."""

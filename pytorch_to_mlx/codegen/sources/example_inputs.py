@@ -1,4 +1,7 @@
-"""Example inputs for any Hugging Face model: by the names in `forward`; where they do not tell, shapes are tried."""
+"""Example inputs for any Hugging Face model: guessed from the names in `forward` and the sizes in its config.
+
+`candidates` yields sets of (kind, shape) by name, to be tried until the model runs; `make_tensors` fills them.
+"""
 
 import inspect
 import math
@@ -13,11 +16,11 @@ from torch import nn
 
 from ...errors import PortError
 
-Shapes = dict[str, tuple]
-NOT_GIVEN = "past_key_values|.*cache.*|labels|return_.*|output_.*|.*_embeds|encoder_outputs|position_ids"
-"""Optional inputs that stand for others, or switch something on."""
-IMAGES = (4, 4)  # rows and columns of patches of each image, for models that take images as lists of patches
-# What a third party's op may raise; anything else is a bug of this program and ends it.
+Shapes = dict[str, tuple]  # name -> (kind, shape)
+NEVER_ADDED = "past_key_values|.*cache.*|labels|return_.*|output_.*|.*_embeds|encoder_outputs|position_ids"
+"""Optional inputs that replace others, or switch something on."""
+PATCH_GRID = (4, 4)  # rows and columns of patches of each image, for models that take images as lists of patches
+# What third-party code may raise on inputs that do not fit; anything else is a bug of this program and ends it.
 FAILURES = (
     ArithmeticError,
     AssertionError,
@@ -33,7 +36,7 @@ FAILURES = (
 
 
 def parts(config: Any) -> Iterator[Any]:
-    """A config and every config inside it."""
+    """Yield a config and every config inside it."""
     yield config
     for value in list(vars(config).values()):
         if hasattr(value, "model_type") and hasattr(value, "to_dict"):
@@ -41,7 +44,7 @@ def parts(config: Any) -> Iterator[Any]:
 
 
 def field(config: Any, *names: str, default: Any = None) -> Any:
-    """The first of some fields that a config, or a config inside it, has."""
+    """Return the first of several fields that a config, or a config inside it, has; else the default."""
     for name in names:
         for part in parts(config):
             value = getattr(part, name, None)
@@ -51,66 +54,67 @@ def field(config: Any, *names: str, default: Any = None) -> Any:
 
 
 def special_tokens(config: Any) -> set[int]:
-    """Ids that mean something to the model, such as image places: examples avoid them."""
-    found = set()
-    for part in parts(config):
-        for name, value in vars(part).items():
-            if "token" in name and isinstance(value, int) and not isinstance(value, bool):
-                found.add(value)
-    return found
+    """Collect the token ids that mean something to the model, such as image placeholders: examples avoid them."""
+    return {
+        value
+        for part in parts(config)
+        for name, value in vars(part).items()
+        if "token" in name and isinstance(value, int) and not isinstance(value, bool)
+    }
 
 
 def candidates(
     model: nn.Module, config: Any, batch: int, length: int, image: int, also: Sequence[str] = ()
 ) -> Iterator[Shapes]:
-    """Sets of inputs to try, most likely first: name -> (kind, shape). also: optional inputs that are needed."""
-    names = list(inspect.signature(model.forward).parameters)
+    """Yield sets of inputs to try, most likely first. also: optional inputs that are needed."""
+    parameters = inspect.signature(model.forward).parameters
     required = [
         name
-        for name, parameter in inspect.signature(model.forward).parameters.items()
+        for name, parameter in parameters.items()
         if parameter.default is inspect.Parameter.empty and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
     main = getattr(model, "main_input_name", "input_ids")
-    wanted = [main] if main in names else []
-    wanted += [name for name in required if name not in wanted]
-    wanted += [name for name in also if name not in wanted]
-    wanted += [name for name in names if name == "noise_sequence"]  # else drawn at random
+    names = [main] if main in parameters else []
+    names += [name for name in required if name not in names]
+    names += [name for name in also if name not in names]
+    names += [name for name in parameters if name == "noise_sequence"]  # else drawn at random
     encoder_decoder = getattr(config, "is_encoder_decoder", False)
-    if encoder_decoder and "decoder_input_ids" in names and "decoder_input_ids" not in wanted:
-        wanted.append("decoder_input_ids")
-    if "input_ids" in wanted and "attention_mask" in names:
-        wanted.append("attention_mask")
+    if encoder_decoder and "decoder_input_ids" in parameters and "decoder_input_ids" not in names:
+        names.append("decoder_input_ids")
+    if "input_ids" in names and "attention_mask" in parameters:
+        names.append("attention_mask")
     companions = (["pixel_values"], ["bbox"], ["visual_feats", "visual_pos"])
-    pairs = [group for group in companions if not also and set(group) <= set(names) - set(wanted)]
-    for extra in ([], *pairs) if "input_ids" in wanted else ([],):
-        options = [list(shapes_of(name, config, batch, length, image, names)) for name in [*wanted, *extra]]
+    addable = [group for group in companions if not also and set(group) <= set(parameters) - set(names)]
+    for extra in ([], *addable) if "input_ids" in names else ([],):
+        options = [list(shapes_of(name, config, batch, length, image, list(parameters))) for name in [*names, *extra]]
         for choice in likeliest_first([len(option) for option in options]):
-            yield {name: option[i] for name, option, i in zip([*wanted, *extra], options, choice, strict=True)}
+            yield {name: option[i] for name, option, i in zip([*names, *extra], options, choice, strict=True)}
 
 
 def likeliest_first(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Every way to choose a place in each of some lists: first by how many places are not the first, then by their sum.
+    """Yield every choice of one index into each of several lists: first those with fewest indices above 0, then by sum.
 
-    One after another: with many inputs there are millions of ways, and few of them are tried.
+    Choices are generated lazily, from a heap: twelve inputs with a dozen shapes each have 12^12, and few are tried.
     """
     start = (0,) * len(counts)
-    waiting, seen = [(0, 0, start)] * all(counts), {start}
-    while waiting:
-        _, total, choice = heappop(waiting)
+    heap: list[tuple[int, int, tuple[int, ...]]] = [(0, 0, start)] * all(counts)
+    seen: set[tuple[int, ...]] = {start}
+    while heap:
+        _, total, choice = heappop(heap)
         yield choice
-        for i, place in enumerate(choice):
-            further = (*choice[:i], place + 1, *choice[i + 1 :])
-            if place + 1 < counts[i] and further not in seen:
-                seen.add(further)
-                heappush(waiting, (sum(map(bool, further)), total + 1, further))
+        for i, index in enumerate(choice):
+            successor = (*choice[:i], index + 1, *choice[i + 1 :])
+            if index + 1 < counts[i] and successor not in seen:
+                seen.add(successor)
+                heappush(heap, (sum(map(bool, successor)), total + 1, successor))
 
 
-def asked_for(error: BaseException, model: nn.Module, given: Iterable[str]) -> str | None:
-    """The optional input that an error is about: it is named in the message or in the line that failed."""
+def missing_input(error: BaseException, model: nn.Module, present: Iterable[str]) -> str | None:
+    """Return the absent optional input that an error is about: its message or the line that failed names it."""
     lines = [entry.line or "" for entry in traceback.extract_tb(error.__traceback__) if "/models/" in entry.filename]
     text = " ".join([str(error), *lines[-1:]])
     for name, parameter in inspect.signature(model.forward).parameters.items():
-        if name in given or parameter.default is not None or re.fullmatch(NOT_GIVEN, name):
+        if name in present or parameter.default is not None or re.fullmatch(NEVER_ADDED, name):
             continue
         if re.search(rf"\b{name}(_lengths)?\b", text):
             return name
@@ -120,7 +124,7 @@ def asked_for(error: BaseException, model: nn.Module, given: Iterable[str]) -> s
 def shapes_of(
     name: str, config: Any, batch: int, length: int, image: int, names: Sequence[str] = ()
 ) -> Iterator[tuple]:
-    """Likely (kind, shape) of one input. names: all inputs that the model knows."""
+    """Yield likely (kind, shape) pairs of one input, most likely first. names: all inputs that the model knows."""
     channels = field(config, "num_channels", "in_channels", "in_chans", default=3)
     side = _side(field(config, "image_size", default=image), image)
     frames = field(config, "num_frames", "frames", "temporal_size", default=4)
@@ -152,7 +156,10 @@ def shapes_of(
     elif name == "visual_pos":
         yield "noise", (batch, 5, field(config, "visual_pos_dim", default=4))
     elif name == "attention_mask":
-        yield "padded", (batch, length)  # where all is attended to, PyTorch leaves masks out, and its export does not
+        yield (
+            "padded",
+            (batch, length),
+        )  # with no padding transformers drops the mask when it runs, but not in an export
         yield "ones", (batch, length)
     elif name.endswith("_attention_mask") or name == "padding_mask":
         yield "ones", (batch, length)
@@ -161,8 +168,8 @@ def shapes_of(
     elif "grid_thw" in names and name in ("hidden_states", "pixel_values"):
         patch, merged = field(config, "patch_size", default=8), field(config, "temporal_patch_size", default=1)
         for depth in dict.fromkeys((merged, 1, 2)):
-            yield "noise", (batch * math.prod(IMAGES), channels * depth * patch * patch)
-            yield "noise", (batch * math.prod(IMAGES), channels, patch, patch)
+            yield "noise", (batch * math.prod(PATCH_GRID), channels * depth * patch * patch)
+            yield "noise", (batch * math.prod(PATCH_GRID), channels, patch, patch)
     elif "pixel_values" in name or name in ("images", "image", "sam_pixel_values"):
         for height, width in dict.fromkeys((side, (image, image), (64, 64), (128, 128), (224, 224))):
             yield "noise", (batch, channels, height, width)
@@ -205,14 +212,17 @@ def shapes_of(
 
 
 def _side(value: Any, image: int) -> tuple[int, int]:
+    """Return (height, width) of a config's `image_size`, in whatever form it is written."""
     if isinstance(value, dict):
         return value.get("height", image), value.get("width", image)
     if isinstance(value, list | tuple) and len(value) == 2:
-        return tuple(value)  # type: ignore[return-value]
+        height, width = value
+        return height, width
     return (value, value) if isinstance(value, int) else (image, image)
 
 
 def _time_series(name: str, config: Any, batch: int) -> Iterator[tuple]:
+    """Yield likely (kind, shape) pairs of one input of a forecasting model, by its context, lags and horizon."""
     context = field(config, "context_length", "seq_length", default=32)
     lags = max(field(config, "lags_sequence", default=[0]) or [0])
     past = context + lags
@@ -228,22 +238,22 @@ def _time_series(name: str, config: Any, batch: int) -> Iterator[tuple]:
     yield kind, (batch, length, series)
 
 
-def realize(shapes: Mapping[str, tuple], config: Any, seed: int, device: str = "cpu") -> dict[str, torch.Tensor]:
-    """Tensors of the chosen kinds and shapes."""
+def make_tensors(shapes: Mapping[str, tuple], config: Any, seed: int, device: str = "cpu") -> dict[str, torch.Tensor]:
+    """Make tensors of the chosen kinds and shapes, random ones from the seed.
+
+    Shapes: each tensor has the shape beside its kind.
+    """
     generator = torch.Generator().manual_seed(seed)
     vocabulary = field(config, "vocab_size", default=64)
     special = special_tokens(config)
-    allowed = [i for i in range(3, min(max(vocabulary, 4), 1024)) if i not in special] or [0]
-    made: dict[str, torch.Tensor] = {}
+    ids = torch.tensor([i for i in range(3, min(max(vocabulary, 4), 1024)) if i not in special] or [0])
+    tensors: dict[str, torch.Tensor] = {}
     for name, (kind, shape) in shapes.items():
-        if kind == "ids":
-            places = torch.randint(0, len(allowed), shape, generator=generator)
-            value = torch.tensor(allowed)[places]
-        elif kind == "ids after image places":
-            value = torch.tensor(allowed)[torch.randint(0, len(allowed), shape, generator=generator)]
-            value[:, : field(config, "num_query_tokens", "image_seq_length")] = field(
-                config, "image_token_id", "image_token_index"
-            )
+        if kind in ("ids", "ids after image places"):
+            value = ids[torch.randint(0, len(ids), shape, generator=generator)]
+            if kind == "ids after image places":
+                n_places = field(config, "num_query_tokens", "image_seq_length")
+                value[:, :n_places] = field(config, "image_token_id", "image_token_index")
         elif kind == "padded":
             value = torch.ones(shape, dtype=torch.long)
             value[-1, -2:] = 0
@@ -254,11 +264,11 @@ def realize(shapes: Mapping[str, tuple], config: Any, seed: int, device: str = "
         elif kind == "true":
             value = torch.ones(shape, dtype=torch.bool)
         elif kind == "grid":
-            value = torch.tensor([[1, *IMAGES]]).repeat(shape[0], 1)
+            value = torch.tensor([[1, *PATCH_GRID]]).repeat(shape[0], 1)
         elif kind == "boxes":
             corner = torch.randint(0, 50, (*shape[:-1], 2), generator=generator)
             value = torch.cat([corner, corner + torch.randint(1, 14, corner.shape, generator=generator)], dim=-1)
         else:
             value = torch.randn(shape, generator=generator)
-        made[name] = value.to(device)
-    return made
+        tensors[name] = value.to(device)
+    return tensors

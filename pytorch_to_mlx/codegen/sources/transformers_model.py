@@ -1,24 +1,27 @@
-"""A Hugging Face model with inputs made up from its config."""
+"""A Hugging Face model with example inputs that are guessed from its config and tried until it runs."""
 
 import time
 from collections.abc import Mapping
-from itertools import chain, islice, takewhile
+from itertools import chain, islice
 from typing import Any
 
 import torch
 from torch import nn
 
 from ...errors import FormatError, MissingExtraError
-from .example_inputs import FAILURES, asked_for, candidates, realize
+from .example_inputs import FAILURES, candidates, make_tensors, missing_input
 from .module_source import ModuleSource
 
-MOST_TRIED = 40
-LONGEST_TRIES_S = 5  # for inputs of one config
+MAX_TRIES = 40
+MAX_TRIES_S = 5  # of processor time, for one set of optional inputs
 SIZES = ((2, 7, 64), (3, 11, 96))  # batch, length, image side
 
 
 def open_transformers(text: str) -> ModuleSource:
-    """A Hugging Face model with inputs made up from its config."""
+    """Open a Hugging Face model, an id or a folder, with example inputs guessed from its config.
+
+    Raises: FormatError if its class is not one of transformers; MissingExtraError where transformers is missing.
+    """
     from ...checkpoint import locate
 
     folder = locate(text).path
@@ -32,41 +35,47 @@ def open_transformers(text: str) -> ModuleSource:
     names = config.architectures or []
     kind = getattr(transformers, names[0], transformers.AutoModel) if names else transformers.AutoModel
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel | transformers.AutoModel)):
-        raise FormatError(f"the architecture {names[0]!r:.80} is no model of transformers", where=folder)
+        raise FormatError(f"the architecture {names[0]!r:.80} is not a model class of transformers", where=folder)
     module = kind.from_pretrained(folder, config=config).eval()
     with torch.no_grad():
-        shapes = accepted(module, config, {}, "cpu")
-    return ModuleSource(module, (), dict(realize(shapes, config, 0)), text)
+        shapes = find_inputs(module, config, {}, "cpu")
+    return ModuleSource(module, (), dict(make_tensors(shapes, config, 0)), text)
 
 
-def accepted(model: nn.Module, config: Any, first: Mapping[str, tuple], device: str) -> dict[str, tuple]:
-    """The first set of inputs on which the model runs. An optional input that an error asks for is added."""
+def find_inputs(model: nn.Module, config: Any, first: Mapping[str, tuple], device: str) -> dict[str, tuple]:
+    """Return the first set of inputs on which the model runs: name -> (kind, shape).
+
+    first: inputs to try before the guesses. An optional input that an error asks for is added, and all is tried again.
+    Raises: the first error of the last round, if no set of inputs fits.
+    """
     also: list[str] = []
     while True:
-        error: BaseException | None = None
-        asked: str | None = None
-        end = time.process_time() + LONGEST_TRIES_S
+        first_error: BaseException | None = None
+        missing: str | None = None
+        deadline = time.process_time() + MAX_TRIES_S
         tries = chain([first] if first else [], candidates(model, config, *SIZES[0], also))
-        for shapes in takewhile(lambda _: time.process_time() < end, islice(tries, MOST_TRIED)):  # noqa: B023
+        for shapes in islice(tries, MAX_TRIES):
+            if time.process_time() >= deadline:
+                break
             try:
-                model(**prepared(model, shapes, config, 0, device))
-            except FAILURES as one:
-                error = error or one
-                asked = asked or asked_for(one, model, shapes)
+                model(**prepare_inputs(model, shapes, config, 0, device))
+            except FAILURES as error:
+                first_error = first_error or error
+                missing = missing or missing_input(error, model, shapes)
                 continue
             return dict(shapes)
-        if asked is None:
-            raise error or ValueError("forward takes no input that is known here")
-        also.append(asked)
+        if missing is None:
+            raise first_error or ValueError("no example inputs can be guessed for forward")
+        also.append(missing)
 
 
-def prepared(
+def prepare_inputs(
     model: nn.Module, shapes: Mapping[str, tuple], config: Any, seed: int, device: str = "cpu"
 ) -> dict[str, Any]:
-    """Inputs of the chosen shapes; what transformers itself computes from lists of image sizes before an export."""
-    inputs: dict[str, Any] = realize(shapes, config, seed, device)
+    """Make inputs of the chosen shapes, and what transformers computes from image grids before an export."""
+    inputs: dict[str, Any] = make_tensors(shapes, config, seed, device)
     if device == "meta":
-        inputs.pop("attention_mask", None)  # its values are asked for
+        inputs.pop("attention_mask", None)  # models read its values, and meta tensors have none
     elif "grid_thw" in inputs:
         from transformers.exporters.utils import precompute_export_inputs
 

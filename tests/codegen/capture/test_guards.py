@@ -1,15 +1,19 @@
 """Sizes at which the original takes another branch are refused by the generated source."""
 
+import ast
+
 import mlx.core as mx
 import pytest
+import sympy
 import torch
 from torch import nn
 
 from pytorch_to_mlx import convert
 from pytorch_to_mlx.bench.coverage.modules import _allowed
 from pytorch_to_mlx.codegen.capture.export import capture
+from pytorch_to_mlx.codegen.capture.guards import Guard, condition_tree, fitting_sizes
 from pytorch_to_mlx.codegen.convert_module import load_generated
-from pytorch_to_mlx.errors import FormatError
+from pytorch_to_mlx.codegen.graph import Unsupported
 
 
 class Windows(nn.Module):
@@ -44,29 +48,6 @@ def test_questions_with_one_answer_leave_no_check():
     assert capture(Long(), (torch.randn(2, 8),)).guards == []
 
 
-def test_sizes_that_torch_cannot_reason_about_stay_and_the_batch_is_dynamic():
-    class Unsolved(nn.Module):
-        def forward(self, x):
-            if isinstance(x.shape[1], torch.SymInt):
-                raise NotImplementedError("the inequality cannot be solved")
-            return x * 2
-
-    captured = capture(Unsolved(), (torch.randn(2, 8, 3),))
-    batch, *others = captured.graph.inputs()[0].meta.shape
-    assert others == [8, 3] and not isinstance(batch, int) and "first axes" in captured.how
-
-
-def test_the_error_of_every_attempt_is_shown():
-    class Refusing(nn.Module):
-        def forward(self, x):
-            raise ValueError("all dynamic" if isinstance(x.shape[1], torch.SymInt) else "the first axis alone")
-
-    with pytest.raises(FormatError, match="all dynamic") as raised:
-        capture(Refusing(), (torch.randn(2, 8),))
-    (other,) = raised.value.details
-    assert "first axes" in other and "the first axis alone" in other
-
-
 def test_a_size_that_torch_itself_fixes_is_no_longer_dynamic():
     class Fixed(nn.Module):
         def forward(self, x):
@@ -90,18 +71,51 @@ class Sorted(nn.Module):
 
 def test_pieces_that_make_up_a_whole(tmp_path):
     kind = torch.tensor([0, 1, 1, 3, 2, 2, 0, 0, 1, 1, 3, 3, 3, 0, 2])
-    done = convert(Sorted(), tmp_path / "out", example_inputs=(torch.randn(15, 6), kind))
-    done.check()
+    result = convert(Sorted(), tmp_path / "out", example_inputs=(torch.randn(15, 6), kind))
+    result.check()
 
 
-class Kept(nn.Module):
+class Selected(nn.Module):
     def forward(self, x, mask):
-        kept = x[:, mask > 0]  # as many as the mask says
-        many = kept.new_zeros([2, 4, kept.shape[1], 5])
-        return (many + kept[:, None].cos()).sum(2)
+        selected = x[:, mask > 0]  # as many as the mask says
+        many = selected.new_zeros([2, 4, selected.shape[1], 5])
+        return (many + selected[:, None].cos()).sum(2)
 
 
-def test_a_mask_of_an_array_that_is_not_known_yet(tmp_path):
+def test_as_many_values_as_a_mask_selects(tmp_path):
     convert(
-        Kept(), tmp_path / "out", example_inputs=(torch.randn(2, 7, 5), torch.tensor([1, 0, 1, 1, 0, 0, 1]))
+        Selected(), tmp_path / "out", example_inputs=(torch.randn(2, 7, 5), torch.tensor([1, 0, 1, 1, 0, 0, 1]))
     ).check()
+
+
+H, W = sympy.symbols("h w", integer=True, positive=True)
+
+
+@pytest.mark.parametrize("condition, text", [
+    (sympy.Eq(49, H * W, evaluate=False), "$h * $w == 49"),
+    (H < W + 2, "$h < $w + 2"),
+    (sympy.Not(sympy.Eq(H, W)), "$h != $w"),
+    (sympy.And(H > 2, W >= 3), None),
+])  # fmt: skip
+def test_conditions_as_source(condition, text):
+    source = ast.unparse(condition_tree(condition))
+    assert source == text if text else set(source.split(" and ")) == {"$h > 2", "$w >= 3"}
+
+
+def test_other_conditions_are_refused():
+    with pytest.raises(Unsupported, match="a condition on sizes"):
+        condition_tree(sympy.Xor(H > 2, W > 2))
+
+
+def test_a_guard_refuses_other_sizes():
+    guard = Guard(sympy.Eq(H, 2 * W), "net.py:3")
+    assert guard.holds({H: 6, W: 3}) and not guard.holds({H: 6, W: 4})
+    assert ast.unparse(guard.statement()) == "check_size($h == 2 * $w, 'net.py:3')"
+
+
+def test_sizes_that_depend_on_data_fit_the_assertions():
+    kind = torch.tensor([0, 1, 1, 3, 2, 2, 0, 0, 1, 1, 3, 3, 3, 0, 2])
+    captured = capture(Sorted(), (torch.randn(15, 6), kind))
+    tokens = captured.graph.inputs()[0].meta.shape[0]
+    sizes = fitting_sizes(captured.program, {tokens: 15})
+    assert sum(sizes.values()) == 15 and len(sizes) == 4

@@ -1,13 +1,17 @@
 """Exported programs whose loading would run code are refused."""
 
+import pickle
+import re
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from pytorch_to_mlx.codegen.sources.exported_program import _check_size, open_program
 from pytorch_to_mlx.codegen.sources.open import open_module
-from pytorch_to_mlx.errors import UnsafeError
+from pytorch_to_mlx.errors import FormatError, UnsafeError, UsageError
 
 
 def rewrite(source, target, change):
@@ -41,10 +45,38 @@ def test_pickled_objects_are_refused(tmp_path):
         def __reduce__(self):
             return (exec, ("raise SystemExit('run')",))
 
-    import pickle
-
     torch.export.save(torch.export.export(nn.Linear(4, 4), (torch.randn(2, 4),)), tmp_path / "good.pt2")
     evil = pickle.dumps(Evil(), protocol=2)
     rewrite(tmp_path / "good.pt2", tmp_path / "bad.pt2", lambda name, data: evil if name.endswith(".pt") else data)
     with pytest.raises(UnsafeError):
         open_module(str(tmp_path / "bad.pt2"))
+
+
+@pytest.mark.parametrize("text", ["s0", "Mul(Integer(2), Symbol('s77', positive=True))", "(s0 + 3)//4", "Eq(s1, 0)"])
+def test_arithmetic_on_sizes_is_allowed(text):
+    _check_size(text, Path("x.pt2"))
+
+
+@pytest.mark.parametrize("text", [
+    "__import__('os')", "Symbol('s0').__class__", "s0[0]", "exec('1')", "lambda: s0", "Symbol('os')", "(", "",
+])  # fmt: skip
+def test_sizes_that_are_code_are_refused(text):
+    with pytest.raises(UnsafeError, match=re.escape(f"a size in it is the text {text!r}")):
+        _check_size(text, Path("x.pt2"))
+
+
+def test_a_good_program_opens_with_its_example_inputs(tmp_path):
+    x = torch.randn(2, 4)
+    module = nn.Linear(4, 3)
+    torch.export.save(torch.export.export(module, (x,)), tmp_path / "good.pt2")
+    source = open_program(tmp_path / "good.pt2")
+    assert torch.equal(source.args[0], x) and source.kwargs == {} and source.class_name == "Linear"
+    assert torch.equal(source.module(x), module(x))
+
+
+def test_files_that_are_not_programs(tmp_path):
+    with pytest.raises(UsageError, match="no file"):
+        open_program(tmp_path / "missing.pt2")
+    (tmp_path / "text.pt2").write_text("hello")
+    with pytest.raises(FormatError, match="not an exported program"):
+        open_program(tmp_path / "text.pt2")
