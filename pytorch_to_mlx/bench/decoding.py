@@ -51,7 +51,7 @@ def run(*, against_torch: bool = True, rounds: int = 3) -> Result:
         measurements.append(Measurement("SmolLM2-135M 4-bit", f"token, {how}", "s", took))
     threads = {"ours": backend.describe(measure=False).threads}
     if against_torch:
-        from ..validate import torch_side
+        from . import torch_side
 
         threads["torch"] = torch_side.threads()
     command = " ".join(["pytorch-to-mlx", *sys.argv[1:]])
@@ -73,7 +73,7 @@ def _qwen2(against_torch: bool, rounds: int) -> list[Measurement]:
         small = _model("qwen2", QWEN2, weights, bits)
         starts[f"{bits}-bit"] = lambda small=small: _mlx_step(small)
     if against_torch:
-        from ..validate import torch_side
+        from . import torch_side
 
         theirs = torch_side.qwen2(QWEN2, {name: np.array(value) for name, value in weights})
         starts["torch"] = lambda: theirs()

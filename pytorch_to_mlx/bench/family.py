@@ -12,7 +12,7 @@ from ..errors import MissingExtraError, UsageError
 from ..model_source import ModelSource, find_model
 from ..progress import note, track
 from ..validate.run import open_reference
-from . import fresh as fresh_process
+from . import process
 from .measure import Timing, alternate
 from .measurement import Measurement
 from .profile import seconds_by_op, seconds_by_stage
@@ -97,7 +97,7 @@ def _rows(name: str, timings: dict[str, Timing], audio_s: float | None) -> list[
 
 def _fresh(family: str, path: Path, mlx_path: Path | None, sides: list[Any]) -> list[Measurement]:
     found = {
-        side: fresh_process.measure(family, side, path, mlx_path)
+        side: process.measure(family, side, path, mlx_path)
         for side in track(sides, "load time and memory, in processes of their own", len(sides))
     }
     ours, torch = found["ours"], found.get("torch")
@@ -114,7 +114,7 @@ def _profile(name: str, sides: Sides, reference: str) -> dict[str, dict[str, flo
         f"{name}: ours by op": seconds_by_op(sides["ours"]),
     }
     if "torch" in sides and reference == "torch":
-        from ..validate import torch_side
+        from . import torch_side
 
         spent[f"{name}: torch by op"] = torch_side.seconds_by_op(sides["torch"])
     return spent
@@ -123,7 +123,7 @@ def _profile(name: str, sides: Sides, reference: str) -> dict[str, dict[str, flo
 def _threads(family: str, against: str | None) -> dict[str, int]:
     threads = {"ours": backend.describe(measure=False).threads}
     if against == "torch":
-        from ..validate import torch_side
+        from . import torch_side
 
         threads["torch"] = torch_side.threads()
     elif against:

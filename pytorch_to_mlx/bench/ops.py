@@ -18,9 +18,9 @@ from ..backend import native, plain
 from ..backend import ops as picked
 from ..progress import track
 from .measurement import Measurement
+from .op_cases import ROWS
 from .op_row import Row
 from .ops_report import ARITHMETIC, KERNEL, MEMORY, MLX, OpsResult
-from .table import ROWS
 
 
 def run(*, seconds: float = 0.4, against_torch: bool = True, names: str = "") -> OpsResult:
@@ -38,7 +38,7 @@ def run(*, seconds: float = 0.4, against_torch: bool = True, names: str = "") ->
         measurements.append(Measurement(row.name, *floor(row)))
     threads = {"ours": backend.describe(measure=False).threads}
     if against_torch:
-        from ..validate import torch_side
+        from . import torch_side
 
         threads["torch"] = torch_side.threads()
     command = " ".join(["pytorch-to-mlx", *sys.argv[1:]])
@@ -59,7 +59,7 @@ def _sides(row: Row, against_torch: bool) -> tuple[int, dict[str, Callable[[], A
     if native.kernels():
         sides[KERNEL] = lambda: mx.eval([row.ours(picked, *ours) for _ in range(times)])
     if against_torch:
-        from ..validate import torch_side
+        from . import torch_side
 
         once = torch_side.op(row.torch, row.to_torch(arrays))
         sides["torch"] = lambda: [once() for _ in range(times)]

@@ -40,8 +40,8 @@ def _without_port(module: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> P
 def measure_runtime(name: str) -> dict[str, Any]:
     """Return the median milliseconds of a call of each side, measured interleaved.
 
-    The sides: PyTorch; generated source on the fast BLAS; the same with the kernels under MLX's functions (`patch_mlx`);
-    and the port.
+    The sides are PyTorch, generated source on the fast BLAS, the same with the kernels under MLX's functions
+    (`patch_mlx`), and the port.
     """
     torch.set_num_threads(describe(measure=False).threads)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Load time and peak memory of one side, each in a process of its own: `python -m pytorch_to_mlx.bench.fresh`."""
+"""Load time and peak memory of one side, each in a process of its own: `python -m pytorch_to_mlx.bench.process`."""
 
 import json
 import subprocess
