@@ -14,7 +14,7 @@ from ...backend import describe, patch_mlx, unpatch_mlx
 from ...codegen.capture.tensors import to_mlx
 from ...codegen.convert_module import convert_module, load_generated
 from ...codegen.sources.module_source import ModuleSource
-from ..measure import alternate
+from ..measure import measure_interleaved
 from .cost import bert, first_difference, vit
 
 RUNS = 5
@@ -73,5 +73,5 @@ def measure_runtime(name: str) -> dict[str, Any]:
         "ok": conversion.ok,
         "reason": first_difference(conversion),
         "convert_cpu_s": convert_cpu_s,
-        "milliseconds": {side: 1000 * timing.wall_s for side, timing in alternate(sides, runs=RUNS).items()},
+        "milliseconds": {side: 1000 * timing.wall_s for side, timing in measure_interleaved(sides, runs=RUNS).items()},
     }
