@@ -57,6 +57,10 @@ def _nothing(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def _no_parts() -> Mapping[str, Callable[[], Any]]:
+    return {}
+
+
 def _every_layer(path: str, layer: Any) -> bool:
     return True
 
@@ -70,6 +74,8 @@ class Family(Generic[RulesT, ReleaseT]):
     open_release: opens a checkpoint of the original. is_release: whether a folder looks like a release of several
     files, complete or not. extra_files: what a converted folder holds beside the weights, by relative path: bytes,
     or arrays for a .safetensors. quantizes: whether a layer may be quantized. reference: imports the PyTorch original.
+    reference_parts: imports the parts of the original whose generated source `benchmark coverage --suite runtime` times
+    beside ours, by name: each builds (module, args, kwargs, a call of ours on the same inputs).
     """
 
     card: ModelCard
@@ -84,6 +90,7 @@ class Family(Generic[RulesT, ReleaseT]):
     is_release: Callable[[Path], bool] = _never
     extra_files: Callable[[Path, dict[str, Any]], Mapping[str, Any]] = _nothing
     quantizes: Callable[[str, Any], bool] = _every_layer
+    reference_parts: Callable[[], Mapping[str, Callable[[], Any]]] = _no_parts
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""`benchmark FAMILY`: its workloads on our side, and on PyTorch's beside it."""
+"""`benchmark FAMILY`: its workloads on our side, and on the reference's beside it."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import backend, registry
-from ..contract import Workload
+from ..contract import Side, Workload
 from ..errors import MissingExtraError, UsageError
 from ..model_source import ModelSource, find_model
 from ..progress import note, track
 from ..validate.run import open_reference
-from . import fresh as fresh_process
-from .measure import Timing, alternate
+from . import process
+from .measure import Timing, measure_interleaved
 from .measurement import Measurement
 from .profile import seconds_by_op, seconds_by_stage
 from .result import Result
+
+Sides = dict[str, Callable[[], Any]]
 
 
 def benchmark(
@@ -30,9 +32,11 @@ def benchmark(
     fresh: bool = True,
     profile: bool = False,
 ) -> Result:
-    """Measure a family's workloads; with `against`, its card's reference, both sides in one run, taking turns.
+    """Measure a family's workloads; with `against`, its card's reference too, both sides interleaved in one run.
 
     fresh: also load time and peak memory, each in a new process. profile: also seconds by stage and by op.
+    Raises: UsageError for another reference than the card's, an unknown workload or no runs; MissingExtraError where
+    the reference is not installed.
     """
     reference = registry.card(family).reference
     if against and against != reference:
@@ -41,44 +45,42 @@ def benchmark(
         raise MissingExtraError(against, "validate", needed_for=f"measuring beside {against}")
     if runs < 1:
         raise UsageError(f"runs must be at least 1, not {runs}")
-    model, converted = find_model(source, family=family), None if mlx_path is None else Path(mlx_path)
+    model = find_model(source, family=family)
+    converted_path = None if mlx_path is None else Path(mlx_path)
     measurements: list[Measurement] = []
-    spent: dict[str, dict[str, float]] = {}
-    for name, work in _chosen(model, converted, against, workloads).items():
+    seconds: dict[str, dict[str, float]] = {}
+    for name, work in _select(model, converted_path, against, workloads).items():
         sides: Sides = {"ours": work.ours, **({"torch": work.torch} if work.torch else {})}
         note(f"measuring {name}: {runs} runs of {' and '.join(sides)}")
-        measurements += _rows(name, alternate(sides, runs=runs), work.audio_s)
+        measurements += _rows(name, measure_interleaved(sides, runs=runs), work.audio_s)
         parts = work.first_parts() if work.first_parts else {}
         measurements += [Measurement(name, f"first audio: {part}", "s", s) for part, s in parts.items()]
         if profile:
-            spent |= _profile(name, sides, reference)
+            seconds |= _profile(name, sides, reference)
     if fresh:
-        measurements += _fresh(family, model.path, converted, ["ours", *(["torch"] if against else [])])
+        measurements += _process_costs(family, model.path, converted_path, against)
     return Result(
         what=family,
-        weights=model.name if converted is None else f"{model.name}, converted",
+        weights=model.name if converted_path is None else f"{model.name}, converted",
         command=" ".join(["pytorch-to-mlx", *sys.argv[1:]]),
         measurements=tuple(measurements),
         runs=runs,
         threads=_threads(family, against),
         reference=reference,
-        profile=spent,
+        profile=seconds,
     )
 
 
-Sides = dict[str, Callable[[], Any]]
-
-
-def _chosen(
+def _select(
     model: ModelSource, mlx_path: Path | None, against: str | None, names: Sequence[str] | None
 ) -> dict[str, Workload]:
-    """The workloads to run."""
+    """Return the workloads to run: those named, or all; without a reference the largest one of ours."""
     if against is None:
         return {"largest": Workload(model.family.reference().alone("ours", model.path, mlx_path), None)}
-    known = open_reference(model, mlx_path).workloads()
-    if unknown := [name for name in names or () if name not in known]:
-        raise UsageError(f"no workload is called '{unknown[0]}'", fix=f"workloads: {', '.join(known)}")
-    return {name: work for name, work in known.items() if not names or name in names}
+    workloads = open_reference(model, mlx_path).workloads()
+    if unknown := [name for name in names or () if name not in workloads]:
+        raise UsageError(f"no workload is called '{unknown[0]}'", fix=f"workloads: {', '.join(workloads)}")
+    return {name: work for name, work in workloads.items() if not names or name in names}
 
 
 def _rows(name: str, timings: dict[str, Timing], audio_s: float | None) -> list[Measurement]:
@@ -95,12 +97,13 @@ def _rows(name: str, timings: dict[str, Timing], audio_s: float | None) -> list[
     return rows
 
 
-def _fresh(family: str, path: Path, mlx_path: Path | None, sides: list[Any]) -> list[Measurement]:
-    found = {
-        side: fresh_process.measure(family, side, path, mlx_path)
+def _process_costs(family: str, path: Path, mlx_path: Path | None, against: str | None) -> list[Measurement]:
+    sides: list[Side] = ["ours", "torch"] if against else ["ours"]
+    costs = {
+        side: process.measure(family, side, path, mlx_path)
         for side in track(sides, "load time and memory, in processes of their own", len(sides))
     }
-    ours, torch = found["ours"], found.get("torch")
+    ours, torch = costs["ours"], costs.get("torch")
     return [
         Measurement("fresh process", "load", "s", ours.load_s, torch and torch.load_s),
         Measurement("fresh process", "peak memory", "bytes", ours.peak_memory_bytes, torch and torch.peak_memory_bytes),
@@ -109,21 +112,21 @@ def _fresh(family: str, path: Path, mlx_path: Path | None, sides: list[Any]) -> 
 
 def _profile(name: str, sides: Sides, reference: str) -> dict[str, dict[str, float]]:
     note(f"profiling {name}")
-    spent = {
+    seconds = {
         f"{name}: ours by stage": seconds_by_stage(sides["ours"]),
         f"{name}: ours by op": seconds_by_op(sides["ours"]),
     }
     if "torch" in sides and reference == "torch":
-        from ..validate import torch_side
+        from . import torch_side
 
-        spent[f"{name}: torch by op"] = torch_side.seconds_by_op(sides["torch"])
-    return spent
+        seconds[f"{name}: torch by op"] = torch_side.seconds_by_op(sides["torch"])
+    return seconds
 
 
 def _threads(family: str, against: str | None) -> dict[str, int]:
     threads = {"ours": backend.describe(measure=False).threads}
     if against == "torch":
-        from ..validate import torch_side
+        from . import torch_side
 
         threads["torch"] = torch_side.threads()
     elif against:

@@ -1,4 +1,4 @@
-"""Measure calls in turn: both sides meet the same moods of the machine."""
+"""Measure calls interleaved, so that whatever else the machine does meets all sides alike."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Timing:
-    """Medians over `runs` calls. first_s: until the first item, where the call returns an iterator."""
+    """Medians over `runs` calls. first_s: seconds until the first item, where the call returns an iterator."""
 
     wall_s: float
     cpu_s: float
@@ -17,46 +17,47 @@ class Timing:
     first_s: float | None = None
 
 
-def alternate(sides: Mapping[str, Callable[[], Any]], *, runs: int = 5, warmup: int = 1) -> dict[str, Timing]:
-    """Call every side `runs` times after `warmup` calls, taking turns and changing who begins."""
+def measure_interleaved(sides: Mapping[str, Callable[[], Any]], *, runs: int = 5, warmup: int = 1) -> dict[str, Timing]:
+    """Return the timing of each side over `runs` rounds, after `warmup` rounds that are not counted.
+
+    Every round calls each side once; the next round calls them in the opposite order.
+    """
     for _ in range(warmup):
         for call in sides.values():
-            once(call)
+            measure_once(call)
     samples: dict[str, list[tuple[float, float, float | None]]] = {name: [] for name in sides}
     order = list(sides)
     for _ in range(runs):
         for name in order:
-            samples[name].append(once(sides[name]))
+            samples[name].append(measure_once(sides[name]))
         order.reverse()
-    return {name: _summary(taken) for name, taken in samples.items()}
+    return {name: _medians(rows) for name, rows in samples.items()}
 
 
-def once(call: Callable[[], Any]) -> tuple[float, float, float | None]:
-    """Wall seconds, CPU seconds of all threads, and seconds until the first item of an iterator."""
-    first = None
+def measure_once(call: Callable[[], Any]) -> tuple[float, float, float | None]:
+    """Return wall seconds, CPU seconds of all threads, and seconds until the first item where it gives an iterator.
+
+    MLX is lazy: a result counts as computed after `mx.eval`.
+    """
+    import mlx.core as mx
+
+    first_s = None
     cpu, wall = time.process_time(), time.perf_counter()
     result = call()
     if isinstance(result, Iterator):
         for item in result:
-            _force(item)
-            first = time.perf_counter() - wall if first is None else first
+            mx.eval(item)
+            first_s = time.perf_counter() - wall if first_s is None else first_s
     else:
-        _force(result)
-    return time.perf_counter() - wall, time.process_time() - cpu, first
+        mx.eval(result)
+    return time.perf_counter() - wall, time.process_time() - cpu, first_s
 
 
-def _summary(samples: list[tuple[float, float, float | None]]) -> Timing:
-    firsts = [first for _, _, first in samples if first is not None]
+def _medians(samples: list[tuple[float, float, float | None]]) -> Timing:
+    firsts = [first_s for _, _, first_s in samples if first_s is not None]
     return Timing(
         median(wall for wall, _, _ in samples),
         median(cpu for _, cpu, _ in samples),
         len(samples),
         median(firsts) if firsts else None,
     )
-
-
-def _force(value: Any) -> None:
-    """MLX is lazy: a result counts when it has been computed."""
-    import mlx.core as mx
-
-    mx.eval(value)

@@ -15,4 +15,5 @@ class Measurement:
 
     @property
     def ratio(self) -> float | None:
+        """Return torch / ours; None where a side was not measured or is 0."""
         return self.torch / self.ours if self.ours and self.torch else None

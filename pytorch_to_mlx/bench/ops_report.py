@@ -7,38 +7,42 @@ from .result import Result
 
 KERNEL, MLX = "kernel", "MLX's own op"
 MEMORY, ARITHMETIC = "memory floor", "arithmetic floor"  # whichever takes longer
+AT_FLOOR = 1.15
+"""A kernel within this factor of its floor is at the floor: both are medians that vary from run to run."""
 
 
 class OpsResult(Result):
     """A result with one line for each op, not for each measurement."""
 
     def rows(self) -> list[dict[str, Any]]:
+        """Return a line for each op."""
         return table(self.measurements)
 
     def summary(self) -> str:
+        """Return the machine and versions, and how many ops reach PyTorch or their floor."""
         return f"{super().summary()}\n{counts(self.measurements)}"
 
 
 def _by_op(measurements: tuple[Measurement, ...]) -> dict[str, dict[str, Measurement]]:
-    found: dict[str, dict[str, Measurement]] = {}
+    ops: dict[str, dict[str, Measurement]] = {}
     for m in measurements:
-        found.setdefault(m.workload, {})[m.measure] = m
-    return found
+        ops.setdefault(m.workload, {})[m.measure] = m
+    return ops
 
 
 def table(measurements: tuple[Measurement, ...]) -> list[dict[str, str]]:
-    """One line an op: milliseconds, and how many times faster the kernel is and how far above the floor."""
+    """Return one line for each op: milliseconds, how many times as fast as PyTorch, how far above the floor."""
     lines = []
-    for name, found in _by_op(measurements).items():
-        kernel, bound = found.get(KERNEL), MEMORY if MEMORY in found else ARITHMETIC
-        floor = found[bound].ours
+    for name, sides in _by_op(measurements).items():
+        kernel, bound = sides.get(KERNEL), MEMORY if MEMORY in sides else ARITHMETIC
+        floor = sides[bound].ours
         ours, torch = (kernel.ours, kernel.torch) if kernel else (None, None)
         lines.append(
             {
                 "op": name,
                 "kernel ms": _ms(ours),
-                "MLX ms": _ms(found[MLX].ours),
-                "PyTorch ms": _ms(torch if kernel else found[MLX].torch),
+                "MLX ms": _ms(sides[MLX].ours),
+                "PyTorch ms": _ms(torch if kernel else sides[MLX].torch),
                 "PyTorch / kernel": f"{torch / ours:.2f}" if ours and torch else "",
                 "floor ms": _ms(floor),
                 "bound by": bound.split()[0],
@@ -49,22 +53,24 @@ def table(measurements: tuple[Measurement, ...]) -> list[dict[str, str]]:
 
 
 def counts(measurements: tuple[Measurement, ...]) -> str:
-    """How many rows reach PyTorch or their floor, and how many of those that memory bounds are 1.5 times as fast."""
-    missed, fast, memory, rows = [], 0, 0, 0
-    for name, found in _by_op(measurements).items():
-        kernel, floor = found.get(KERNEL), found.get(MEMORY) or found[ARITHMETIC]
+    """Say how many ops reach PyTorch or their floor, and how many memory-bound ones are 1.5 times as fast."""
+    slower, n_fast, n_memory, n_rows = [], 0, 0, 0
+    for name, sides in _by_op(measurements).items():
+        kernel, floor = sides.get(KERNEL), sides.get(MEMORY) or sides[ARITHMETIC]
         if not (kernel and kernel.ratio and kernel.ours and floor.ours):
             continue
-        rows += 1
-        memory += MEMORY in found
-        fast += MEMORY in found and kernel.ratio >= 1.5
-        if kernel.ratio < 1 and kernel.ours > 1.15 * floor.ours:
-            missed.append(name)
-    if not rows:
+        n_rows += 1
+        n_memory += MEMORY in sides
+        n_fast += MEMORY in sides and kernel.ratio >= 1.5
+        if kernel.ratio < 1 and kernel.ours > AT_FLOOR * floor.ours:
+            slower.append(name)
+    if not n_rows:
         return "nothing was measured on the kernels beside PyTorch"
-    reached = f"{rows - len(missed)} of {rows} rows take no longer than PyTorch, or at most 1.15 times their floor"
-    why = f" (not: {'; '.join(missed)})" if missed else ""
-    return f"{reached}{why}; {fast} of the {memory} rows that memory bounds are at least 1.5 times as fast as PyTorch"
+    n_reached = n_rows - len(slower)
+    reached = f"{n_reached} of {n_rows} rows take no longer than PyTorch, or at most {AT_FLOOR} times their floor"
+    names = f" (not: {'; '.join(slower)})" if slower else ""
+    memory = f"{n_fast} of the {n_memory} rows that memory bounds are at least 1.5 times as fast as PyTorch"
+    return f"{reached}{names}; {memory}"
 
 
 def _ms(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Where our time goes: by stage (the model's taps) and by op (the functions of backend.ops)."""
+"""Split the time of a call of ours by stage (the model's taps) or by op (the functions of backend.ops)."""
 
 import functools
 import inspect
@@ -9,39 +9,45 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..taps import watch_taps
-from .measure import once
+from .measure import measure_once
 
 REST = "(rest)"
 
 
 def seconds_by_stage(call: Callable[[], Any]) -> dict[str, float]:
-    """Seconds from one tap to the next; `(rest)` is what follows the last. Every tap is computed when it is met."""
+    """Return the seconds from one tap to the next; `(rest)` is what follows the last.
+
+    Every tap is evaluated as soon as it is reached, so that lazy work counts for its own stage.
+    """
     import mlx.core as mx
 
-    spent: dict[str, float] = defaultdict(float)
+    seconds: dict[str, float] = defaultdict(float)
     last = 0.0
 
-    def met(name: str, value: object) -> None:
+    def stop_stage(name: str, value: object) -> None:
         nonlocal last
         mx.eval(value)
         now = time.perf_counter()
-        spent[name] += now - last
+        seconds[name] += now - last
         last = now
 
-    with _uncompiled(), watch_taps(met):
+    with _uncompiled(), watch_taps(stop_stage):
         last = start = time.perf_counter()
-        once(call)
+        measure_once(call)
         end = time.perf_counter()
-    return {**spent, REST: end - start - sum(spent.values())}
+    return {**seconds, REST: end - start - sum(seconds.values())}
 
 
 def seconds_by_op(call: Callable[[], Any]) -> dict[str, float]:
-    """Seconds inside each function of backend.ops, one at a time; `(rest)` is everything between them."""
+    """Return the seconds inside each function of backend.ops, largest first; `(rest)` is everything between them.
+
+    Arguments and results are evaluated at each call, and a function that calls another counts as a whole.
+    """
     import mlx.core as mx
 
     from ..backend import ops
 
-    spent: dict[str, float] = defaultdict(float)
+    seconds: dict[str, float] = defaultdict(float)
     inside = False
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,7 +63,7 @@ def seconds_by_op(call: Callable[[], Any]) -> dict[str, float]:
                 mx.eval(result)
             finally:
                 inside = False
-                spent[name] += time.perf_counter() - start
+                seconds[name] += time.perf_counter() - start
             return result
 
         return run
@@ -67,17 +73,17 @@ def seconds_by_op(call: Callable[[], Any]) -> dict[str, float]:
         for name, function in functions.items():
             setattr(ops, name, timed(name, function))
         with _uncompiled():
-            wall, _, _ = once(call)
+            wall, _, _ = measure_once(call)
     finally:
         for name, function in functions.items():
             setattr(ops, name, function)
-    ordered = dict(sorted(spent.items(), key=lambda item: -item[1]))
-    return {**ordered, REST: wall - sum(spent.values())}
+    ordered = dict(sorted(seconds.items(), key=lambda item: -item[1]))
+    return {**ordered, REST: wall - sum(seconds.values())}
 
 
 @contextmanager
 def _uncompiled() -> Iterator[None]:
-    """Values inside a compiled function cannot be computed one at a time."""
+    """Switch mx.compile off: values inside a compiled function cannot be evaluated one at a time."""
     import mlx.core as mx
 
     mx.disable_compile()

@@ -17,7 +17,11 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured, on what, with what, and when."""
+    """The measurements of one run, with the machine, versions, threads and command that they hold for.
+
+    what: a family, `ops` or `decoding`. runs: calls behind each median; 0 where that varies. profile: seconds by stage
+    or op, by workload and side. reference: what the other side, `Measurement.torch`, was computed by.
+    """
 
     what: str
     weights: str
@@ -30,14 +34,16 @@ class Result:
     machine: dict[str, Any] = field(default_factory=machine)
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     schema: int = SCHEMA
-    reference: str = "torch"  # what the other side, `Measurement.torch`, was computed by
+    reference: str = "torch"
 
     def to_dict(self) -> dict[str, Any]:
-        found = asdict(self)
-        found["measurements"] = [{**asdict(m), "ratio": m.ratio} for m in self.measurements]
-        return found
+        """Return everything, as JSON types."""
+        data = asdict(self)
+        data["measurements"] = [{**asdict(m), "ratio": m.ratio} for m in self.measurements]
+        return data
 
     def rows(self) -> list[dict[str, Any]]:
+        """Return a line for each measurement."""
         return [
             {
                 "workload": m.workload,
@@ -50,15 +56,16 @@ class Result:
         ]
 
     def summary(self) -> str:
+        """Return the machine, versions and weights in a few lines, and the shares of each profile from 1 % on."""
         lines = [
             f"{self.machine['processor']}, {self.machine['cores']} cores, {self.machine['system']}; "
             + ", ".join(f"{name} {version}" for name, version in self.versions.items()),
             f"weights: {self.weights}; medians{f' of {self.runs} runs' if self.runs else ''}; "
             f"ratio = {self.reference} / ours",
         ]
-        for name, spent in self.profile.items():
-            total = sum(spent.values()) or 1.0
-            parts = [f"{key} {100 * s / total:.0f}% ({s:.3f} s)" for key, s in spent.items() if s / total >= 0.01]
+        for name, seconds in self.profile.items():
+            total = sum(seconds.values()) or 1.0
+            parts = [f"{key} {100 * s / total:.0f}% ({s:.3f} s)" for key, s in seconds.items() if s / total >= 0.01]
             lines.append(f"{name}: {', '.join(parts)}")
         return "\n".join(lines)
 
@@ -72,29 +79,35 @@ def write(result: Result, path: Path) -> None:
 
 
 def read(path: Path) -> Result:
-    """Read a result back. Raises FormatError if it is none."""
+    """Read a result back.
+
+    Raises: FormatError for anything but a benchmark result of this schema.
+    """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        found["measurements"] = tuple(
-            Measurement(m["workload"], m["measure"], m["unit"], m["ours"], m["torch"]) for m in found["measurements"]
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data["measurements"] = tuple(
+            Measurement(m["workload"], m["measure"], m["unit"], m["ours"], m["torch"]) for m in data["measurements"]
         )
-        result = Result(**found)
+        result = Result(**data)
     except (ValueError, TypeError, KeyError) as problem:
-        raise FormatError(f"this is no benchmark result: {problem}", where=path) from problem
+        raise FormatError(f"not a benchmark result: {problem}", where=path) from problem
     if result.schema != SCHEMA:
-        raise FormatError(f"benchmark schema {result.schema}, known is {SCHEMA}", where=path)
+        raise FormatError(f"benchmark schema {result.schema}; this version reads schema {SCHEMA}", where=path)
     return result
 
 
 def compare(new: Path, old: Path) -> list[dict[str, Any]]:
-    """What two results have in common, side by side; above 1 means that `new` needs less."""
+    """Return what two results have in common, side by side; a ratio above 1 means that `new` needs less.
+
+    Raises: FormatError if they have nothing in common.
+    """
     before = {(m.workload, m.measure): m for m in read(old).measurements}
     rows = []
     for m in read(new).measurements:
-        was = before.get((m.workload, m.measure))
-        if was and m.ours and was.ours:
+        earlier = before.get((m.workload, m.measure))
+        if earlier and m.ours and earlier.ours:
             row = {"workload": m.workload, "measure": m.measure, "new": _figure(m.ours, m.unit)}
-            rows.append({**row, "old": _figure(was.ours, m.unit), "ratio": round(was.ours / m.ours, 3)})
+            rows.append({**row, "old": _figure(earlier.ours, m.unit), "ratio": round(earlier.ours / m.ours, 3)})
     if not rows:
         raise FormatError(f"nothing was measured in both {new} and {old}")
     return rows

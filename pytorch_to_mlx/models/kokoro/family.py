@@ -1,5 +1,8 @@
 """Kokoro, as the rest of the program meets it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ...checkpoint import Checkpoint
 from ...contract import Family
 from ...weights import WeightMap
@@ -16,6 +19,12 @@ def reference() -> type:
     return Reference
 
 
+def reference_parts() -> Mapping[str, Any]:
+    from .reference_parts import PARTS
+
+    return PARTS
+
+
 FAMILY: Family[WeightMap, Checkpoint] = Family(
     card=CARD,
     config=Config,
@@ -26,5 +35,6 @@ FAMILY: Family[WeightMap, Checkpoint] = Family(
     reference=reference,
     ignored=IGNORED,
     extra_files=extra_files,
+    reference_parts=reference_parts,
 )
 FAMILIES = (FAMILY,)

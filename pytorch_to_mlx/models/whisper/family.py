@@ -1,5 +1,8 @@
 """Whisper, as the rest of the program meets it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ...checkpoint import Checkpoint
 from ...contract import Family
 from ...weights import WeightMap
@@ -16,6 +19,12 @@ def reference() -> type:
     return Reference
 
 
+def reference_parts() -> Mapping[str, Any]:
+    from .reference_parts import PARTS
+
+    return PARTS
+
+
 FAMILY: Family[WeightMap, Checkpoint] = Family(
     card=CARD,
     config=Config,
@@ -25,5 +34,6 @@ FAMILY: Family[WeightMap, Checkpoint] = Family(
     load=load,
     reference=reference,
     expected=EXPECTED,
+    reference_parts=reference_parts,
 )
 FAMILIES = (FAMILY,)
