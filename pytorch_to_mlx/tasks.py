@@ -1,8 +1,12 @@
 """What models can do: for each task one Protocol that every pipeline of it follows, and one result dataclass."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
+
+from .errors import CheckError, UsageError
+
+MIN_SPEED, MAX_SPEED = 0.25, 4.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,14 @@ class Speech:
         """Seconds of work per second of audio; smaller is faster."""
         return self.processing_s / self.duration_s if len(self.audio) else 0.0
 
+    def checked(self) -> "Speech":
+        """Return this speech with its audio as float32. Raises: CheckError if a sample is not finite."""
+        import numpy as np
+
+        if not np.isfinite(self.audio).all():
+            raise CheckError("the model made audio that is not finite", fix="its weights are damaged")
+        return replace(self, audio=np.asarray(self.audio, np.float32))
+
     @classmethod
     def concatenate(cls, pieces: "Iterable[Speech]") -> "Speech":
         """The pieces of one utterance as one. Raises ValueError if there are none."""
@@ -53,6 +65,18 @@ class Speech:
             parts[0].start_s,
             sum(part.processing_s for part in parts),
         )
+
+
+def check_speed(speed: float) -> None:
+    """Raises: UsageError for a speed outside MIN_SPEED to MAX_SPEED."""
+    if not MIN_SPEED <= speed <= MAX_SPEED:
+        raise UsageError(f"speed is {speed}; it goes from {MIN_SPEED} to {MAX_SPEED}")
+
+
+def check_seed(seed: int, bits: int = 64) -> None:
+    """Raises: UsageError for a seed that is negative or has more bits."""
+    if not 0 <= seed < 2**bits:
+        raise UsageError(f"seed is {seed}; it goes from 0 to 2**{bits} - 1")
 
 
 @dataclass(frozen=True)

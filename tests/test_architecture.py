@@ -12,8 +12,8 @@ ROOT = PACKAGE.parent
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LEVELS = {
-    **dict.fromkeys(["errors", "version", "tolerances", "taps", "tasks", "progress", "units", "card", "backend"], 0),
-    "config": 0.5,
+    **dict.fromkeys(["errors", "version", "tolerances", "taps", "progress", "units", "card", "backend"], 0),
+    **dict.fromkeys(["config", "tasks"], 0.5),
     "contract": 0.75,
     **dict.fromkeys(["checkpoint", "audio", "text"], 1),
     "weights": 1.5,
