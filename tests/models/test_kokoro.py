@@ -41,22 +41,22 @@ def case_of(ids, speed=1.0, seed=0):
 def twin():
     """KModel with random weights, its biases and gains drawn too, and a pitch that is voiced and unvoiced."""
     torch.manual_seed(0)
-    made = reference.build(TINY)
+    model = reference.build(TINY)
     with torch.no_grad():
-        for name, parameter in made.named_parameters():
+        for name, parameter in model.named_parameters():
             if ".norm." in name:
                 continue  # the affine that is 1 and 0 in every release
             if name.endswith(("bias", "beta")):
                 parameter.normal_(0, 0.1)
             elif name.endswith(("gamma", "LayerNorm.weight", "layer_norm.weight")) or ".alpha" in name:
                 parameter.uniform_(0.7, 1.3)
-        made.predictor.F0_proj.weight.mul_(200)
-        made.predictor.F0_proj.bias.fill_(100)
-    return made
+        model.predictor.F0_proj.weight.mul_(200)
+        model.predictor.F0_proj.bias.fill_(100)
+    return model
 
 
 def save_as_released(twin, path):
-    """The layout of kokoro-v1_0.pth: a state_dict for each part, with DataParallel's `module.`."""
+    """Save in the layout of kokoro-v1_0.pth: a state_dict for each part, with DataParallel's `module.`."""
     parts = {name: part.state_dict() for name, part in twin.named_children()}
     torch.save({name: {f"module.{k}": v for k, v in part.items()} for name, part in parts.items()}, path)
     return path
@@ -78,7 +78,7 @@ def tiny(twin, tmp_path_factory):
     ids=["word", "one phoneme", "one id", "fast"],
 )
 def test_tiny_twin(tiny, ids, speed):
-    """Every stage; end to end only coarsely.
+    """Compare every stage closely, and the end only coarsely.
 
     The first and the last frame of the source are reflected, so that their imaginary parts are rounding errors and
     their phases 0 or pi by chance, in float32 and float64 PyTorch alike. Random weights, unlike the real ones, make
@@ -92,28 +92,28 @@ def test_tiny_twin(tiny, ids, speed):
 
 
 def test_twin_is_voiced_and_unvoiced(tiny):
-    """Else the parity above would see half of the source only."""
+    """Else the parity above would test half of the source only."""
     f0 = tiny.torch(case_of([0, 3, 14, 15, 9, 2, 6, 5, 0]))["f0"]
     assert (f0 > 10).any() and (f0 <= 10).any()
 
 
 def test_the_original_reads_a_release_itself(twin, tmp_path, monkeypatch):
-    """`validate` gives a .pth to KModel's own loader, so that our map is not its own witness."""
+    """`validate` reads a .pth with KModel's own loader, so that our weight map is not compared with itself."""
     path = save_as_released(twin, tmp_path / "kokoro-v1_0.pth")
     (tmp_path / "config.json").write_text(json.dumps(asdict(TINY)))
-    given = []
-    monkeypatch.setattr(reference, "build", lambda config, weights=None: given.append((config, weights)))
-    reference.original(path)
-    reference.original(tmp_path)
-    assert given == [(TINY, path), (TINY, path)]
+    calls = []
+    monkeypatch.setattr(reference, "build", lambda config, weights=None: calls.append((config, weights)))
+    reference.load_original(path)
+    reference.load_original(tmp_path)
+    assert calls == [(TINY, path), (TINY, path)]
 
 
 def test_a_release_needs_its_config(twin, tmp_path):
     path = save_as_released(twin, tmp_path / "mine.pth")
     with pytest.raises(FormatError, match=r"no config\.json beside it"):
         open_release(path)
-    known = path.rename(tmp_path / "kokoro-v1_0.pth")
-    with open_release(known) as checkpoint:
+    published = path.rename(tmp_path / "kokoro-v1_0.pth")
+    with open_release(published) as checkpoint:
         assert checkpoint.config == read_json(PUBLISHED_CONFIG)
 
 

@@ -319,13 +319,17 @@ def speaking(monkeypatch, tiny):
 @pytest.mark.parametrize("format", ["wav", "flac", "ogg", "mp3"])
 def test_synthesize_writes(speaking, tmp_path, format):
     path = tmp_path / f"a.{format}"
-    done = commands.synthesize(text=TEXT, voice="af_one", output=path, word_timestamps=True, model="x")
+    report = commands.synthesize(text=TEXT, voice="af_one", output=path, word_timestamps=True, model="x")
     audio, rate = read(path)
-    assert rate == done.sample_rate == 24_000
-    assert 0 <= len(audio) - round(done.duration_s * rate) < 5000
-    assert done.path == path and done.voice == "af_one" and done.model == "x"
-    assert done.real_time_factor > 0 and done.first_audio_ms > 0 and done.load_s >= 0
-    assert done.phonemes.startswith("həlˈO") and done.words[0].text == "Hello"
+    assert rate == report.sample_rate == 24_000
+    assert 0 <= len(audio) - round(report.duration_s * rate) < 5000
+    assert report.path == path and report.voice == "af_one" and report.model == "x"
+    assert report.real_time_factor > 0 and report.first_audio_ms > 0 and report.load_s >= 0
+    assert report.phonemes.startswith("həlˈO") and report.words[0].text == "Hello"
+    assert list(report.to_dict()) == [
+        "path", "duration_s", "real_time_factor", "first_audio_ms", "load_s", "model", "voice", "sample_rate",
+        "phonemes", "words",
+    ]  # fmt: skip
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
@@ -341,11 +345,11 @@ def test_synthesize_reads_files_and_stdin(speaking, tmp_path, monkeypatch):
     import io
 
     (tmp_path / "a.txt").write_text("\ufeffhello", encoding="utf-8")
-    outcome = [commands.synthesize(text_file=tmp_path / "a.txt", voice="af_one", output=tmp_path / "a.wav", model="x")]
+    reports = [commands.synthesize(text_file=tmp_path / "a.txt", voice="af_one", output=tmp_path / "a.wav", model="x")]
     for options in ({"text": "-"}, {"text_file": "-"}):
         monkeypatch.setattr("sys.stdin", io.StringIO("hello"))
-        outcome.append(commands.synthesize(**options, voice="af_one", output=tmp_path / "a.wav", model="x"))
-    assert {done.phonemes for done in outcome} == {"həlˈO"}
+        reports.append(commands.synthesize(**options, voice="af_one", output=tmp_path / "a.wav", model="x"))
+    assert {report.phonemes for report in reports} == {"həlˈO"}
 
 
 def test_synthesize_plays(speaking, tmp_path, monkeypatch):
@@ -360,9 +364,9 @@ def test_synthesize_plays(speaking, tmp_path, monkeypatch):
 
     monkeypatch.setattr("pytorch_to_mlx.audio.playback.player", player)
     monkeypatch.chdir(tmp_path)
-    done = commands.synthesize(text=LONG, voice="af_one", play=True, stream=True, model="x")
-    assert len(played) > 3 and sum(map(len, played)) == round(done.duration_s * 24_000)
-    assert done.path is None and not list(tmp_path.iterdir())
+    report = commands.synthesize(text=LONG, voice="af_one", play=True, stream=True, model="x")
+    assert len(played) > 3 and sum(map(len, played)) == round(report.duration_s * 24_000)
+    assert report.path is None and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -425,9 +429,9 @@ def test_real_speech(real):
     assert 3 < speech.duration_s < 4.5
     assert 0.1 < np.abs(speech.audio).max() < 1
     hello = speech.words[0]
-    said = speech.audio[int(hello.start_s * 24_000) : int(hello.end_s * 24_000)]
+    word = speech.audio[int(hello.start_s * 24_000) : int(hello.end_s * 24_000)]
     silence = speech.audio[: int(0.15 * 24_000)]
-    assert np.square(said).mean() > 100 * np.square(silence).mean()
+    assert np.square(word).mean() > 100 * np.square(silence).mean()
     assert speech.words[-1].end_s < speech.duration_s
 
 

@@ -1,30 +1,17 @@
 """The verbs of `pytorch-to-mlx cosyvoice2`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from ...audio.speak import Synthesis, deliver, destination
 from ...errors import UsageError
 
+if TYPE_CHECKING:
+    from .pipeline import CosyVoicePipeline
+
 Mode = Literal["sft", "zero-shot", "cross-lingual", "instruct"]
-
-
-@dataclass(frozen=True)
-class Spoken:
-    """What was spoken. first_audio_ms: to the first samples, once the model is loaded; first_audio_parts: on what."""
-
-    path: Path | None
-    duration_s: float
-    real_time_factor: float
-    first_audio_ms: float
-    load_s: float
-    model: str
-    mode: str
-    sample_rate: int
-    seconds: dict[str, float] = field(default_factory=dict)
-    first_audio_parts: dict[str, float] = field(default_factory=dict)
 
 
 def synthesize(
@@ -50,16 +37,16 @@ def synthesize(
     top_p: float | None = None,
     model: str | None = None,
     revision: str | None = None,
-) -> Spoken:
+) -> Synthesis:
     """Speak a text in the voice of a recording or of a saved speaker: to a WAV, FLAC, OGG or MP3 file, to the speakers.
 
-    With --ref-text the recording is gone on from (zero-shot), without it only its voice is taken (cross-lingual);
+    With --ref-text the recording is continued (zero-shot), without it only its voice is taken (cross-lingual);
     --instruct says how to speak. --stream with text from stdin speaks each line as it comes.
 
     Args:
         text_file: file with the text (UTF-8), or - for stdin
         speaker: saved speaker (see `speakers`), or none, random, random:SEED
-        mode: by default what the other options say
+        mode: by default the one that the other options imply
         text_frontend: write numbers in words and split long texts
         solver: euler, midpoint or rk45
 
@@ -72,12 +59,12 @@ def synthesize(
 
     if [text, text_file].count(None) != 1:
         raise UsageError("give one of --text and --text-file")
-    chosen = mode or _mode(speaker, ref_audio, ref_text, instruct)
-    _check(chosen, speaker, ref_audio, instruct)
-    output, format = _destination(output, format, play)
+    mode = mode or _mode(speaker, ref_audio, ref_text, instruct)
+    _check(mode, speaker, ref_audio, instruct)
+    output, format = destination(output, format, play)
     from_stdin = stream and "-" in (text, str(text_file))
-    words: Any = _lines() if from_stdin else read_text(text, text_file)
-    began = perf_counter()
+    content: Any = _lines() if from_stdin else read_text(text, text_file)
+    start = perf_counter()
     located = locate(model, (CARD,), revision=revision)
     pipeline = load(located.path)
     options = {
@@ -92,15 +79,18 @@ def synthesize(
         "top_p": top_p,
     }
     loaded = perf_counter()
-    if chosen == "sft":
-        pieces = pipeline.inference_sft(words, str(speaker), **options)
-    elif chosen == "zero-shot":
-        pieces = pipeline.inference_zero_shot(words, ref_text or "", ref_audio, speaker or "", **options)
-    elif chosen == "instruct":
-        pieces = pipeline.inference_instruct2(words, str(instruct), ref_audio, speaker or "", **options)
+    if mode == "sft":
+        pieces = pipeline.inference_sft(content, str(speaker), **options)
+    elif mode == "zero-shot":
+        pieces = pipeline.inference_zero_shot(content, ref_text or "", ref_audio, speaker or "", **options)
+    elif mode == "instruct":
+        pieces = pipeline.inference_instruct2(content, str(instruct), ref_audio, speaker or "", **options)
     else:
-        pieces = pipeline.inference_cross_lingual(words, ref_audio, speaker or "", **options)
-    return _deliver(pipeline, pieces, output, format, play, located.name, chosen, began, loaded)
+        pieces = pipeline.inference_cross_lingual(content, ref_audio, speaker or "", **options)
+    totals = deliver(pieces, pipeline.sample_rate, output=output, format=format, play=play)
+    return Synthesis.of(
+        totals, start=start, loaded=loaded, path=output, model=located.name, mode=mode, **_times(pipeline)
+    )
 
 
 def convert_voice(
@@ -118,7 +108,7 @@ def convert_voice(
     steps: int = 10,
     model: str | None = None,
     revision: str | None = None,
-) -> Spoken:
+) -> Synthesis:
     """Say what a recording of any length says in another voice.
 
     Args:
@@ -132,14 +122,17 @@ def convert_voice(
 
     if (speaker is None) == (ref_audio is None):
         raise UsageError("give one of --ref-audio and --speaker")
-    output, format = _destination(output, format, play)
-    began = perf_counter()
+    output, format = destination(output, format, play)
+    start = perf_counter()
     located = locate(model, (CARD,), revision=revision)
     pipeline = load(located.path)
     loaded = perf_counter()
     options = {"stream": stream, "speed": speed, "seed": seed, "steps": steps}
     pieces = pipeline.inference_vc(audio, ref_audio, speaker or "", **options)
-    return _deliver(pipeline, pieces, output, format, play, located.name, "voice conversion", began, loaded)
+    totals = deliver(pieces, pipeline.sample_rate, output=output, format=format, play=play)
+    return Synthesis.of(
+        totals, start=start, loaded=loaded, path=output, model=located.name, mode="voice conversion", **_times(pipeline)
+    )
 
 
 def speakers(
@@ -166,7 +159,9 @@ def speakers(
     if add is not None and remove is not None:
         raise UsageError("give one of --add and --remove")
     if (add is None) != (ref_audio is None) or (ref_text is not None and add is None):
-        raise UsageError("a speaker is added with --add and --ref-audio, and --ref-text if it is to be gone on from")
+        raise UsageError(
+            "a speaker is added with --add and --ref-audio, and --ref-text if the recording is to be continued"
+        )
     if add is not None:
         pipeline = load(locate(model, (CARD,)).path)
         pipeline.add_zero_shot_spk(ref_text or "", ref_audio, add)
@@ -190,23 +185,17 @@ def _mode(speaker: str | None, ref_audio: Path | None, ref_text: str | None, ins
 
 def _check(mode: Mode, speaker: str | None, ref_audio: Path | None, instruct: str | None) -> None:
     if (speaker is None) == (ref_audio is None):
-        raise UsageError("give one of --ref-audio and --speaker", fix="--speaker random takes somebody's voice")
+        raise UsageError(
+            "give one of --ref-audio and --speaker", fix="--speaker random draws a random speaker embedding"
+        )
     if mode == "sft" and speaker is None:
         raise UsageError("the mode sft takes a --speaker")
     if (mode == "instruct") != (instruct is not None):
         raise UsageError("--instruct goes with the mode instruct")
 
 
-def _destination(output: Path | None, format: str | None, play: bool) -> tuple[Path | None, str | None]:
-    from ...audio.wav import format_of
-
-    if output is None and not play:
-        output = Path("speech.wav")
-    return output, format if output is None else format_of(output, format)
-
-
 def _lines() -> Iterator[str]:
-    """The words on stdin, as they are written."""
+    """Yield the lines of stdin as they are written."""
     import sys
 
     if sys.stdin is None:
@@ -214,40 +203,10 @@ def _lines() -> Iterator[str]:
     yield from sys.stdin
 
 
-def _deliver(
-    pipeline: Any,
-    pieces: Iterator[Any],
-    output: Path | None,
-    format: str | None,
-    play: bool,
-    source: str,
-    mode: str,
-    began: float,
-    loaded: float,
-) -> Spoken:
-    """Write and play the pieces as they come."""
-    from ...audio.deliver import delivery
-    from ...errors import FormatError
-    from ...progress import track
-
-    samples, processing_s, first_at = 0, 0.0, 0.0
-    with delivery(pipeline.sample_rate, output=output, format=format, play=play) as deliver:
-        for piece in track(pieces, "speaking"):
-            first_at = first_at or perf_counter()
-            samples += len(piece.audio)
-            processing_s += piece.processing_s
-            deliver(piece.audio)
-        if not samples:
-            raise FormatError("the model said nothing", fix="try another --seed, or more text")
-    return Spoken(
-        path=output,
-        duration_s=samples / pipeline.sample_rate,
-        real_time_factor=processing_s * pipeline.sample_rate / samples,
-        first_audio_ms=1000 * (first_at - loaded),
-        load_s=loaded - began,
-        model=source,
-        mode=mode,
-        sample_rate=pipeline.sample_rate,
-        seconds={part: round(s, 3) for part, s in pipeline.clock.seconds.items()},
-        first_audio_parts={part: round(s, 3) for part, s in pipeline.clock.first.items()},
-    )
+def _times(pipeline: "CosyVoicePipeline") -> dict[str, dict[str, float]]:
+    """Return the seconds that each part of the model took, in all and until the first audio."""
+    clock = pipeline.clock
+    return {
+        "seconds": {part: round(s, 3) for part, s in clock.seconds.items()},
+        "first_audio_parts": {part: round(s, 3) for part, s in clock.first.items()},
+    }

@@ -1,1 +1,5 @@
 """Kokoro-82M: text to speech."""
+
+from .card import CARD
+
+__all__ = ["CARD"]

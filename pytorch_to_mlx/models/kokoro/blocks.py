@@ -11,9 +11,9 @@ from ...nn.norm import AdaIN
 
 
 class StyleBlock(nn.Module):
-    """Two 3-wide convolutions beside a shortcut, halved in power; with `upsample` twice as many steps come out.
+    """y = (shortcut(x) + conv(norm(conv(norm(x))))) / √2, leaky ReLU after each norm; with `upsample` twice the steps.
 
-    Shapes: x [B, L, D_in], style [B, S] -> [B, L or 2L, D_out]. Source: AdainResBlk1d of kokoro 0.9.4.
+    Source: AdainResBlk1d of kokoro 0.9.4, kokoro/istftnet.py.
     """
 
     def __init__(self, dim_in: int, dim_out: int, style_dim: int, *, upsample: bool = False) -> None:
@@ -29,6 +29,7 @@ class StyleBlock(nn.Module):
             self.shortcut = Conv1d(dim_in, dim_out, 1, bias=False)
 
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:
+        """Apply the block. Shapes: x [B, L, D_in], style [B, S] -> [B, L or 2L, D_out]."""
         y = self.norm1.leaky_relu(x, style, 0.2)
         y = self.conv1(self.pool(y) if self.upsample else y)
         y = self.conv2(self.norm2.leaky_relu(y, style, 0.2))
@@ -40,7 +41,7 @@ class StyleBlock(nn.Module):
 class SnakeBlock(nn.Module):
     """For each dilation: norm, snake, dilated convolution, norm, snake, convolution, added to the input.
 
-    Shapes: x [B, L, D], style [B, S] -> [B, L, D]. Source: AdaINResBlock1 of kokoro 0.9.4; Ziyin et al. 2020 (snake).
+    Source: AdaINResBlock1 of kokoro 0.9.4, kokoro/istftnet.py; Ziyin et al. 2020 (snake).
     """
 
     def __init__(self, channels: int, kernel_size: int, dilations: tuple[int, ...], style_dim: int) -> None:
@@ -54,6 +55,7 @@ class SnakeBlock(nn.Module):
         self.alphas2 = [mx.ones(channels) for _ in dilations]
 
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:
+        """Apply the block. Shapes: x [B, L, D], style [B, S] -> [B, L, D]."""
         first = zip(self.norms1, self.alphas1, self.convs1, strict=True)
         second = zip(self.norms2, self.alphas2, self.convs2, strict=True)
         for (norm1, alpha1, conv1), (norm2, alpha2, conv2) in zip(first, second, strict=True):

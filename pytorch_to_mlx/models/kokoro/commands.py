@@ -1,33 +1,15 @@
 """What Kokoro adds to the command line: `synthesize` and `voices`."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ...audio.speak import Synthesis, deliver, destination
 from ...errors import UsageError
-from ...progress import note, track
-from ...tasks import Word
+from ...progress import note
 from .card import CARD
 
-_COUNTED = 20_000  # characters: a text up to this is cut into its pieces first, so that progress has an end
-
-
-@dataclass(frozen=True)
-class Synthesis:
-    """What `synthesize` did. first_audio_ms: from the text to the first samples, the model being loaded."""
-
-    path: Path | None
-    duration_s: float
-    real_time_factor: float
-    first_audio_ms: float
-    load_s: float
-    model: str
-    voice: str
-    sample_rate: int
-    phonemes: str
-    words: tuple[Word, ...] = ()
+_MAX_COUNTED = 20_000  # characters: a text up to this is cut into its pieces first, so that the progress bar has an end
 
 
 def synthesize(
@@ -56,12 +38,11 @@ def synthesize(
         voices: more voices: a folder, an .npz, a voice file, or 'packaged:kokoro-voices' for all 54 (by npm)
         lang_code: a en-us, b en-gb, e es, f fr-fr, h hi, i it, j ja, p pt-br, z zh; by default the voice's
         model: converted folder, original files, hub id or 'packaged:NAME'; by default installed weights, else the hub
-        stream: first sound sooner: long sentences are decoded in windows, which changes their sound a little
+        stream: first sound sooner; long sentences are decoded in windows, which changes their sound a little
         word_timestamps: also give the time of every word (English)
 
     Example: pytorch-to-mlx kokoro synthesize --text "Hello, world!" --voice af_heart --output hello.wav
     """
-    from ...audio.wav import format_of
     from ...checkpoint import locate
     from ...text.phonemes import language, prepare
     from ...text.read import read_text
@@ -74,11 +55,8 @@ def synthesize(
     code = language(lang_code or Voice.of(voice).lang_code or "a").code
     if word_timestamps and (phonemes is not None or code not in "ab"):
         raise UsageError("word timestamps are for English text", fix="leave out --word-timestamps")
-    if output is None and not play:
-        output = Path("speech.wav")
-    if output is not None:
-        format = format_of(output, format)
-    began = perf_counter()
+    output, format = destination(output, format, play)
+    start = perf_counter()
     located = locate(model, (CARD,), revision=revision)
     note(f"model: {located.name}")
     pipeline = load(located.path)
@@ -88,28 +66,26 @@ def synthesize(
         prepare(code)
     loaded = perf_counter()
     pieces: Any = pipeline.pieces(text, phonemes=phonemes, lang_code=code, stream=stream)
-    total = None
-    if not (stream or play) and len(text or "") <= _COUNTED:
+    n_pieces = None
+    if not (stream or play) and len(text or "") <= _MAX_COUNTED:
         pieces = list(pieces)
-        total = len(pieces)
-    spoken = pipeline.speak(pieces, voice=voice, speed=speed, seed=seed, stream=stream)
-    done = _deliver(track(spoken, "speaking", total), output, format, play, pipeline.sample_rate)
-    return Synthesis(
+        n_pieces = len(pieces)
+    speech = pipeline.speak(pieces, voice=voice, speed=speed, seed=seed, stream=stream)
+    totals = deliver(speech, pipeline.sample_rate, output=output, format=format, play=play, n_pieces=n_pieces)
+    return Synthesis.of(
+        totals,
+        start=start,
+        loaded=loaded,
         path=output,
-        duration_s=done.samples / pipeline.sample_rate,
-        real_time_factor=done.processing_s * pipeline.sample_rate / done.samples,
-        first_audio_ms=1000 * (done.first_at - loaded),
-        load_s=loaded - began,
         model=located.name,
         voice=voice,
-        sample_rate=pipeline.sample_rate,
-        phonemes=" ".join(done.phonemes),
-        words=tuple(done.words) if word_timestamps else (),
+        phonemes=" ".join(totals.phonemes),
+        words=tuple(totals.words) if word_timestamps else (),
     )
 
 
 def voices(*, model: str | None = None, lang_code: str | None = None) -> list[Any]:
-    """List the voices with language and gender: the 54 of the release, or those that --model has.
+    """List the voices with language and gender: the 54 of the release, or those of --model.
 
     Example: pytorch-to-mlx kokoro voices --lang-code en-gb
     """
@@ -118,34 +94,9 @@ def voices(*, model: str | None = None, lang_code: str | None = None) -> list[An
     from .voices import RELEASED, Voice, Voices
 
     if model is None:
-        listed = [Voice.of(name) for name in RELEASED]
+        names = [Voice.of(name) for name in RELEASED]
     else:
         path = locate(model, (CARD,)).path
-        listed = Voices.beside(path if path.is_dir() else path.parent).described()
+        names = Voices.beside(path if path.is_dir() else path.parent).described()
     code = language(lang_code).code if lang_code else None
-    return [voice for voice in listed if code in (None, voice.lang_code)]
-
-
-class _Delivered:
-    """What has been heard so far."""
-
-    def __init__(self) -> None:
-        self.samples, self.processing_s, self.first_at = 0, 0.0, 0.0
-        self.phonemes: list[str] = []
-        self.words: list[Word] = []
-
-
-def _deliver(pieces: Iterator[Any], output: Path | None, format: str | None, play: bool, rate: int) -> _Delivered:
-    """Write and play the pieces as they come."""
-    from ...audio.deliver import delivery
-
-    done = _Delivered()
-    with delivery(rate, output=output, format=format, play=play) as deliver:
-        for piece in pieces:
-            done.first_at = done.first_at or perf_counter()
-            done.samples += len(piece.audio)
-            done.processing_s += piece.processing_s
-            done.words += piece.words
-            done.phonemes += [piece.phonemes] if piece.phonemes else []
-            deliver(piece.audio)
-    return done
+    return [voice for voice in names if code in (None, voice.lang_code)]

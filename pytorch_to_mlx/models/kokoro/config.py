@@ -9,10 +9,10 @@ from ...config import from_dict
 
 SAMPLE_RATE = 24000  # fixed in the reference's Generator
 
-# Written in config.json, read by nothing at inference: training settings, and sizes that the reference fixes in code.
+# Keys of config.json that inference does not read: training settings, and sizes that the reference fixes in code.
 IGNORED = frozenset({"dim_in", "dropout", "max_conv_dim", "multispeaker", "n_mels"})
 PLBERT_IGNORED = frozenset({"dropout", "hidden_dropout_prob", "attention_probs_dropout_prob"})
-# transformers.AlbertConfig's defaults, which PL-BERT relies on and this port has written out.
+# Defaults of transformers.AlbertConfig that PL-BERT relies on and this port fixes in code.
 PLBERT_EXPECTED = {
     "hidden_act": "gelu_new",
     "num_hidden_groups": 1,
@@ -68,7 +68,7 @@ class IstftNetConfig:
 
     @property
     def samples_per_pitch(self) -> int:
-        """Samples for each value of the pitch and energy curves."""
+        """Return the samples for each value of the pitch and energy curves."""
         return math.prod(self.upsample_rates) * self.gen_istft_hop_size
 
 
@@ -100,12 +100,12 @@ class Config:
 
     @property
     def samples_per_frame(self) -> int:
-        """Samples for each step of the durations; there are two pitch values in it."""
+        """Return the samples for each frame, the unit of the durations; it has two pitch values."""
         return 2 * self.istftnet.samples_per_pitch
 
     @property
     def max_phonemes(self) -> int:
-        """The longest input without the two end marks."""
+        """Return the length of the longest input, without the two end marks."""
         return self.plbert.max_position_embeddings - 2
 
     @classmethod
@@ -118,7 +118,7 @@ class Config:
 
     @classmethod
     def tiny(cls) -> "Config":
-        """A few ten thousand parameters with every part of the real one, for tests. The reference fixes style_dim."""
+        """Return sizes of a few ten thousand parameters with every part, for tests. The reference fixes style_dim."""
         return cls(
             n_token=40,
             hidden_dim=16,

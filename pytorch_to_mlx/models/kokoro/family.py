@@ -1,10 +1,11 @@
-"""Kokoro, as the rest of the program meets it."""
+"""The parts of Kokoro that `convert`, `validate`, `benchmark` and `load` use."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from ...checkpoint import Checkpoint
 from ...contract import Family
+from ...contract import Reference as Contract
 from ...weights import WeightMap
 from .card import CARD
 from .config import IGNORED, Config
@@ -13,7 +14,8 @@ from .pipeline import load
 from .weights import WEIGHTS, extra_files, open_release
 
 
-def reference() -> type:
+def reference() -> type[Contract]:
+    """Import and return the comparison with the original; nothing else needs it."""
     from .reference import Reference
 
     return Reference

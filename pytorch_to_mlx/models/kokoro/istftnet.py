@@ -19,10 +19,9 @@ VOICED_ABOVE_HZ = 10
 
 
 class Generator(nn.Module):
-    """Upsample, at each stage add the source's spectrum, and predict the spectrum of the speech.
+    """Upsample, add the source's spectrum at each stage, and predict the spectrum of the speech.
 
-    Shapes: x [B, 2T, upsample_initial_channel], spec [B, 2T · frames_per_pitch + 1, n_fft + 2], style [B, S]
-    -> audio [B, 2T · samples_per_pitch].
+    Source: Kaneko et al. 2022, figure 1 (c); Generator of kokoro 0.9.4, kokoro/istftnet.py.
     """
 
     def __init__(self, config: Config) -> None:
@@ -51,7 +50,7 @@ class Generator(nn.Module):
         self._window = hann_window(self.n_fft)
 
     def excitation(self, f0: mx.array, noise: mx.array) -> mx.array:
-        """Magnitudes and phases of the harmonic source.
+        """Return the magnitudes and phases of the harmonic source.
 
         Shapes: f0 [B, 2T] in Hz, noise [B, 2T · samples_per_pitch, 9] -> spec, as `__call__` takes it, float32.
         """
@@ -61,6 +60,11 @@ class Generator(nn.Module):
         return tap("excitation", mx.concatenate([mx.abs(spec), angle], axis=-1))
 
     def __call__(self, x: mx.array, spec: mx.array, style: mx.array) -> mx.array:
+        """Generate audio from the decoder's features and the spectrum of the source.
+
+        Shapes: x [B, 2T, upsample_initial_channel], spec [B, 2T · frames_per_pitch + 1, n_fft + 2], style [B, S]
+        -> [B, 2T · samples_per_pitch].
+        """
         spec = spec.astype(x.dtype)
         stages = zip(self.ups, self.noise_convs, self.noise_blocks, strict=True)
         for i, (up, noise_conv, noise_block) in enumerate(stages):
@@ -76,10 +80,9 @@ class Generator(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Text features, pitch and energy by frame to audio.
+    """Style blocks over text features, pitch and energy, then the generator.
 
-    Shapes: asr [B, T, hidden_dim], f0 and n [B, 2T], spec as the generator's `excitation` gives it, style [B, S]
-    -> [B, T · samples_per_frame].
+    Source: Decoder of kokoro 0.9.4, kokoro/istftnet.py.
     """
 
     def __init__(self, config: Config) -> None:
@@ -94,14 +97,19 @@ class Decoder(nn.Module):
         self.decode.append(StyleBlock(inner, config.istftnet.upsample_initial_channel, style, upsample=True))
         self.generator = Generator(config)
 
-    def __call__(self, asr: mx.array, f0: mx.array, n: mx.array, spec: mx.array, style: mx.array) -> mx.array:
-        return self.generator(self.features(asr, f0, n, style), spec, style)
+    def __call__(self, text: mx.array, f0: mx.array, energy: mx.array, spec: mx.array, style: mx.array) -> mx.array:
+        """Decode frames to audio.
 
-    def features(self, asr: mx.array, f0: mx.array, n: mx.array, style: mx.array) -> mx.array:
-        """The generator's input, evaluated. Shapes: -> [B, 2T, upsample_initial_channel]."""
-        curves = [self.f0_conv(f0[..., None]), self.n_conv(n[..., None])]  # [B, T, 1] each
-        x = self.encode(mx.concatenate([asr, *curves], axis=-1), style)
-        residual = linear(self.asr_proj, asr)
+        Shapes: text [B, T, hidden_dim], f0 and energy [B, 2T], spec as `Generator.excitation` returns it, style [B, S]
+        -> [B, T · samples_per_frame].
+        """
+        return self.generator(self.features(text, f0, energy, style), spec, style)
+
+    def features(self, text: mx.array, f0: mx.array, energy: mx.array, style: mx.array) -> mx.array:
+        """Return the generator's input, evaluated. Shapes: as `__call__` -> [B, 2T, upsample_initial_channel]."""
+        curves = [self.f0_conv(f0[..., None]), self.n_conv(energy[..., None])]  # [B, T, 1] each
+        x = self.encode(mx.concatenate([text, *curves], axis=-1), style)
+        residual = linear(self.asr_proj, text)
         for block in self.decode:
             x = block(mx.concatenate([x, residual, *curves], axis=-1), style)
         mx.eval(x)

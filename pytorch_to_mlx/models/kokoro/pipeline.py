@@ -1,4 +1,4 @@
-"""Text to phonemes to pieces that fit the model to audio, each piece as soon as it is ready."""
+"""Text in, speech out: phonemes, pieces that fit the model, audio piece by piece."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,8 +9,8 @@ import numpy as np
 
 from ...checkpoint import locate
 from ...checkpoint.files import require_memory
-from ...errors import CheckError, FormatError, UsageError
-from ...tasks import Speech, Word
+from ...errors import FormatError, UsageError
+from ...tasks import Speech, Word, check_seed, check_speed
 from ...text.phonemes import language, phonemize
 from ...text.split import Token, join, split_tokens, tokens_of
 from ...weights import load_model
@@ -22,13 +22,12 @@ from .voices import LENGTHS, Voice, Voices
 from .weights import WEIGHTS, open_release
 
 DEFAULT_VOICE = "af_heart"
-MIN_SPEED, MAX_SPEED = 0.25, 4.0
-STREAMED_PHONEMES = 200  # a piece when streaming: the prosody of a longer one would hold up its first sound
-_BYTES_PER_SAMPLE = 2500  # that decoding takes at its peak: 2,300 measured on 54 s of speech
+STREAM_PHONEMES = 200  # most in a piece of a stream: the prosody of a longer one would delay its first sound
+_BYTES_PER_SAMPLE = 2500  # peak memory of decoding: 2,300 measured on 54 s of speech
 
 
 def load(path: Path, *, dequantize: bool | None = None) -> "KokoroPipeline":
-    """Load Kokoro from a converted folder or the release's files; no convert step is needed."""
+    """Load a converted folder or the release's files; no convert step is needed."""
     model, _ = load_model(
         path,
         lambda config: Model(Config.from_dict(config)),
@@ -40,7 +39,7 @@ def load(path: Path, *, dequantize: bool | None = None) -> "KokoroPipeline":
 
 
 class KokoroPipeline:
-    """Kokoro ready to speak: `for piece in pipeline.generate("Hello, world!"): play(piece.audio)`."""
+    """A loaded Kokoro: `for piece in pipeline.generate("Hello, world!"): play(piece.audio)`."""
 
     sample_rate = SAMPLE_RATE
 
@@ -51,7 +50,10 @@ class KokoroPipeline:
         self.max_phonemes = min(LENGTHS, model.config.max_phonemes)
 
     def add_voices(self, source: str | Path) -> None:
-        """Add voices: a folder of them, an .npz, one voice file, or `packaged:kokoro-voices` (all 54, by npm)."""
+        """Add voices: a folder of them, an .npz, one voice file, or `packaged:kokoro-voices` (all 54, by npm).
+
+        Raises: what `checkpoint.locate` raises, UsageError for a source without voices.
+        """
         self.voices.add(locate(source).path)
 
     def generate(
@@ -69,10 +71,11 @@ class KokoroPipeline:
 
         Args:
             phonemes: what to say in Kokoro's own symbols, instead of text
-            voice: a name or a blend, see `Voices`
+            voice: a name or a blend, see `Voices`; by default af_heart
             lang_code: the language of the text; by default the voice's
             stream: shorter pieces, sooner, at a small cost in sound: see streaming.py
-        Raises: UsageError for contradictory or unknown arguments, FormatError for text that cannot be spoken.
+        Raises: UsageError for contradictory or unknown arguments, FormatError for text that cannot be spoken,
+        MachineError for a piece that does not fit the memory.
         """
         voice = voice or DEFAULT_VOICE
         lang_code = lang_code or Voice.of(voice).lang_code
@@ -82,12 +85,15 @@ class KokoroPipeline:
     def pieces(
         self, text: str | None = None, *, phonemes: str | None = None, lang_code: str = "a", stream: bool = False
     ) -> Iterator[list[Token]]:
-        """The text's words with their phonemes, in pieces that the model takes at once; nothing is spoken yet."""
+        """Yield the words of a text with their phonemes, in pieces that fit the model; `speak` makes the speech.
+
+        Raises: UsageError unless there is either text or phonemes, and for unknown phonemes or an unknown language.
+        """
         if (text is None) == (phonemes is None):
             raise UsageError("give either text or phonemes")
         code = language(lang_code).code
         utterances = phonemize(text, code) if text is not None else iter([self._tokens(phonemes or "")])
-        limit = min(self.max_phonemes, STREAMED_PHONEMES) if stream else self.max_phonemes
+        limit = min(self.max_phonemes, STREAM_PHONEMES) if stream else self.max_phonemes
         return (piece for tokens in utterances for piece in split_tokens(tokens, limit))
 
     def speak(
@@ -99,64 +105,69 @@ class KokoroPipeline:
         seed: int = 0,
         stream: bool = False,
     ) -> Iterator[Speech]:
-        """Yield the speech of each piece that `pieces` gave; see `generate`."""
-        if not MIN_SPEED <= speed <= MAX_SPEED:
-            raise UsageError(f"speed is {speed}; it goes from {MIN_SPEED} to {MAX_SPEED}")
-        if not 0 <= seed < 2**64:
-            raise UsageError(f"seed is {seed}; it goes from 0 to 2**64 - 1")
+        """Yield the speech of each piece that `pieces` yields; the options are those of `generate`.
+
+        Raises: UsageError for a speed or seed out of range and for an unknown voice, FormatError for a voice of another
+        model, and what `generate` raises.
+        """
+        check_speed(speed)
+        check_seed(seed)
         rows = self.voices(voice)
         width = 2 * self.model.config.style_dim
         if rows.shape[1] != width:
-            raise FormatError(f"the voice '{voice}' has {rows.shape[1]} numbers a row, this model takes {width}")
-        return self._spoken(iter(pieces), rows, speed, mx.random.key(seed), stream)
+            raise FormatError(f"the voice '{voice}' has {rows.shape[1]} numbers per row, this model takes {width}")
+        return self._speak(iter(pieces), rows, speed, mx.random.key(seed), stream)
 
     def _tokens(self, phonemes: str) -> list[Token]:
         unknown = sorted({c for c in phonemes if c not in self.vocab and not c.isspace()})
         if unknown:
             known = "".join(sorted(c for c in self.vocab if not c.isspace()))
-            raise UsageError(f"no phonemes of this model: {' '.join(unknown)}", fix=f"it has {known}")
+            raise UsageError(f"not phonemes of this model: {' '.join(unknown)}", fix=f"it has {known}")
         if not phonemes.strip():
             raise UsageError("there are no phonemes to speak")
         return tokens_of(phonemes)
 
-    def _spoken(
+    def _speak(
         self, pieces: Iterator[list[Token]], rows: np.ndarray, speed: float, key: mx.array, stream: bool
     ) -> Iterator[Speech]:
+        """Yield the speech of each piece, window by window. Shapes: rows [510, 2 · style_dim] of the voice."""
         start_s = 0.0
-        began = perf_counter()
+        start = perf_counter()
         for tokens in pieces:
             phonemes = join(tokens)
             ids = [self.vocab[c] for c in phonemes if c in self.vocab]
             if not ids:
                 continue
-            # The reference counts every phoneme here, known to the model or not.
+            # The reference counts every phoneme here, in the vocabulary or not.
             style = mx.array(rows[len(phonemes) - 1 : len(phonemes)])
             prosody = self.model.prosody([0, *ids, 0], style, speed)
-            require_memory(
-                prosody.asr.shape[1] * self.model.config.samples_per_frame * _BYTES_PER_SAMPLE, where="speech"
-            )
-            key, own = mx.random.split(key)
-            words = word_times(tokens, np.array(prosody.durations).tolist(), self.vocab)
-            words = tuple(Word(w.text, w.start_s + start_s, w.end_s + start_s) for w in words if w.text)
+            n_left = prosody.text_features.shape[1] * self.model.config.samples_per_frame
+            require_memory(n_left * _BYTES_PER_SAMPLE, where="speech")
+            key, noise_key = mx.random.split(key)
+            words = [
+                Word(word.text, word.start_s + start_s, word.end_s + start_s)
+                for word in word_times(tokens, np.array(prosody.durations).tolist(), self.vocab)
+                if word.text
+            ]
             text = "".join(token.text + " " * token.space for token in tokens).strip()
-            decoded = self._decode(prosody, style, self.model.draw_noise(prosody, own), stream)
-            left = prosody.asr.shape[1] * self.model.config.samples_per_frame
-            for audio in decoded:
-                left -= len(audio)
+            for audio in self._decode(prosody, style, self.model.draw_noise(prosody, noise_key), stream):
+                n_left -= len(audio)
                 end_s = start_s + len(audio) / self.sample_rate
-                heard = words if not left else tuple(word for word in words if word.start_s < end_s)
-                words = words[len(heard) :]
-                yield Speech(audio, self.sample_rate, text, phonemes, heard, start_s, perf_counter() - began)
-                text = phonemes = ""  # the first window of a piece says them
+                own_words = tuple(word for word in words if not n_left or word.start_s < end_s)
+                words = words[len(own_words) :]
+                processing_s = perf_counter() - start
+                yield Speech(audio, self.sample_rate, text, phonemes, own_words, start_s, processing_s).checked()
+                text = phonemes = ""  # they belong to the first window of a piece
                 start_s = end_s
-                began = perf_counter()
+                start = perf_counter()
         if not start_s:
             raise FormatError("nothing in this text can be spoken", fix="check the language, or give --phonemes")
 
     def _decode(self, prosody: Prosody, style: mx.array, noise: mx.array, stream: bool) -> Iterator[np.ndarray]:
-        windows = decode_in_windows(self.model, prosody, style, noise) if stream else None
-        for window in windows or [self.model.decode(prosody, style, self.model.excite(prosody, noise))]:
-            audio = np.array(window.astype(mx.float32))
-            if not np.isfinite(audio).all():
-                raise CheckError("the model made audio that is not finite", fix="its weights are damaged")
-            yield audio
+        """Yield the audio of a piece: in windows, or whole. Shapes: -> float32 [L] each."""
+        if stream:
+            windows = decode_in_windows(self.model, prosody, style, noise)
+        else:
+            windows = iter([self.model.decode(prosody, style, self.model.excite(prosody, noise))])
+        for window in windows:
+            yield np.array(window.astype(mx.float32))

@@ -13,7 +13,7 @@ from .config import Config
 
 
 class TextEncoder(nn.Module):
-    """Convolutions and one LSTM over the phonemes, for the decoder. Shapes: ids [B, L] -> [B, L, hidden_dim]."""
+    """Convolutions and one LSTM over the phonemes, for the decoder."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -24,6 +24,7 @@ class TextEncoder(nn.Module):
         self.lstm = BiLSTM(size, size // 2)
 
     def __call__(self, ids: mx.array) -> mx.array:
+        """Encode phonemes. Shapes: ids [B, L] -> [B, L, hidden_dim]."""
         x = self.embedding(ids)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = ops.leaky_relu(norm(conv(x)), 0.2)
@@ -31,10 +32,7 @@ class TextEncoder(nn.Module):
 
 
 class DurationEncoder(nn.Module):
-    """LSTMs that see the style at every step, each followed by a norm that follows the style.
-
-    Shapes: x [B, L, D], style [B, S] -> [B, L, D + S].
-    """
+    """LSTMs with the style concatenated at every step, each followed by an adaptive layer norm."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -44,6 +42,7 @@ class DurationEncoder(nn.Module):
             self.layers += [BiLSTM(size + style, size // 2), AdaLayerNorm(style, size)]
 
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:
+        """Encode for the durations. Shapes: x [B, L, D], style [B, S] -> [B, L, D + S]."""
         every_step = mx.broadcast_to(style[:, None], (*x.shape[:2], style.shape[-1]))  # [B, L, S]
         x = mx.concatenate([x, every_step], axis=-1)
         for lstm, norm in zip(self.layers[::2], self.layers[1::2], strict=True):
@@ -52,7 +51,7 @@ class DurationEncoder(nn.Module):
 
 
 class Curve(nn.Module):
-    """Pitch or energy: two values for each frame. Shapes: x [B, T, D], style [B, S] -> [B, 2T]."""
+    """Three style blocks, the second of which doubles the rate, and a projection: pitch or energy."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -65,13 +64,14 @@ class Curve(nn.Module):
         self.proj = nn.Linear(size // 2, 1)
 
     def __call__(self, x: mx.array, style: mx.array) -> mx.array:
+        """Predict two values for each frame. Shapes: x [B, T, D], style [B, S] -> [B, 2T]."""
         for block in self.blocks:
             x = block(x, style)
         return linear(self.proj, x).squeeze(-1)
 
 
 class ProsodyPredictor(nn.Module):
-    """How long each phoneme is, and the pitch and energy over the frames."""
+    """Durations of the phonemes, then pitch and energy of the frames."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -84,11 +84,14 @@ class ProsodyPredictor(nn.Module):
         self.n = Curve(config)
 
     def durations(self, x: mx.array, style: mx.array) -> tuple[mx.array, mx.array]:
-        """Shapes: x [B, L, D], style [B, S] -> features [B, L, D + S], logits [B, L, max_dur]."""
+        """Return the features of each phoneme and the logits of its duration.
+
+        Shapes: x [B, L, D], style [B, S] -> [B, L, D + S], [B, L, max_dur].
+        """
         features = self.text_encoder(x, style)
         return features, linear(self.duration_proj, self.lstm(features))
 
     def curves(self, features: mx.array, style: mx.array) -> tuple[mx.array, mx.array]:
-        """Shapes: features by frame [B, T, D + S], style [B, S] -> pitch in Hz [B, 2T], energy [B, 2T]."""
+        """Return the pitch in Hz and the energy. Shapes: features [B, T, D + S], style [B, S] -> two of [B, 2T]."""
         x = self.shared(features)
         return self.f0(x, style), self.n(x, style)

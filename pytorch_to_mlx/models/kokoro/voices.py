@@ -1,4 +1,4 @@
-"""Voices: a style vector for every length of input, 1 to 510 phonemes; from files, named, listed and blended."""
+"""Voices: one style vector for every length of input, 1 to 510 phonemes; read, listed and blended by name."""
 
 import math
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ RELEASED = tuple(
 
 @dataclass(frozen=True)
 class Voice:
-    """What a voice's name says: `af_heart` is American English, female. Another name says nothing."""
+    """What the name of a voice tells: `af_heart` is American English, female. Fields are empty for other names."""
 
     name: str
     lang_code: str = ""
@@ -60,6 +60,7 @@ class Voice:
 
     @classmethod
     def of(cls, name: str) -> "Voice":
+        """Read language and gender from a name."""
         language = LANGUAGES.get(name[:1])
         gender = _GENDERS.get(name[1:2])
         if language is None or gender is None or name[2:3] != "_":
@@ -68,36 +69,41 @@ class Voice:
 
 
 class Voices:
-    """The voices that a model can speak with, read when asked for."""
+    """The voices that a model can speak with; a file is read when its voice is first used."""
 
     def __init__(self, *sources: Path) -> None:
-        """Collect the voices of each source: a folder of voice files, an .npz of many voices, or one voice file."""
+        """Collect the voices of each source: a folder of voice files, an .npz of many voices, or one voice file.
+
+        Raises: UsageError for any other file.
+        """
         self._files: dict[str, Path] = {}
         for source in sources:
-            self._files = dict(_found(source)) | self._files
+            self._files = dict(_voice_files(source)) | self._files
         self._load = cache(self._read)
 
     def add(self, source: Path) -> None:
-        """Add the voices of a source; they come before those of the same name."""
-        self._files |= dict(_found(source))
+        """Add the voices of a source; they replace those of the same name."""
+        self._files |= dict(_voice_files(source))
         self._load = cache(self._read)
 
     @classmethod
     def beside(cls, folder: Path, *more: Path) -> "Voices":
-        """The voices of a model's folder; the ones we ship where it has none, since they belong to the release."""
+        """Return the voices of a model's folder; where it has none, the shipped ones, which belong to the release."""
         voices = folder / "voices"
         return cls(*more, *([voices] if voices.is_dir() else sorted(folder.glob("voices*.npz")) or [SHIPPED]))
 
     def names(self) -> list[str]:
+        """Return the names in alphabetical order."""
         return sorted(self._files)
 
     def described(self) -> list[Voice]:
+        """Return what the names tell, in alphabetical order."""
         return [Voice.of(name) for name in self.names()]
 
     def __call__(self, spec: str) -> np.ndarray:
-        """The voice or blend called `spec`: `af_heart`, `af_heart,am_michael` (the mean, as the reference blends),
-        `af_heart:0.6+am_michael:0.4`, or the path of a voice file.
+        """Return the voice or blend `spec`: a name, the path of a voice file, or several with their shares.
 
+        `af_heart,am_michael` is the mean, as the reference blends; `af_heart:0.6+am_michael:0.4` has shares.
         Shapes: -> [510, 2 * style_dim] float32; row n - 1 is for n phonemes.
         Raises: UsageError for an unknown voice or a bad blend, FormatError for a malformed file.
         """
@@ -111,16 +117,19 @@ class Voices:
         if path is None and Path(name).suffix in _FILES and Path(name).exists():
             path = Path(name)
         if path is None:
-            near = get_close_matches(name, self._files, n=3, cutoff=0.4)
-            known = f"did you mean {' or '.join(near)}?" if near else f"voices: {', '.join(self.names())}"
+            similar = get_close_matches(name, self._files, n=3, cutoff=0.4)
+            fix = f"did you mean {' or '.join(similar)}?" if similar else f"voices: {', '.join(self.names())}"
             if name in RELEASED:
-                known = "all 54 of the release: --voices packaged:kokoro-voices, or the hub's checkpoint"
-            raise UsageError(f"no voice is called '{name}' here", fix=known)
-        return _checked(_tensors(path, Path(name).stem), path)
+                fix = "all 54 of the release: --voices packaged:kokoro-voices, or the hub's checkpoint"
+            raise UsageError(f"there is no voice '{name}' here", fix=fix)
+        return _rows(_read_tensor(path, Path(name).stem), path)
 
 
 def parse_blend(spec: str) -> list[tuple[str, float]]:
-    """The voices of a blend with their shares, which add up to 1."""
+    """Return the names of a blend with their shares, which add up to 1.
+
+    Raises: UsageError for a malformed blend.
+    """
     if Path(spec).suffix in _FILES and Path(spec).exists():
         return [(spec, 1.0)]
     parts = [part.strip() for part in spec.replace(",", "+").split("+")]
@@ -130,30 +139,33 @@ def parse_blend(spec: str) -> list[tuple[str, float]]:
         try:
             weights.append(float(weight) if colon else None)
         except ValueError:
-            raise UsageError(f"the weight '{weight}' in voice '{spec}' is no number") from None
+            raise UsageError(f"the weight '{weight}' in voice '{spec}' is not a number") from None
         names.append(name)
-    given = [weight for weight in weights if weight is not None]
-    if not all(names) or len(given) not in (0, len(names)):
-        what = f"the voice '{spec}' is no blend"
+    numbers = [weight for weight in weights if weight is not None]
+    if not all(names) or len(numbers) not in (0, len(names)):
+        what = f"'{spec}' is not a voice or a blend"
         raise UsageError(what, fix="write NAME, NAME,NAME or NAME:0.6+NAME:0.4 (every voice with a weight, or none)")
-    if not all(math.isfinite(weight) and weight >= 0 for weight in given) or (given and not sum(given) > 0):
+    if not all(math.isfinite(weight) and weight >= 0 for weight in numbers) or (numbers and not sum(numbers) > 0):
         raise UsageError(f"the weights in voice '{spec}' must be 0 or more, and not all 0")
-    shares = given or [1.0] * len(names)
+    shares = numbers or [1.0] * len(names)
     return [(name, share / sum(shares)) for name, share in zip(names, shares, strict=True)]
 
 
 def extra_files(folder: Path) -> "dict[str, dict[str, mx.array]]":
-    """The voices as a converted folder holds them: voices/NAME.safetensors with one tensor, `voice`, [510, 1, 256]."""
+    """Return the voices as a converted folder holds them: voices/NAME.safetensors with one tensor, `voice`.
+
+    Shapes: voice [510, 1, 2 * style_dim] float32.
+    """
     import mlx.core as mx
 
     voices = Voices.beside(folder)
     return {f"voices/{name}.safetensors": {"voice": mx.array(voices(name))[:, None]} for name in voices.names()}
 
 
-def _found(source: Path) -> Iterator[tuple[str, Path]]:
-    """Name and file of every voice in a folder, an .npz, or a single file."""
+def _voice_files(source: Path) -> Iterator[tuple[str, Path]]:
+    """Yield name and file of every voice in a folder, an .npz, or a single file."""
     if source.is_dir():
-        for path in sorted(source.iterdir(), key=lambda path: (path.stem, _order(path))):
+        for path in sorted(source.iterdir(), key=lambda path: (path.stem, _format_order(path))):
             if path.suffix in _FILES and path.is_file():
                 yield path.stem, path
     elif source.suffix == ".npz":
@@ -165,12 +177,12 @@ def _found(source: Path) -> Iterator[tuple[str, Path]]:
         raise UsageError("holds no voices", where=source, fix=f"give a folder, an .npz, or a file {' '.join(_FILES)}")
 
 
-def _order(path: Path) -> int:
+def _format_order(path: Path) -> int:
     return _FILES.index(path.suffix) if path.suffix in _FILES else len(_FILES)
 
 
-def _tensors(path: Path, name: str) -> np.ndarray:
-    """The one tensor of a voice file, or the tensor called `name` of an .npz."""
+def _read_tensor(path: Path, name: str) -> np.ndarray:
+    """Read the one tensor of a voice file, or the tensor `name` of an .npz."""
     import mlx.core as mx
 
     if path.suffix == ".bin":
@@ -185,11 +197,12 @@ def _tensors(path: Path, name: str) -> np.ndarray:
         return np.array(checkpoint[key].astype(mx.float32))
 
 
-def _checked(voice: np.ndarray, path: Path) -> np.ndarray:
+def _rows(voice: np.ndarray, path: Path) -> np.ndarray:
+    """Return a voice as float32 [510, D] if it is one: [510, D] or [510, 1, D], and finite."""
     if voice.ndim == 3 and voice.shape[1] == 1:
         voice = voice[:, 0]
     if voice.ndim != 2 or voice.shape[0] != LENGTHS or voice.shape[1] == 0:
         raise FormatError(f"a voice is [{LENGTHS}, 1, 256], this is {list(voice.shape)}", where=path)
     if not np.isfinite(voice).all():
-        raise FormatError("the voice holds values that are not numbers", where=path)
+        raise FormatError("the voice holds values that are not finite", where=path)
     return np.ascontiguousarray(voice, np.float32)

@@ -1,8 +1,8 @@
-"""The complete story of every tensor, in the three spellings of Kokoro's checkpoints.
+"""The rules for every tensor, in the three spellings of Kokoro's checkpoints.
 
 Rules are written with the names of the reference's KModel.state_dict(). The release (kokoro-v1_0.pth) has `module.`
 after the first part, from DataParallel; the packaged ONNX export has `encoder.` or `decoder.` before it, and the
-predictor's frame-wise half without `predictor.`. Which tensors are weight-normed differs as well.
+predictor's frame-wise half without `predictor.`. They also differ in which tensors are weight-normed.
 """
 
 from dataclasses import replace
@@ -32,15 +32,15 @@ from . import voices
 
 
 def spellings(name: str) -> tuple[str, ...]:
-    """A KModel name, and the same in the release and in the ONNX export."""
+    """Return a KModel name as it is, as the release and as the ONNX export spell it."""
     part, rest = name.split(".", 1)
     side = "decoder" if part == "decoder" else "encoder"
-    spelled = (name, f"{part}.module.{rest}", f"{side}.{name}")
-    return (*spelled, f"{side}.{rest}") if rest.startswith(("F0.", "N.", "shared.")) else spelled
+    names = (name, f"{part}.module.{rest}", f"{side}.{name}")
+    return (*names, f"{side}.{rest}") if rest.startswith(("F0.", "N.", "shared.")) else names
 
 
-def released(*rules: Rule) -> tuple[Rule, ...]:
-    """Rules for one thing in every spelling."""
+def in_every_spelling(*rules: Rule) -> tuple[Rule, ...]:
+    """Return alternatives for the same weight: each rule in every spelling."""
     return either(
         *(
             replace(rule, sources=tuple(map(Pattern, sources)))
@@ -51,48 +51,51 @@ def released(*rules: Rule) -> tuple[Rule, ...]:
 
 
 def linear(source: str, target: str) -> list[tuple[Rule, ...]]:
-    return [released(rename(f"{source}.{name}", f"{target}.{name}")) for name in ("weight", "bias")]
+    """Return the rules of a linear layer: weight and bias."""
+    return [in_every_spelling(rename(f"{source}.{name}", f"{target}.{name}")) for name in ("weight", "bias")]
 
 
 def norm(source: str, target: str) -> list[tuple[Rule, ...]]:
+    """Return the rules of a layer norm whose weights are called gamma and beta."""
     return [
-        released(rename(f"{source}.{theirs}", f"{target}.{ours}"))
+        in_every_spelling(rename(f"{source}.{theirs}", f"{target}.{ours}"))
         for theirs, ours in (("gamma", "weight"), ("beta", "bias"))
     ]
 
 
 def conv(source: str, target: str, layout: Layout = CONV1D) -> tuple[Rule, ...]:
-    """A convolution under weight norm, or with the norm folded, as the ONNX export has it."""
-    return released(*weight_norm(source, target, layout))
+    """Return the rules of a convolution with weight norm, or with the norm folded, as the ONNX export has it."""
+    return in_every_spelling(*weight_norm(source, target, layout))
 
 
 def adain(source: str, target: str) -> list[tuple[Rule, ...]]:
+    """Return the rules of an AdaIN1d."""
     return [*linear(f"{source}.fc", f"{target}.fc"), *identity(f"{source}.norm")]
 
 
 def identity(source: str) -> list[tuple[Rule, ...]]:
-    """The affine of a norm whose scale and shift come from the style; older PyTorch could not export it without."""
+    """Return the rules that drop the affine of an adaptive norm; older PyTorch could not export a norm without one."""
     why = "the norm's own affine does nothing: scale and shift come from the style"
     scale = drop(f"{source}.weight", why=why, equals=1, optional=True)
-    return [released(scale), released(replace(scale, sources=(Pattern(f"{source}.bias"),), equals=0))]
+    return [in_every_spelling(scale), in_every_spelling(replace(scale, sources=(Pattern(f"{source}.bias"),), equals=0))]
 
 
 def lstm(source: str, target: str) -> list[tuple[Rule, ...]]:
-    """Both directions of a torch.nn.LSTM."""
+    """Return the rules of both directions of a torch.nn.LSTM."""
     rules = []
     for suffix, direction in (("", "forward"), ("_reverse", "backward")):
         ours = f"{target}.{direction}"
         biases = (f"{source}.bias_ih_l0{suffix}", f"{source}.bias_hh_l0{suffix}")
         rules += [
-            released(rename(f"{source}.weight_ih_l0{suffix}", f"{ours}.Wx")),
-            released(rename(f"{source}.weight_hh_l0{suffix}", f"{ours}.Wh")),
-            released(fold(biases, f"{ours}.bias", LSTM_BIAS)),
+            in_every_spelling(rename(f"{source}.weight_ih_l0{suffix}", f"{ours}.Wx")),
+            in_every_spelling(rename(f"{source}.weight_hh_l0{suffix}", f"{ours}.Wh")),
+            in_every_spelling(fold(biases, f"{ours}.bias", LSTM_BIAS)),
         ]
     return rules
 
 
 def style_block(source: str, target: str) -> list[tuple[Rule, ...]]:
-    """AdainResBlk1d."""
+    """Return the rules of an AdainResBlk1d."""
     return [
         *adain(f"{source}.norm1", f"{target}.norm1"),
         *adain(f"{source}.norm2", f"{target}.norm2"),
@@ -102,7 +105,7 @@ def style_block(source: str, target: str) -> list[tuple[Rule, ...]]:
 
 
 def upsampling(source: str, target: str) -> list[tuple[Rule, ...]]:
-    """What an AdainResBlk1d has besides when it changes the width (conv1x1) or the rate (pool)."""
+    """Return the rules of an AdainResBlk1d that also changes the width (conv1x1) and the rate (pool)."""
     return [
         conv(f"{source}.conv1x1", f"{target}.shortcut"),
         conv(f"{source}.pool", f"{target}.pool", CONV_TRANSPOSE1D_DEPTHWISE),
@@ -110,25 +113,26 @@ def upsampling(source: str, target: str) -> list[tuple[Rule, ...]]:
 
 
 def snake_block(source: str, target: str) -> list[tuple[Rule, ...]]:
-    """AdaINResBlock1."""
+    """Return the rules of an AdaINResBlock1."""
     rules = []
     for i in (1, 2):
         rules += [
             conv(f"{source}.convs{i}.{{}}", f"{target}.convs{i}.{{}}"),
             *adain(f"{source}.adain{i}.{{}}", f"{target}.norms{i}.{{}}"),
-            released(rename(f"{source}.alpha{i}.{{}}", f"{target}.alphas{i}.{{}}", CHANNELS)),
+            in_every_spelling(rename(f"{source}.alpha{i}.{{}}", f"{target}.alphas{i}.{{}}", CHANNELS)),
         ]
     return rules
 
 
 def curve(source: str, target: str) -> list[tuple[Rule, ...]]:
-    """Pitch or energy."""
+    """Return the rules of the predictor's pitch or energy."""
     blocks = (f"predictor.{source}.{{}}", f"predictor.{target}.blocks.{{}}")
     proj = linear(f"predictor.{source}_proj", f"predictor.{target}.proj")
     return [*style_block(*blocks), *upsampling(*blocks), *with_layout(proj, POINTWISE)]
 
 
 def with_layout(rules: list[tuple[Rule, ...]], layout: Layout) -> list[tuple[Rule, ...]]:
+    """Return the same rules for weights of another layout."""
     return [tuple(replace(rule, layouts=(layout,)) for rule in group) for group in rules]
 
 
@@ -146,7 +150,7 @@ UNUSED = {
 WEIGHTS = WeightMap(
     # PL-BERT
     *(
-        released(rename(f"bert.embeddings.{name}.weight", f"bert.embeddings.{name}.weight"))
+        in_every_spelling(rename(f"bert.embeddings.{name}.weight", f"bert.embeddings.{name}.weight"))
         for name in ("word_embeddings", "position_embeddings", "token_type_embeddings")
     ),
     *linear("bert.embeddings.LayerNorm", "bert.embeddings.norm"),
@@ -161,7 +165,7 @@ WEIGHTS = WeightMap(
     *linear(f"{ALBERT}.full_layer_layer_norm", "bert.layer.norm"),
     *linear("bert_encoder", "bert_encoder"),
     # text encoder
-    released(rename("text_encoder.embedding.weight", "text_encoder.embedding.weight")),
+    in_every_spelling(rename("text_encoder.embedding.weight", "text_encoder.embedding.weight")),
     conv("text_encoder.cnn.{}.0", "text_encoder.convs.{}"),
     *norm("text_encoder.cnn.{}.1", "text_encoder.norms.{}"),
     *lstm("text_encoder.lstm", "text_encoder.lstm"),
@@ -188,7 +192,7 @@ WEIGHTS = WeightMap(
     conv("decoder.generator.ups.{}", "decoder.generator.ups.{}", CONV_TRANSPOSE1D),
     *snake_block("decoder.generator.resblocks.{}", "decoder.generator.blocks.{}"),
     conv("decoder.generator.conv_post", "decoder.generator.conv_post"),
-    *(released(drop(name, why=why, optional=True)) for name, why in UNUSED.items()),
+    *(in_every_spelling(drop(name, why=why, optional=True)) for name, why in UNUSED.items()),
     file=__file__,
 )
 
@@ -196,19 +200,20 @@ WEIGHTS = WeightMap(
 def open_release(path: Path) -> Checkpoint:
     """Open the release's folder or a file of it, with the config.json beside it.
 
-    The ONNX export and kokoro-v1_0.pth, of which there is one each, need none.
+    The ONNX export and kokoro-v1_0.pth exist in one size only and need no config.json.
+    Raises: FormatError for another file without a config.json.
     """
     checkpoint = open_checkpoint(path)
     if checkpoint.config is None:
         beside = path.with_name("config.json")
-        known = checkpoint.kind == "onnx" or path.name == "kokoro-v1_0.pth"
-        if not beside.exists() and not known:
+        is_published = checkpoint.kind == "onnx" or path.name == "kokoro-v1_0.pth"
+        if not beside.exists() and not is_published:
             checkpoint.close()
-            raise FormatError("there is no config.json beside it", where=path, fix="put the release's there")
+            raise FormatError("there is no config.json beside it", where=path, fix="put the one of the release there")
         checkpoint.config = read_json(beside if beside.exists() else PUBLISHED_CONFIG)
     return checkpoint
 
 
 def extra_files(path: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """What a converted folder holds beside the weights: the voices."""
+    """Return what a converted folder holds beside the weights: the voices."""
     return voices.extra_files(path if path.is_dir() else path.parent)

@@ -1,7 +1,8 @@
-"""Silero VAD, as the rest of the program meets it."""
+"""The parts of Silero VAD that `convert`, `validate`, `benchmark` and `load` use."""
 
 from ...checkpoint import Checkpoint
 from ...contract import Family
+from ...contract import Reference as Contract
 from ...weights import WeightMap
 from .card import CARD
 from .config import Config
@@ -10,7 +11,8 @@ from .pipeline import load
 from .weights import WEIGHTS, open_release
 
 
-def reference() -> type:
+def reference() -> type[Contract]:
+    """Import and return the comparison with the original; nothing else needs it."""
     from .reference import Reference
 
     return Reference

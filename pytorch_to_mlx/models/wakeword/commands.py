@@ -1,31 +1,35 @@
 """What wake words add to the command line: `detect`, `keywords` and `train`."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import MissingExtraError, UsageError
 from ...progress import note, track
-from ...tasks import Detection
 from .card import CARD
+
+if TYPE_CHECKING:
+    from .pipeline import Detections
 
 
 @dataclass(frozen=True)
-class Heard:
-    """The recordings of one `detect`, in order."""
+class Report:
+    """What `detect` returns: the detections in each recording, in order."""
 
-    recordings: tuple[Any, ...]
+    recordings: "tuple[Detections, ...]"
 
     def rows(self) -> list[dict[str, Any]]:
-        many = len(self.recordings) > 1
-        return [{**({"audio": r.audio} if many else {}), **row} for r in self.recordings for row in r.rows()]
+        """Return a row of the table for each detection, with the recording's name where there are several."""
+        several = len(self.recordings) > 1
+        return [{**({"audio": r.audio} if several else {}), **row} for r in self.recordings for row in r.rows()]
 
     def summary(self) -> str:
+        """Return a line for each recording."""
         return "\n".join(recording.summary() for recording in self.recordings)
 
     def to_dict(self) -> list[dict[str, Any]]:
+        """Return the detections and scores of each recording, for JSON."""
         return [recording.to_dict() for recording in self.recordings]
 
 
@@ -47,14 +51,14 @@ def detect(
 ) -> Any:
     """Listen for wake words in recordings, in raw audio from stdin, or to the microphone.
 
-    Recordings give a table of what was heard, and with --json the score of every keyword in every frame of 80 ms.
-    Raw audio and the microphone give a line as soon as a word is heard.
+    Recordings give a table of detections, and with --json the score of every keyword in every frame of 80 ms.
+    Raw audio and the microphone give a line as soon as a word is detected.
 
     Args:
         audio: audio files, or - for stdin
         keyword: what to listen for: a name that `keywords` shows, or a .safetensors or .onnx file; by default all
-        patience: frames in a row that must score
-        refractory: seconds after a detection in which the same word does not count again
+        patience: consecutive frames that must reach the threshold
+        refractory: seconds after a detection in which the same word is not detected again
         padding: seconds of silence put around a recording
         raw: stdin is raw audio without end: 16-bit little-endian, one channel
         sample_rate: of raw audio, in Hz
@@ -69,59 +73,57 @@ def detect(
     from .config import SAMPLE_RATE
     from .pipeline import load
 
-    if [bool(audio), raw, microphone].count(True) != 1:
+    kind = live.input_kind(audio or [], raw=raw, microphone=microphone)
+    if kind is None:
         raise UsageError("give audio files, or --raw, or --microphone")
-    if plot is not None and (not audio or len(audio) != 1):
+    if plot is not None and (kind != "files" or len(audio or []) != 1):
         raise UsageError("--plot draws one recording")
     pipeline = load(locate(model, (CARD,), revision=revision).path)
     if keyword:
         pipeline.select(keyword)
     note(f"listening for: {', '.join(pipeline.labels)}")
     rules = {"threshold": threshold, "patience": patience, "refractory_s": refractory}
-    if raw:
+    if kind == "raw":
         return pipeline.listen(live.from_stdin(SAMPLE_RATE, raw_rate=sample_rate), **rules)
-    if microphone:
-        chosen = int(device) if device and device.isdigit() else device
-        return _until_interrupted(pipeline.listen(live.from_microphone(SAMPLE_RATE, device=chosen), **rules))
-    found = []
+    if kind == "microphone":
+        blocks = live.from_microphone(SAMPLE_RATE, device=live.parse_device(device))
+        return live.until_interrupted(pipeline.listen(blocks, **rules))
+    recordings = []
     for name in track(audio or [], "listening", len(audio or [])):
         if name == "-" and sys.stdin is None:
             raise UsageError("stdin is closed")
-        found.append(pipeline.detect(sys.stdin.buffer.read() if name == "-" else name, padding_s=padding, **rules))
+        recording = sys.stdin.buffer.read() if name == "-" else name
+        recordings.append(pipeline.detect(recording, padding_s=padding, **rules))
     if plot is not None:
-        draw(found[0], plot, threshold)
-    return Heard(tuple(found))
+        draw(recordings[0], plot, threshold)
+    return Report(tuple(recordings))
 
 
-def _until_interrupted(detections: Iterator[Detection]) -> Iterator[Detection]:
-    try:
-        yield from detections
-    except KeyboardInterrupt:
-        note("stopped")
+def draw(recording: "Detections", path: Path, threshold: float) -> None:
+    """Draw the score of every label over time into a picture file.
 
-
-def draw(found: Any, path: Path, threshold: float) -> None:
-    """The score of every label over time. Raises MissingExtraError without matplotlib."""
+    Raises: MissingExtraError without matplotlib, UsageError for a file that cannot be written.
+    """
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise MissingExtraError("matplotlib", "plot", needed_for="--plot") from error
     figure = Figure(figsize=(10, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="s", ylabel="score", ylim=(-0.02, 1.02), title=Path(found.audio).name)
-    for label, scores in zip(found.labels, found.scores.T, strict=True):
-        axes.plot(found.times_s, scores, label=label)
+    axes = figure.add_subplot(xlabel="s", ylabel="score", ylim=(-0.02, 1.02), title=Path(recording.audio).name)
+    for label, scores in zip(recording.labels, recording.scores.T, strict=True):
+        axes.plot(recording.times_s, scores, label=label)
     axes.axhline(threshold, color="gray", linestyle="--", linewidth=1)
-    for detection in found.detections:
+    for detection in recording.detections:
         axes.axvline(detection.time_s, color="gray", linewidth=1)
     axes.legend(loc="upper left")
     try:
         figure.savefig(path)
-    except (OSError, ValueError) as error:  # ValueError: an ending that is no picture's
+    except (OSError, ValueError) as error:  # ValueError: the ending of a format that is not known
         raise UsageError(f"the plot cannot be written: {error}", where=path) from error
 
 
 def keywords(*, model: str | None = None, revision: str | None = None) -> list[dict[str, Any]]:
-    """List the keywords of a model: what they hear, and how many seconds of audio they look back.
+    """List the keywords of a model: the words they detect, and how many seconds of audio they look back.
 
     Example: pytorch-to-mlx wakeword keywords
     """
@@ -165,8 +167,8 @@ def train(
 ) -> Any:
     """Train a new keyword from clips of it and recordings of anything else, for `detect --keyword FILE`.
 
-    One fifth of the clips is held out; the report says how many of them are heard, and how often the word is heard
-    where it was not said.
+    One fifth of both is held out; the report says in how many of those clips the word is detected, and how often it is
+    detected where it was not said.
 
     Args:
         positive: folder of clips, each the word once
@@ -175,8 +177,8 @@ def train(
         output: the file to write; by default NAME.safetensors
         hidden: width of the two layers
         steps: steps of training
-        variants: backgrounds and shifts that each clip is heard with
-        threshold: score from which the held-out clips count as heard
+        variants: copies of each clip, each shifted and over another background
+        threshold: score from which the word counts as detected in a held-out clip
 
     Example: pytorch-to-mlx wakeword train --positive hey_seed/ --negative speech/ --name hey_seed
     """

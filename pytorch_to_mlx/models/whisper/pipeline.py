@@ -1,7 +1,7 @@
-"""From audio to a transcript."""
+"""Audio in, a transcript out: whole recordings, and streams."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +28,30 @@ from .tokenizer import Tokenizer, language_code
 from .transcribe import FRAMES_PER_SECOND, SAMPLE_RATE, WINDOW_FRAMES, TranscribeOptions, Transcription
 from .weights import WEIGHTS, open_release
 
+PAUSE_MS = 500  # silence that ends an utterance: a stream then commits its words
 _DECODING = {field.name for field in fields(DecodingOptions)} - {"temperature", "prompt", "best_of"}
-_STREAM = {field.name for field in fields(StreamOptions)} - {"decoding"}
-PAUSE_MS = 500  # silence after which a stream takes what was said as complete
 _TRANSCRIBE = {field.name for field in fields(TranscribeOptions)} - {"decoding"}
+_STREAM = {field.name for field in fields(StreamOptions)} - {"decoding"}
+# A stream sets these of the decoder's options itself.
+_STREAM_DECODING = _DECODING - {
+    "prefix", "without_timestamps", "suppress_blank", "sample_len", "max_initial_timestamp"
+}  # fmt: skip
+OPTIONS = frozenset(_DECODING | _TRANSCRIBE | {"vad_filter", "batch_size", "vad_model"})
+"""The options of `transcribe` and `segments`."""
 
 
 class WhisperPipeline:
-    """A loaded Whisper: `transcribe` for a whole recording, `segments` to get them as they are found."""
+    """A loaded Whisper: `transcribe` for a whole recording, `segments` one by one, `stream` for audio as it arrives."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.tokenizer = Tokenizer.for_vocab(model._config.n_vocab)
+        self.tokenizer = Tokenizer.for_vocab(model.config.n_vocab)
 
     def transcribe(self, audio: Audio, **options: Any) -> Transcript:
         """Transcribe a file, its bytes, or samples; options are those of TranscribeOptions and DecodingOptions.
 
-        vad_filter: leave out what vad_model does not take for speech. batch_size: windows of speech to decode together.
+        vad_filter: leave out what the voice activity detector `vad_model` does not find to be speech. batch_size:
+        windows of speech to decode together.
         Shapes: audio, if an array, [L] float at 16 kHz.
         Raises: UsageError for an unknown option or value, FormatError for audio that cannot be read.
         """
@@ -59,35 +66,40 @@ class WhisperPipeline:
         vad_model: str | None = None,
         **options: Any,
     ) -> Transcription:
-        """The transcription as an iterator over segments; its `language` and `duration_s` are known at once."""
-        chosen = transcribe_options(**options)
+        """Return the transcription to iterate over; its `language` and `duration_s` are known before the first segment.
+
+        The options, Shapes and Raises are those of `transcribe`.
+        """
+        settings = transcribe_options(**options)
         samples = load_audio(audio, SAMPLE_RATE)
         if not vad_filter and batch_size == 1:
-            return Transcription(self.model, self.tokenizer, mx.array(samples), chosen)
-        if chosen.clip_timestamps != TranscribeOptions.clip_timestamps:
+            return Transcription(self.model, self.tokenizer, mx.array(samples), settings)
+        if settings.clip_timestamps != TranscribeOptions.clip_timestamps:
             raise UsageError(
-                "clip_timestamps and vad_filter or batch_size both say what to hear", fix="use one of them"
+                "clip_timestamps cannot be combined with vad_filter or batch_size",
+                fix="each selects what to transcribe",
             )
-        found = load_vad(vad_model).detect(samples, **(FILTER if batch_size == 1 else WINDOWS)).segments
+        spans = load_vad(vad_model).detect(samples, **(FILTER if batch_size == 1 else WINDOWS)).segments
         if batch_size == 1:
-            speech = SpeechOnly(samples, found, SAMPLE_RATE)
-            return FilteredTranscription(self.model, self.tokenizer, speech, chosen)
-        windows = speech_windows(found, WINDOW_FRAMES / FRAMES_PER_SECOND)
-        return BatchedTranscription(self.model, self.tokenizer, mx.array(samples), chosen, windows, batch_size)
+            speech = SpeechOnly(samples, spans, SAMPLE_RATE)
+            return FilteredTranscription(self.model, self.tokenizer, speech, settings)
+        windows = speech_windows(spans, WINDOW_FRAMES / FRAMES_PER_SECOND)
+        return BatchedTranscription(self.model, self.tokenizer, mx.array(samples), settings, windows, batch_size)
 
     def stream(self, *, vad_filter: bool = False, vad_model: str | None = None, **options: Any) -> WhisperStream:
-        """A stream that is fed pieces of audio; options are those of StreamOptions and DecodingOptions.
+        """Return a stream to feed with pieces of audio; options are those of StreamOptions and DecodingOptions.
 
-        vad_filter: the model runs only where vad_model hears speech, and a pause commits what was said.
+        vad_filter: run the model only where `vad_model` finds speech, and commit all words at a pause.
+        Raises: UsageError for an unknown option or value.
         """
-        chosen = stream_options(**options)
-        voice = load_vad(vad_model).stream(min_silence_duration_ms=PAUSE_MS) if vad_filter else None
-        return WhisperStream(self.model, self.tokenizer, chosen, voice)
+        settings = stream_options(**options)
+        vad = load_vad(vad_model).stream(min_silence_duration_ms=PAUSE_MS) if vad_filter else None
+        return WhisperStream(self.model, self.tokenizer, settings, vad)
 
     def listen(self, blocks: Iterable[np.ndarray], **options: Any) -> Iterator[StreamUpdate]:
-        """Transcribe audio as it comes, until it ends; options are those of `stream`.
+        """Transcribe audio as it arrives, until it ends; options are those of `stream`.
 
-        Shapes: blocks [L] each, float at 16 kHz.
+        Shapes: blocks [L] each, float at 16 kHz. Raises: what `stream` and its `feed` raise.
         """
         stream = self.stream(**options)
         for block in blocks:
@@ -95,47 +107,58 @@ class WhisperPipeline:
         yield stream.finish()
 
     def detect_language(self, audio: Audio) -> dict[str, float]:
-        """Probabilities of the languages of the first 30 seconds, the likeliest first."""
-        running = self.segments(audio, language="en")
-        return detect_language(self.model, self.tokenizer, running.encode(running.mel[:3000]))
+        """Return the probability of each language from the first 30 seconds, the likeliest first.
+
+        Shapes: audio, if an array, [L] float at 16 kHz. Raises: FormatError for audio that cannot be read.
+        """
+        transcription = self.segments(audio, language="en")  # any language, so that none is detected here
+        first_window = transcription.encode(transcription.mel[:WINDOW_FRAMES])
+        return detect_language(self.model, self.tokenizer, first_window)
 
 
 def transcribe_options(**options: Any) -> TranscribeOptions:
-    """One flat set of options, as users write them, in the two dataclasses."""
-    unknown = options.keys() - _DECODING - _TRANSCRIBE
-    if unknown:
-        known = ", ".join(sorted(_DECODING | _TRANSCRIBE))
-        raise UsageError(f"unknown option '{min(unknown)}'", fix=f"options: {known}")
-    given = {name: value for name, value in options.items() if value is not None}
-    if "language" in given:
-        given["language"] = language_code(given["language"])
+    """Sort one flat set of options, as users write them, into the two dataclasses.
+
+    Raises: UsageError for an unknown option or value.
+    """
+    values = _normalized(options, _DECODING | _TRANSCRIBE)
     for name in ("temperature", "clip_timestamps"):
-        if isinstance(given.get(name), (int, float)):
-            given[name] = (float(given[name]),)
-    decoding = DecodingOptions(**{name: given[name] for name in _DECODING & given.keys()})
-    return replace(TranscribeOptions(**{name: given[name] for name in _TRANSCRIBE & given.keys()}), decoding=decoding)
+        if isinstance(values.get(name), (int, float)):
+            values[name] = (float(values[name]),)
+    decoding = DecodingOptions(**{name: values[name] for name in _DECODING & values.keys()})
+    return TranscribeOptions(**{name: values[name] for name in _TRANSCRIBE & values.keys()}, decoding=decoding)
 
 
 def stream_options(**options: Any) -> StreamOptions:
-    """One flat set of options for a stream; the decoder's that a stream settles itself are not among them."""
-    own = _DECODING - {"prefix", "without_timestamps", "suppress_blank", "sample_len", "max_initial_timestamp"}
-    if unknown := options.keys() - own - _STREAM:
-        raise UsageError(f"unknown option '{min(unknown)}'", fix=f"options: {', '.join(sorted(own | _STREAM))}")
-    given = {name: value for name, value in options.items() if value is not None}
-    if "language" in given:
-        given["language"] = language_code(given["language"])
-    decoding = DecodingOptions(**{name: given[name] for name in own & given.keys()})
-    return StreamOptions(**{name: given[name] for name in _STREAM & given.keys()}, decoding=decoding)
+    """Sort one flat set of options for a stream into the two dataclasses.
+
+    Raises: UsageError for an unknown option or value.
+    """
+    values = _normalized(options, _STREAM_DECODING | _STREAM)
+    decoding = DecodingOptions(**{name: values[name] for name in _STREAM_DECODING & values.keys()})
+    return StreamOptions(**{name: values[name] for name in _STREAM & values.keys()}, decoding=decoding)
+
+
+def _normalized(options: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """Return the options that are not None, lists as tuples and the language as its code; all must be in `names`."""
+    if unknown := options.keys() - names:
+        raise UsageError(f"unknown option '{min(unknown)}'", fix=f"options: {', '.join(sorted(names))}")
+    values = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in options.items() if value is not None
+    }
+    if "language" in values:
+        values["language"] = language_code(values["language"])
+    return values
 
 
 def load(path: Path, *, dequantize: bool | None = None) -> WhisperPipeline:
-    """Load a converted folder, or any checkpoint of the family."""
+    """Load a converted folder, or any checkpoint of the family; no convert step is needed."""
     model, _ = load_model(
         path,
         lambda config: Model(Config.from_dict(config)),
         weight_map=WEIGHTS,
         open_release=open_release,
-        open_converted=open_release,  # the MLX community's folders leave things out
+        open_converted=open_release,  # the MLX community's folders lack some tensors and sizes
         dequantize=bool(dequantize),
         dtype_of=_dtype,
     )
@@ -143,14 +166,14 @@ def load(path: Path, *, dequantize: bool | None = None) -> WhisperPipeline:
 
 
 def load_vad(source: str | None) -> VADPipeline:
-    """Load the voice activity detector that `source` names; None is the family's default."""
+    """Load the voice activity detector that `source` names; None is that family's default checkpoint."""
     return load_vad_from(locate(source, (VAD_CARD,)).path)
 
 
 def _dtype(name: str, array: mx.array) -> mx.Dtype:
-    """What a weight is kept in: on a CPU float32, but the decoder's matrices as they are stored.
+    """Return the dtype of a weight in memory: on a CPU float32, but the decoder's matrices as they are stored.
 
-    Every token reads all of them. The CPU kernels widen halves as they read: the same numbers, half the traffic.
+    Every token reads all of them. The CPU kernels widen float16 as they read: the same numbers, half the traffic.
     """
-    matrix = name.startswith("decoder.") and array.ndim == 2 and not name.endswith("positional_embedding")
-    return array.dtype if matrix and hasattr(kernels(), "linear") else compute_dtype(array.dtype)
+    is_matrix = name.startswith("decoder.") and array.ndim == 2 and not name.endswith("positional_embedding")
+    return array.dtype if is_matrix and hasattr(kernels(), "linear") else compute_dtype(array.dtype)
