@@ -11,7 +11,7 @@ from .wav import writer
 
 
 @contextmanager
-def delivery(
+def open_sinks(
     sample_rate: int, *, output: Path | None, format: str | None, play: bool
 ) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that sends the next samples to the file and to the speakers.

@@ -125,7 +125,7 @@ def _pcm(stream: BinaryIO, head: bytes, channels: int) -> Iterator[np.ndarray]:
             yield np.frombuffer(data[:end], "<i2").astype(np.float32).reshape(-1, channels).mean(axis=1) / 32768
 
 
-def ahead(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def prefetch(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Read blocks in a thread, so that none is lost while the caller is busy; blocks that have piled up come as one.
 
     Shapes: float32 [L] each. Raises: what reading a block raises.

@@ -104,10 +104,10 @@ def deliver(
 
     Raises: FormatError if there is no audio, and what audio.deliver raises; then no file is written.
     """
-    from .deliver import delivery
+    from .deliver import open_sinks
 
     totals = Totals(sample_rate)
-    with delivery(sample_rate, output=output, format=format, play=play) as send:
+    with open_sinks(sample_rate, output=output, format=format, play=play) as send:
         for piece in track(pieces, "speaking", n_pieces):
             totals.add(piece)
             send(piece.audio)

@@ -4,7 +4,7 @@ import ctypes
 import sys
 
 
-def give_back() -> None:
+def release_cached_memory() -> None:
     """Return to the system the free memory that MLX and malloc hold for reuse, between tasks of different sizes.
 
     The blocks that one task frees seldom have the sizes that the next one needs, so without this the process would grow

@@ -77,13 +77,13 @@ def register_op(*names: str) -> Callable[[F], F]:
     def register(function: F) -> F:
         from .lowering.functions import add
         from .lowering.ops.op_table import register_user
-        from .lowering.recorder import written
+        from .lowering.recorder import recordable
 
         add(function)
 
         @functools.wraps(function)
         def lowering(**arguments: Any) -> Any:
-            return written(function)(**arguments)
+            return recordable(function)(**arguments)
 
         for op in ops:
             register_user(op, lowering)

@@ -8,20 +8,20 @@ from contextvars import ContextVar
 
 from mlx import nn
 
-_LAYERED: ContextVar[frozenset[str]] = ContextVar("layered", default=frozenset())
+_MODULE_LISTS: ContextVar[frozenset[str]] = ContextVar("module_lists", default=frozenset())
 
 
 @contextmanager
-def layered(paths: frozenset[str]) -> Iterator[None]:
+def module_lists(paths: frozenset[str]) -> Iterator[None]:
     """Keep the numbered children of the modules at `paths` in a list `layers`, for as long as the context lasts.
 
     These are modules of the original that have code of their own beside their numbered children.
     """
-    token = _LAYERED.set(paths)
+    token = _MODULE_LISTS.set(paths)
     try:
         yield
     finally:
-        _LAYERED.reset(token)
+        _MODULE_LISTS.reset(token)
 
 
 def mlx_parts(name: str) -> list[str]:
@@ -29,20 +29,20 @@ def mlx_parts(name: str) -> list[str]:
     parts: list[str] = []
     original = name.split(".") if name else []
     for depth, part in enumerate(original):
-        if part.isdigit() and has_layers(".".join(original[:depth])):
+        if part.isdigit() and is_module_list(".".join(original[:depth])):
             parts.append("layers")
         parts.append(part if part.isdigit() else safe_name(part))
     return parts
 
 
-def layered_now() -> frozenset[str]:
+def current_module_lists() -> frozenset[str]:
     """Return the paths of the modules whose numbered children are in a list `layers`."""
-    return _LAYERED.get()
+    return _MODULE_LISTS.get()
 
 
-def has_layers(path: str) -> bool:
+def is_module_list(path: str) -> bool:
     """Return whether the numbered children of the module at `path` are in a list `layers`."""
-    return path in layered_now()
+    return path in current_module_lists()
 
 
 def access(path: str, name: str) -> ast.expr:

@@ -33,7 +33,7 @@ class BeamSearch:
         return round(self.beam_size * self.patience)
 
     @property
-    def done(self) -> bool:
+    def is_finished(self) -> bool:
         """Return whether enough sequences are finished."""
         return len(self.finished_sequences) >= self.max_candidates
 
@@ -65,7 +65,7 @@ class BeamSearch:
                 if len(alive) == self.beam_size:
                     break
         for candidate in sorted(endings, key=endings.__getitem__, reverse=True):
-            if self.done:
+            if self.is_finished:
                 break
             self.finished_sequences[candidate] = endings[candidate]
         return alive, [scores[c] for c in alive], [rows[c] for c in alive]

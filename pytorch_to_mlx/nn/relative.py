@@ -42,7 +42,7 @@ class RelativeAttention(Module):
             return y.reshape(*y.shape[:-1], self.num_attention_heads, -1)  # [..., L, H, D]
 
         q, k, v = (split(linear(layer, x)) for layer in (self.q_proj, self.k_proj, self.v_proj))
-        k, v = (stream.so_far(y.swapaxes(1, 2), axis=2) for y in (k, v))  # [B, H, S, D]
+        k, v = (stream.history(y.swapaxes(1, 2), axis=2) for y in (k, v))  # [B, H, S, D]
         p = split(linear(self.pos_proj, positions)).swapaxes(0, 1)  # [H, S + L - 1, D]
         n_keys = k.shape[2]
         n_rows = max(1, MAX_SCORES // (batch * self.num_attention_heads * (n_keys + length)))

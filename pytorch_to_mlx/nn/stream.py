@@ -107,7 +107,7 @@ class Stream:
         self._memory[slot] = [mx.contiguous(x[:, count:]) for x in arrays]
         return ops.add(*(x[:, :count] for x in arrays), scale=scale)
 
-    def so_far(self, x: mx.array, axis: int = 1) -> mx.array:
+    def history(self, x: mx.array, axis: int = 1) -> mx.array:
         """Return all steps until now, as attention looks back at them.
 
         Each piece is stored as it came and never moved, so that every step is copied only once.

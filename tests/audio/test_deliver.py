@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pytorch_to_mlx.audio import playback, wav
-from pytorch_to_mlx.audio.deliver import delivery
+from pytorch_to_mlx.audio.deliver import open_sinks
 from pytorch_to_mlx.errors import UsageError
 
 TONE = np.sin(np.arange(4_000) / 20).astype(np.float32) / 2
@@ -33,7 +33,7 @@ def device(monkeypatch):
 @pytest.mark.parametrize("write", [False, True])
 def test_audio_goes_where_it_was_asked_for(tmp_path, device, write, play):
     path = tmp_path / "a.wav"
-    with delivery(16_000, output=path if write else None, format="wav", play=play) as send:
+    with open_sinks(16_000, output=path if write else None, format="wav", play=play) as send:
         send(TONE[:1_000])
         send(TONE[1_000:])
     assert path.exists() == write and bool(device) == play
@@ -44,7 +44,10 @@ def test_audio_goes_where_it_was_asked_for(tmp_path, device, write, play):
 
 
 def test_a_broken_run_leaves_no_file(tmp_path, device):
-    with pytest.raises(KeyboardInterrupt), delivery(16_000, output=tmp_path / "a.wav", format=None, play=True) as send:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_sinks(16_000, output=tmp_path / "a.wav", format=None, play=True) as send,
+    ):
         send(TONE)
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir()) and len(device) == 1
@@ -52,5 +55,5 @@ def test_a_broken_run_leaves_no_file(tmp_path, device):
 
 def test_a_file_that_cannot_be_written_is_refused_before_the_device_is_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(playback, "player", lambda rate: pytest.fail("the device was opened"))
-    with pytest.raises(UsageError, match="formats"), delivery(16_000, output=tmp_path / "a", format="aac", play=True):
+    with pytest.raises(UsageError, match="formats"), open_sinks(16_000, output=tmp_path / "a", format="aac", play=True):
         pass

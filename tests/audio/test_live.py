@@ -75,14 +75,14 @@ def test_reading_ahead_loses_nothing_and_passes_errors_on():
         for start in range(0, len(NOISE), 100):
             yield NOISE[start : start + 100]
 
-    np.testing.assert_array_equal(np.concatenate(list(live.ahead(blocks()))), NOISE)
+    np.testing.assert_array_equal(np.concatenate(list(live.prefetch(blocks()))), NOISE)
 
     def broken():
         yield NOISE[:10]
         raise MachineError("the microphone is gone")
 
     with pytest.raises(MachineError, match="gone"):
-        list(live.ahead(broken()))
+        list(live.prefetch(broken()))
 
 
 def test_nan_in_a_later_block(tmp_path):

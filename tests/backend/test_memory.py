@@ -13,7 +13,7 @@ from pytorch_to_mlx.backend import memory
 def test_mlx_keeps_no_free_memory():
     in_use = mx.arange(1000) + 1
     mx.eval(in_use, mx.zeros(1 << 22) + 1)
-    memory.give_back()
+    memory.release_cached_memory()
     assert mx.get_cache_memory() == 0
     assert in_use.sum().item() == 500_500
 
@@ -31,7 +31,7 @@ for block in blocks:
 last = blocks[-1]
 del blocks, block
 before = resident()
-memory.give_back()
+memory.release_cached_memory()
 print(before - resident())
 """
 

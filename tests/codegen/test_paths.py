@@ -4,7 +4,15 @@ import ast
 
 import pytest
 
-from pytorch_to_mlx.codegen.paths import access, has_layers, is_path, layered, layered_now, mlx_parts, safe_name
+from pytorch_to_mlx.codegen.paths import (
+    access,
+    current_module_lists,
+    is_module_list,
+    is_path,
+    mlx_parts,
+    module_lists,
+    safe_name,
+)
 
 
 @pytest.mark.parametrize("name, expected", [
@@ -22,9 +30,9 @@ def test_numbers_are_places_in_lists():
 
 
 def test_numbered_children_beside_code_are_a_list_of_layers():
-    assert not has_layers("stack")
-    with layered(frozenset({"stack"})):
-        assert layered_now() == {"stack"}
+    assert not is_module_list("stack")
+    with module_lists(frozenset({"stack"})):
+        assert current_module_lists() == {"stack"}
         assert mlx_parts("stack.0.weight") == ["stack", "layers", "0", "weight"]
         assert ast.unparse(access("stack", "stack.0.weight")) == "self.layers[0].weight"
         assert mlx_parts("other.0") == ["other", "0"]

@@ -30,7 +30,7 @@ def ours(size, patience, steps):
     for _ in range(steps):
         beams, sums, sources = search.update(beams, sums, np.stack([next_log_probs(b) for b in beams]))
         assert all(0 <= source < size for source in sources)
-        if search.done:
+        if search.is_finished:
             break
     return dict(search.candidates(beams, sums))
 

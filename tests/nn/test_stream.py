@@ -68,7 +68,7 @@ def test_so_far_of_copies():
 
     def give(stream, start, end, final=False):
         with stream.piece(final) as running:
-            return running.so_far(x[:, :, start:end], axis=2)
+            return running.history(x[:, :, start:end], axis=2)
 
     give(first, 0, 4)
     give(first, 4, 6)

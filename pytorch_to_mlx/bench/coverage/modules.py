@@ -17,7 +17,7 @@ from ...codegen.capture.export import capture
 from ...codegen.capture.methods import FORWARD, Entry
 from ...codegen.capture.tensors import flat_tensors
 from ...codegen.emit.generate import generate
-from ...codegen.lowering.sizes import at
+from ...codegen.lowering.sizes import substitute_sizes
 from ...codegen.proof.compare import summary
 from ...codegen.proof.outputs import check_outputs, import_source
 from ...codegen.sources.example_inputs import FAILURES
@@ -139,9 +139,9 @@ def _allowed(captured: Captured, case: Case) -> bool:
         for size, actual in zip(meta.shape, tensor.shape, strict=True)
     ]
     sizes = {size: actual for size, actual in pairs if not isinstance(size, int) and size.is_Symbol}
-    return all((size if isinstance(size, int) else at(size, sizes)) == actual for size, actual in pairs) and all(
-        guard.holds(sizes) for guard in captured.guards
-    )
+    return all(
+        (size if isinstance(size, int) else substitute_sizes(size, sizes)) == actual for size, actual in pairs
+    ) and all(guard.holds(sizes) for guard in captured.guards)
 
 
 def _line(error: BaseException) -> str:

@@ -25,7 +25,7 @@ class Captured:
         weights: every tensor that the graph reads, by its dotted name in the module.
         inputs: placeholder names of the tensors among the example inputs, in pytree order.
         updates: buffer name -> the node with its new value, for modules that change their own state.
-        given: names, dtypes and example shapes of the tensor arguments of each call of each submodule, as traced.
+        traced_arguments: names, dtypes and example shapes of the tensor arguments of each call of each submodule.
         how: which way of export succeeded.
         guards: the conditions on dynamic sizes that the module's code branched on; the graph holds where all are true.
     """
@@ -35,7 +35,7 @@ class Captured:
     program: ExportedProgram
     inputs: list[str]
     updates: dict[str, Node] = field(default_factory=dict)
-    given: Described = field(default_factory=dict)
+    traced_arguments: Described = field(default_factory=dict)
     how: str = "torch.export"
     guards: list[Guard] = field(default_factory=list)
 

@@ -56,7 +56,7 @@ def capture(module: nn.Module, args: tuple = (), kwargs: dict[str, Any] | None =
                 errors.append((how, error))
                 continue
         captured = read_program(program)
-        captured.how, captured.given = how, arguments
+        captured.how, captured.traced_arguments = how, arguments
         return captured
     first = errors[0][1]
     others = [f"{how}: {_first_lines(error)}" for how, error in errors[1:]]

@@ -15,7 +15,7 @@ from torch.utils._sympy.value_ranges import bound_sympy
 
 from ..graph import Unsupported
 from ..lowering.recorder import to_tree
-from ..lowering.sizes import SOME, at, size_tree
+from ..lowering.sizes import DATA_SIZE_HINT, size_tree, substitute_sizes
 
 _RELATIONS = {"==": ast.Eq(), "!=": ast.NotEq(), "<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
 CHECK = "check_size"
@@ -30,7 +30,7 @@ class Guard:
 
     def holds(self, sizes: Mapping[Any, int]) -> bool:
         """Tell whether the condition is true of some sizes."""
-        return bool(at(self.condition, sizes))
+        return bool(substitute_sizes(self.condition, sizes))
 
     def statement(self) -> ast.stmt:
         """Return the call of the helper that refuses other sizes."""
@@ -85,7 +85,8 @@ def _fixes_size(condition: Any) -> bool:
 def fitting_sizes(program: ExportedProgram, hints: Mapping[Any, int]) -> dict[Any, int]:
     """Choose values for sizes that depend on data so that the capture's assertions hold: pieces that make up a whole.
 
-    Each asserted equality is solved for one unknown size, in which it is linear; the other unknowns are set to SOME.
+    Each asserted equality is solved for one unknown size, in which it is linear; the others are set to
+    DATA_SIZE_HINT.
     """
     values: dict[Any, int] = {}
     environment = next(iter(_input_symbols(program).values()), None)
@@ -94,10 +95,10 @@ def fitting_sizes(program: ExportedProgram, hints: Mapping[Any, int]) -> dict[An
     for assertion in itertools.chain.from_iterable(environment.deferred_runtime_asserts.values()):
         if not assertion.expr.is_Equality:
             continue
-        difference = at(environment.replace(assertion.expr.lhs - assertion.expr.rhs), {**hints, **values})
+        difference = substitute_sizes(environment.replace(assertion.expr.lhs - assertion.expr.rhs), {**hints, **values})
         *others, unknown = sorted(difference.free_symbols, key=str) or [None]
-        chosen = dict.fromkeys(others, SOME)
-        start, end = (at(difference, chosen | {unknown: value}) if unknown else 0 for value in (0, 1))
+        chosen = dict.fromkeys(others, DATA_SIZE_HINT)
+        start, end = (substitute_sizes(difference, chosen | {unknown: value}) if unknown else 0 for value in (0, 1))
         if start != end and -start % (end - start) == 0:  # the line through both is zero at a whole number
             values |= chosen | {unknown: int(-start / (end - start))}
     return values

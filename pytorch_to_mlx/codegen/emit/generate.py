@@ -10,7 +10,7 @@ from ..capture.fx_graph import class_of
 from ..capture.methods import Entry, method_as_forward, share_weights, size_hints
 from ..capture.tensors import Module, Tensor
 from ..graph import Meta, Node, leaves
-from ..paths import layered, layered_now
+from ..paths import current_module_lists, module_lists
 from .call_tree import CONTAINERS, Call, call_tree, connect, foreign_calls, hoist_views, inline_calls, trivial_calls
 from .class_methods import ClassMethods
 from .classes import build_classes, method_arguments
@@ -48,7 +48,7 @@ class Generated:
     arguments: dict[str, list[str]] = field(default_factory=dict)
     originals: list[str] = field(default_factory=list)
     shared_layers: set[str] = field(default_factory=set)
-    layered: frozenset[str] = frozenset()
+    module_lists: frozenset[str] = frozenset()
 
 
 def generate(entries: Sequence[Entry], module: Module) -> Generated:
@@ -59,7 +59,7 @@ def generate(entries: Sequence[Entry], module: Module) -> Generated:
     require_ruff()
     frames = {frame for entry in entries for node in entry.captured.graph.nodes for frame in node.stack}
     own_code = {frame.path for frame in frames if not frame.class_name.startswith(CONTAINERS)}
-    with layered(frozenset({"", *own_code})):
+    with module_lists(frozenset({"", *own_code})):
         return _generate(entries, module)
 
 
@@ -96,7 +96,7 @@ def _generate(entries: Sequence[Entry], module: Module) -> Generated:
         arguments={entry.method: method_arguments(classes[-1], entry.method) for entry in entries},
         originals=[*weights, *(name for user_module in user_modules for name in user_module.originals)],
         shared_layers=set().union(*(draft.shared_layers for draft in drafts.values())),
-        layered=layered_now(),
+        module_lists=current_module_lists(),
     )
 
 

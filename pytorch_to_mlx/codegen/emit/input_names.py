@@ -31,7 +31,7 @@ def find_input_names(root: Call, entry: Entry, module: Module) -> InputNames:
             if match is not None:
                 names[node] = match[0]
                 unmatched.remove(match)
-        while_traced = [item for item in entry.captured.given.get(key, []) if item[0] not in names.values()]
+        while_traced = [item for item in entry.captured.traced_arguments.get(key, []) if item[0] not in names.values()]
         for node in call.inputs:
             value = values.get(node.name)
             if node in names or value is None:

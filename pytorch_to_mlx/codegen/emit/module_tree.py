@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from ..graph import Meta
-from ..paths import has_layers
+from ..paths import is_module_list
 from .draft import Draft
 from .layers import Layer
 from .naming import Method
@@ -89,7 +89,7 @@ def build_module_tree(
         place = root
         for depth, part in enumerate(name.split(".") if name else []):
             path = ".".join(name.split(".")[: depth + 1])
-            if part.isdigit() and has_layers(place.path):
+            if part.isdigit() and is_module_list(place.path):
                 place = place.children.setdefault("layers", Place(f"{place.path}.layers".removeprefix(".")))
             place = place.children.setdefault(part, Place(path))
         place.drafts = drafts.get(name, [])

@@ -108,7 +108,7 @@ class Scope:
             return value
         back = [order.index(axis) for axis in range(len(order))]  # the layer keeps the array in MLX's order
         call = ast.Call(ast.Attribute(value.tree, "transpose"), [ast.Constant(axis) for axis in back], [])
-        return Recorded(call, value.value, value._shape)
+        return Recorded(call, value.value, value.announced_shape)
 
     # --- writing --------------------------------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class Scope:
         """Bind the value of a node to a variable, unless it is one or a path already."""
         value = self.value(node)
         if isinstance(value, Recorded) and not isinstance(value.tree, ast.Name) and not is_path(value.tree):
-            value.last = None
+            value.channels_last_form = None
             self.values[node] = self._bind(node, value)
 
     def _suggestion(self, node: Node) -> str:
@@ -187,7 +187,7 @@ class Scope:
         """Return whether a value is assigned to a variable: it is used twice, long, or has a name in the source."""
         if not isinstance(value, Recorded):
             return False
-        tree = value.last.tree if value.last is not None else value.tree
+        tree = value.channels_last_form.tree if value.channels_last_form is not None else value.tree
         if isinstance(tree, ast.Name | ast.Constant) or is_path(tree):
             return False
         if self._n_uses.get(node, 0) != 1 or node in self.list_results:
@@ -202,10 +202,12 @@ class Scope:
     def _bind(self, node: Node, value: Recorded) -> Recorded:
         variable = ast.Name(self.draft.fresh_name(self._suggestion(node)))
         shape = _shape(node.meta, self.size_hints)
-        if value.last is not None:
-            self.draft.assign(variable, value.last.tree)
-            bound = channels_first(Recorded(variable, value.last.value, value.last._shape))
-            bound._shape = shape
+        if value.channels_last_form is not None:
+            self.draft.assign(variable, value.channels_last_form.tree)
+            bound = channels_first(
+                Recorded(variable, value.channels_last_form.value, value.channels_last_form.announced_shape)
+            )
+            bound.announced_shape = shape
             return bound
         self.draft.assign(variable, value.tree)
         return Recorded(variable, value.value, shape)

@@ -18,7 +18,7 @@ from ..paths import access
 from .draft import Draft
 
 
-def given_values(args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
+def model_arguments(args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
     """Return what the generated model is called with, in order.
 
     Tensors, and lists, tuples and dicts of nothing but tensors, stay as they are; anything else, such as a cache class,

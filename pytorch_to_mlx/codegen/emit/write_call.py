@@ -34,7 +34,7 @@ def _write_layer_call(scope: Scope, call: Call, target: ast.expr, layer: Layer) 
     if layer.channels_last:
         tree = ast.Call(target, [channels_last(source).tree], [])
         value = channels_first(result_of(tree, node.meta, scope.size_hints, channels_last=True))
-        value._shape = with_sizes(node.meta, scope.size_hints).shape
+        value.announced_shape = with_sizes(node.meta, scope.size_hints).shape
     else:
         value = result_of(ast.Call(target, [source.tree], []), node.meta, scope.size_hints)
     scope.store(node, value)

@@ -54,7 +54,7 @@ def _write_part(scope: Scope, node: Node) -> None:
         return
     part = scope.value(whole)[place]
     if isinstance(part, Recorded) and isinstance(node.meta, Meta):
-        part._shape = with_sizes(node.meta, scope.size_hints).shape
+        part.announced_shape = with_sizes(node.meta, scope.size_hints).shape
     scope.store(node, part)
 
 
@@ -86,7 +86,10 @@ def _has_channels_last(scope: Scope, node: Node) -> bool:
     inputs = list(node.inputs())
     values = [scope.values.get(value) for value in inputs]  # constants and weights exist in torch's order only
     return bool(values) and all(
-        isinstance(v, Recorded) and v.last is not None and isinstance(i.meta, Meta) and i.meta.ndim == node.meta.ndim
+        isinstance(v, Recorded)
+        and v.channels_last_form is not None
+        and isinstance(i.meta, Meta)
+        and i.meta.ndim == node.meta.ndim
         for v, i in zip(values, inputs, strict=True)
     )
 
@@ -133,7 +136,7 @@ def _lower_channels_last(scope: Scope, node: Node) -> Recorded:
     result, recorder = _record(scope, node, argument, channels_last_meta(meta))
     scope.draft.statements += recorder.statements
     value = channels_first(result)
-    value._shape = meta.shape
+    value.announced_shape = meta.shape
     return value
 
 
@@ -168,7 +171,7 @@ def _announce(scope: Scope, node: Node, result: Any, meta: Any) -> None:
     """Give a result the shape that torch announces. meta: dtype and shape with Size values."""
     if not isinstance(result, Recorded) or not isinstance(node.meta, Meta):
         return
-    result._shape = meta.shape
+    result.announced_shape = meta.shape
     if not all(isinstance(size, int) or size.free_symbols <= scope.size_hints.keys() for size in node.meta.shape):
         result.value = stand_in(meta)  # its length depends on data, and the stand-ins of the arguments are zeros
 

@@ -7,7 +7,7 @@ import mlx.core as mx
 
 from ..graph import Graph, Meta, Node, Sym, Unsupported, transform
 from .ops import lower
-from .sizes import at
+from .sizes import substitute_sizes
 
 
 def learn_sizes(meta: Any, value: Any, sizes: dict[Any, Any]) -> None:
@@ -33,13 +33,13 @@ def resolve(meta: Any, sizes: Mapping[Any, Any]) -> Any:
 def _resolve_size(size: Any, sizes: Mapping[Any, Any]) -> Any:
     if isinstance(size, int):
         return size
-    value = at(size, sizes)
+    value = substitute_sizes(size, sizes)
     return int(value) if value.is_number else value
 
 
 def evaluate(symbol: Sym, sizes: Mapping[Any, Any]) -> int | float:
     """Return the number that a symbolic size stands for. Raises: Unsupported if `sizes` lacks one of its symbols."""
-    value = at(symbol.expr, sizes)
+    value = substitute_sizes(symbol.expr, sizes)
     if not value.is_number:
         raise Unsupported(f"the size {value} depends on data")
     return int(value) if value.is_integer else float(value)

@@ -77,14 +77,14 @@ class Recorded:
     def __init__(self, tree: ast.expr, value: Any, shape: tuple | None = None) -> None:
         self.tree = tree
         self.value = value
-        self._shape = shape
-        self.last: Recorded | None = None  # the same array with channels last, where one exists
+        self.announced_shape = shape
+        self.channels_last_form: Recorded | None = None  # the same array with channels last, where one exists
 
     @property
     def shape(self) -> tuple:
         """The sizes: numbers and Size values as announced, else each read from the array."""
-        if self._shape is not None:
-            return self._shape
+        if self.announced_shape is not None:
+            return self.announced_shape
         sizes = ast.Attribute(self.tree, "shape")
         return tuple(Size(ast.Subscript(sizes, ast.Constant(axis)), size) for axis, size in enumerate(self.value.shape))
 
@@ -284,10 +284,10 @@ class _Helpers:
     """The functions of `codegen.lowering.functions` as lowerings see them."""
 
     def __getattr__(self, name: str) -> Any:
-        return written(find(name))
+        return recordable(find(name))
 
 
-def written(function: Callable) -> Callable:
+def recordable(function: Callable) -> Callable:
     """Return a helper function as lowerings call it: run on arrays, and while source is written, written into it."""
     recorder = _RECORDING.get()
     if recorder is None:
@@ -310,4 +310,4 @@ def let(name: str, value: Any) -> Any:
     recorder.statements.append(ast.Assign([ast.Name(variable)], value.tree))
     if isinstance(value, Size):
         return Size(ast.Name(variable), value.value, expr=value.expr)
-    return Recorded(ast.Name(variable), value.value, value._shape)
+    return Recorded(ast.Name(variable), value.value, value.announced_shape)

@@ -17,7 +17,7 @@ AXES = {
     4: ("batch", "channels", "height", "width"),
     5: ("batch", "channels", "depth", "height", "width"),
 }
-SOME = 3  # stands in for a size that depends on data
+DATA_SIZE_HINT = 3  # stands in for a size that depends on data
 PREFIX = "$"  # not a Python name: replaced when the names of a function are chosen
 
 
@@ -99,7 +99,7 @@ class Hints(dict):
     data: Mapping[Any, int] = MappingProxyType({})
 
 
-def at(expr: Any, sizes: Mapping[Any, Any]) -> Any:
+def substitute_sizes(expr: Any, sizes: Mapping[Any, Any]) -> Any:
     """Return an expression with numbers for its symbols, as far as `sizes` has them."""
     # all at once: sympy then computes, and does not simplify in between
     return expr.xreplace({symbol: sympify(sizes[symbol]) for symbol in expr.free_symbols if symbol in sizes})
@@ -108,7 +108,7 @@ def at(expr: Any, sizes: Mapping[Any, Any]) -> Any:
 def hint_of(expr: Any, hints: Mapping[Any, int]) -> Any:
     """Return the value of a size in the example; one that depends on data counts as 3 where nothing else is known."""
     data = hints.data if isinstance(hints, Hints) else {}
-    value = at(expr, dict.fromkeys(expr.free_symbols, SOME) | dict(data) | dict(hints))
+    value = substitute_sizes(expr, dict.fromkeys(expr.free_symbols, DATA_SIZE_HINT) | dict(data) | dict(hints))
     return int(value) if value.is_integer else float(value)
 
 

@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 from ..capture.export import Captured
 from ..capture.watch import unchanged
 from ..graph import Meta
-from ..lowering.sizes import at
+from ..lowering.sizes import substitute_sizes
 from .float64 import MODULE_FAILURES
 
 
@@ -58,7 +58,7 @@ def _resize(
             for axis, size in enumerate(meta.shape):
                 if isinstance(size, int):
                     continue
-                value = at(size, sizes)
+                value = substitute_sizes(size, sizes)
                 if not value.is_number:
                     return None
                 item = item.index_select(axis, torch.arange(int(value)) % item.shape[axis])

@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 from ..capture.tensors import flat_tensors, to_mlx, to_numpy
 from ..capture.watch import unchanged
-from ..emit.signature import given_values
+from ..emit.signature import model_arguments
 from .compare import Agreement, agree
 from .float64 import MODULE_FAILURES, float64_module, to_dense, to_float64
 
@@ -90,7 +90,7 @@ def check_outputs(
     """
     float32, float64 = reference_outputs(module, args, kwargs)
     reset = reset or partial(model.update, model.parameters())
-    ours = flat_arrays(getattr(model, method)(*pytree.tree_map(to_mlx, given_values(args, kwargs))))
+    ours = flat_arrays(getattr(model, method)(*pytree.tree_map(to_mlx, model_arguments(args, kwargs))))
     reset()
     if len(ours) != len(float32):
         return [Agreement(False, np.inf, 0, 0, f"{len(ours)} outputs, PyTorch gives {len(float32)}")]

@@ -22,7 +22,7 @@ from ..extensions import replacement_for
 from ..graph import Meta, Node, Sym, Unsupported, transform
 from ..lowering.interpret import evaluate, step
 from ..lowering.sizes import PREFIX
-from ..paths import layered, mlx_parts
+from ..paths import mlx_parts, module_lists
 from .compare import Agreement, agree, summary
 from .truth import Truth
 
@@ -79,7 +79,7 @@ def check_submodules(
                 if not missing[call]:
                     check(call)
 
-    with layered(generated.layered):
+    with module_lists(generated.module_lists):
         truth.run(check_ready)
     if absent := sorted({name for names in missing.values() for name in names}):
         raise AssertionError(f"PyTorch's graph has no values {absent}")

@@ -108,7 +108,7 @@ def stream_mels_in_windows(
             last_mel = mx.contiguous(mx.concatenate(mels, axis=1)[:, -n_frames:])
             mx.eval(last_mel)
             flow, n_before = prefix.continued(_row(last), last_mel), n_prompt + len(last)
-        memory.give_back()
+        memory.release_cached_memory()
 
 
 def _recorded(tokens: Iterator[int], record: list[int]) -> Iterator[int]:

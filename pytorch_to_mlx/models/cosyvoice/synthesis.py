@@ -134,7 +134,7 @@ class Synthesizer:
                 speech = Speech(audio, self.sample_rate, text, start_s=start_s, processing_s=perf_counter() - start)
                 yield speech.checked()
                 start_s, text, start = start_s + speech.duration_s, "", perf_counter()
-            memory.give_back()  # pieces differ in length
+            memory.release_cached_memory()  # pieces differ in length
 
     def _speech_tokens(
         self,
@@ -210,7 +210,7 @@ class Synthesizer:
             yield from stream_mels_in_windows(self.model, iter(tokens), prefix, n_prompt, clock, STREAM_WINDOW_TOKENS)
             return
         for start in range(0, len(tokens), WINDOW_TOKENS):
-            memory.give_back()
+            memory.release_cached_memory()
             with clock.part("flow"):
                 mel = self._mel(tokens[start : start + WINDOW_TOKENS], speaker, options)
             yield stretch(mel, options.speed)

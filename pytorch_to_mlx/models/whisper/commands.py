@@ -185,9 +185,9 @@ def _blocks(
         raise UsageError("--stream takes exactly one input", fix="give one file, or -, or --raw, or --microphone")
     if kind == "microphone":
         blocks = live.from_microphone(16_000, device=live.parse_device(device))
-        return live.until_interrupted(live.ahead(blocks))
+        return live.until_interrupted(live.prefetch(blocks))
     if kind == "raw" or audio == ["-"]:
-        return live.ahead(live.from_stdin(16_000, raw_rate=sample_rate))
+        return live.prefetch(live.from_stdin(16_000, raw_rate=sample_rate))
     return live.from_file(audio[0], 16_000, block_s=step)
 
 

@@ -241,7 +241,7 @@ class _Task:
                 sources += [place * size + source for source in found]
             if sources != list(range(len(sources))):
                 cache = select(cache, sources)
-            going = [place for place, group in enumerate(alive) if not group.search.done]
+            going = [place for place, group in enumerate(alive) if not group.search.is_finished]
             alive, cache = [alive[place] for place in going], _kept(cache, going, len(alive), size)
             if not alive:
                 break

@@ -22,8 +22,8 @@ def test_every_axis_of_every_tensor_is_dynamic():
 
 def test_the_arguments_of_submodules_are_recorded():
     captured = capture(nn.Sequential(nn.Linear(3, 4), nn.ReLU()), (torch.randn(2, 3),))
-    assert captured.given["0", 0] == [("input", torch.float32, (2, 3))]
-    assert captured.given["1", 0] == [("input", torch.float32, (2, 4))]
+    assert captured.traced_arguments["0", 0] == [("input", torch.float32, (2, 3))]
+    assert captured.traced_arguments["1", 0] == [("input", torch.float32, (2, 4))]
 
 
 def test_sizes_that_torch_cannot_reason_about_stay_and_the_batch_is_dynamic():

@@ -9,7 +9,7 @@ from pytorch_to_mlx.codegen.emit.layers import Layer
 from pytorch_to_mlx.codegen.emit.module_tree import Instance, Place, build_module_tree
 from pytorch_to_mlx.codegen.emit.naming import Method
 from pytorch_to_mlx.codegen.graph import Meta
-from pytorch_to_mlx.codegen.paths import layered
+from pytorch_to_mlx.codegen.paths import module_lists
 
 META = Meta((4,), "float32")
 
@@ -31,7 +31,7 @@ def test_places_in_the_order_of_the_original():
 
 
 def test_numbered_children_of_a_module_with_code_are_its_layers():
-    with layered(frozenset({"", "stack"})):
+    with module_lists(frozenset({"", "stack"})):
         root = build_module_tree({"": [draft()], "stack": [draft("stack")]}, {"stack.0": Layer("Linear")}, {}, {})
     stack = root.children["stack"]
     assert list(stack.children) == ["layers"] and stack.children["layers"].path == "stack.layers"

@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 from toy_graph import call, graph, node
 
 from pytorch_to_mlx.codegen.emit.draft import Draft
-from pytorch_to_mlx.codegen.emit.signature import given_values, nest_inputs, nest_outputs
+from pytorch_to_mlx.codegen.emit.signature import model_arguments, nest_inputs, nest_outputs
 from pytorch_to_mlx.codegen.graph import Sym
 
 ONE = torch.ones(1)
@@ -34,8 +34,8 @@ def draft_of(*inputs):
 
 def test_plain_containers_stay_and_classes_give_their_tensors():
     cache = pytree.tree_map(lambda x: x, SimpleNamespace())
-    assert given_values((ONE, [ONE, (ONE, {"k": ONE})]), {"mask": ONE}) == [ONE, [ONE, (ONE, {"k": ONE})], ONE]
-    assert given_values((3, None, cache, [ONE, 3]), {}) == [ONE]  # a list with a number is no list of tensors
+    assert model_arguments((ONE, [ONE, (ONE, {"k": ONE})]), {"mask": ONE}) == [ONE, [ONE, (ONE, {"k": ONE})], ONE]
+    assert model_arguments((3, None, cache, [ONE, 3]), {}) == [ONE]  # a list with a number is no list of tensors
 
 
 def test_a_container_is_one_parameter():

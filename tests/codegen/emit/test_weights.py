@@ -10,7 +10,7 @@ from pytorch_to_mlx.codegen.emit.layers import Layer, UserModule
 from pytorch_to_mlx.codegen.emit.weights import Weights, reload
 from pytorch_to_mlx.codegen.extensions import Replacement
 from pytorch_to_mlx.codegen.graph import Meta
-from pytorch_to_mlx.codegen.paths import layered
+from pytorch_to_mlx.codegen.paths import module_lists
 
 
 def pair(tensor):
@@ -28,7 +28,7 @@ def test_layers_get_their_layout_and_names_are_safe():
 
 
 def test_numbered_children_of_a_module_with_code():
-    with layered(frozenset({"stack"})):
+    with module_lists(frozenset({"stack"})):
         weights = Weights({"stack.0.weight": pair(torch.ones(2)), "list.0.weight": pair(torch.ones(2))}, {})
     assert list(weights) == ["list.0.weight", "stack.layers.0.weight"]
     assert weights.renamed == {"stack.0.weight": "stack.layers.0.weight"}

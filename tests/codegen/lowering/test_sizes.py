@@ -8,7 +8,15 @@ from torch.utils._sympy.functions import CleanDiv, FloorDiv, Mod
 
 from pytorch_to_mlx.codegen.graph import Meta, Sym, Unsupported
 from pytorch_to_mlx.codegen.lowering.recorder import Size
-from pytorch_to_mlx.codegen.lowering.sizes import Hints, as_size, at, axis_name, hint_of, size_tree, with_sizes
+from pytorch_to_mlx.codegen.lowering.sizes import (
+    Hints,
+    as_size,
+    axis_name,
+    hint_of,
+    size_tree,
+    substitute_sizes,
+    with_sizes,
+)
 
 A, B = sympy.symbols("s0 s1", integer=True, positive=True)
 
@@ -22,7 +30,7 @@ def test_source_has_the_value_of_the_expression(expr):
 
     text = ast.unparse(ast.fix_missing_locations(size_tree(expr))).replace("$", "")
     for a, b in ((7, 2), (8, 5), (1, 11)):
-        assert eval(text, {"s0": a, "s1": b, "max": max, "math": math}) == at(expr, {A: a, B: b}), text
+        assert eval(text, {"s0": a, "s1": b, "max": max, "math": math}) == substitute_sizes(expr, {A: a, B: b}), text
 
 
 def test_a_positive_term_comes_first():
@@ -39,7 +47,7 @@ def test_hints():
     hints = Hints({A: 10})
     hints.data = {B: 4}
     assert hint_of(A + 2 * B, hints) == 18
-    assert at(A + B, {A: 10}) == B + 10
+    assert substitute_sizes(A + B, {A: 10}) == B + 10
 
 
 def test_sizes_of_a_result():

@@ -30,7 +30,7 @@ MODULES = (
     "ldl",
 )
 
-_ADDED: dict[str, Callable] = {}  # functions that the user registers
+_USER_FUNCTIONS: dict[str, Callable] = {}  # functions that the user registers
 
 
 def add(function: Callable) -> None:
@@ -41,7 +41,7 @@ def add(function: Callable) -> None:
     name = function.__name__
     if _builtin(name) is not None:
         raise UsageError(f"there is a helper function {name!r} already", fix="give yours another name")
-    _ADDED[name] = function
+    _USER_FUNCTIONS[name] = function
 
 
 def find(name: str) -> Callable:
@@ -49,7 +49,7 @@ def find(name: str) -> Callable:
 
     Raises: AttributeError if there is none, as `fn.NAME` in a lowering should.
     """
-    function = _ADDED.get(name) or _builtin(name)
+    function = _USER_FUNCTIONS.get(name) or _builtin(name)
     if function is None:
         raise AttributeError(f"no helper function {name}")
     return function

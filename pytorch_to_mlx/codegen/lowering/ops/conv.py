@@ -11,11 +11,11 @@ def channels_last(x):
 
     Shapes: x [B, C, *S] -> [B, *S, C].
     """
-    if isinstance(x, Recorded) and x.last is not None:
-        return x.last
+    if isinstance(x, Recorded) and x.channels_last_form is not None:
+        return x.channels_last_form
     y = x.transpose(0, *range(2, x.ndim), 1)
     if isinstance(y, Recorded):
-        y._shape = (x.shape[0], *x.shape[2:], x.shape[1])
+        y.announced_shape = (x.shape[0], *x.shape[2:], x.shape[1])
     return y
 
 
@@ -23,7 +23,7 @@ def channels_first(y):
     """Move the channels from the last axis to axis 1. Shapes: y [B, *S, C] -> [B, C, *S]."""
     x = y.transpose(0, y.ndim - 1, *range(1, y.ndim - 1))
     if isinstance(x, Recorded):
-        x.last = y
+        x.channels_last_form = y
     return x
 
 

@@ -84,7 +84,7 @@ class TransformerLayer(nn.Module):
         batch, length, _ = x.shape
         qkv = linear(self.qkv_proj, self.attention_norm(x)).reshape(batch, length, 3, self.num_attention_heads, -1)
         q, k, v = (qkv[:, :, i].swapaxes(1, 2) for i in range(3))  # [B, H, T, D] each
-        k, v = (stream.so_far(y, axis=2) for y in (k, v))
+        k, v = (stream.history(y, axis=2) for y in (k, v))
         y = ops.attention(q, k, v, scale=self.scale, mask=mask)
         x = x + linear(self.o_proj, y.swapaxes(1, 2).reshape(batch, length, -1))
         return x + linear(self.down_proj, ops.gelu(linear(self.up_proj, self.norm(x))))

@@ -12,7 +12,7 @@ def twice(x):
 
 
 def test_a_user_s_function_is_found_beside_ours(monkeypatch):
-    monkeypatch.setattr(functions, "_ADDED", {})
+    monkeypatch.setattr(functions, "_USER_FUNCTIONS", {})
     assert functions.find("flip") is flip
     with pytest.raises(AttributeError, match="no helper function twice"):
         functions.find("twice")
@@ -21,7 +21,7 @@ def test_a_user_s_function_is_found_beside_ours(monkeypatch):
 
 
 def test_a_user_s_function_cannot_take_the_name_of_ours(monkeypatch):
-    monkeypatch.setattr(functions, "_ADDED", {})
+    monkeypatch.setattr(functions, "_USER_FUNCTIONS", {})
     twice.__name__ = "flip"
     with pytest.raises(UsageError, match="a helper function 'flip' already"):
         functions.add(twice)
