@@ -117,7 +117,8 @@ class CosyVoicePipeline:
             ref_text: what the recording says
             instruct: how to speak, such as 'Speak slowly.'
             options: see `Options`
-        Raises: UsageError for contradictory or unknown arguments; FormatError for a recording that cannot be read.
+        Raises: UsageError for contradictory arguments, an unknown voice or a value out of range; FormatError for a
+            recording that cannot be read.
         """
         if ref_text and instruct:
             raise UsageError("give ref_text or instruct, not both", fix="with an instruction only the voice is taken")

@@ -97,7 +97,7 @@ def stream_mels_in_windows(
     while True:
         window: list[int] = []
         mels: list[mx.array] = []
-        for mel in stream_mels(model, _recorded(islice(tokens, size), window), flow, n_before, clock):
+        for mel in stream_mels(model, _record(islice(tokens, size), window), flow, n_before, clock):
             mels.append(mel)
             yield mel
         if len(window) < size:
@@ -107,11 +107,11 @@ def stream_mels_in_windows(
             n_frames = len(last) * model.config.flow.token_mel_ratio
             last_mel = mx.contiguous(mx.concatenate(mels, axis=1)[:, -n_frames:])
             mx.eval(last_mel)
-            flow, n_before = prefix.continued(_row(last), last_mel), n_prompt + len(last)
+            flow, n_before = prefix.continue_from(_row(last), last_mel), n_prompt + len(last)
         memory.release_cached_memory()
 
 
-def _recorded(tokens: Iterator[int], record: list[int]) -> Iterator[int]:
+def _record(tokens: Iterator[int], record: list[int]) -> Iterator[int]:
     """Yield the same tokens, and append each to `record`."""
     for token in tokens:
         record.append(token)

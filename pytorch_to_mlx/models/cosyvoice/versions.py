@@ -85,7 +85,7 @@ COSYVOICE2 = Version(
 )  # fmt: skip
 
 # A tensor of each part that tells the versions apart, those not ported included; the first one present decides.
-TELLING_TENSORS: dict[str, dict[str, str]] = {
+DISTINCTIVE_TENSORS: dict[str, dict[str, str]] = {
     "llm": {
         "CosyVoice 1": "text_embedding.weight",
         "CosyVoice 2": "llm_embedding.weight",

@@ -18,14 +18,14 @@ __all__ = ["WEIGHTS", "extra_files", "is_release", "open_release"]
 def prefix_rules(source: str, target: str, rules: Iterable[Rules]) -> tuple[Rule, ...]:
     """Return a part's rules under its names in the whole release (`source`) and in the whole model (`target`)."""
 
-    def prefixed(prefix: str, patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
+    def add_prefix(prefix: str, patterns: tuple[Pattern, ...]) -> tuple[Pattern, ...]:
         return tuple(Pattern(f"{prefix}.{pattern.text}") for pattern in patterns)
 
     return tuple(
         replace(
             rule,
-            sources=prefixed(source, rule.sources),
-            targets=prefixed(source if rule.kind == "tie" else target, rule.targets),
+            sources=add_prefix(source, rule.sources),
+            targets=add_prefix(source if rule.kind == "tie" else target, rule.targets),
             group=rule.group and f"{source}: {rule.group}",
         )
         for rule in flatten(rules)

@@ -54,7 +54,7 @@ class FlowStream:
         other._encoder, other._steps = self._encoder.copy(), [stream.copy() for stream in self._steps]
         return other
 
-    def continued(self, tokens: mx.array, mel: mx.array) -> "FlowStream":
+    def continue_from(self, tokens: mx.array, mel: mx.array) -> "FlowStream":
         """Return a copy whose prompt ends with these tokens and their mel.
 
         Shapes: tokens [1, L], mel [1, ratio · L, n_mels].

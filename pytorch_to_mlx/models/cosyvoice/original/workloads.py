@@ -106,7 +106,7 @@ class Work:
             mels = stream_mels(model, speech_tokens(), flow, arrays[1].shape[1], self.clock)
             yield from stream_audio(mels, HiftStream(model.hift, model.hift.noise(0)), self.clock)
 
-        return {**_named(language_model, lambda: mx.eval(flow()), lambda: mx.eval(vocoder())), "stream": stream}
+        return {**_by_part(language_model, lambda: mx.eval(flow()), lambda: mx.eval(vocoder())), "stream": stream}
 
     def torch(self, parts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         """Return the original's workloads: each part, and their total."""
@@ -140,10 +140,10 @@ class Work:
                 f0 = hift.f0_predictor(mel)
                 hift.decode(x=mel, s=torch_source(hift, f0, self.inputs["noise"])[:, None])
 
-        return _named(language_model, flow, vocoder)
+        return _by_part(language_model, flow, vocoder)
 
 
-def _named(*parts: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
+def _by_part(*parts: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
     def total() -> None:
         for part in parts:
             part()

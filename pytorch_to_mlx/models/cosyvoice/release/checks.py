@@ -8,7 +8,7 @@ from ....checkpoint import Checkpoint, TensorInfo
 from ....checkpoint.base import Entry
 from ....checkpoint.files import quote
 from ....errors import FormatError
-from ..versions import TELLING_TENSORS, Version
+from ..versions import DISTINCTIVE_TENSORS, Version
 from .sizes import campplus_config, speech_tokenizer_config
 
 
@@ -24,7 +24,7 @@ def plain_names(part: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:
 
 def check_version(part: str, entries: Mapping[str, Entry], version: Version, where: Path) -> None:
     """Raises: FormatError if these are not the tensors of this version."""
-    other = next((name for name, tensor in TELLING_TENSORS[part].items() if tensor in entries), None)
+    other = next((name for name, tensor in DISTINCTIVE_TENSORS[part].items() if tensor in entries), None)
     if other == version.name:
         return
     what = f"this is the part of {other}, not of {version.name}" if other else f"not the {part} part"

@@ -46,7 +46,7 @@ def open_release(path: Path) -> Checkpoint:
             check_version(part, part_entries, version, where)
             config |= onnx_sizes(part, checkpoint, part_entries, version)
             check_shapes(part, {key: entry.info for key, entry in part_entries.items()}, config, version, where)
-            entries |= {f"{part}.{key}": _renamed(entry, f"{part}.{key}") for key, entry in part_entries.items()}
+            entries |= {f"{part}.{key}": _rename(entry, f"{part}.{key}") for key, entry in part_entries.items()}
     except FormatError:
         for file in files:
             file.close()
@@ -98,7 +98,7 @@ def _open(path: Path) -> Checkpoint:
         raise FormatError(error.what, where=error.where, fix=fix, details=error.details) from None
 
 
-def _renamed(entry: Entry, name: str) -> Entry:
+def _rename(entry: Entry, name: str) -> Entry:
     return Entry(replace(entry.info, name=name), entry.read)
 
 
