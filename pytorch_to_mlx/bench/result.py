@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import FormatError
 from ..units import size_text
-from ..validate.run import versions
+from ..version import versions
 from .machine import machine
 from .measurement import Measurement
 

@@ -1,8 +1,6 @@
 """Run both sides of a family's reference on its cases and compare them tap by tap."""
 
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from ..contract import Reference
 from ..errors import FormatError, MissingExtraError, UsageError
 from ..model_source import ModelSource, find_model
 from ..progress import note
-from ..version import __version__
+from ..version import versions
 from .compare import TapResult, compare
 from .report import CaseResult, Report
 
@@ -102,14 +100,3 @@ def compare_taps(
     return tuple(
         compare(tap, ours[name], torch32[name], wide.get(name)) for name, tap in declared.items() if name in ours
     )
-
-
-def versions() -> dict[str, str]:
-    """The versions that a comparison depends on."""
-    found = {"python": platform.python_version(), "pytorch-to-mlx": __version__}
-    for package in ("pytorch-to-mlx-cpu", "mlx", "torch", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

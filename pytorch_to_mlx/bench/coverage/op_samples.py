@@ -25,6 +25,7 @@ from ...codegen.capture.tensors import to_mlx, to_numpy
 from ...codegen.graph import Graph
 from ...codegen.lowering.interpret import run
 from ...codegen.proof.compare import agree
+from ...codegen.proof.float64 import to_float64
 from ...codegen.sources.example_inputs import FAILURES
 
 UNINITIALISED = ("empty", "new_empty")  # their values mean nothing: shape and dtype are compared
@@ -157,7 +158,7 @@ def compare_outputs(name: str, call: Callable, tensors: list[torch.Tensor], ours
     torch.manual_seed(0)
     plain, _ = tree_flatten(call(*_copies(tensors)))
     try:
-        exact, _ = tree_flatten(call(*[_double(tensor) for tensor in tensors]))
+        exact, _ = tree_flatten(call(*[to_float64(tensor.detach().clone()) for tensor in tensors]))
     except FAILURES:
         exact = plain
     if len(plain) != len(ours):
@@ -176,11 +177,6 @@ def compare_outputs(name: str, call: Callable, tensors: list[torch.Tensor], ours
         if not judged.ok:
             return judged.why
     return ""
-
-
-def _double(tensor: torch.Tensor) -> torch.Tensor:
-    wider = {torch.float32: torch.float64, torch.complex64: torch.complex128}.get(tensor.dtype, tensor.dtype)
-    return tensor.detach().to(wider, copy=True)
 
 
 def _line(error: BaseException) -> str:

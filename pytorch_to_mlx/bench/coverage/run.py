@@ -1,6 +1,5 @@
 """Run suites, case by case in processes of their own, and keep every result on disk: a run that stops goes on later."""
 
-import contextlib
 import hashlib
 import json
 import math
@@ -13,17 +12,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
 from ...progress import track
+from ...version import versions
 from .report import STEPS, SUITES, Coverage, append, read
 from .suites import IMPORTS, IMPORTS_OF, measure, names, preload
 
 TIMEOUT_S = 300  # of CPU time; a virtual machine's speed differs by a factor of two from day to day
 MEMORY_GIB = 12
+PACKAGES = ("mlx", "torch", "transformers", "timm")  # whose versions a result notes
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
     results.mkdir(parents=True, exist_ok=True)
     known = read(results)
     end = time.monotonic() + within_s
-    stamp = {"commit": commit(), "versions": versions()}
+    stamp = {"commit": commit(), "versions": versions(PACKAGES)}
     missing = set(only)
     for suite in suites:
         preload(suite)
@@ -93,14 +93,6 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return said[0] + "+" * bool(said[1])
-
-
-def versions() -> dict[str, str]:
-    found = {}
-    for package in ("mlx", "torch", "transformers", "timm"):
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def _hash(name: str) -> str:

@@ -1,18 +1,21 @@
-"""When do two results agree: the error against float64 torch, measured against the size of the result."""
+"""Judge a result of generated source against PyTorch's."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ...tolerances import FLOOR_FACTOR, RELATIVE
+from ...tolerances import measure, worst_element
 
 SMALLEST_SCALE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """One compared array. error and own are relative to scale, the largest magnitude of the reference."""
+    """One compared array. error and own (PyTorch's float32 error) are relative to scale, the largest reference value.
+
+    The error of integers and booleans is the number of values that differ.
+    """
 
     ok: bool
     error: float
@@ -22,50 +25,46 @@ class Agreement:
 
     @property
     def degenerate(self) -> bool:
-        """A result so small that agreement on it proves nothing."""
+        """Whether the result is so small that agreement on it proves nothing."""
         return self.scale < SMALLEST_SCALE
 
 
 def agree(ours: np.ndarray, torch32: np.ndarray, torch64: np.ndarray | None = None) -> Agreement:
-    """Compare our result with float64 torch; allowed is max(1e-5, twice the error of torch's own float32 result).
+    """Compare our result with PyTorch's under the float32 row of the tolerance table, whatever its dtype.
 
-    Integers and booleans must be equal to torch's; NaN and infinities must stand where torch has them.
+    Shape and dtype must be PyTorch's. Integers and booleans must be equal; NaN and infinities must stand where
+    PyTorch has them. A result smaller than SMALLEST_SCALE is measured as if it were that large.
+
+    Shapes: all three [...].
     """
     if ours.shape != torch32.shape:
-        return Agreement(False, np.inf, 0, 0, f"shape {ours.shape} instead of {torch32.shape}")
+        return _failure(f"shape {list(ours.shape)}, PyTorch's is {list(torch32.shape)}")
     if ours.dtype != torch32.dtype:
-        return Agreement(False, np.inf, 0, 0, f"dtype {ours.dtype} instead of {torch32.dtype}")
+        return _failure(f"dtype {ours.dtype}, PyTorch's is {torch32.dtype}")
     if torch32.dtype.kind in "biu":
-        wrong = int(np.sum(ours != torch32))
-        scale = float(np.max(np.abs(torch32.astype(np.float64)), initial=0))
-        return Agreement(wrong == 0, float(wrong), 0, scale, f"{wrong} of {ours.size} differ" if wrong else "")
-    truth = torch32 if torch64 is None else torch64
-    wide = np.complex128 if truth.dtype.kind == "c" else np.float64
-    ours, torch32, truth = ours.astype(wide), torch32.astype(wide), truth.astype(wide)
-    finite = np.isfinite(torch32)
-    truth = np.where(np.isfinite(truth), truth, torch32)  # code that overflows in float64 alone proves nothing there
-    special = ~finite
-    if not np.array_equal(np.isnan(ours[special]), np.isnan(torch32[special])):
-        return Agreement(False, np.inf, 0, 0, "NaN in other places")
-    infinite = special & ~np.isnan(torch32)
-    if wide is np.float64 and not np.array_equal(ours[infinite], torch32[infinite]):
-        return Agreement(False, np.inf, 0, 0, "infinities in other places")
-    if not np.all(np.isfinite(ours[finite])):
-        return Agreement(False, np.inf, 0, 0, "not finite where torch is")
-    scale = float(np.max(np.abs(truth[finite]), initial=0))
-    unit = max(scale, SMALLEST_SCALE)
-    error = float(np.max(np.abs(ours - truth)[finite], initial=0)) / unit
-    own = float(np.max(np.abs(torch32 - truth)[finite], initial=0)) / unit
-    allowed = max(RELATIVE["float32"], FLOOR_FACTOR * own)
-    ok = error <= allowed
-    return Agreement(ok, error, own, scale, "" if ok else f"error {error:.1e} against {allowed:.1e}")
+        difference = measure(ours, torch32)
+        n_wrong = difference.n_different
+        why = f"{n_wrong} of {ours.size} values differ" if n_wrong else ""
+        return Agreement(n_wrong == 0, float(n_wrong), 0, difference.scale, why)
+    difference = measure(ours, torch32, torch64, smallest_scale=SMALLEST_SCALE)
+    if difference.misplaced:
+        return _failure(difference.misplaced)
+    error, own, allowed = difference.relative, difference.torch_relative or 0.0, difference.allowed("float32")
+    if error <= allowed:
+        return Agreement(True, error, own, difference.scale)
+    place = worst_element(difference.index, difference.ours, difference.reference, difference.arbiter)
+    return Agreement(False, error, own, difference.scale, f"relative error {error:.1e} > {allowed:.1e} {place}")
 
 
-def summary(found: list[Agreement]) -> dict[str, Any]:
-    """The worst of several agreements, as plain data for a report."""
-    worst = max(found, key=lambda a: (not a.ok, a.error), default=Agreement(True, 0, 0, 0))
+def _failure(why: str) -> Agreement:
+    return Agreement(False, np.inf, 0, 0, why)
+
+
+def summary(agreements: list[Agreement]) -> dict[str, Any]:
+    """Return the worst of several agreements as plain data for a report."""
+    worst = max(agreements, key=lambda one: (not one.ok, one.error), default=Agreement(True, 0, 0, 0))
     return {
-        "ok": all(a.ok for a in found),
+        "ok": all(one.ok for one in agreements),
         "error": worst.error,
         "torch_float32_error": worst.own,
         "scale": worst.scale,

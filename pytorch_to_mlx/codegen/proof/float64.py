@@ -1,4 +1,4 @@
-"""A module in float64 without a second copy of its weights: each is widened where an op uses it, and freed again."""
+"""Compute in float64 without a second copy of the weights: each is widened where an op uses it, and freed again."""
 
 import copy
 from collections.abc import Mapping
@@ -8,7 +8,10 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-# Ops that only move values: they are run on the narrow ones, which gives the same values.
+# What a module raises that was not written for its inputs: for float64, or for another size.
+MODULE_FAILURES = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError, LookupError)
+
+# Ops that only move values: run on the float32 tensors, they give the same values.
 MOVES = {
     getattr(torch.ops.aten, name).default
     for name in "t permute view _unsafe_view reshape alias detach expand unsqueeze".split()
@@ -23,68 +26,72 @@ MOVES = {
 }
 
 
-class Wide(torch.Tensor):
-    """A float64 tensor that keeps its values, which are float32, in float32."""
+class Float64View(torch.Tensor):
+    """A float64 tensor whose values, which float32 can hold, stay in `float32`."""
 
-    narrow: torch.Tensor
+    float32: torch.Tensor
 
     @staticmethod
-    def __new__(cls, narrow: torch.Tensor) -> "Wide":
-        made = torch.Tensor._make_wrapper_subclass(
-            cls, narrow.shape, narrow.stride(), narrow.storage_offset(), dtype=torch.float64, device=narrow.device
+    def __new__(cls, float32: torch.Tensor) -> "Float64View":
+        view = torch.Tensor._make_wrapper_subclass(  # pyright: ignore[reportAttributeAccessIssue]  # not in torch's types
+            cls, float32.shape, float32.stride(), float32.storage_offset(), dtype=torch.float64, device=float32.device
         )
-        made.narrow = narrow
-        return made
+        view.float32 = float32
+        return view
 
     @classmethod
     def __torch_dispatch__(
         cls, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        if func in MOVES and not any(_is_double(item) for item in pytree.tree_leaves((args, kwargs))):
-            narrow = pytree.tree_map_only(Wide, lambda item: item.narrow, (args, kwargs))
-            return pytree.tree_map_only(torch.Tensor, Wide, func(*narrow[0], **narrow[1]))
+        """Run an op: on the float32 values where it only moves them, else on float64 copies.
+
+        Raises: RuntimeError for an op that would write into a view.
+        """
+        kwargs = dict(kwargs or {})
+        if func in MOVES and not any(_is_dense_float64(item) for item in pytree.tree_leaves((args, kwargs))):
+            args, kwargs = pytree.tree_map_only(Float64View, lambda view: view.float32, (args, kwargs))
+            return pytree.tree_map_only(torch.Tensor, Float64View, func(*args, **kwargs))
         if func._schema.is_mutable:
-            raise RuntimeError(f"{func} would write into a weight that is kept in float32")
-        wide = pytree.tree_map_only(Wide, lambda item: item.narrow.double(), (args, dict(kwargs)))
-        return func(*wide[0], **wide[1])
+            raise RuntimeError(f"{func} would write into a weight that is stored in float32")
+        args, kwargs = to_dense((args, kwargs))
+        return func(*args, **kwargs)
 
 
-def _is_double(item: Any) -> bool:
-    return isinstance(item, torch.Tensor) and not isinstance(item, Wide) and item.dtype == torch.float64
+def _is_dense_float64(item: Any) -> bool:
+    return isinstance(item, torch.Tensor) and not isinstance(item, Float64View) and item.dtype == torch.float64
 
 
-def widened(module: nn.Module) -> nn.Module:
-    """A copy of a module that computes in float64, with the weights of the original."""
+def float64_module(module: nn.Module) -> nn.Module:
+    """Return a copy of a module that computes in float64 and shares its float32 weights with the original."""
     tensors = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(module, {id(tensor): wide_weight(tensor, copied=True) for tensor in tensors})
+    return copy.deepcopy(module, {id(tensor): float64_weight(tensor, copied=True) for tensor in tensors})
 
 
-def wide_weight(tensor: Any, copied: bool = False) -> Any:
-    """A weight as float64 or complex128; one of float32 without a copy. Others as they are, or copied."""
+def float64_weight(tensor: Any, *, copied: bool = False) -> Any:
+    """Return a float32 weight as a Float64View and a complex64 one as complex128; others unchanged, or `copied`."""
     if not isinstance(tensor, torch.Tensor):
         return tensor
     if tensor.dtype == torch.float32:
-        return Wide(tensor.detach())
+        return Float64View(tensor.detach())
     if tensor.dtype == torch.complex64:
         return tensor.detach().to(torch.complex128)
     return tensor.detach().clone() if copied else tensor.detach()
 
 
-def materialized(value: Any) -> Any:
-    """Every tensor of a tree as one with values of its own dtype."""
-    return pytree.tree_map_only(Wide, lambda item: item.narrow.double(), value)
+def to_dense(tree: Any) -> Any:
+    """Replace every Float64View in a tree by an ordinary float64 tensor."""
+    return pytree.tree_map_only(Float64View, lambda view: view.float32.double(), tree)
 
 
-def widen(value: Any) -> Any:
-    """float32 as float64 and complex64 as complex128, everything else as it is."""
-    if isinstance(value, torch.Tensor):
-        value = value.detach()
-        kind = wide_dtype(value.dtype)
-        return value.to(kind) if kind != value.dtype else value
-    return [widen(part) for part in value] if isinstance(value, list | tuple) else value
+def to_float64(tree: Any) -> Any:
+    """Convert the float32 tensors of a tree to float64 and the complex64 ones to complex128."""
+
+    def convert(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.detach().to(float64_dtype(tensor.dtype))
+
+    return pytree.tree_map_only(torch.Tensor, convert, tree)
 
 
-def wide_dtype(item: Any) -> Any:
-    """float64 for float32 and complex128 for complex64; anything else as it is."""
+def float64_dtype(item: Any) -> Any:
+    """Return float64 for float32 and complex128 for complex64; anything else unchanged."""
     return torch.float64 if item is torch.float32 else torch.complex128 if item is torch.complex64 else item

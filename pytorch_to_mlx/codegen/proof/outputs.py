@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import mlx.core as mx
@@ -20,15 +21,13 @@ from ..capture.tensors import flat_tensors, to_mlx, to_numpy
 from ..capture.watch import unchanged
 from ..emit.signature import given_values
 from .compare import Agreement, agree
-from .float64 import materialized, widened
+from .float64 import MODULE_FAILURES, float64_module, to_dense, to_float64
 
 _COUNTER = itertools.count()
-# What a model that was not made for float64 raises when it is run in it.
-DOUBLE_FAILURES = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError, LookupError)
 
 
-def import_source(path: Path) -> Any:
-    """A generated `model.py` as a module of its own."""
+def import_source(path: Path) -> ModuleType:
+    """Import a generated `model.py` under a name of its own, so that two of them do not collide."""
     name = f"pytorch_to_mlx_generated_{next(_COUNTER)}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
@@ -42,37 +41,38 @@ def import_source(path: Path) -> Any:
 
 
 def flat_arrays(tree: Any) -> list[mx.array]:
-    """The arrays of nested tuples, lists and dicts, in order."""
+    """Return the arrays of nested tuples, lists and dicts, in order."""
     if isinstance(tree, mx.array):
         return [tree]
     parts: Iterable[Any] = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else ()
     return [array for part in parts for array in flat_arrays(part)]
 
 
-def reference_outputs(module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> tuple[list, list | None]:
-    """The module's flat outputs in float32, and in float64 if it can run in it."""
+def reference_outputs(
+    module: nn.Module, args: tuple, kwargs: Mapping[str, Any]
+) -> tuple[list[torch.Tensor], list[torch.Tensor] | None]:
+    """Return the module's flat outputs in float32, and in float64 if it can run in it. Its buffers stay as they are."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the module's own
         with unchanged(module):
             result = flat_tensors(module(*copy.deepcopy(args), **copy.deepcopy(dict(kwargs))))
-            plain = [tensor.clone() for tensor in result]
-        wide = _wide_outputs(widened, module, args, kwargs)
-        if wide is None:
-            wide = _wide_outputs(lambda original: copy.deepcopy(original).double(), module, args, kwargs)
-    return plain, wide if wide and [t.shape for t in wide] == [t.shape for t in plain] else None
+            float32 = [tensor.clone() for tensor in result]
+        float64 = _float64_outputs(float64_module, module, args, kwargs)
+        if float64 is None:  # it writes into its own buffers or reads them in a way that a view does not offer
+            float64 = _float64_outputs(lambda original: copy.deepcopy(original).double(), module, args, kwargs)
+    same_shapes = float64 is not None and [t.shape for t in float64] == [t.shape for t in float32]
+    return float32, float64 if same_shapes else None
 
 
-def _wide_outputs(copied: Callable, module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> list | None:
-    """The outputs of a float64 copy of the module; None if it cannot run."""
-    wide_args, wide_kwargs = pytree.tree_map(_double, (args, dict(kwargs)))
+def _float64_outputs(
+    copy_module: Callable[[nn.Module], nn.Module], module: nn.Module, args: tuple, kwargs: Mapping[str, Any]
+) -> list[torch.Tensor] | None:
+    """Return the outputs of a float64 copy of the module; None if it cannot run."""
+    args, kwargs = to_float64((args, dict(kwargs)))
     try:
-        return flat_tensors(materialized(copied(module)(*wide_args, **wide_kwargs)))
-    except DOUBLE_FAILURES:
+        return flat_tensors(to_dense(copy_module(module)(*args, **kwargs)))
+    except MODULE_FAILURES:
         return None
-
-
-def _double(item: Any) -> Any:
-    return item.double() if isinstance(item, torch.Tensor) and item.dtype == torch.float32 else item
 
 
 def check_outputs(
@@ -83,18 +83,19 @@ def check_outputs(
     method: str = "__call__",
     reset: Callable[[], None] | None = None,
 ) -> list[Agreement]:
-    """Agreement of every output array of the generated model with the original, on the same inputs.
+    """Compare every output array of the generated model with the original's, on the same inputs.
 
-    A model that changes its state starts each check from the same one. reset: what gives it that state.
+    reset: restores the state that a call of the model changes, after the check; by default its parameters as they
+    are now.
     """
-    plain, exact = reference_outputs(module, args, kwargs)
+    float32, float64 = reference_outputs(module, args, kwargs)
     reset = reset or partial(model.update, model.parameters())
     ours = flat_arrays(getattr(model, method)(*pytree.tree_map(to_mlx, given_values(args, kwargs))))
     reset()
-    if len(ours) != len(plain):
-        return [Agreement(False, np.inf, 0, 0, f"{len(ours)} outputs instead of {len(plain)}")]
-    found = []
-    for place, (got, want) in enumerate(zip(ours, plain, strict=True)):
-        truth = to_numpy(exact[place]) if exact is not None and exact[place].dtype.is_floating_point else None
-        found.append(agree(to_numpy(got), to_numpy(want), truth))
-    return found
+    if len(ours) != len(float32):
+        return [Agreement(False, np.inf, 0, 0, f"{len(ours)} outputs, PyTorch gives {len(float32)}")]
+    arbiters = [None] * len(float32) if float64 is None else [to_numpy(tensor) for tensor in float64]
+    return [
+        agree(to_numpy(our_output), to_numpy(output), arbiter)
+        for our_output, output, arbiter in zip(ours, float32, arbiters, strict=True)
+    ]

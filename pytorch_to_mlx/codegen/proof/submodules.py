@@ -1,7 +1,7 @@
-"""Proof of a conversion, submodule by submodule, and down to the first wrong op where one fails.
+"""Prove a conversion submodule by submodule, and find the first wrong op where one differs.
 
-Every submodule is given torch's own float32 values, so an error shows where it is made and does not travel. The truth
-is the same part of the exported graph, computed by torch in float64 from those values.
+Every submodule runs on PyTorch's own float32 values, so an error shows where it is made and does not travel. The
+arbiter is the same part of the exported graph, computed by PyTorch in float64 from those values.
 """
 
 from collections import Counter
@@ -26,10 +26,12 @@ from ..paths import layered, mlx_parts
 from .compare import Agreement, agree, summary
 from .truth import Truth
 
+Sizes = Mapping[Any, int]  # symbol of a dynamic size -> its value
+
 
 @dataclass(frozen=True)
-class Checked:
-    """One call of one submodule by a method of the model, compared."""
+class SubmoduleCheck:
+    """One call of one submodule by a method of the model, compared. The errors are those of its worst output."""
 
     method: str
     path: str
@@ -42,123 +44,116 @@ class Checked:
     why: str = ""
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the fields as data for a report."""
         return asdict(self)
 
 
 def check_submodules(
-    generated: Generated, entry: Entry, model: Any, hints: Mapping[Any, int], reset: Callable[[], None]
-) -> list[Checked]:
-    """Run every submodule of the generated model on torch's values and compare what it returns.
+    generated: Generated, entry: Entry, model: Any, hints: Sizes, reset: Callable[[], None]
+) -> list[SubmoduleCheck]:
+    """Run every submodule of the generated model on PyTorch's values and compare what it returns.
 
-    A call is checked as soon as torch's values for it are there, and each value is freed after its last check.
+    A call is checked as soon as PyTorch has computed its values, and each value is freed after its last check.
     reset: gives the model its weights anew, so that those that a check has read are freed.
     """
     calls = [call for call in generated.roots[entry.name].calls() if call.path]
     needs = {call: {n.name for n in (*call.inputs, *call.outputs) if n.op not in ("weight", "input")} for call in calls}
-    left = Counter(name for names in needs.values() for name in names)
-    read = _sizes_read(entry)  # from data: known as soon as PyTorch has read them
-    missing = {call: names | _reads(generated, call, read) for call, names in needs.items()}
-    truth = Truth(entry, {*left, *read.values()})
-    found: dict[Call, list[Checked]] = {}
+    n_checks = Counter(name for names in needs.values() for name in names)  # of each value, still to come
+    readers = _size_readers(entry)
+    missing = {call: names | _readers_of(generated, call, readers) for call, names in needs.items()}
+    truth = Truth(entry, {*n_checks, *readers.values()})
+    results: dict[Call, list[SubmoduleCheck]] = {}
 
     def check(call: Call) -> None:
-        sizes = {symbol: truth.values[name] for symbol, name in read.items() if name in truth.values}
-        found[call] = list(_check(call, generated, truth, model, {**hints, **sizes}, reset))
+        sizes = {symbol: truth.values[name] for symbol, name in readers.items() if name in truth.values}
+        results[call] = list(_check(call, generated, truth, model, {**hints, **sizes}, reset))
         for name in needs[call]:
-            left[name] -= 1
-            if not left[name] and name not in read.values():
+            n_checks[name] -= 1
+            if not n_checks[name] and name not in readers.values():
                 del truth.values[name]
 
-    def made(name: str) -> None:
-        for call in reversed(calls):  # what is inside a call first
+    def check_ready(name: str) -> None:
+        for call in reversed(calls):  # children before the call around them
             if name in missing[call]:
                 missing[call].remove(name)
                 if not missing[call]:
                     check(call)
 
     with layered(generated.layered):
-        truth.run(made)
-    if lost := sorted({name for names in missing.values() for name in names}):
-        raise AssertionError(f"PyTorch's graph has no values {lost}")
-    return [one for call in calls for one in found.get(call, [])]
+        truth.run(check_ready)
+    if absent := sorted({name for names in missing.values() for name in names}):
+        raise AssertionError(f"PyTorch's graph has no values {absent}")
+    return [result for call in calls for result in results.get(call, [])]
 
 
 def _check(
-    call: Call, generated: Generated, truth: Truth, model: Any, hints: Mapping[Any, int], reset: Callable[[], None]
-) -> Iterator[Checked]:
-    arrays = [node for node in call.outputs if isinstance(node.meta, Meta)]
-    if not arrays or len(arrays) != len(call.outputs):
+    call: Call, generated: Generated, truth: Truth, model: Any, hints: Sizes, reset: Callable[[], None]
+) -> Iterator[SubmoduleCheck]:
+    """Compare one call; nothing is yielded for one that cannot be run alone."""
+    nodes = [node for node in call.outputs if isinstance(node.meta, Meta)]
+    if not nodes or len(nodes) != len(call.outputs):
         return
-    given = [truth.narrow(node) for node in call.inputs]
-    module = place_of(model, call.path)
-    inputs = [pytree.tree_map(to_mlx, value) for value in given]
-    layer = generated.layers.get(call.path)
-    if layer is not None and layer.user_module:
-        ours: Any = run_user_module(module, layer.user_module, call, inputs)
-        ours = ours[0] if len(arrays) == 1 else ours
-    elif layer is not None:
-        ours = _run_layer(module, layer.channels_last, inputs[0])
+    values = [truth.float32(node) for node in call.inputs]
+    inputs = [pytree.tree_map(to_mlx, value) for value in values]
+    module = submodule(model, call.path)
+    leaf = generated.leaves.get(call.path)
+    if leaf is not None and leaf.replaced:
+        ours: Any = run_replaced(module, leaf.replaced, call, inputs)
+        ours = ours[0] if len(nodes) == 1 else ours
+    elif leaf is not None:
+        ours = _run_leaf(module, leaf.channels_last, inputs[0])
     else:
         draft = generated.drafts[call]
         sizes = [_size(name, hints) for name in draft.sizes]
         if None in sizes:  # nothing in PyTorch's graph reads it
             return
-        function = getattr(module, draft.method)
-        ours = function(*inputs, *sizes)
+        ours = getattr(module, written.method)(*inputs, *sizes)
     reset()
-    known = {node.name: value for node, value in zip(call.inputs, given, strict=True) if node.op != "weight"}
-    outputs = [ours] if len(arrays) == 1 else list(ours)
-    found = [_compare(truth, node, value, known) for node, value in zip(arrays, outputs, strict=True)]
-    judged = summary(found)
-    yield Checked(
-        truth.method,
-        call.path,
-        call.number,
-        call.class_name,
-        judged["ok"],
-        judged["error"],
-        judged["torch_float32_error"],
-        judged["scale"],
-        judged["why"],
-    )
+    known = {node.name: value for node, value in zip(call.inputs, values, strict=True) if node.op != "weight"}
+    outputs = [ours] if len(nodes) == 1 else list(ours)
+    worst = summary([_compare(truth, node, value, known) for node, value in zip(nodes, outputs, strict=True)])
+    yield SubmoduleCheck(truth.method, call.path, call.number, call.class_name, **worst)
 
 
 def _compare(truth: Truth, node: Node, ours: mx.array, known: Mapping[str, Any]) -> Agreement:
-    narrow, wide = truth.narrow(node), truth.wide(node, known)
-    exact = to_numpy(wide) if wide.shape == narrow.shape else None
-    return agree(to_numpy(ours), to_numpy(narrow), exact)
+    float32, float64 = truth.float32(node), truth.float64(node, known)
+    return agree(to_numpy(ours), to_numpy(float32), to_numpy(float64) if float64.shape == float32.shape else None)
 
 
-def _run_layer(module: Any, channels_last: bool, x: mx.array) -> mx.array:
+def _run_leaf(module: Any, channels_last: bool, x: mx.array) -> mx.array:
+    """Run a layer of MLX on an array in PyTorch's layout.
+
+    Shapes: x [B, C, *] or any, as the layer takes it -> the same layout.
+    """
     if not channels_last:
         return module(x)
     y = module(x.transpose(0, *range(2, x.ndim), 1))
     return y.transpose(0, y.ndim - 1, *range(1, y.ndim - 1))
 
 
-def _size(name: str, hints: Mapping[Any, int]) -> int | None:
-    return next((value for symbol, value in hints.items() if f"{PREFIX}{symbol}" == name), None)
+def _size(name: str, sizes: Sizes) -> int | None:
+    return next((value for symbol, value in sizes.items() if f"{PREFIX}{symbol}" == name), None)
 
 
-def _sizes_read(entry: Entry) -> dict[str, str]:
-    """The sizes that PyTorch reads from data, and the node that reads each."""
-    read: dict[str, str] = {}
+def _size_readers(entry: Entry) -> dict[str, str]:
+    """Return the node that reads each size which depends on data, by the size's symbol."""
+    readers: dict[str, str] = {}
     for node in entry.captured.program.graph.nodes:
         value = node.meta.get("val")
         if isinstance(value, torch.SymInt) and value.node.expr.is_Symbol:
-            read.setdefault(str(value.node.expr), node.name)
-    return read
+            readers.setdefault(str(value.node.expr), node.name)
+    return readers
 
 
-def _reads(generated: Generated, call: Call, read: Mapping[str, str]) -> set[str]:
-    """The nodes that read the sizes which a call is given."""
-    draft = generated.drafts.get(call)
-    names = draft.sizes if draft is not None else ()
-    return {node for symbol, node in read.items() if f"{PREFIX}{symbol}" in names}
+def _readers_of(generated: Generated, call: Call, readers: Mapping[str, str]) -> set[str]:
+    """Return the nodes that read the sizes among a call's arguments."""
+    written = generated.calls.get(call)
+    names = written.sizes if written is not None else ()
+    return {node for symbol, node in readers.items() if f"{PREFIX}{symbol}" in names}
 
 
-def place_of(model: Any, path: str) -> Any:
-    """The submodule of a generated model that stands for a dotted path of the original."""
+def submodule(model: Any, path: str) -> Any:
+    """Return the submodule of a generated model that stands for a dotted path of the original."""
     for part in mlx_parts(path):
         model = model[int(part)] if part.isdigit() else getattr(model, part)
     return model
@@ -166,7 +161,7 @@ def place_of(model: Any, path: str) -> Any:
 
 @dataclass(frozen=True)
 class WrongOp:
-    """The first op whose MLX form differs from torch on the same inputs."""
+    """The first op whose MLX form differs from PyTorch on the same inputs."""
 
     op: str
     module: str
@@ -174,30 +169,30 @@ class WrongOp:
     why: str
 
 
-def first_wrong_op(entry: Entry, hints: Mapping[Any, int]) -> WrongOp | None:
-    """Go through a graph node by node, each on torch's own inputs, down to the first that is wrong."""
+def first_wrong_op(entry: Entry, hints: Sizes) -> WrongOp | None:
+    """Run a graph node by node, each on PyTorch's own inputs, and return the first that differs."""
     graph = entry.captured.graph
     truth = Truth(entry, {node.name for node in graph.nodes}).run()
     sizes = dict(hints)
+
+    def argument(item: Any) -> Any:
+        if isinstance(item, Sym):
+            return evaluate(item, sizes)
+        if item.op == "constant":
+            return item.args[0]
+        return pytree.tree_map(to_mlx, truth.float32(item))
+
     for node in graph.nodes:
         if node.op.count(".") < 2 or not isinstance(node.meta, Meta):
             continue
         if any(replacement_for(frame.class_name) for frame in node.stack):
             continue
-
-        def value(item: Any) -> Any:
-            if isinstance(item, Sym):
-                return evaluate(item, sizes)
-            if item.op == "constant":
-                return item.args[0]
-            return pytree.tree_map(to_mlx, truth.narrow(item))
-
-        known = {item.name: truth.narrow(item) for item in node.inputs() if item.op not in ("weight", "constant")}
+        known = {item.name: truth.float32(item) for item in node.inputs() if item.op not in ("weight", "constant")}
         try:
-            ours = step(node, (), transform(node.kwargs, (Node, Sym), value), sizes)
+            ours = step(node, (), transform(node.kwargs, (Node, Sym), argument), sizes)
         except Unsupported as error:
             return WrongOp(node.op, node.module, node.where, str(error))
-        judged = _compare(truth, node, ours, known)
-        if not judged.ok:
-            return WrongOp(node.op, node.module, node.where, judged.why)
+        agreement = _compare(truth, node, ours, known)
+        if not agreement.ok:
+            return WrongOp(node.op, node.module, node.where, agreement.why)
     return None

@@ -1,4 +1,4 @@
-"""Modules in float64 on float32 weights: the same values as a module that was converted to float64."""
+"""codegen/proof/float64.py: a module on float32 weights gives the values of one that was converted to float64."""
 
 import copy
 
@@ -8,7 +8,7 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from pytorch_to_mlx.codegen.capture.watch import fingerprint
-from pytorch_to_mlx.codegen.proof.float64 import Wide, widened
+from pytorch_to_mlx.codegen.proof.float64 import Float64View, float64_module, to_dense, to_float64
 from pytorch_to_mlx.codegen.proof.outputs import reference_outputs
 
 
@@ -42,19 +42,32 @@ def test_the_same_as_a_module_in_float64(name):
     build, inputs = CASES[name]
     module, x = build().eval(), inputs()
     wide_x = x.double() if x.is_floating_point() else x
-    want = torch.utils._pytree.tree_leaves(copy.deepcopy(module).double()(wide_x))
+    expected = torch.utils._pytree.tree_leaves(copy.deepcopy(module).double()(wide_x))
     with torch.no_grad():
-        got = torch.utils._pytree.tree_leaves(widened(module)(wide_x))
-    assert len(got) == len(want)
-    for ours, theirs in zip(got, want, strict=True):
+        outputs = torch.utils._pytree.tree_leaves(float64_module(module)(wide_x))
+    for ours, theirs in zip(outputs, expected, strict=True):
         assert ours.dtype == torch.float64
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-14, atol=1e-14)
 
 
 def test_weights_are_not_copied():
     module = nn.Linear(4, 4)
-    wide = widened(module)
-    assert isinstance(wide.weight, Wide) and wide.weight.narrow.data_ptr() == module.weight.data_ptr()
+    weight = float64_module(module).weight
+    assert isinstance(weight, Float64View) and weight.float32.data_ptr() == module.weight.data_ptr()
+
+
+def test_a_tree_is_widened_once_and_made_dense():
+    ids, x, z = torch.arange(3), torch.randn(3), torch.randn(3, dtype=torch.complex64)
+    (wide_ids, wide_x), rest = to_float64(((ids, x), {"z": z, "n": 2}))
+    assert wide_ids.dtype == torch.int64 and rest["n"] == 2
+    assert torch.equal(wide_x, x.double()) and torch.equal(rest["z"], z.to(torch.complex128))
+    dense = to_dense([Float64View(x), None])
+    assert type(dense[0]) is torch.Tensor and torch.equal(dense[0], x.double()) and dense[1] is None
+
+
+def test_writing_into_a_view_is_refused():
+    with pytest.raises(RuntimeError, match="stored in float32"):
+        Float64View(torch.ones(2)).add_(1)
 
 
 def test_a_module_that_changes_its_buffer_keeps_its_own():
