@@ -67,9 +67,9 @@ def measure(
     """
     arbiter = "float32" if torch64 is None else "float64"
     n_different = int(np.count_nonzero(ours != torch32))
-    kind = np.complex128 if any(np.iscomplexobj(values) for values in (ours, torch32, torch64)) else np.float64
-    ours, torch32 = ours.astype(kind), torch32.astype(kind)
-    exact = torch32 if torch64 is None else torch64.astype(kind)
+    exact = torch32 if torch64 is None else torch64
+    kind = np.complex128 if any(np.iscomplexobj(values) for values in (ours, torch32, exact)) else np.float64
+    ours, torch32, exact = (values.astype(kind) for values in (ours, torch32, exact))
     finite = np.isfinite(torch32)
     n_nonfinite = int(np.count_nonzero(~np.isfinite(ours)))
     n_reference_nonfinite = int(np.count_nonzero(~(finite & np.isfinite(exact))))

@@ -1,4 +1,4 @@
-"""Any PyTorch module in, readable MLX source and its proof out. Importing this imports no torch."""
+"""Convert any PyTorch module into readable MLX source, with its proof. Importing this imports no torch."""
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -37,9 +37,11 @@ def analyze(
     example_inputs: a tensor, a tuple of arguments, a dict of keywords, or (tuple, dict).
     methods: such example inputs by method, for a module with several entry points: {"encode": x, "decode": (y, z)}.
     extend: Python files to run first, which register ops and modules.
+
+    Raises: MissingExtraError where torch or ruff is not installed.
     """
     load_extensions(extend)
-    return _part("analyze_module").analyze_module(_source(module, example_inputs, methods))
+    return _import("analyze_module").analyze_module(_module_source(module, example_inputs, methods))
 
 
 def convert(
@@ -53,8 +55,11 @@ def convert(
     """Write MLX source and weights of a module, with the proof of every submodule. Arguments: see `analyze`.
 
     options: quantize, q_bits, q_group_size, force, extend. `check()` of the result raises if anything differs.
+
+    Raises: MissingExtraError where torch or ruff is not installed.
     """
-    return _part("convert_module").convert_module(_source(module, example_inputs, methods), mlx_path, **options)
+    source = _module_source(module, example_inputs, methods)
+    return _import("convert_module").convert_module(source, mlx_path, **options)
 
 
 def validate(
@@ -62,9 +67,11 @@ def validate(
 ) -> Any:
     """Compare a generated folder with PyTorch again. This runs the folder's model.py and its factory.
 
-    module: the original, where the folder was made from a module in hand.
+    module: the original, where the folder was converted from a module object.
+
+    Raises: MissingExtraError where torch or ruff is not installed.
     """
-    return _part("convert_module").validate_folder(folder, _source(module, example_inputs, methods))
+    return _import("convert_module").validate_folder(folder, _module_source(module, example_inputs, methods))
 
 
 def __getattr__(name: str) -> Any:
@@ -73,15 +80,17 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _part(name: str) -> Any:
+def _import(name: str) -> Any:
+    """Import a file of this room that needs torch and ruff."""
     for package in ("torch", "ruff"):
         if find_spec(package) is None:
             raise MissingExtraError(package, "validate", needed_for="converting a PyTorch module")
     return import_module(f".{name}", __name__)
 
 
-def _source(module: Any, example_inputs: Any, methods: Mapping[str, Any] | None) -> Any:
+def _module_source(module: Any, example_inputs: Any, methods: Mapping[str, Any] | None) -> Any:
+    """Return text as it is, and a module object with its example inputs as a ModuleSource."""
     module = str(module) if isinstance(module, Path) else module
     if module is None or isinstance(module, str):
         return module
-    return _part("sources.module_source").from_object(module, example_inputs, methods)
+    return _import("sources.module_source").from_object(module, example_inputs, methods)

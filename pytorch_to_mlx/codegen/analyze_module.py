@@ -1,7 +1,7 @@
-"""What of a module would convert, what would not and why: the same table of ops as the generator, nothing written."""
+"""Tell what of a module would convert, what would not and why, by the generator's own table of ops; write nothing."""
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -20,9 +20,15 @@ from .reports.analysis import ModuleAnalysis, OpUse
 from .sources.module_source import ModuleSource
 from .sources.open import open_module
 
+Sizes = Mapping[Any, int]  # symbol of a dynamic size -> its value in the example inputs
+Uses = dict[tuple[str, str], OpUse]  # (op, problem) -> where it is used
+
 
 def analyze_module(source: str | ModuleSource) -> ModuleAnalysis:
-    """Tell what of a module would convert to MLX source, and why not; nothing is converted or written."""
+    """Tell what of a module would convert to MLX source, and why not; nothing is converted or written.
+
+    A module that cannot be captured is a problem in the result, not an error.
+    """
     opened = open_module(source) if isinstance(source, str) else source
     module = opened.module
     result = ModuleAnalysis(opened.text or opened.class_name, opened.class_name)
@@ -34,17 +40,18 @@ def analyze_module(source: str | ModuleSource) -> ModuleAnalysis:
         result.problems.append(str(error))
         return result
     result.captured = ", ".join(dict.fromkeys(entry.captured.how for entry in entries))
-    uses: dict[tuple[str, str], OpUse] = {}
+    uses: Uses = {}
     weights: dict[str, torch.Tensor] = {}
-    values = 0
+    peak_bytes = 0
     for entry in entries:
         inputs, hints = entry.captured.graph.inputs(), size_hints(entry)
         result.inputs |= {labelled(entries, entry, node.name): str(node.meta) for node in inputs}
-        result.dynamic += [labelled(entries, entry, axis) for axis in _dynamic(entry.captured)]
+        result.dynamic += [labelled(entries, entry, axis) for axis in _dynamic_axes(entry.captured)]
         weights |= entry.captured.weights
-        values = max(values, _values(entry.captured.graph, hints))
-        _ops(result, uses, entry.captured.graph, hints)
-    result.memory = {"weights": sum(_size(tensor) for tensor in weights.values()), "values": values}
+        peak_bytes = max(peak_bytes, _peak_bytes(entry.captured.graph, hints))
+        _count_ops(result, uses, entry.captured.graph, hints)
+    weight_bytes = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+    result.memory = {"weights": weight_bytes, "values": peak_bytes}
     result.ops = sorted(uses.values(), key=lambda use: (not use.problem, -use.count, use.op))
     result.problems += [
         f"{use.op} ×{use.count} at {use.where or use.module}: {use.problem}" for use in result.ops if use.problem
@@ -58,36 +65,40 @@ def _describe(path: str, module: nn.Module) -> dict[str, Any]:
     return {"path": path or "(root)", "class": type(module).__name__, "parameters": own}
 
 
-def _dynamic(captured: Captured) -> list[str]:
-    found = []
+def _dynamic_axes(captured: Captured) -> Iterator[str]:
     for node in captured.graph.inputs():
         if isinstance(node.meta, Meta):
-            found += [f"{node.name}[{axis}]" for axis, size in enumerate(node.meta.shape) if not isinstance(size, int)]
-    return found
+            yield from (
+                f"{node.name}[{axis}]" for axis, size in enumerate(node.meta.shape) if not isinstance(size, int)
+            )
 
 
-def _ops(result: ModuleAnalysis, uses: dict[tuple[str, str], OpUse], graph: Graph, hints: Mapping[Any, int]) -> None:
+def _count_ops(result: ModuleAnalysis, uses: Uses, graph: Graph, hints: Sizes) -> None:
+    """Add a graph's ops to `uses`; note registered modules and data-dependent sizes in the result."""
     known = set(hints)
     for node in graph.nodes:
         if not node.op.startswith("aten.") and node.op.count(".") == 0:
             continue
-        if frame := next((frame for frame in node.stack if replacement_for(frame.class_name)), None):
-            result.replaced[frame.path] = replacement_for(frame.class_name).mlx_class.__name__  # type: ignore[union-attr]
+        replacements = ((frame.path, replacement_for(frame.class_name)) for frame in node.stack)
+        outermost = next(((path, replacement) for path, replacement in replacements if replacement), None)
+        if outermost:
+            path, replacement = outermost
+            result.replaced[path] = replacement.mlx_class.__name__
             continue
         problem = why_not(node, hints)
         use = uses.setdefault((node.op, problem), OpUse(node.op, 0, node.where, node.module, problem))
         use.count += 1
         sizes = node.meta.shape if isinstance(node.meta, Meta) else ()
-        fresh = {size for size in sizes if not isinstance(size, int) and size.is_Symbol} - known
-        if fresh or isinstance(node.meta, Sym):
-            known |= fresh
+        new = {size for size in sizes if not isinstance(size, int) and size.is_Symbol} - known
+        if new or isinstance(node.meta, Sym):
+            known |= new
             result.data_dependent.append(f"{node.op} at {node.where or node.module}")
 
 
-def why_not(node: Node, hints: Mapping[Any, int]) -> str:
-    """Why the generator could not write a node; "" if it can."""
+def why_not(node: Node, hints: Sizes) -> str:
+    """Return why the generator could not write a node; "" if it can."""
 
-    def value(item: Any) -> Any:
+    def argument(item: Any) -> Any:
         if isinstance(item, Sym):
             return as_size(item, hints)
         if item.op == "constant":
@@ -96,38 +107,42 @@ def why_not(node: Node, hints: Mapping[Any, int]) -> str:
 
     try:
         with recording(Recording()):
-            lower(node.op, transform(node.kwargs, (Node, Sym), value), with_sizes(node.meta, hints))
+            lower(node.op, transform(node.kwargs, (Node, Sym), argument), with_sizes(node.meta, hints))
     except Unsupported as error:
         return error.what
     return ""
 
 
-def _values(graph: Graph, hints: Mapping[Any, int]) -> int:
-    """Bytes of the most values that are alive at once at the example's sizes."""
-    users = graph.users()
-    left = {node: len(used_by) for node, used_by in users.items()}
+def _stand_in(node: Node, hints: Sizes) -> Any:
+    """Return what a lowering takes for the value of a node: an expression with the node's shape and dtype."""
+    if isinstance(node.meta, list | tuple):
+        return [_stand_in(Node(node.name, node.op, meta=part), hints) for part in node.meta]
+    if not isinstance(node.meta, Meta):
+        return Recorded(ast.Name("x"), None)
+    meta = with_sizes(node.meta, hints)
+    return Recorded(ast.Name("x"), Writer.stand_in(meta), meta.shape)
+
+
+def _peak_bytes(graph: Graph, hints: Sizes) -> int:
+    """Return the bytes of the most values that are alive at once, without weights, at the example's sizes."""
+    n_uses = {node: len(users) for node, users in graph.users().items()}
     alive = peak = 0
     for node in graph.nodes:
         alive += 0 if node.op == "weight" else _bytes(node, hints)
         peak = max(peak, alive)
         for used in dict.fromkeys(node.inputs()):
-            left[used] -= 1
-            if not left[used] and used.op != "weight":
+            n_uses[used] -= 1
+            if not n_uses[used] and used.op != "weight":
                 alive -= _bytes(used, hints)
     return peak
 
 
-def _size(tensor: torch.Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
-
-
-def _bytes(node: Node, hints: Mapping[Any, int]) -> int:
-    metas = node.meta if isinstance(node.meta, list) else [node.meta]
-    total = 0
-    for meta in metas:
+def _bytes(node: Node, hints: Sizes) -> int:
+    n_bytes = 0
+    for meta in node.meta if isinstance(node.meta, list) else [node.meta]:
         if isinstance(meta, Meta):
             count = 1
             for size in meta.shape:
                 count *= size if isinstance(size, int) else hint_of(size, hints)
-            total += int(count) * getattr(torch, meta.dtype_name).itemsize
-    return total
+            n_bytes += int(count) * getattr(torch, meta.dtype_name).itemsize
+    return n_bytes

@@ -1,13 +1,12 @@
-"""Convert a module into a folder, with the proof in it; and prove a folder again."""
+"""Convert a PyTorch module into a folder of MLX source with its proof, and prove such a folder again."""
 
 import json
-import platform
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from mlx.utils import tree_flatten
 
 from ..errors import UsageError
 from ..progress import note
-from ..version import __version__
+from ..version import versions
 from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
 from ..weights.folder import to_json
@@ -30,7 +29,7 @@ from .graph import Meta
 from .proof.compare import summary
 from .proof.other_sizes import other_sizes
 from .proof.outputs import check_outputs, import_source
-from .proof.submodules import Checked, check_submodules, first_wrong_op
+from .proof.submodules import check_submodules, first_wrong_op
 from .reports.conversion import Conversion, plain_json, readme_text, report_text
 from .sources.module_source import ModuleSource
 from .sources.open import open_module
@@ -51,31 +50,35 @@ def convert_module(
     source: `package.module:function`, `file.py:function`, `file.pt2`, a Hugging Face id or folder, or a ModuleSource.
     extend: Python files to run first, which register ops and modules; the folder remembers them for `validate`.
     The folder is written also if something differs; `check()` of the result then raises.
+
+    Raises: UsageError where the folder exists (without `force`) or the source cannot be opened; FormatError for what
+    cannot be captured or has no MLX form.
     """
     check_destination(Path(mlx_path), force=force)
-    extended = load_extensions(extend)
+    extensions = load_extensions(extend)
     opened = open_module(source) if isinstance(source, str) else source
     result, entries, generated = _generate(opened)
     note(f"comparing {len(generated.drafts) + len(generated.layers)} submodules with PyTorch")
     config = _config(opened, entries, generated)
-    if extended:
-        config["extend"] = extended
+    if extensions:
+        config["extend"] = extensions
     with tempfile.TemporaryDirectory() as folder:
-        unproved = _unproved(Path(folder), generated)
-        model = load_generated(unproved)
-        _prove(result, opened, entries, generated, model, unproved)
+        draft = _write_draft(Path(folder), generated)
+        model = load_generated(draft)
+        _prove(result, opened, entries, generated, model, draft)
         weights: Mapping[str, mx.array] = generated.weights
         if quantize:
-            done = quantize_layers(
-                model,
-                bits=q_bits,
-                group_size=q_group_size,
-                predicate=lambda path, _: path not in generated.shared_layers,
+            quantized = quantize_layers(
+                model, bits=q_bits, group_size=q_group_size, predicate=lambda path, _: path not in generated.raw
             )
-            config["quantization"] = done.config
-            result.quantization = {**done.config, "layers": done.layers, "skipped": done.skipped}
-            result.quantization["error"] = _quantization_error(model, opened, entries)
-            weights = dict(sorted(tree_flatten(model.parameters())))
+            config["quantization"] = quantized.config
+            result.quantization = {
+                **quantized.config,
+                "layers": quantized.layers,
+                "skipped": quantized.skipped,
+                "error": _largest_error(model, opened, entries),
+            }
+            weights = _parameters(model)
     result.folder = str(mlx_path)
     files = {
         "model.py": generated.source.encode(),
@@ -88,7 +91,13 @@ def convert_module(
 
 
 def validate_folder(folder: str | Path, source: str | ModuleSource | None = None) -> Conversion:
-    """Compare a generated folder with PyTorch again: outputs at the example sizes and others, then every submodule."""
+    """Compare a generated folder with PyTorch again: outputs at the example sizes and others, then every submodule.
+
+    Of quantized weights only the error of the outputs is measured. source: the original; by default the factory that
+    the folder names.
+
+    Raises: UsageError where neither names the original.
+    """
     folder = Path(folder)
     config = _read_config(folder)
     load_extensions(config.get("extend"))
@@ -99,14 +108,14 @@ def validate_folder(folder: str | Path, source: str | ModuleSource | None = None
     result.folder = str(folder)
     model = load_generated(folder)
     if quantization := config.get("quantization"):
-        result.quantization = {**quantization, "error": _quantization_error(model, opened, entries)}
+        result.quantization = {**quantization, "error": _largest_error(model, opened, entries)}
         return result
     _prove(result, opened, entries, generated, model, folder)
     return result
 
 
 def load_generated(folder: Path) -> Any:
-    """The model of a generated folder, through its own loader."""
+    """Load the model of a generated folder, through the folder's own loader."""
     return import_source(folder / "model.py").load(str(folder))
 
 
@@ -117,21 +126,32 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _generate(opened: ModuleSource) -> tuple[Conversion, list[Entry], Generated]:
+    """Capture every method and write the source in memory; the result is described, not compared yet."""
     name = opened.class_name
-    result = Conversion(opened.text or name, name)
-    result.versions = {"python": platform.python_version(), "pytorch-to-mlx": __version__}
-    result.versions |= {package: version(package) for package in ("mlx", "torch")}
+    result = Conversion(opened.text or name, name, versions=versions())
     if opened.program is None:
         opened.module.eval()
     note(f"capturing {name}")
-    start = time.perf_counter()
-    entries = opened.entries()
-    result.seconds["capture"] = time.perf_counter() - start
+    with _timed(result, "capture"):
+        entries = opened.entries()
     note("writing source")
+    with _timed(result, "generate"):
+        generated = generate(entries, opened.module)
+    _describe(result, opened, entries, generated)
+    return result, entries, generated
+
+
+@contextmanager
+def _timed(result: Conversion, step: str) -> Iterator[None]:
+    """Note the wall-clock seconds of a step in the result."""
     start = time.perf_counter()
-    generated = generate(entries, opened.module)
-    result.seconds["generate"] = time.perf_counter() - start
-    result.model, result.captured = generated.class_name, ", ".join(dict.fromkeys(e.captured.how for e in entries))
+    yield
+    result.seconds[step] = time.perf_counter() - start
+
+
+def _describe(result: Conversion, opened: ModuleSource, entries: Sequence[Entry], generated: Generated) -> None:
+    result.model = generated.class_name
+    result.captured = ", ".join(dict.fromkeys(entry.captured.how for entry in entries))
     result.parameters = sum(p.numel() for p in opened.module.parameters())
     result.source_lines = len(generated.source.splitlines())
     result.inputs = {
@@ -139,55 +159,59 @@ def _generate(opened: ModuleSource) -> tuple[Conversion, list[Entry], Generated]
         for entry in entries
         for node in entry.captured.graph.inputs()
     }
-    result.replaced = {path: layer.class_name for path, layer in generated.layers.items() if layer.user_module}
-    result.renamed, result.updated = (
-        generated.renamed,
-        sorted({name for entry in entries for name in entry.captured.updates}),
-    )
+    result.replaced = {path: leaf.layer for path, leaf in generated.leaves.items() if leaf.replaced}
+    result.renamed = generated.renamed
+    result.updated = sorted({name for entry in entries for name in entry.captured.updates})
     tied = all_tied(entries)
     used = {name for original in generated.originals for name in (original, *tied.get(original, ()))}
     result.unused = sorted(set(opened.module.state_dict()) - used)
-    return result, entries, generated
 
 
-def _quantization_error(model: Any, opened: ModuleSource, entries: Sequence[Entry]) -> float:
-    """The largest error of a method's outputs."""
-    found = []
+def _largest_error(model: Any, opened: ModuleSource, entries: Sequence[Entry]) -> float:
+    """Return the largest relative error of any method's outputs on its example inputs."""
+    errors = []
     for entry in entries:
-        with method_as_forward(opened.module, entry.name):
-            found.append(summary(check_outputs(model, opened.module, entry.args, entry.kwargs, entry.method))["error"])
-    return max(found)
+        with entered(opened.module, entry.name):
+            agreements = check_outputs(model, opened.module, entry.args, entry.kwargs, entry.method)
+        errors.append(summary(agreements)["error"])
+    return max(errors)
 
 
 def _prove(
     result: Conversion, opened: ModuleSource, entries: Sequence[Entry], generated: Generated, model: Any, folder: Path
 ) -> None:
-    start = time.perf_counter()
+    """Compare outputs and submodules of every method, and look for the first wrong op if one of them differs."""
     sizes = {entry.name: size_hints(entry) for entry in entries}
     reset = partial(reload, model, folder)
-    for entry in entries:
-        hints = sizes[entry.name]
-        examples = other_sizes(entry.captured, opened.module, entry.args, entry.kwargs, hints)
-        with method_as_forward(opened.module, entry.name):
-            for label, args, kwargs in chain([("as captured", entry.args, entry.kwargs)], examples):
-                found = check_outputs(model, opened.module, args, kwargs, entry.method, reset)
-                result.outputs.append({"size": labelled(entries, entry, label), **summary(found)})
-        checked: list[Checked] = check_submodules(generated, entry, model, hints, reset)
-        result.submodules += [one.as_dict() for one in checked]
-    wrong = (first_wrong_op(entry, sizes[entry.name]) for entry in entries) if not result.ok else ()
-    if found := next((one for one in wrong if one), None):
-        result.wrong_op = asdict(found)
-    result.seconds["prove"] = time.perf_counter() - start
+    with _timed(result, "prove"):
+        for entry in entries:
+            hints = sizes[entry.name]
+            examples = other_sizes(entry.captured, opened.module, entry.args, entry.kwargs, hints)
+            with entered(opened.module, entry.name):
+                for label, args, kwargs in chain([("as captured", entry.args, entry.kwargs)], examples):
+                    agreements = check_outputs(model, opened.module, args, kwargs, entry.method, reset)
+                    result.outputs.append({"size": labelled(entries, entry, label), **summary(agreements)})
+            checks = check_submodules(generated, entry, model, hints, reset)
+            result.submodules += [check.as_dict() for check in checks]
+        if not result.ok:
+            wrong_ops = (first_wrong_op(entry, sizes[entry.name]) for entry in entries)
+            result.wrong_op = next((asdict(wrong_op) for wrong_op in wrong_ops if wrong_op), None)
 
 
-def _unproved(folder: Path, generated: Generated) -> Path:
-    """The generated model as a folder that nothing has been compared of yet."""
-    return write_folder(
-        folder / "unproved", config={}, weights=generated.weights, files={"model.py": generated.source.encode()}
-    )
+def _write_draft(folder: Path, generated: Generated) -> Path:
+    """Write source and weights alone, for the comparison."""
+    files = {"model.py": generated.source.encode()}
+    return write_folder(folder / "draft", config={}, weights=generated.weights, files=files)
+
+
+def _parameters(model: Any) -> dict[str, mx.array]:
+    flat = tree_flatten(model.parameters())
+    assert isinstance(flat, list)
+    return dict(sorted(flat))
 
 
 def _config(opened: ModuleSource, entries: Sequence[Entry], generated: Generated) -> dict[str, Any]:
+    """Return the folder's config.json: how to call its methods, and where the module came from."""
     config: dict[str, Any] = {
         "kind": KIND,
         "model_type": "generated",
@@ -208,7 +232,7 @@ def _config(opened: ModuleSource, entries: Sequence[Entry], generated: Generated
             for entry in entries
         },
     }
-    original = getattr(opened.module, "config", None)
-    if hasattr(original, "to_json_string"):
-        config["original_config"] = plain_json(json.loads(original.to_json_string()))
+    to_json_string = getattr(getattr(opened.module, "config", None), "to_json_string", None)
+    if to_json_string is not None:
+        config["original_config"] = plain_json(json.loads(to_json_string()))
     return config

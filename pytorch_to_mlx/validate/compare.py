@@ -51,8 +51,9 @@ def compare(
     Shapes: ours, torch32 [...], the same.
     """
     ours, torch32 = np.asarray(ours), np.asarray(torch32)
+    torch64 = None if torch64 is None else np.asarray(torch64)
     own_limits = tap.max_abs is not None or tap.min_snr_db is not None
-    if tap.tolerance == "exact" or own_limits or np.shape(torch64) != torch32.shape:
+    if tap.tolerance == "exact" or own_limits or (torch64 is not None and torch64.shape != torch32.shape):
         torch64 = None
     against = "float32" if torch64 is None else "float64"
 
@@ -65,7 +66,7 @@ def compare(
     if ours.size == 0:
         return failure("nothing to compare: the tap is empty")
     rms = tap.measure == "rms"
-    difference = measure(ours, torch32, None if torch64 is None else np.asarray(torch64), rms=rms)
+    difference = measure(ours, torch32, torch64, rms=rms)
     if difference.n_reference_nonfinite:
         return failure(f"PyTorch's own value holds {difference.n_reference_nonfinite} non-finite numbers")
     if difference.n_nonfinite:

@@ -40,21 +40,19 @@ class Float64View(torch.Tensor):
         return view
 
     @classmethod
-    def __torch_dispatch__(
-        cls, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         """Run an op: on the float32 values where it only moves them, else on float64 copies.
 
         Raises: RuntimeError for an op that would write into a view.
         """
-        kwargs = dict(kwargs or {})
-        if func in MOVES and not any(_is_dense_float64(item) for item in pytree.tree_leaves((args, kwargs))):
-            args, kwargs = pytree.tree_map_only(Float64View, lambda view: view.float32, (args, kwargs))
-            return pytree.tree_map_only(torch.Tensor, Float64View, func(*args, **kwargs))
+        arguments: Any = (args, dict(kwargs or {}))
+        if func in MOVES and not any(_is_dense_float64(item) for item in pytree.tree_leaves(arguments)):
+            args, named = pytree.tree_map_only(Float64View, lambda view: view.float32, arguments)
+            return pytree.tree_map_only(torch.Tensor, Float64View, func(*args, **named))
         if func._schema.is_mutable:
             raise RuntimeError(f"{func} would write into a weight that is stored in float32")
-        args, kwargs = to_dense((args, kwargs))
-        return func(*args, **kwargs)
+        args, named = to_dense(arguments)
+        return func(*args, **named)
 
 
 def _is_dense_float64(item: Any) -> bool:

@@ -1,1 +1,1 @@
-"""What a conversion and an analysis found, as data and as text. Needs no torch."""
+"""The results of a conversion and of an analysis, as data and as text. Needs no torch."""

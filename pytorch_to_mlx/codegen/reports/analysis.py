@@ -1,9 +1,11 @@
-"""What an analysis of a module found, and its HTML page: no scripts, no other files, every text escaped."""
+"""The result of an analysis of a module, and its HTML page: no scripts, no other files, every text escaped."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
+
+from ...units import count_text, size_text
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}"
@@ -14,7 +16,7 @@ STYLE = (
 
 @dataclass
 class OpUse:
-    """One op of a module: how often, where first, and why it is not supported, if so."""
+    """One op of a module: how often it runs, where first, and why it is not supported, if so."""
 
     op: str
     count: int = 0
@@ -29,6 +31,7 @@ class ModuleAnalysis:
 
     modules: path, class and own parameters of every submodule. data_dependent: ops whose result's size depends on
     data. dynamic: input axes that stay dynamic. memory: bytes of the weights and of the largest set of live values.
+    replaced: paths for which a registered module stands.
     """
 
     source: str
@@ -45,12 +48,19 @@ class ModuleAnalysis:
     memory: dict[str, int] = field(default_factory=dict)
     replaced: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def verdict(self) -> str:
+        """Whether the module would convert, in words."""
+        if self.convertible:
+            return "would convert"
+        return f"would not convert: {count_text(len(self.problems), 'problem')}"
+
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON types."""
+        """Return everything as JSON types."""
         return asdict(self)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A line for each op."""
+        """Return a line for each op."""
         return [
             {
                 "op": use.op.removeprefix("aten."),
@@ -62,45 +72,42 @@ class ModuleAnalysis:
         ]
 
     def summary(self) -> str:
-        """The verdict and the sizes, in a few lines."""
+        """Return the sizes, the verdict and every problem, in a few lines."""
         lines = [f"{self.source}: {self.model}, {self.parameters:,} parameters in {len(self.modules)} modules"]
         if self.captured:
-            total = sum(use.count for use in self.ops)
+            n_ops = sum(use.count for use in self.ops)
             lines += [
-                f"captured with {self.captured}: {total} ops of {len(self.ops)} kinds",
+                f"captured with {self.captured}: {n_ops} ops of {len(self.ops)} kinds",
                 f"dynamic sizes: {', '.join(self.dynamic) or 'none'}",
-                "memory: " + ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in self.memory.items()),
+                f"memory: {self._memory_text()}",
             ]
         lines += [f"replaced by a registered module: {path} ({name})" for path, name in self.replaced.items()]
-        lines += [f"depends on data: {spot}" for spot in self.data_dependent]
-        lines.append("would convert" if self.convertible else f"would not convert: {len(self.problems)} problems")
-        return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
+        lines += [f"result size depends on data: {place}" for place in self.data_dependent]
+        return "\n".join([*lines, self.verdict, *(f"  {problem}" for problem in self.problems)])
 
     def html(self) -> str:
-        """One page with everything, without scripts or other files."""
-        return page(self)
+        """Return one page with everything, without scripts or other files."""
+        ops = ((use.op, use.count, use.module or "(root)", use.where, use.problem or "yes") for use in self.ops)
+        modules = ((one["path"], one["class"], f"{one['parameters']:,}") for one in self.modules)
+        captured = f"Captured with {self.captured}; {self._memory_text()}" if self.captured else ""
+        parts = [
+            f"<h1>{escape(self.model)}</h1>",
+            f"<p><code>{escape(self.source)}</code>, {self.parameters:,} parameters</p>",
+            f"<p class={'yes' if self.convertible else 'no'}>{escape(self.verdict)}</p>",
+            _list("Problems", self.problems),
+            f"<p>{escape(captured)}</p>" if captured else "",
+            _list("Inputs", [f"{name}: {text}" for name, text in self.inputs.items()]),
+            _list("Dynamic sizes", self.dynamic),
+            _list("Replaced by a registered module", [f"{path}: {name}" for path, name in self.replaced.items()]),
+            _list("Ops whose result size depends on data", self.data_dependent),
+            _table("Ops", ("op", "count", "first in", "source line", "supported"), ops),
+            _table("Modules", ("path", "class", "own parameters"), modules),
+        ]
+        head = f'<meta charset="utf-8"><title>{escape(self.model)}</title><style>{STYLE}</style>'
+        return f"<!doctype html><html><head>{head}</head><body>{''.join(parts)}</body></html>\n"
 
-
-def page(result: ModuleAnalysis) -> str:
-    """The page."""
-    verdict = "would convert" if result.convertible else f"would not convert: {len(result.problems)} problems"
-    mark = "yes" if result.convertible else "no"
-    ops = ((use.op, use.count, use.module or "(root)", use.where, use.problem or "supported") for use in result.ops)
-    modules = ((one["path"], one["class"], f"{one['parameters']:,}") for one in result.modules)
-    memory = " · ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in result.memory.items())
-    parts = [
-        f"<h1>{escape(result.model)}</h1>",
-        f"<p><code>{escape(result.source)}</code> · {result.parameters:,} parameters</p><p class={mark}>{verdict}</p>",
-        _list("Problems", result.problems),
-        f"<p>{escape(result.captured and f'captured with {result.captured}')} {escape(memory)}</p>",
-        _list("Inputs", [f"{name}: {text}" for name, text in result.inputs.items()]),
-        _list("Dynamic sizes", result.dynamic),
-        _list("Spots that depend on data", result.data_dependent),
-        _table("Ops", ("op", "count", "first in", "source line", ""), ops),
-        _table("Modules", ("path", "class", "own parameters"), modules),
-    ]
-    head = f'<meta charset="utf-8"><title>{escape(result.model)}</title><style>{STYLE}</style>'
-    return f"<!doctype html><html><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+    def _memory_text(self) -> str:
+        return ", ".join(f"{name} {size_text(size)}" for name, size in self.memory.items())
 
 
 def _list(title: str, items: list[str]) -> str:

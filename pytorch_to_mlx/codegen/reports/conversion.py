@@ -1,15 +1,22 @@
-"""What a conversion found, and the texts of its folder: report.md and README.md."""
+"""The result of a conversion, and the texts of its folder: report.md and README.md."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...errors import CheckError
+from ...tolerances import FLOOR_FACTOR, RELATIVE
 
 
 @dataclass
 class Conversion:
-    """What a conversion or a validation of generated source found. Errors are relative, against float64 torch."""
+    """What `convert` wrote of a module, or what `validate` compared of a generated folder.
+
+    outputs, submodules: the comparisons, each with `ok`, `error`, `torch_float32_error`, `scale` and `why`; errors are
+    relative, against PyTorch in float64. wrong_op: the first op that differs, if something does. renamed: original
+    weight names and those of the source. replaced: paths for which a registered module stands. unused: weights that no
+    captured method reads. updated: buffers that a call changes. seconds: wall-clock time of each step.
+    """
 
     source: str
     model: str
@@ -31,17 +38,18 @@ class Conversion:
 
     @property
     def ok(self) -> bool:
+        """Whether every output and every submodule agrees with PyTorch."""
         return all(one["ok"] for one in [*self.outputs, *self.submodules])
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON types."""
+        """Return everything as JSON types."""
         return plain_json(asdict(self) | {"ok": self.ok})
 
     def rows(self) -> list[dict[str, Any]]:
-        """A line for each kind of submodule, and the worst error among its calls."""
+        """Return a line for each class of submodule, with the worst error among its calls."""
         worst: dict[str, dict[str, Any]] = {}
         for one in self.submodules:
-            name = one["class_name"].rpartition(".")[2]
+            name = _class_name(one)
             row = worst.setdefault(name, {"class": name, "calls": 0, "error": 0.0, "agrees": True})
             row["calls"] += 1
             row["error"] = max(row["error"], one["error"])
@@ -51,30 +59,31 @@ class Conversion:
         ]
 
     def summary(self) -> str:
-        """The outputs at every size, and where the folder is."""
+        """Return the outputs at every size, and where the folder is, in a few lines."""
         lines = [f"{self.model}: {self.parameters:,} parameters, {self.source_lines} lines of source"]
         for one in self.outputs:
             verdict = "agrees" if one["ok"] else f"DIFFERS: {one['why']}"
             errors = f"error {one['error']:.1e} (PyTorch float32 {one['torch_float32_error']:.1e})"
             lines.append(f"outputs {one['size']}: {errors}, {verdict}")
         if self.quantization:
-            lines.append(
-                f"quantized to {self.quantization['bits']} bits: outputs differ by {self.quantization['error']:.1e}"
-            )
+            lines.append(_quantization_text(self.quantization))
         return "\n".join([*lines, self.folder])
 
     def check(self) -> None:
-        """Raises: CheckError naming every output and submodule that differs."""
-        wrong = [f"{one['size']}: {one['why']}" for one in self.outputs if not one["ok"]]
-        wrong += [f"{one['path']} ({one['class_name']}): {one['why']}" for one in self.submodules if not one["ok"]]
+        """Do nothing if everything agrees.
+
+        Raises: CheckError naming every output and submodule that differs, and the first wrong op.
+        """
+        problems = [f"outputs {one['size']}: {one['why']}" for one in self.outputs if not one["ok"]]
+        problems += [f"{one['path']} ({one['class_name']}): {one['why']}" for one in self.submodules if not one["ok"]]
         if self.wrong_op:
-            wrong.append("first wrong op: " + ", ".join(f"{key} {value}" for key, value in self.wrong_op.items()))
-        if wrong:
-            raise CheckError(f"{self.model} in MLX differs from PyTorch", where=self.folder or None, details=wrong)
+            problems.append(f"first op that differs: {_wrong_op_text(self.wrong_op)}")
+        if problems:
+            raise CheckError(f"{self.model} in MLX differs from PyTorch", where=self.folder or None, details=problems)
 
 
 def plain_json(tree: Any) -> Any:
-    """Data for strict JSON: infinities and NaN as text."""
+    """Return a tree as strict JSON types: infinities and NaN become text."""
     if isinstance(tree, Mapping):
         return {str(key): plain_json(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
@@ -85,64 +94,90 @@ def plain_json(tree: Any) -> Any:
 
 
 def report_text(result: Conversion) -> str:
-    """What was compared, as Markdown."""
-    right = sum(one["ok"] for one in result.submodules)
+    """Return report.md: what was compared with PyTorch, and how far off it is."""
+    n_agree = sum(one["ok"] for one in result.submodules)
+    errors = "error | PyTorch float32 error | largest value | agrees |"
     lines = [
         f"# {result.model}: parity with PyTorch",
         "",
-        f"Source: `{result.source}`, captured with {result.captured}. {result.parameters:,} parameters, "
+        f"Converted from `{result.source}`, captured with {result.captured}: {result.parameters:,} parameters, "
         f"{result.source_lines} lines of source.",
-        "Errors are the largest difference from PyTorch in float64, relative to the largest value; allowed is 1e-5 or "
-        "twice the error of PyTorch's own float32.",
         "",
-        "| outputs | error | PyTorch float32 | largest value | |",
+        "The reference is PyTorch in float64. An error is the largest difference from it, divided by its largest "
+        f"value; {RELATIVE['float32']:g} is allowed, or {FLOOR_FACTOR:g} times the error of PyTorch's own float32 if "
+        "that is more. Integers must be equal; their error is the number of values that differ.",
+        "",
+        "## Outputs",
+        "",
+        f"| sizes | {errors}",
         "|---|---|---|---|---|",
-        *(f"| {one['size']} | {_row(one)} |" for one in result.outputs),
+        *(f"| {one['size']} | {_errors(one)} |" for one in result.outputs),
         "",
-        f"{right} of {len(result.submodules)} submodule calls agree, each on PyTorch's own inputs.",
+        "## Submodules",
         "",
-        "| submodule | class | error | PyTorch float32 | largest value | |",
+        f"{n_agree} of {len(result.submodules)} calls agree. Each ran on PyTorch's own inputs, so an error shows "
+        "where it is made.",
+        "",
+        f"| submodule | class | {errors}",
         "|---|---|---|---|---|---|",
-        *(f"| `{one['path']}` | {one['class_name'].rpartition('.')[2]} | {_row(one)} |" for one in result.submodules),
+        *(f"| `{one['path']}` | {_class_name(one)} | {_errors(one)} |" for one in result.submodules),
         "",
     ]
     if result.wrong_op:
-        lines += ["First wrong op: " + ", ".join(f"{key} `{value}`" for key, value in result.wrong_op.items()), ""]
+        lines += ["## First op that differs", "", _wrong_op_text(result.wrong_op), ""]
     if result.quantization:
-        lines += [f"Quantized to {result.quantization['bits']} bits: the outputs then differ by "
-                  f"{result.quantization['error']:.1e}.", ""]  # fmt: skip
-    for title, names in (("Renamed", [f"{old} → {new}" for old, new in result.renamed.items()]),
-                         ("Replaced by a registered module", [f"{path}: {name}" for path, name in
-                                                              result.replaced.items()]),
-                         ("Not used by the captured path", result.unused),
-                         ("State that a call updates", result.updated)):  # fmt: skip
+        text = _quantization_text(result.quantization)
+        lines += ["## Quantization", "", f"{text}. The tables above are of the weights before that.", ""]
+    for title, names in (
+        ("Weights renamed", [f"{old} → {new}" for old, new in result.renamed.items()]),
+        ("Replaced by a registered module", [f"{path}: {name}" for path, name in result.replaced.items()]),
+        ("Weights that no captured method reads", result.unused),
+        ("Buffers that a call updates", result.updated),
+    ):
         if names:
-            lines += [f"{title}:", "", *(f"- `{name}`" for name in names), ""]
-    lines.append(", ".join(f"{name} {number}" for name, number in result.versions.items()))
+            lines += [f"## {title}", "", *(f"- `{name}`" for name in names), ""]
+    lines.append("Compared with " + ", ".join(f"{name} {number}" for name, number in result.versions.items()) + ".")
     return "\n".join(lines) + "\n"
 
 
-def _row(one: Mapping[str, Any]) -> str:
-    mark = "ok" if one["ok"] else f"**{one['why']}**"
-    return f"{one['error']:.1e} | {one['torch_float32_error']:.1e} | {one['scale']:.3g} | {mark}"
+def _errors(one: Mapping[str, Any]) -> str:
+    verdict = "yes" if one["ok"] else f"**no**: {one['why']}"
+    return f"{one['error']:.1e} | {one['torch_float32_error']:.1e} | {one['scale']:.3g} | {verdict}"
+
+
+def _class_name(one: Mapping[str, Any]) -> str:
+    return one["class_name"].rpartition(".")[2]
+
+
+def _wrong_op_text(wrong_op: Mapping[str, str]) -> str:
+    line, module = wrong_op["where"], wrong_op["module"]
+    place = f"{f' at {line}' if line else ''}{f' (in module {module})' if module else ''}"
+    return f"{wrong_op['op']}{place}: {wrong_op['why']}"
+
+
+def _quantization_text(quantization: Mapping[str, Any]) -> str:
+    return f"Quantized to {quantization['bits']} bits: outputs differ by {quantization['error']:.1e}"
 
 
 def readme_text(result: Conversion, config: Mapping[str, Any]) -> str:
-    """How to load and call the model."""
+    """Return README.md: how to load and call the model. config: the folder's config.json."""
     methods = config["methods"]
-    calls = {method: "model" if method == "__call__" else f"model.{method}" for method in methods}
-    table = [
-        f"| {f'`{method}` | ' if len(methods) > 1 else ''}`{name}` | {one['dtype']} | {one['shape']} |"
-        for method, taken in methods.items()
-        for name, one in taken["inputs"].items()
+    several = len(methods) > 1
+    calls = [
+        f"result = model{'' if method == '__call__' else f'.{method}'}({', '.join(signature['arguments'])})"
+        for method, signature in methods.items()
     ]
-    head = "| method " if len(methods) > 1 else ""
-    state = "agrees with PyTorch" if result.ok else "**differs from PyTorch: see report.md**"
+    rows = [
+        f"| {f'`{method}` | ' if several else ''}`{name}` | {one['dtype']} | [{', '.join(map(str, one['shape']))}] |"
+        for method, signature in methods.items()
+        for name, one in signature["inputs"].items()
+    ]
+    parity = "It agrees with PyTorch" if result.ok else "**It differs from PyTorch**"
     return "\n".join(
         [
             f"# {result.model}",
             "",
-            f"MLX source and weights, written by pytorch-to-mlx from `{result.source}`; {state} (report.md).",
+            f"MLX source and weights, generated by pytorch-to-mlx from `{result.source}`. {parity}: see report.md.",
             "",
             "```python",
             "import sys",
@@ -151,14 +186,14 @@ def readme_text(result: Conversion, config: Mapping[str, Any]) -> str:
             "from model import load",
             "",
             'model = load("path/to/this/folder")',
-            *(f"result = {calls[method]}({', '.join(taken['arguments'])})" for method, taken in methods.items()),
+            *calls,
             "```",
             "",
-            f"{head}| input | dtype | shape |",
-            f"{'|---' if head else ''}|---|---|---|",
-            *table,
+            f"| {'method | ' if several else ''}input | dtype | shape |",
+            f"|{'---|' if several else ''}---|---|---|",
+            *rows,
             "",
-            "Names in a shape are sizes that may differ from call to call. `model.py` needs only `mlx`.",
+            "A name in a shape is a size that may change from call to call. `model.py` needs only `mlx`.",
             "",
         ]
     )
