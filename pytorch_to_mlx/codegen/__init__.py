@@ -16,7 +16,6 @@ __all__ = [
     "convert",
     "is_generated",
     "is_module_source",
-    "lowers",
     "register_module",
     "register_op",
     "takes_architecture",
@@ -72,12 +71,6 @@ def validate(
     Raises: MissingExtraError where torch or ruff is not installed.
     """
     return _import("convert_module").validate_folder(folder, _module_source(module, example_inputs, methods))
-
-
-def __getattr__(name: str) -> Any:
-    if name == "lowers":
-        return import_module(".lowering.ops", __name__).lowers
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _import(name: str) -> Any:

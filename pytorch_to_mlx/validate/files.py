@@ -17,7 +17,7 @@ AUDIO = {".wav", ".flac", ".ogg", ".mp3"}
 
 @dataclass(frozen=True)
 class Comparison:
-    """ours against reference. `only` lists the names that one side lacks."""
+    """The differences of two files. `only` says what one side has alone: a tensor, or a sample rate."""
 
     ours: str
     reference: str
@@ -26,13 +26,15 @@ class Comparison:
 
     @property
     def same(self) -> bool:
+        """Whether everything is on both sides and within the tolerance."""
         return not self.only and all(result.passed for result in self.results)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return everything for JSON."""
         return {"same": self.same, **self.__dict__}
 
     def rows(self) -> list[dict[str, Any]]:
-        """The tensors that differ most, at most 20."""
+        """Return the tensors that differ most, at most 20."""
         worst = sorted(self.results, key=lambda r: (r.passed, -r.relative))
         return [
             {
@@ -47,21 +49,28 @@ class Comparison:
         ]
 
     def summary(self) -> str:
+        """Return how many are equal, close and different, and what only one side has."""
         equal = sum(r.max_abs == 0 for r in self.results)
         close = sum(r.passed for r in self.results) - equal
         counts = f"{equal} equal, {close} within the tolerance, {len(self.results) - equal - close} differ"
         return "\n".join([f"{len(self.results)} compared: {counts}", *self.only])
 
     def check(self) -> "Comparison":
-        """Return self. Raises CheckError if anything differs by more than the tolerance."""
+        """Return self.
+
+        Raises: CheckError if anything differs by more than the tolerance.
+        """
         if self.same:
             return self
-        bad = [f"{r.name}: {describe(r)}" for r in self.results if not r.passed]
-        raise CheckError(f"differs from {self.reference}", where=self.ours, details=[*self.only, *bad])
+        failures = [f"{result.name}: {describe(result)}" for result in self.results if not result.passed]
+        raise CheckError(f"differs from {self.reference}", where=self.ours, details=[*self.only, *failures])
 
 
 def compare_files(ours: str | Path, reference: str | Path, *, tolerance: Any = "float32") -> Comparison:
-    """Compare two audio files, or two checkpoints (files, folders) by the names of their tensors."""
+    """Compare two audio files, or two checkpoints (files, folders) by the names of their tensors.
+
+    Raises: FormatError for audio and a checkpoint, and for what cannot be read.
+    """
     is_audio = [Path(path).suffix.lower() in AUDIO for path in (ours, reference)]
     if all(is_audio):
         return _audio(Path(ours), Path(reference), tolerance)

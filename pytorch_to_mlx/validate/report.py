@@ -1,9 +1,10 @@
-"""What `validate` found: every tap of every case, and the first that diverges."""
+"""The report of `validate`: every tap of every case, and the first that diverges."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import CheckError
+from ..tolerances import worst_element
 from .compare import TapResult
 
 MAX_ROWS = 40
@@ -19,7 +20,7 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole comparison. `problems` are the ones that belong to no single tap."""
+    """The whole comparison. problems: those that belong to no single tap."""
 
     family: str
     source: str
@@ -29,11 +30,12 @@ class Report:
 
     @property
     def passed(self) -> bool:
+        """Whether every tap was reached and agrees."""
         return not self.problems and self.first_bad is None
 
     @property
     def first_bad(self) -> tuple[str, TapResult] | None:
-        """Case name and result of the first tap that diverges."""
+        """The case and the result of the first tap that diverges, in the order of computation."""
         for case in self.cases:
             for tap in case.taps:
                 if not tap.passed:
@@ -41,24 +43,25 @@ class Report:
         return None
 
     def worst(self) -> dict[str, TapResult]:
-        """Tap name -> its worst result over all cases: a failure, else the largest relative error."""
-        found: dict[str, TapResult] = {}
+        """Return the worst result of each tap over all cases: a failure, else the largest relative error."""
+        worst: dict[str, TapResult] = {}
         for tap in (tap for case in self.cases for tap in case.taps):
-            best = found.get(tap.name)
-            if best is None or (not tap.passed, tap.relative) > (not best.passed, best.relative):
-                found[tap.name] = tap
-        return found
+            other = worst.get(tap.name)
+            if other is None or (not tap.passed, tap.relative) > (not other.passed, other.relative):
+                worst[tap.name] = tap
+        return worst
 
     def to_dict(self) -> dict[str, Any]:
+        """Return everything for JSON."""
         bad = self.first_bad
         first_bad = None if bad is None else {"case": bad[0], "tap": bad[1].name}
         return {"passed": self.passed, "first_bad": first_bad, **self.__dict__}
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for every tap of every case, or the worst of each tap where those are too many to read."""
-        every = [(case.name, tap) for case in self.cases for tap in case.taps]
-        if len(every) > MAX_ROWS:
-            every = [(f"worst of {len(self.cases)}", tap) for tap in self.worst().values()]
+        """Return a row for every tap of every case, or for the worst of each tap if that makes over MAX_ROWS."""
+        results = [(case.name, tap) for case in self.cases for tap in case.taps]
+        if len(results) > MAX_ROWS:
+            results = [(f"worst of {len(self.cases)}", tap) for tap in self.worst().values()]
         return [
             {
                 "case": case,
@@ -72,20 +75,24 @@ class Report:
                 "limit": tap.limit,
                 "": "pass" if tap.passed else "FAIL",
             }
-            for case, tap in every
+            for case, tap in results
         ]
 
     def summary(self) -> str:
-        count = sum(len(case.taps) for case in self.cases)
-        what = "pass: equal within the limits" if self.passed else "FAIL"
-        lines = [f"{self.family}: {count} taps in {len(self.cases)} cases: {what} ({self.source})"]
+        """Return the verdict, the reason of every loosened limit, and the versions."""
+        n_taps = sum(len(case.taps) for case in self.cases)
+        verdict = "pass: equal within the limits" if self.passed else "FAIL"
+        lines = [f"{self.family}: {n_taps} taps in {len(self.cases)} cases: {verdict} ({self.source})"]
         loosened = {tap.name: tap.why for case in self.cases for tap in case.taps if tap.why}
         lines += [f"limit of {name}: {why}" for name, why in loosened.items()]
         lines.append(", ".join(f"{name} {version}" for name, version in self.versions.items()))
         return "\n".join(lines)
 
     def check(self) -> "Report":
-        """Return self. Raises CheckError naming the first tap that diverges."""
+        """Return self.
+
+        Raises: CheckError naming the first tap that diverges, with every failure in its details.
+        """
         if self.passed:
             return self
         details = list(self.problems)
@@ -97,8 +104,7 @@ class Report:
 
 
 def describe(tap: TapResult) -> str:
-    """One failed tap in words: what is wrong and where."""
-    text = tap.problem
-    if tap.ours is not None:
-        text += f" at {list(tap.index)}: ours {tap.ours:.9g}, PyTorch ({tap.against}) {tap.reference:.9g}"
-    return text
+    """Return what is wrong with a failed tap and where, in words."""
+    if tap.ours is None or tap.reference is None:
+        return tap.problem
+    return f"{tap.problem} {worst_element(tap.index, tap.ours, tap.reference, tap.against)}"

@@ -33,8 +33,10 @@ def validate(
     source: checkpoint of the original (file, folder, hub id, `packaged:NAME`); None is the default of `family`.
     mlx_path: a converted folder to validate instead of converting `source` in memory. cases: names of the cases to
     run; all by default.
-    A folder of generated source is compared with the PyTorch module that it was made from: its factory and its
+    A folder of generated source is compared with the PyTorch module that it was converted from: its factory and its
     model.py are run. module and example_inputs or methods: the original, if there is no factory.
+
+    Raises: MissingExtraError where torch is not installed; UsageError for the name of a case that does not exist.
     """
     if source is not None and codegen.is_generated(source):
         return codegen.validate(source, module, example_inputs, methods=methods)
@@ -61,25 +63,29 @@ def run(
     source: str,
     cases: Sequence[str] | None = None,
 ) -> Report:
-    """Run the cases of an open reference. Every tap of the card must be met in at least one of them.
+    """Run the cases of an open reference. Every tap of the card must be reached by at least one of them.
 
     A reference with `not_compared()` names the taps that the installed original cannot give, and why.
+
+    Raises: UsageError for the name of a case that does not exist; FormatError where the two sides record other taps
+    than the card declares.
     """
-    known = {case.name: case for case in reference.cases()}
-    if unknown := [name for name in cases or () if name not in known]:
-        raise UsageError(f"no case is called '{unknown[0]}'", fix=f"cases: {', '.join(known)}")
-    left_out = reference.not_compared()
-    for tap, why in left_out.items():
+    cases_by_name = {case.name: case for case in reference.cases()}
+    if unknown := [name for name in cases or () if name not in cases_by_name]:
+        raise UsageError(f"no case is called '{unknown[0]}'", fix=f"cases: {', '.join(cases_by_name)}")
+    not_compared = reference.not_compared()
+    for tap, why in not_compared.items():
         note(f"{tap}: not compared, {why}")
     results = []
-    for number, name in enumerate(chosen := list(cases or known), 1):
-        note(f"case {number} of {len(chosen)}: {name}")
-        case = known[name]
+    for number, name in enumerate(names := list(cases or cases_by_name), 1):
+        note(f"case {number} of {len(names)}: {name}")
+        case = cases_by_name[name]
         torch32 = reference.torch(case, "float32")
         torch64 = reference.torch(case, "float64")
         results.append(CaseResult(name, compare_taps(taps, reference.mlx(case), torch32, torch64)))
-    met = {tap.name for result in results for tap in result.taps} | left_out.keys()
-    problems = [f"no case reaches the tap '{tap.name}'" for tap in taps if tap.name not in met] if not cases else []
+    reached = {tap.name for result in results for tap in result.taps} | not_compared.keys()
+    unreached = [tap.name for tap in taps if tap.name not in reached] if not cases else []
+    problems = [f"no case reaches the tap '{name}'" for name in unreached]
     return Report(family, source, tuple(results), tuple(problems), versions())
 
 
@@ -89,14 +95,17 @@ def compare_taps(
     torch32: dict[str, np.ndarray],
     torch64: dict[str, np.ndarray] | None = None,
 ) -> tuple[TapResult, ...]:
-    """Compare all taps that one case meets, in the card's order."""
+    """Compare all taps that one case reaches, in the card's order.
+
+    Raises: FormatError where the two sides record different taps, or taps that the card does not declare.
+    """
     declared = {tap.name: tap for tap in taps}
     if ours.keys() != torch32.keys():
         only = sorted(ours.keys() ^ torch32.keys())
         raise FormatError(f"the two sides record different taps: {', '.join(only)} on one side only")
     if undeclared := sorted(ours.keys() - declared.keys()):
         raise FormatError(f"taps that the card does not declare: {', '.join(undeclared)}")
-    wide = torch64 or {}
+    arbiters = torch64 or {}
     return tuple(
-        compare(tap, ours[name], torch32[name], wide.get(name)) for name, tap in declared.items() if name in ours
+        compare(tap, ours[name], torch32[name], arbiters.get(name)) for name, tap in declared.items() if name in ours
     )

@@ -1,4 +1,4 @@
-"""What `benchmark` asks of torch itself: its threads, and where its time goes."""
+"""Measure PyTorch for `benchmark`: its threads, its single ops, and where its time goes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,13 +9,17 @@ from ..errors import MissingExtraError
 
 
 def threads() -> int:
+    """Return the number of threads that torch computes with."""
     import torch
 
     return torch.get_num_threads()
 
 
 def op(call: Callable[..., Any], arrays: Sequence[np.ndarray]) -> Callable[[], Any]:
-    """`call(torch, *tensors)` on these arrays, without gradients, as a function of nothing."""
+    """Return a function that runs `call(torch, *tensors)` on these arrays, without gradients.
+
+    Raises: MissingExtraError where torch is not installed.
+    """
     try:
         import torch
     except ImportError as error:
@@ -30,27 +34,31 @@ def op(call: Callable[..., Any], arrays: Sequence[np.ndarray]) -> Callable[[], A
 
 
 def seconds_by_op(call: Callable[[], Any]) -> dict[str, float]:
-    """CPU seconds that each ATen op spends in itself during one call, largest first."""
+    """Return the CPU seconds that each ATen op spends in itself during one call, largest first."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         call()
-    spent = {event.key: event.self_cpu_time_total / 1e6 for event in profiler.key_averages()}
-    return dict(sorted(spent.items(), key=lambda item: -item[1]))
+    seconds = {event.key: event.self_cpu_time_total / 1e6 for event in profiler.key_averages()}
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))
 
 
 def qwen2(config: dict[str, Any], weights: dict[str, np.ndarray]) -> Callable[[], Callable[[list[int]], int]]:
-    """transformers' Qwen2 with these weights. Each call begins a text: token ids in, the likeliest next one out."""
+    """Build transformers' Qwen2 with these weights, and return a function that begins a text.
+
+    It gives a step with a key-value cache of its own: token ids in, the likeliest next one out.
+    """
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    wanted = {**config, "rope_parameters": {"rope_type": "default", "rope_theta": config["rope_theta"]}}
+    options = {**config, "rope_parameters": {"rope_type": "default", "rope_theta": config["rope_theta"]}}
     with torch.device("meta"):
-        model = Qwen2ForCausalLM(Qwen2Config(**wanted)).eval()
+        model = Qwen2ForCausalLM(Qwen2Config(**options)).eval()
     tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
     model.load_state_dict({**tensors, "lm_head.weight": tensors["model.embed_tokens.weight"]}, assign=True)
     model.tie_weights()
-    model.model.rotary_emb = type(model.model.rotary_emb)(model.config)  # its frequencies are no weights
+    # Its frequencies are not weights, and are still on "meta".
+    model.model.rotary_emb = type(model.model.rotary_emb)(model.config)
 
     def begin() -> Callable[[list[int]], int]:
         past = None
