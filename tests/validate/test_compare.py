@@ -80,3 +80,12 @@ def test_root_mean_square_where_the_card_says_so():
 
 def test_other_shape_in_float64_leaves_float32_as_the_arbiter():
     assert compare(Tap("x"), REFERENCE, REFERENCE, REFERENCE[:-1]).against == "float32"
+
+
+def test_float32_that_overflows_alone_proves_nothing():
+    result = compare(Tap("x"), np.ones(2), np.array([np.inf, 1.0]), np.array([1e39, 1.0]))
+    assert not result.passed and "1 non-finite" in result.problem
+
+
+def test_imaginary_parts_count():
+    assert not compare(Tap("x"), REFERENCE + 1j, REFERENCE).passed

@@ -1,0 +1,42 @@
+"""codegen/proof/other_sizes.py: the sizes at which a conversion is tried again."""
+
+import torch
+from torch import nn
+
+from pytorch_to_mlx.codegen.capture.methods import size_hints
+from pytorch_to_mlx.codegen.proof.other_sizes import other_sizes
+from pytorch_to_mlx.codegen.sources.module_source import ModuleSource
+
+
+def examples(module, *args):
+    (entry,) = ModuleSource(module, args).entries()
+    hints = size_hints(entry)
+    return hints, list(other_sizes(entry.captured, module, entry.args, entry.kwargs, hints))
+
+
+def test_all_sizes_grow_at_once_and_values_repeat():
+    class Add(nn.Module):
+        def forward(self, x, y):
+            return x.sum(-1) + y.sum()
+
+    x, y = torch.arange(6.0).view(2, 3), torch.arange(4.0)
+    hints, [(label, (grown_x, grown_y), kwargs)] = examples(Add(), x, y)
+    assert sorted(hints.values()) == [2, 3, 4] and kwargs == {}
+    assert label.count("=") == 3
+    assert sorted([*grown_x.shape, *grown_y.shape]) == sorted(n + 1 + list(hints.values()).index(n) for n in (2, 3, 4))
+    assert torch.equal(grown_x[:2, :3], x) and torch.equal(grown_x[2, :3], x[0])
+    assert torch.equal(grown_y[:5], torch.tensor([0.0, 1, 2, 3, 0]))
+
+
+def test_sizes_that_must_divide_are_doubled():
+    class Halves(nn.Module):
+        def forward(self, x):
+            return x.view(2, -1).sum(0)
+
+    _, found = examples(Halves(), torch.randn(6))
+    assert [args[0].shape[0] for _, args, _ in found] == [12]
+
+
+def test_nothing_where_no_size_is_dynamic():
+    module = nn.Sequential(nn.Flatten(0), nn.Linear(3, 2))
+    assert examples(module, torch.randn(3))[1] == []
