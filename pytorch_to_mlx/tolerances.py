@@ -138,4 +138,5 @@ def _snr_db(exact: np.ndarray, error: np.ndarray) -> float:
 
 
 def _number(value: Any) -> float:
+    """Return a real number as it is, and of a complex one the magnitude."""
     return float(abs(value)) if np.iscomplexobj(value) else float(value)
