@@ -19,6 +19,11 @@ FLOOR_FACTOR = 2.0
 """Or this many times the error that PyTorch's own float32 makes against its float64, where that is larger."""
 
 
+def allowed_error(tolerance: str, torch_relative: float | None) -> float:
+    """Return the relative error that is allowed beside PyTorch's own; None where that is not known."""
+    return max(RELATIVE[tolerance], FLOOR_FACTOR * (torch_relative or 0.0))
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """How far our values are from the arbiter: PyTorch's in float64 where they are given, else in float32.
@@ -46,8 +51,8 @@ class Difference:
     misplaced: str
 
     def allowed(self, tolerance: str) -> float:
-        """Return the relative error that the table allows here."""
-        return max(RELATIVE[tolerance], FLOOR_FACTOR * (self.torch_relative or 0.0))
+        """Return the relative error that is allowed here."""
+        return allowed_error(tolerance, self.torch_relative)
 
 
 def measure(

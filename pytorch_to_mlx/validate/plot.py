@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import MissingExtraError, UsageError
-from ..tolerances import FLOOR_FACTOR, RELATIVE
+from ..tolerances import RELATIVE, allowed_error
 from .report import Report
 
 SMALLEST = 1e-9  # errors under it, zero too, are drawn there
@@ -27,13 +27,17 @@ def plot(report: Report, path: Path) -> None:
         axes.plot([SMALLEST, max(tap.relative, SMALLEST)], [place, place], color="0.85", linewidth=1, zorder=1)
     own = [(tap.torch_relative, place) for tap, place in zip(taps, places, strict=True) if tap.torch_relative]
     allowed = [
-        (max(RELATIVE[tap.tolerance], FLOOR_FACTOR * tap.torch_relative), place)
+        (allowed_error(tap.tolerance, tap.torch_relative), place)
         for tap, place in zip(taps, places, strict=True)
         if tap.torch_relative is not None and tap.tolerance in RELATIVE
     ]
     axes.scatter([max(tap.relative, SMALLEST) for tap in taps], places, s=28, color="#1f6feb", label="MLX", zorder=3)
-    axes.scatter(*zip(*own, strict=True), s=28, facecolors="none", edgecolors="0.3", label="PyTorch float32", zorder=2)
-    axes.scatter(*zip(*allowed, strict=True), marker="|", s=90, color="#cf222e", label="limit", zorder=2)
+    if own:
+        x, y = zip(*own, strict=True)
+        axes.scatter(x, y, s=28, facecolors="none", edgecolors="0.3", label="PyTorch float32", zorder=2)
+    if allowed:
+        x, y = zip(*allowed, strict=True)
+        axes.scatter(x, y, marker="|", s=90, color="#cf222e", label="limit", zorder=2)
     axes.set_yticks(list(places), [tap.name + ("" if tap.passed else " FAIL") for tap in taps])
     axes.set_title(f"{report.family}: {len(report.cases)} cases, {'pass' if report.passed else 'FAIL'}", fontsize=10)
     axes.grid(axis="x", color="0.93")

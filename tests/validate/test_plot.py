@@ -34,3 +34,10 @@ def test_file_that_is_not_a_picture(tmp_path):
     with pytest.raises(UsageError, match="the plot cannot be written"):
         plot(REPORT, tmp_path / "parity.doc")
     assert not list(tmp_path.iterdir())
+
+
+def test_taps_without_a_float64_reference(tmp_path):
+    report = Report("toy", "packaged:toy", (CaseResult("one", TAPS[1:2]),))
+    plot(report, tmp_path / "parity.svg")
+    text = (tmp_path / "parity.svg").read_text()
+    assert "<!-- codes -->" in text and "<!-- limit -->" not in text
