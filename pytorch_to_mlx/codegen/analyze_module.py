@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import FormatError
-from .capture.export import Captured
+from .capture.captured import Captured
 from .capture.methods import labelled, size_hints
 from .emit.scope import placeholder
 from .extensions import replacement_for
@@ -111,16 +111,6 @@ def why_not(node: Node, hints: Sizes) -> str:
     except Unsupported as error:
         return error.what
     return ""
-
-
-def _stand_in(node: Node, hints: Sizes) -> Any:
-    """Return what a lowering takes for the value of a node: an expression with the node's shape and dtype."""
-    if isinstance(node.meta, list | tuple):
-        return [_stand_in(Node(node.name, node.op, meta=part), hints) for part in node.meta]
-    if not isinstance(node.meta, Meta):
-        return Recorded(ast.Name("x"), None)
-    meta = with_sizes(node.meta, hints)
-    return Recorded(ast.Name("x"), Writer.stand_in(meta), meta.shape)
 
 
 def _peak_bytes(graph: Graph, hints: Sizes) -> int:

@@ -63,19 +63,22 @@ def convert_module(
     if extensions:
         config["extend"] = extensions
     with tempfile.TemporaryDirectory() as folder:
-        draft = _write_draft(Path(folder), generated)
-        model = load_generated(draft)
-        _prove(result, opened, entries, generated, model, draft)
+        trial = _write_trial(Path(folder), generated)
+        model = load_generated(trial)
+        _prove(result, opened, entries, generated, model, trial)
         weights: Mapping[str, mx.array] = generated.weights
         if quantize:
-            quantized = quantize_layers(
-                model, bits=q_bits, group_size=q_group_size, predicate=lambda path, _: path not in generated.raw
+            quantization = quantize_layers(
+                model,
+                bits=q_bits,
+                group_size=q_group_size,
+                predicate=lambda path, _: path not in generated.shared_layers,
             )
-            config["quantization"] = quantized.config
+            config["quantization"] = quantization.config
             result.quantization = {
-                **quantized.config,
-                "layers": quantized.layers,
-                "skipped": quantized.skipped,
+                **quantization.config,
+                "layers": quantization.layers,
+                "skipped": quantization.skipped,
                 "error": _largest_error(model, opened, entries),
             }
             weights = _parameters(model)
@@ -159,7 +162,7 @@ def _describe(result: Conversion, opened: ModuleSource, entries: Sequence[Entry]
         for entry in entries
         for node in entry.captured.graph.inputs()
     }
-    result.replaced = {path: leaf.layer for path, leaf in generated.leaves.items() if leaf.replaced}
+    result.replaced = {path: layer.class_name for path, layer in generated.layers.items() if layer.user_module}
     result.renamed = generated.renamed
     result.updated = sorted({name for entry in entries for name in entry.captured.updates})
     tied = all_tied(entries)
@@ -171,7 +174,7 @@ def _largest_error(model: Any, opened: ModuleSource, entries: Sequence[Entry]) -
     """Return the largest relative error of any method's outputs on its example inputs."""
     errors = []
     for entry in entries:
-        with entered(opened.module, entry.name):
+        with method_as_forward(opened.module, entry.name):
             agreements = check_outputs(model, opened.module, entry.args, entry.kwargs, entry.method)
         errors.append(summary(agreements)["error"])
     return max(errors)
@@ -187,7 +190,7 @@ def _prove(
         for entry in entries:
             hints = sizes[entry.name]
             examples = other_sizes(entry.captured, opened.module, entry.args, entry.kwargs, hints)
-            with entered(opened.module, entry.name):
+            with method_as_forward(opened.module, entry.name):
                 for label, args, kwargs in chain([("as captured", entry.args, entry.kwargs)], examples):
                     agreements = check_outputs(model, opened.module, args, kwargs, entry.method, reset)
                     result.outputs.append({"size": labelled(entries, entry, label), **summary(agreements)})
@@ -198,10 +201,10 @@ def _prove(
             result.wrong_op = next((asdict(wrong_op) for wrong_op in wrong_ops if wrong_op), None)
 
 
-def _write_draft(folder: Path, generated: Generated) -> Path:
-    """Write source and weights alone, for the comparison."""
+def _write_trial(folder: Path, generated: Generated) -> Path:
+    """Write source and weights alone, to compare them before the whole folder is written."""
     files = {"model.py": generated.source.encode()}
-    return write_folder(folder / "draft", config={}, weights=generated.weights, files=files)
+    return write_folder(folder / "trial", config={}, weights=generated.weights, files=files)
 
 
 def _parameters(model: Any) -> dict[str, mx.array]:

@@ -96,18 +96,18 @@ def _check(
     values = [truth.float32(node) for node in call.inputs]
     inputs = [pytree.tree_map(to_mlx, value) for value in values]
     module = submodule(model, call.path)
-    leaf = generated.leaves.get(call.path)
-    if leaf is not None and leaf.replaced:
-        ours: Any = run_replaced(module, leaf.replaced, call, inputs)
+    layer = generated.layers.get(call.path)
+    if layer is not None and layer.user_module:
+        ours: Any = run_user_module(module, layer.user_module, call, inputs)
         ours = ours[0] if len(nodes) == 1 else ours
-    elif leaf is not None:
-        ours = _run_leaf(module, leaf.channels_last, inputs[0])
+    elif layer is not None:
+        ours = _run_layer(module, layer.channels_last, inputs[0])
     else:
         draft = generated.drafts[call]
         sizes = [_size(name, hints) for name in draft.sizes]
         if None in sizes:  # nothing in PyTorch's graph reads it
             return
-        ours = getattr(module, written.method)(*inputs, *sizes)
+        ours = getattr(module, draft.method)(*inputs, *sizes)
     reset()
     known = {node.name: value for node, value in zip(call.inputs, values, strict=True) if node.op != "weight"}
     outputs = [ours] if len(nodes) == 1 else list(ours)
@@ -120,10 +120,10 @@ def _compare(truth: Truth, node: Node, ours: mx.array, known: Mapping[str, Any])
     return agree(to_numpy(ours), to_numpy(float32), to_numpy(float64) if float64.shape == float32.shape else None)
 
 
-def _run_leaf(module: Any, channels_last: bool, x: mx.array) -> mx.array:
+def _run_layer(module: Any, channels_last: bool, x: mx.array) -> mx.array:
     """Run a layer of MLX on an array in PyTorch's layout.
 
-    Shapes: x [B, C, *] or any, as the layer takes it -> the same layout.
+    Shapes: x [B, C, *] with channels_last, else any -> the same layout.
     """
     if not channels_last:
         return module(x)
@@ -147,8 +147,8 @@ def _size_readers(entry: Entry) -> dict[str, str]:
 
 def _readers_of(generated: Generated, call: Call, readers: Mapping[str, str]) -> set[str]:
     """Return the nodes that read the sizes among a call's arguments."""
-    written = generated.calls.get(call)
-    names = written.sizes if written is not None else ()
+    draft = generated.drafts.get(call)
+    names = draft.sizes if draft is not None else ()
     return {node for symbol, node in readers.items() if f"{PREFIX}{symbol}" in names}
 
 
