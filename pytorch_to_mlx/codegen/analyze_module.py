@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import FormatError
-from .capture.export import Captured
+from .capture.captured import Captured
 from .capture.methods import labelled, size_hints
 from .emit.scope import placeholder
 from .extensions import replacement_for

@@ -63,22 +63,22 @@ def convert_module(
     if extensions:
         config["extend"] = extensions
     with tempfile.TemporaryDirectory() as folder:
-        draft = _write_draft(Path(folder), generated)
-        model = load_generated(draft)
-        _prove(result, opened, entries, generated, model, draft)
+        trial = _write_trial(Path(folder), generated)
+        model = load_generated(trial)
+        _prove(result, opened, entries, generated, model, trial)
         weights: Mapping[str, mx.array] = generated.weights
         if quantize:
-            quantized = quantize_layers(
+            quantization = quantize_layers(
                 model,
                 bits=q_bits,
                 group_size=q_group_size,
                 predicate=lambda path, _: path not in generated.shared_layers,
             )
-            config["quantization"] = quantized.config
+            config["quantization"] = quantization.config
             result.quantization = {
-                **quantized.config,
-                "layers": quantized.layers,
-                "skipped": quantized.skipped,
+                **quantization.config,
+                "layers": quantization.layers,
+                "skipped": quantization.skipped,
                 "error": _largest_error(model, opened, entries),
             }
             weights = _parameters(model)
@@ -201,10 +201,10 @@ def _prove(
             result.wrong_op = next((asdict(wrong_op) for wrong_op in wrong_ops if wrong_op), None)
 
 
-def _write_draft(folder: Path, generated: Generated) -> Path:
-    """Write source and weights alone, for the comparison."""
+def _write_trial(folder: Path, generated: Generated) -> Path:
+    """Write source and weights alone, to compare them before the whole folder is written."""
     files = {"model.py": generated.source.encode()}
-    return write_folder(folder / "draft", config={}, weights=generated.weights, files=files)
+    return write_folder(folder / "trial", config={}, weights=generated.weights, files=files)
 
 
 def _parameters(model: Any) -> dict[str, mx.array]:

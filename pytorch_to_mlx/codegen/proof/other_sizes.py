@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from ..capture.export import Captured
+from ..capture.captured import Captured
 from ..capture.watch import unchanged
 from ..graph import Meta
 from ..lowering.sizes import substitute_sizes

@@ -123,7 +123,7 @@ def _compare(truth: Truth, node: Node, ours: mx.array, known: Mapping[str, Any])
 def _run_layer(module: Any, channels_last: bool, x: mx.array) -> mx.array:
     """Run a layer of MLX on an array in PyTorch's layout.
 
-    Shapes: x [B, C, *] or any, as the layer takes it -> the same layout.
+    Shapes: x [B, C, *] with channels_last, else any -> the same layout.
     """
     if not channels_last:
         return module(x)
