@@ -11,7 +11,8 @@ from torch.utils import _pytree as pytree
 
 from ..graph import DTYPES, Unsupported
 
-Module, Tensor = torch.nn.Module, torch.Tensor  # for rooms that import no torch
+Module = torch.nn.Module  # for rooms that import no torch
+Tensor = torch.Tensor
 
 
 def dtype_name(dtype: torch.dtype) -> str:
