@@ -16,7 +16,7 @@ from ...codegen.capture.patches import quiet
 from ...codegen.sources.example_inputs import FAILURES, parts
 from ...codegen.sources.transformers_model import SIZES, find_inputs, prepare_inputs
 from .modules import ModuleResult, measure_module, randomize
-from .shrink import lacking, shrink
+from .reduce import add_missing_field, reduce_config
 
 LONGEST_SEARCH_S = 60  # of CPU time, for a tiny config; what was found by then is taken
 MOST_PARAMETERS = 150_000_000
@@ -63,7 +63,7 @@ def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
         try:
             return tried(candidate)
         except FAILURES as error:
-            return lacking(candidate, error) and works(candidate)
+            return add_missing_field(candidate, error) and works(candidate)
 
     def tried(candidate: Any) -> bool:
         nonlocal found
@@ -76,7 +76,7 @@ def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
             found = find_inputs(model, candidate, found, device)
         return True
 
-    small = shrink(config, works)
+    small = reduce_config(config, works)
     for part in parts(small):
         if hasattr(part, "use_cache"):
             part.use_cache = False
