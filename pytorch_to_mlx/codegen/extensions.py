@@ -115,6 +115,11 @@ def replacement_for(name: str) -> Replacement | None:
     return _MODULES.get(name)
 
 
+def forget(name: str) -> None:
+    """Remove the registration of a torch class, by its full name."""
+    _MODULES.pop(name, None)
+
+
 def load_file(path: str | Path) -> ModuleType:
     """Run one of the user's Python files, once for each version of it.
 

@@ -135,6 +135,14 @@ def test_user_errors_name_the_users_line(tmp_path):
     assert caught.value.where == f"{path}:1" and "raises" not in sys.modules
 
 
+def test_a_registration_can_be_removed():
+    register_module("own.Missing")(Doubled)
+    assert extensions.replacement_for("own.Missing").mlx_class is Doubled
+    extensions.forget("own.Missing")
+    assert extensions.replacement_for("own.Missing") is None
+    extensions.forget("own.Missing")
+
+
 def halved(x):
     return x / 2
 
