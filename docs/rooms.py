@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from pytorch_to_mlx.tasks import PROTOCOLS
+
 PACKAGE = Path(__file__).parent.parent / "pytorch_to_mlx"
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
 
@@ -78,6 +80,37 @@ def purpose(name: str) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
+def contract() -> list[str]:
+    """Return the lines of what a family declares and of what the pipelines of each task can do, from the source."""
+    family = _class("contract.py", "Family")
+    lines = [
+        "## What a family offers\n",
+        "`models/NAME/family.py` declares one `contract.Family`, which pyright checks:\n",
+    ]
+    lines += ["| field | type | |", "|---|---|---|"]
+    for node in family.body:
+        if isinstance(node, ast.AnnAssign):
+            kind = ast.unparse(node.annotation).strip("'").replace("|", "\\|")
+            lines.append(f"| `{ast.unparse(node.target)}` | `{kind}` | {'must' if node.value is None else 'may'} |")
+    lines += [
+        "",
+        "`load` gives a pipeline with the method of its card's task (`tasks.py`):\n",
+        "| task | method |",
+        "|---|---|",
+    ]
+    for task, protocol in PROTOCOLS.items():
+        methods = [node for node in _class("tasks.py", protocol.__name__).body if isinstance(node, ast.FunctionDef)]
+        method = next(node for node in methods if not node.decorator_list)
+        signature = f"{method.name}({ast.unparse(method.args).removeprefix('self, ')})".replace("|", "\\|")
+        lines.append(f"| {task} | `{signature}` → `{ast.unparse(method.returns) if method.returns else 'None'}` |")
+    return [*lines, ""]
+
+
+def _class(file: str, name: str) -> ast.ClassDef:
+    tree = ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
+    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
 def page() -> str:
     """Return docs/architecture.md."""
     parts = [
@@ -96,4 +129,4 @@ def page() -> str:
         parts.append(f"## {title}\n")
         parts += [f"{n}. [`{file}`](../pytorch_to_mlx/{file}): {text}." for n, (file, text) in enumerate(steps, 1)]
         parts.append("")
-    return "\n".join(parts)
+    return "\n".join([*parts, *contract()])
