@@ -1,6 +1,6 @@
 """Whisper against openai-whisper and transformers: tiny twins through the real weight map, tap by tap."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import mlx.core as mx
 import numpy as np
@@ -22,7 +22,7 @@ from pytorch_to_mlx.models.whisper.config import Config
 from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, compression_ratio, decode, detect_language
 from pytorch_to_mlx.models.whisper.model import Model
 from pytorch_to_mlx.models.whisper.pipeline import transcribe_options
-from pytorch_to_mlx.models.whisper.reference import Reference, original, speech, widened
+from pytorch_to_mlx.models.whisper.reference import Reference, build_original, speech, to_float64
 from pytorch_to_mlx.models.whisper.tokenizer import Tokenizer, language_code
 from pytorch_to_mlx.models.whisper.weights import WEIGHTS, open_release
 from pytorch_to_mlx.validate.compare import compare
@@ -72,9 +72,9 @@ def openai_file(twin, tmp_path_factory):
 def ours(openai_file):
     with open_release(openai_file) as checkpoint:
         weights = apply(WEIGHTS, checkpoint, family="whisper").weights
-        model = load_into(Model(Config.from_dict(checkpoint.config)), weights)
-    model._config = TINY  # the alignment heads of the twin, which no file of OpenAI's holds
-    return model
+        config = Config.from_dict(checkpoint.config)
+    # the alignment heads of the twin, which no file of OpenAI's holds
+    return load_into(Model(replace(config, alignment_heads=TINY.alignment_heads)), weights)
 
 
 def test_openai_file_converts_and_comes_back(openai_file, twin):
@@ -88,7 +88,7 @@ def test_openai_file_converts_and_comes_back(openai_file, twin):
 def test_encoder_and_logits_agree(ours, twin):
     inputs = tiny_inputs(TINY, batch=2)
     mel, tokens = (torch.from_numpy(np.array(inputs[name])) for name in ("mel", "tokens"))
-    wide = widened(twin)
+    wide = to_float64(twin)
     for tap in CARD.taps:
         with torch.no_grad():
             if tap.name == "encoder":
@@ -168,7 +168,7 @@ def test_word_alignment_is_openai_s(ours, twin):
 
     mel = tiny_inputs(TINY)["mel"]
     text = Tokenizer(True).encode(" Hello there, you two.")
-    found = timing.find_words(ours, Tokenizer(True), ours.encoder(mel), text, 40, language="en")
+    found = timing.align_words(ours, Tokenizer(True), ours.encoder(mel), text, 40, language="en")
     theirs = find_alignment(
         twin, get_tokenizer(True, language="en", task="transcribe"), text, torch.from_numpy(np.array(mel))[0].T, 40
     )
@@ -325,7 +325,7 @@ def test_compression_ratio_is_openai_s():
 def tiny_en():
     """Real weights: Whisper tiny.en, float16, from CTranslate2's file; openai-whisper gets the same."""
     pipeline = load("packaged:whisper-tiny.en")
-    return pipeline, original(pipeline.model)
+    return pipeline, build_original(pipeline.model)
 
 
 @pytest.mark.parametrize("options", [{}, {"beam_size": 5}], ids=["greedy", "beam 5"])

@@ -16,7 +16,7 @@ from pytorch_to_mlx.audio.load import load_audio
 from pytorch_to_mlx.audio.resample import resample
 from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.model_source import load as load_kokoro
-from pytorch_to_mlx.models.whisper.reference import original
+from pytorch_to_mlx.models.whisper.reference import build_original
 from pytorch_to_mlx.tasks import Speech
 
 # openai-whisper's own: NumPy functions called on tensors, and a vocabulary file left open
@@ -48,7 +48,7 @@ def spoken(kokoro, text):
 @pytest.fixture(scope="module", params=["whisper-base", "whisper-tiny.en"])
 def sides(request):
     ours = load(f"packaged:{request.param}")
-    return ours, original(ours.model)
+    return ours, build_original(ours.model)
 
 
 @pytest.fixture(params=[*(path.stem for path in LIBRIVOX), "goforward", "kokoro"])

@@ -15,7 +15,7 @@ from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.whisper.config import Config
 from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, decode
-from pytorch_to_mlx.models.whisper.reference import widened
+from pytorch_to_mlx.models.whisper.reference import to_float64
 
 # openai-whisper's own: NumPy functions called on tensors, and a vocabulary file left open
 pytestmark = [
@@ -47,7 +47,7 @@ def test_from_openai_s_file_to_tokens(shape, tmp_path):
     expected = whisper.log_mel_spectrogram(torch.from_numpy(speech()), config.n_mels, padding=480000)
     assert_close(mel, expected[:, : 2 * config.n_audio_ctx].T, name="mel")
     input = torch.from_numpy(np.array(mel).T)[None]
-    audio, wide = ours.model.encoder(mel[None]), widened(theirs)
+    audio, wide = ours.model.encoder(mel[None]), to_float64(theirs)
     with torch.no_grad():
         encoded = theirs.encoder(input), wide.encoder(input.double())
         assert_close(audio, *encoded, name="encoder")

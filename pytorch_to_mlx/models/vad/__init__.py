@@ -1,4 +1,4 @@
-"""Silero VAD."""
+"""Silero VAD: voice activity detection."""
 
 from .card import CARD
 

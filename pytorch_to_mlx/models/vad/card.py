@@ -5,7 +5,7 @@ from ...card import ModelCard, Published, Tap
 _NOTE = "snakers4/silero-vad, version 6.2; in the PyPI package silero-vad"
 
 _WHY = (
-    "where a chirp begins, a feature of 48 is the difference of larger numbers: from PyTorch's own float64 magnitudes "
+    "where a chirp begins, a feature of 48 is a difference of larger numbers: from PyTorch's own float64 magnitudes "
     "its float32 features err by 2.0e-3 there, ours by 3.8e-4. Each convolution alone errs less than PyTorch's"
 )
 

@@ -1,4 +1,4 @@
-"""Silero VAD's own verb."""
+"""What Silero VAD adds to the command line: `detect`."""
 
 import sys
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def detect(
     sample_rate: int | None = None,
     scores: bool = False,
 ) -> Any:
-    """Find speech in recordings: one line for every stretch of it.
+    """Find speech in recordings: one line for each stretch.
 
     Args:
         threshold: probability from which a chunk of 32 ms is speech
@@ -43,7 +43,7 @@ def detect(
 
     def rows() -> Iterator[dict[str, Any]]:
         for name in track(audio, "listening", len(audio)):
-            found = pipeline.detect(
+            activity = pipeline.detect(
                 sys.stdin.buffer.read() if name == "-" else name,
                 sample_rate=sample_rate,
                 threshold=threshold,
@@ -53,10 +53,10 @@ def detect(
                 min_silence_duration_ms=min_silence_duration_ms,
                 speech_pad_ms=speech_pad_ms,
             )
-            row: dict[str, Any] = {"audio": name, "duration_s": round(found.duration_s, 3)}
-            row["segments"] = [{k: round(v, 3) for k, v in asdict(span).items()} for span in found.segments]
+            row: dict[str, Any] = {"audio": name, "duration_s": round(activity.duration_s, 3)}
+            row["segments"] = [{k: round(v, 3) for k, v in asdict(span).items()} for span in activity.segments]
             if scores:
-                row["probabilities"] = [round(p, 4) for p in found.probabilities.tolist()]
+                row["probabilities"] = [round(p, 4) for p in activity.probabilities.tolist()]
             yield row
 
     return list(rows())

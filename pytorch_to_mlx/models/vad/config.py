@@ -1,4 +1,4 @@
-"""What differs between the releases of Silero VAD: the sample rates that they have a network for."""
+"""The sample rates that a release of Silero VAD has a network for; nothing else differs between releases."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ KNOWN_RATES = (16000, 8000)
 
 @dataclass(frozen=True)
 class Config:
-    """sample_rates: in Hz; there is one network for each."""
+    """The sizes of Silero VAD. sample_rates: in Hz; there is one network for each."""
 
     sample_rates: tuple[int, ...] = (16000,)
 
     def __post_init__(self) -> None:
         if not self.sample_rates or len(set(self.sample_rates)) != len(self.sample_rates):
-            raise ValueError(f"sample_rates are {list(self.sample_rates)}; give each once, and one at least")
+            raise ValueError(f"sample_rates are {list(self.sample_rates)}; give at least one, and each once")
         if unknown := set(self.sample_rates) - set(KNOWN_RATES):
             raise ValueError(f"there is no network for {min(unknown)} Hz, only for 16000 and 8000")
 
@@ -29,5 +29,5 @@ class Config:
 
     @classmethod
     def tiny(cls) -> "Config":
-        """The whole model, with both networks: it is tiny."""
+        """Return the sizes of the real model with both networks, which is small enough for tests."""
         return cls((16000, 8000))

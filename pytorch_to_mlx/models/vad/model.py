@@ -1,7 +1,7 @@
 """Silero VAD: the magnitudes of a short-time Fourier transform, four convolutions, an LSTM and one number.
 
-Each chunk of 32 ms is heard together with the end of the chunk before it and judged on its own; only the LSTM carries
-on from chunk to chunk. Reference: silero-vad 6.2.3 (silero_vad.jit).
+Each chunk of 32 ms is classified together with the end of the chunk before it; only the LSTM has state from chunk to
+chunk. Reference: silero-vad 6.2.3 (silero_vad.jit).
 """
 
 from typing import NamedTuple
@@ -23,22 +23,25 @@ BLOCK = 1024  # chunks whose features are computed at once, so that memory does 
 
 
 class State(NamedTuple):
-    """What one chunk leaves for the next. Shapes: context [B, K] samples, lstm (h, c) of [B, D] each."""
+    """The state between chunks: the last samples, and the LSTM's.
+
+    Shapes: context [B, K] samples, lstm (h, c) of [B, D] each.
+    """
 
     context: mx.array
     lstm: LSTMState
 
 
 class Network(nn.Module):
-    """The network of one sample rate; rates differ in the window of the transform, 16 ms."""
+    """The network of one sample rate; in samples, the window of the transform (16 ms) differs between rates."""
 
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
         self.chunk = round(CHUNK_S * sample_rate)
         self.context = self.chunk // 8
         window = self.chunk // 2
-        reach = np.arange(self.context + self.chunk)
-        self._reach = mx.array(np.concatenate([reach, reach[-2 : -2 - self.context : -1]])[None])  # the end is mirrored
+        frame = np.arange(self.context + self.chunk)
+        self._frame = mx.array(np.concatenate([frame, frame[-2 : -2 - self.context : -1]])[None])  # the end is mirrored
         self.stft = Conv1d(1, window + 2, window, stride=window // 2, bias=False)
         self.encoder = [
             Conv1d(window // 2 + 1, 128, 3, padding=1),
@@ -50,12 +53,12 @@ class Network(nn.Module):
         self.output = nn.Linear(HIDDEN, 1)
 
     def start(self, batch: int = 1) -> State:
-        """The state before the first sample."""
+        """Return the state before the first sample."""
         zeros = mx.zeros((batch, HIDDEN))
         return State(mx.zeros((batch, self.context)), (zeros, zeros))
 
     def features(self, frames: mx.array) -> mx.array:
-        """Shapes: frames [N, chunk + 2 · context] in samples -> [N, D]."""
+        """Return the features of each frame. Shapes: frames [N, chunk + 2 · context] in samples -> [N, D]."""
         real, imaginary = mx.split(self.stft(frames[..., None]), 2, axis=-1)  # [N, 4, F]
         x = tap("magnitude", mx.sqrt(real * real + imaginary * imaginary))
         for layer in self.encoder:
@@ -63,13 +66,16 @@ class Network(nn.Module):
         return tap("features", x[:, 0])
 
     def frames(self, audio: mx.array, context: mx.array) -> mx.array:
-        """The chunks, each after the end of the one before. Shapes: audio [B, L] -> [B, N, chunk + 2 · context]."""
-        one = audio.shape[1] == self.chunk
-        where = self._reach if one else self._reach + mx.arange(0, audio.shape[1], self.chunk)[:, None]
-        return mx.concatenate([context, audio], axis=1)[:, where]
+        """Return each chunk after the end of the one before, its own end mirrored.
+
+        Shapes: audio [B, L], context [B, K] -> [B, N, chunk + 2 · context].
+        """
+        is_one_chunk = audio.shape[1] == self.chunk
+        index = self._frame if is_one_chunk else self._frame + mx.arange(0, audio.shape[1], self.chunk)[:, None]
+        return mx.concatenate([context, audio], axis=1)[:, index]
 
     def encode(self, audio: mx.array, context: mx.array) -> mx.array:
-        """The features of all chunks, block by block. Shapes: audio [B, L] -> [B, N, D]."""
+        """Return the features of all chunks, computed block by block. Shapes: audio [B, L], context [B, K] -> [B, N, D]."""
         frames = self.frames(audio.astype(self.stft.weight.dtype), context.astype(self.stft.weight.dtype))
         batch, count, width = frames.shape
         frames = frames.reshape(batch * count, width)
@@ -80,44 +86,52 @@ class Network(nn.Module):
             mx.eval(part)
         return mx.concatenate(parts).reshape(batch, count, HIDDEN)
 
-    def judge(self, hidden: mx.array) -> mx.array:
-        """Shapes: hidden [B, N, D] -> probabilities [B, N]."""
+    def classify(self, hidden: mx.array) -> mx.array:
+        """Return the probability of speech. Shapes: hidden [B, N, D] -> [B, N]."""
         logits = linear(self.output, ops.leaky_relu(tap("hidden", hidden), 0.0))[..., 0]
         return tap("probability", ops.sigmoid(logits))
 
 
 class Model(nn.Module):
+    """The networks of all sample rates."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self._config = config
         for rate in config.sample_rates:
             setattr(self, name_of(rate), Network(rate))
 
+    @property
+    def config(self) -> Config:
+        """Return the sizes that the model was built with."""
+        return self._config
+
     def network(self, sample_rate: int) -> Network:
-        """The network of a sample rate. Raises UsageError if this checkpoint has none for it."""
-        if sample_rate not in self._config.sample_rates:
-            known = " and ".join(map(str, self._config.sample_rates))
-            raise UsageError(f"the model has no network for {sample_rate} Hz", fix=f"it has one for {known} Hz")
+        """Return the network of a sample rate. Raises: UsageError if this checkpoint has none for it."""
+        if sample_rate not in self.config.sample_rates:
+            rates = " and ".join(map(str, self.config.sample_rates))
+            raise UsageError(f"the model has no network for {sample_rate} Hz", fix=f"it has one for {rates} Hz")
         return getattr(self, name_of(sample_rate))
 
     def __call__(self, audio: mx.array, sample_rate: int = 16000) -> mx.array:
-        """The probability of speech in each chunk of a whole recording.
+        """Return the probability of speech in each chunk of a whole recording.
 
-        Shapes: audio [B, L] in samples, L a multiple of the chunk -> [B, L / chunk].
+        Shapes: audio [B, L] in samples, L a multiple of the chunk -> [B, L / chunk]. Raises: what `network` raises.
         """
         network = self.network(sample_rate)
-        return network.judge(network.lstm(network.encode(audio, network.start(audio.shape[0]).context)))
+        return network.classify(network.lstm(network.encode(audio, network.start(audio.shape[0]).context)))
 
     def step(self, audio: mx.array, state: State, sample_rate: int = 16000) -> tuple[mx.array, State]:
-        """The same for the next chunks of a stream: `network(rate).start()` is the state before the first.
+        """Return the same for the next chunks of a stream, and the state after them.
 
-        Shapes: audio [B, L] in samples, L a multiple of the chunk -> [B, L / chunk], and the state for what follows.
+        `network(rate).start()` is the state before the first.
+        Shapes: audio [B, L] in samples, L a multiple of the chunk -> [B, L / chunk]. Raises: what `network` raises.
         """
         network = self.network(sample_rate)
         hidden, lstm = network.lstm.steps(network.encode(audio, state.context), state.lstm)
-        return network.judge(hidden), State(audio[:, -network.context :], lstm)
+        return network.classify(hidden), State(audio[:, -network.context :], lstm)
 
 
 def name_of(sample_rate: int) -> str:
-    """The name of a rate's network in the model: net16k or net8k."""
+    """Return the name of a rate's network in the model: net16k or net8k."""
     return f"net{sample_rate // 1000}k"

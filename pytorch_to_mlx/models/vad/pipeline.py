@@ -19,48 +19,56 @@ from .weights import WEIGHTS, open_release
 
 
 class VADPipeline:
-    """A loaded Silero VAD: `detect` for a whole recording, `stream` for audio as it comes."""
+    """A loaded Silero VAD: `detect` for a whole recording, `stream` for audio as it arrives."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
 
     def detect(self, audio: Audio, *, sample_rate: int | None = None, **options: Any) -> VoiceActivity:
-        """Where there is speech; options are those of VADOptions.
+        """Find the stretches of speech in a recording; options are those of VADOptions.
 
         sample_rate: 16000 or 8000, of an array's samples and of the network; by default the model's first.
-        Shapes: audio, if an array, [L] float. Raises: UsageError, FormatError for audio that cannot be read.
+        Shapes: audio, if an array, [L] float.
+        Raises: UsageError for an unknown option or value, FormatError for audio that cannot be read.
         """
-        rate, rules = self._rate(sample_rate), vad_options(**options)
+        rate, settings = self._rate(sample_rate), vad_options(**options)
         samples = load_audio(audio, rate)
         probabilities = self.probabilities(samples, sample_rate=rate)
         chunk = self.model.network(rate).chunk
-        spans = speech_segments(probabilities.tolist(), len(samples), rate, chunk, rules)
+        spans = speech_segments(probabilities.tolist(), len(samples), rate, chunk, settings)
         return VoiceActivity(
             tuple(Span(start / rate, end / rate) for start, end in spans), len(samples) / rate, probabilities, CHUNK_S
         )
 
     def probabilities(self, samples: np.ndarray, *, sample_rate: int | None = None) -> np.ndarray:
-        """The probability of speech in each chunk; the last one is filled up with silence. Shapes: [L] -> [N]."""
+        """Return the probability of speech in each chunk; the last one is padded with silence.
+
+        Shapes: samples [L] -> [N]. Raises: UsageError for a rate without a network.
+        """
         rate = self._rate(sample_rate)
         if not len(samples):
             return np.zeros(0, np.float32)
-        missing = -len(samples) % self.model.network(rate).chunk
-        audio = mx.pad(mx.array(np.asarray(samples, np.float32)), (0, missing))
+        padding = -len(samples) % self.model.network(rate).chunk
+        audio = mx.pad(mx.array(np.asarray(samples, np.float32)), (0, padding))
         return np.array(self.model(audio[None], rate)[0].astype(mx.float32))
 
     def stream(self, *, sample_rate: int | None = None, **options: Any) -> "VADStream":
-        """A stream that is fed pieces of audio and says where speech starts and ends."""
+        """Return a stream to feed with pieces of audio; it reports where speech starts and ends.
+
+        Options are those of VADOptions. Raises: UsageError for an unknown option or value.
+        """
         return VADStream(self.model, self._rate(sample_rate), vad_options(**options))
 
-    def _rate(self, asked: int | None) -> int:
-        rate = asked or self.model._config.sample_rates[0]
+    def _rate(self, sample_rate: int | None) -> int:
+        """Return the rate, or the model's first, if there is a network for it."""
+        rate = sample_rate or self.model.config.sample_rates[0]
         self.model.network(rate)
         return rate
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """Where speech starts or ends, in seconds of the stream, and the probability of the chunk that settled it."""
+    """Where speech starts or ends, in seconds of the stream, and the probability of the chunk that decided it."""
 
     kind: Literal["start", "end"]
     time_s: float
@@ -68,73 +76,83 @@ class Boundary:
 
 
 class VADStream:
-    """Takes audio in pieces of any length; decides for every chunk of 32 ms. Memory does not grow.
+    """A stream to feed with pieces of audio of any length; decides for every chunk of 32 ms. Memory does not grow.
 
-    position_s: how much has been judged. probability: of the last chunk. speaking: whether speech is going on.
+    probability: of speech in the last chunk.
     """
 
     def __init__(self, model: Model, sample_rate: int, options: VADOptions) -> None:
         self._model, self._rate = model, sample_rate
         self._network = model.network(sample_rate)
         self._state = self._network.start()
-        self._rules = Boundaries(sample_rate, options)
-        self._waiting = np.zeros(0, np.float32)
-        self._judged = 0
+        self._boundaries = Boundaries(sample_rate, options)
+        self._rest = np.zeros(0, np.float32)  # less than a chunk
+        self._position = 0
         self.probability = 0.0
 
     @property
     def position_s(self) -> float:
-        return self._judged / self._rate
+        """Return the seconds that are classified so far."""
+        return self._position / self._rate
 
     @property
     def speaking(self) -> bool:
-        return self._rules.speaking
+        """Return whether speech has started and not ended."""
+        return self._boundaries.speaking
 
     def feed(self, samples: np.ndarray) -> list[Boundary]:
-        """Hear more audio; the boundaries that it settles. Shapes: samples [L] float at the stream's rate."""
-        samples = np.concatenate([self._waiting, load_audio(np.asarray(samples), self._rate)])
-        whole = len(samples) // self._network.chunk * self._network.chunk
-        self._waiting = samples[whole:].copy()
-        found = []
-        for now, probability in self._judge(samples[:whole]):
+        """Add audio; return the starts and ends of speech that it decides.
+
+        Shapes: samples [L] float at the stream's rate. Raises: FormatError if they are not finite or of another shape.
+        """
+        samples = np.concatenate([self._rest, load_audio(np.asarray(samples), self._rate)])
+        n_whole = len(samples) // self._network.chunk * self._network.chunk
+        self._rest = samples[n_whole:].copy()
+        boundaries = []
+        for now, probability in self._classify(samples[:n_whole]):
             self.probability = probability
-            boundary = self._rules.hear(now, probability)
-            if boundary is not None:
-                found.append(Boundary(boundary[0], boundary[1] / self._rate, probability))  # pyright: ignore[reportArgumentType]
-        return found
+            if (boundary := self._boundaries.update(now, probability)) is not None:
+                kind, position = boundary
+                boundaries.append(Boundary(kind, position / self._rate, probability))
+        return boundaries
 
     def finish(self) -> list[Boundary]:
-        """The end of the stream: what is left is filled up with silence, and speech that goes on ends here."""
-        end_s = (self._judged + len(self._waiting)) / self._rate
-        missing = -len(self._waiting) % self._network.chunk
-        found = self.feed(np.zeros(missing, np.float32)) if missing else []
+        """End the stream: pad the last chunk with silence, and end speech that has not ended."""
+        end_s = (self._position + len(self._rest)) / self._rate
+        padding = -len(self._rest) % self._network.chunk
+        boundaries = self.feed(np.zeros(padding, np.float32)) if padding else []
         if self.speaking:
-            self._rules.speaking = False
-            found.append(Boundary("end", end_s, self.probability))
-        return found
+            self._boundaries.speaking = False
+            boundaries.append(Boundary("end", end_s, self.probability))
+        return boundaries
 
-    def _judge(self, samples: np.ndarray) -> Iterator[tuple[int, float]]:
-        """(start in samples, probability) of every chunk, at most a second of them in one graph."""
+    def _classify(self, samples: np.ndarray) -> Iterator[tuple[int, float]]:
+        """Yield start in samples and probability of every chunk, computed in graphs of at most a second."""
         step = 32 * self._network.chunk
         for start in range(0, len(samples), step):
             piece = mx.array(samples[start : start + step])[None]
             probabilities, self._state = self._model.step(piece, self._state, self._rate)
             mx.eval(probabilities, self._state)
             for probability in np.array(probabilities.astype(mx.float32))[0].tolist():
-                yield self._judged, probability
-                self._judged += self._network.chunk
+                yield self._position, probability
+                self._position += self._network.chunk
 
 
 def vad_options(**options: Any) -> VADOptions:
-    """The options that are given, checked."""
-    known = {field.name for field in fields(VADOptions)}
-    if unknown := options.keys() - known:
-        raise UsageError(f"unknown option '{min(unknown)}'", fix=f"options: {', '.join(sorted(known))}")
+    """Return the options that are not None. Raises: UsageError for an unknown option or value."""
+    names = {field.name for field in fields(VADOptions)}
+    if unknown := options.keys() - names:
+        raise UsageError(f"unknown option '{min(unknown)}'", fix=f"options: {', '.join(sorted(names))}")
     return VADOptions(**{name: value for name, value in options.items() if value is not None})
 
 
 def load(path: Path, *, dequantize: bool | None = None) -> VADPipeline:
-    """Load a converted folder, or a release of Silero VAD."""
-    build = lambda config: Model(Config.from_dict(config))  # noqa: E731
-    model, _ = load_model(path, build, weight_map=WEIGHTS, open_release=open_release, dequantize=dequantize)
+    """Load a converted folder, or a release of Silero VAD; no convert step is needed."""
+    model, _ = load_model(
+        path,
+        lambda config: Model(Config.from_dict(config)),
+        weight_map=WEIGHTS,
+        open_release=open_release,
+        dequantize=dequantize,
+    )
     return VADPipeline(model)

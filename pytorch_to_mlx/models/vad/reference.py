@@ -1,4 +1,4 @@
-"""The original beside ours: silero-vad's TorchScript model with our weights, on the same audio.
+"""Compare with the original: silero-vad's TorchScript model with our weights, on the same audio.
 
 torch is imported inside the functions of its side: our side is measured without it.
 """
@@ -28,11 +28,11 @@ Taps = dict[str, np.ndarray]
 
 
 class Reference(Contract):
-    """Both sides, open. The cases are real speech and a chirp with noise, at every sample rate of the model."""
+    """Both sides of Silero VAD. The cases are real speech and a chirp with noise, at every sample rate of the model."""
 
     def __init__(self, ours: Model, theirs: Model) -> None:
         self.pipeline = VADPipeline(ours)
-        self.original, self.wide = original(theirs), original(theirs).double()
+        self.original, self.wide = build_original(theirs), build_original(theirs).double()
 
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
@@ -46,11 +46,11 @@ class Reference(Contract):
         if side == "ours":
             pipeline = load(mlx_path or source_path)
             return lambda: pipeline.detect(samples)
-        model = original(load(source_path).model)
+        model = build_original(load(source_path).model)
         return lambda: torch_probabilities(model, samples, 16000)
 
     def cases(self) -> list[Case]:
-        rates = self.pipeline.model._config.sample_rates
+        rates = self.pipeline.model.config.sample_rates
         return [
             Case(f"{name} {rate} Hz", {"samples": samples, "rate": rate})
             for rate in rates
@@ -59,15 +59,15 @@ class Reference(Contract):
 
     def mlx(self, case: Case) -> Taps:
         with record_taps() as taps:
-            probabilities = self.pipeline.model(mx.array(whole(case))[None], case.inputs["rate"])
+            probabilities = self.pipeline.model(mx.array(whole_chunks(case))[None], case.inputs["rate"])
         mx.eval(probabilities)
-        taken = {name: np.array(value) for name, value in taps.items()}
-        return {name: value[0] if name in ("hidden", "probability") else value for name, value in taken.items()}
+        arrays = {name: np.array(value) for name, value in taps.items()}
+        return {name: value[0] if name in ("hidden", "probability") else value for name, value in arrays.items()}
 
     def torch(self, case: Case, dtype: str = "float32") -> Taps:
         import torch
 
-        rate, samples = case.inputs["rate"], torch.from_numpy(whole(case))
+        rate, samples = case.inputs["rate"], torch.from_numpy(whole_chunks(case))
         model = self.original if dtype == "float32" else self.wide
         network = model._model if rate == 16000 else model._model_8k
         taps = torch_taps(network, samples.to(getattr(torch, dtype)), rate)
@@ -91,7 +91,7 @@ class Reference(Contract):
 
 
 def torch_taps(network: Any, samples: Any, rate: int) -> Taps:
-    """The steps of one network, chunk by chunk, in the dtype of its weights."""
+    """Run one network chunk by chunk in the dtype of its weights, and return its taps. Shapes: samples [L]."""
     import torch
 
     chunk = rate * 32 // 1000
@@ -117,6 +117,7 @@ def torch_taps(network: Any, samples: Any, rate: int) -> Taps:
 
 
 def torch_probabilities(model: Any, samples: np.ndarray, rate: int) -> np.ndarray:
+    """Return the original's probability for each chunk. Shapes: samples [L] -> [N]."""
     import torch
 
     with torch.no_grad():
@@ -124,6 +125,7 @@ def torch_probabilities(model: Any, samples: np.ndarray, rate: int) -> np.ndarra
 
 
 def torch_segments(model: Any, samples: np.ndarray, **options: Any) -> list[dict[str, int]]:
+    """Return the original's stretches of speech, in samples. Shapes: samples [L]."""
     import silero_vad
     import torch
 
@@ -131,14 +133,18 @@ def torch_segments(model: Any, samples: np.ndarray, **options: Any) -> list[dict
 
 
 def torch_chunk(model: Any, chunk: np.ndarray) -> float:
+    """Return the original's probability for the next chunk of its stream. Shapes: chunk [512]."""
     import torch
 
     with torch.no_grad():
         return model(torch.from_numpy(chunk), 16000).item()
 
 
-def original(model: Model) -> Any:
-    """The released TorchScript model with our weights; a network that we have not keeps the released ones."""
+def build_original(model: Model) -> Any:
+    """Load the released TorchScript model and give it our weights; a network that ours lacks keeps its own.
+
+    Raises: MissingExtraError without torch or the package silero-vad.
+    """
     try:
         import torch
 
@@ -155,24 +161,25 @@ def original(model: Model) -> Any:
     return released
 
 
-def whole(case: Case) -> np.ndarray:
-    """The samples of a case, filled up to whole chunks."""
+def whole_chunks(case: Case) -> np.ndarray:
+    """Return the samples of a case, padded to whole chunks. Shapes: -> [L] float32."""
     samples = case.inputs["samples"]
     return np.pad(samples, (0, -len(samples) % (case.inputs["rate"] * 32 // 1000)))
 
 
 def speech(rate: int) -> np.ndarray:
-    """Real speech with silence around it."""
+    """Return real speech with silence around it. Shapes: -> [L] float32."""
     return np.pad(resample(sentence(), 16000, rate), rate // 4)
 
 
 def chirp(rate: int) -> np.ndarray:
+    """Return a rising tone with a little noise, 4 s. Shapes: -> [L] float32."""
     time = np.arange(4 * rate, dtype=np.float32) / rate
     noise = np.random.default_rng(0).standard_normal(len(time), dtype=np.float32)
     return (0.3 * np.sin(2 * np.pi * (100 + 300 * time) * time) + 0.02 * noise).astype(np.float32)
 
 
 def minute(rate: int) -> np.ndarray:
-    """60 seconds of speech and pauses."""
-    once = np.pad(speech(rate), (0, rate))
-    return np.tile(once, 60 * rate // len(once) + 1)[: 60 * rate]
+    """Return 60 seconds of speech and pauses. Shapes: -> [60 · rate] float32."""
+    turn = np.pad(speech(rate), (0, rate))
+    return np.tile(turn, 60 * rate // len(turn) + 1)[: 60 * rate]

@@ -7,18 +7,20 @@ come back for min_silence_duration_ms. Reference: silero-vad 6.2.3, utils_vad.py
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ...errors import UsageError
 
 
 @dataclass(frozen=True)
 class VADOptions:
-    """Names and defaults are Silero's.
+    """When speech starts and ends; names and defaults are Silero's.
 
-    neg_threshold: under it speech ends; by default threshold - 0.15. min_speech_duration_ms: shorter ones are left out.
-    max_speech_duration_s: longer ones are cut at their longest pause, or else where they get too long.
-    speech_pad_ms: added on both sides, or half of the silence between two where that is shorter.
-    min_silence_at_max_speech: milliseconds of a pause at which speech that is too long may be cut.
+    neg_threshold: speech ends under it; by default threshold - 0.15. min_speech_duration_ms: shorter speech is left
+    out. max_speech_duration_s: longer speech is cut at its longest pause, or else where it gets too long.
+    speech_pad_ms: added on both sides, or half of the silence between two stretches where that is shorter.
+    min_silence_at_max_speech: milliseconds from which a pause may cut speech that is too long.
+    Raises: UsageError for values out of range.
     """
 
     threshold: float = 0.5
@@ -42,22 +44,27 @@ class VADOptions:
 
     @property
     def lower(self) -> float:
+        """Return the probability under which speech ends."""
         return max(self.threshold - 0.15, 0.01) if self.neg_threshold is None else self.neg_threshold
 
 
 def speech_segments(
-    probabilities: Iterable[float], samples: int, sample_rate: int, chunk: int, options: VADOptions
+    probabilities: Iterable[float], n_samples: int, sample_rate: int, chunk: int, options: VADOptions
 ) -> list[tuple[int, int]]:
-    """Start and end of each stretch of speech, in samples. samples: how many the recording has."""
+    """Return start and end of each stretch of speech, in samples. n_samples: of the recording; chunk: in samples."""
     rules = _Rules(sample_rate, chunk, options)
     for number, probability in enumerate(probabilities):
-        rules.hear(number * chunk, probability)
-    return _padded(rules.finish(samples), samples, sample_rate * options.speech_pad_ms / 1000)
+        rules.update(number * chunk, probability)
+    return _pad(rules.finish(n_samples), n_samples, sample_rate * options.speech_pad_ms / 1000)
 
 
 @dataclass
 class _Rules:
-    """Hears chunk after chunk. start: of the speech that is going on; quiet: where it may have ended; pauses: in it."""
+    """The rules for a recording, updated chunk by chunk. Positions are in samples.
+
+    start: of the current speech, None in silence; quiet: where it may have ended; pauses: the pauses in it; stretches:
+    of speech so far.
+    """
 
     sample_rate: int
     chunk: int
@@ -65,13 +72,14 @@ class _Rules:
     start: int | None = None
     quiet: int | None = None
     pauses: list[tuple[int, int]] = field(default_factory=list)
-    found: list[tuple[int, int]] = field(default_factory=list)
+    stretches: list[tuple[int, int]] = field(default_factory=list)
 
     def samples(self, milliseconds: float) -> float:
+        """Return a duration in samples."""
         return self.sample_rate * milliseconds / 1000
 
-    def hear(self, now: int, probability: float) -> None:
-        """now: where the chunk begins, in samples."""
+    def update(self, now: int, probability: float) -> None:
+        """Apply the rules to the chunk that starts at `now`."""
         options = self.options
         loud = probability >= options.threshold
         if loud and self.quiet is not None:
@@ -94,50 +102,56 @@ class _Rules:
                 long_enough = self.quiet - self.start > self.samples(options.min_speech_duration_ms)
                 self._end(self.quiet, keep=long_enough)
 
-    def finish(self, samples: int) -> list[tuple[int, int]]:
-        if self.start is not None and samples - self.start > self.samples(self.options.min_speech_duration_ms):
-            self._end(samples)
-        return self.found
+    def finish(self, n_samples: int) -> list[tuple[int, int]]:
+        """End the recording after n_samples; return the stretches of speech."""
+        if self.start is not None and n_samples - self.start > self.samples(self.options.min_speech_duration_ms):
+            self._end(n_samples)
+        return self.stretches
 
     def _longest(self) -> float:
+        """Return the length over which speech is cut."""
         options = self.options
         return self.sample_rate * options.max_speech_duration_s - self.chunk - 2 * self.samples(options.speech_pad_ms)
 
     def _end(self, at: int, *, keep: bool = True) -> None:
+        """End the current speech, and keep it unless it is too short."""
         assert self.start is not None
         if keep:
-            self.found.append((self.start, at))
+            self.stretches.append((self.start, at))
         self.start, self.quiet, self.pauses = None, None, []
 
 
-def _padded(found: list[tuple[int, int]], samples: int, pad: float) -> list[tuple[int, int]]:
-    """Every stretch longer by `pad` on both sides; neighbours share a silence that is too short for both."""
-    starts, ends = [start for start, _ in found], [end for _, end in found]
-    if found:
+def _pad(stretches: list[tuple[int, int]], n_samples: int, pad: float) -> list[tuple[int, int]]:
+    """Lengthen each stretch by `pad` on both sides; neighbours share a silence that is too short for both."""
+    starts, ends = [start for start, _ in stretches], [end for _, end in stretches]
+    if stretches:
         starts[0] = int(max(0, starts[0] - pad))
-        ends[-1] = int(min(samples, ends[-1] + pad))
-    for n in range(len(found) - 1):
-        silence = found[n + 1][0] - found[n][1]
+        ends[-1] = int(min(n_samples, ends[-1] + pad))
+    for n in range(len(stretches) - 1):
+        silence = stretches[n + 1][0] - stretches[n][1]
         if silence < 2 * pad:
             ends[n] += silence // 2
             starts[n + 1] -= silence // 2
         else:
-            ends[n] = int(min(samples, ends[n] + pad))
+            ends[n] = int(min(n_samples, ends[n] + pad))
             starts[n + 1] = int(max(0, starts[n + 1] - pad))
     return list(zip(starts, ends, strict=True))
 
 
 @dataclass
 class Boundaries:
-    """The rules of a stream: where speech starts and ends, said as soon as it is known."""
+    """The rules for a stream, updated chunk by chunk: where speech starts and ends, as soon as that is certain.
+
+    speaking: whether speech has started and not ended; quiet: where it may have ended, in samples.
+    """
 
     sample_rate: int
     options: VADOptions
     speaking: bool = False
     quiet: int | None = None
 
-    def hear(self, now: int, probability: float) -> tuple[str, int] | None:
-        """("start" | "end", position in samples) if this chunk settles one. now: where the chunk begins."""
+    def update(self, now: int, probability: float) -> tuple[Literal["start", "end"], int] | None:
+        """Return the boundary and its position in samples if the chunk that starts at `now` decides one, else None."""
         pad = self.sample_rate * self.options.speech_pad_ms / 1000
         if probability >= self.options.threshold:
             self.quiet = None

@@ -1,4 +1,4 @@
-"""The complete story of every tensor of Silero VAD: the ONNX file with both networks, and the safetensors with one."""
+"""The rules for every tensor of Silero VAD: the ONNX file with both networks, and the safetensors file with one."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ ONNX = {16000: "If_0_then_branch__Inline_0__", 8000: "If_0_else_branch__Inline_0
 
 
 def network(rate: int, ours: str, *, optional: bool = False) -> tuple[Rule, ...]:
-    """Rules of one network as the ONNX file spells it."""
+    """Return the rules of one network as the ONNX file spells it."""
     theirs = ONNX[rate]
     biases = (f"{theirs}decoder.rnn.bias_ih", f"{theirs}decoder.rnn.bias_hh")
     return (
@@ -24,7 +24,7 @@ def network(rate: int, ours: str, *, optional: bool = False) -> tuple[Rule, ...]
 
 
 def safetensors(ours: str) -> tuple[Rule, ...]:
-    """The same network as the safetensors file spells it, in the same order."""
+    """Return the rules of the same network as the safetensors file spells it, in the same order."""
     return (
         rename("stft_conv.weight", f"{ours}.stft.weight", CONV1D),
         rename("conv1.*", f"{ours}.encoder.0.*", CONV1D),
@@ -38,15 +38,15 @@ def safetensors(ours: str) -> tuple[Rule, ...]:
     )
 
 
-def paired() -> tuple[Rule, ...]:
-    """Either spelling of the 16 kHz network, part by part."""
+def in_either_spelling() -> tuple[Rule, ...]:
+    """Return the rules of the 16 kHz network in either spelling, part by part."""
     onnx, plain = network(16000, "net16k"), safetensors("net16k")
     parts = ((0, slice(0, 1)), (1, slice(1, 5)), (2, slice(5, 6)), (3, slice(6, 7)), (4, slice(7, 8)), (5, slice(8, 9)))
     return flatten(either(onnx[one], *plain[others]) for one, others in parts)
 
 
 WEIGHTS = WeightMap(
-    paired(),
+    in_either_spelling(),
     network(8000, "net8k", optional=True),
     drop(f"{ONNX[16000]}self.stft.hop_length", why="a number of the graph", optional=True),
     drop(f"{ONNX[8000]}self.stft.filter_length", why="a number of the graph", optional=True),
@@ -55,7 +55,7 @@ WEIGHTS = WeightMap(
 
 
 def open_release(path: Path) -> Checkpoint:
-    """Open a release; `config` then says which sample rates it has."""
+    """Open a release, with its sample rates in `config`."""
     checkpoint = open_checkpoint(path)
     rates = [rate for rate, prefix in ONNX.items() if any(name.startswith(prefix) for name in checkpoint.names())]
     checkpoint.config = {"model_type": "silero-vad", "sample_rates": rates or [16000], **(checkpoint.config or {})}

@@ -1,3 +1,5 @@
+"""openWakeWord: wake words."""
+
 from .card import CARD
 
 __all__ = ["CARD"]

@@ -1,3 +1,5 @@
+"""Whisper: speech to text."""
+
 from .card import CARD
 
 __all__ = ["CARD"]

@@ -81,7 +81,7 @@ HEADS: dict[str, tuple[tuple[int, int], ...]] = {
     "large-v3-turbo": ((2, 4), (2, 11), (3, 3), (3, 6), (3, 11), (3, 14)),
 }
 
-# (decoder layers, decoder heads, encoder layers, multilingual, mel bins) -> size. large-v1 and large-v2 look alike.
+# (decoder layers, decoder heads, encoder layers, multilingual, mel bins) -> size; large-v1 has the sizes of large-v2.
 SIZES = {
     (4, 6, 4, False, 80): "tiny.en",
     (4, 6, 4, True, 80): "tiny",
@@ -100,6 +100,6 @@ SIZES = {
 def released_heads(
     layers: int, heads: int, encoder_layers: int, multilingual: bool, n_mels: int, name: str = ""
 ) -> tuple[tuple[int, int], ...]:
-    """The alignment heads of a released size; () for other sizes. `name` tells large-v1 from large-v2."""
+    """Return the alignment heads of a released size, () for other sizes. `name` tells large-v1 from large-v2."""
     size = SIZES.get((layers, heads, encoder_layers, multilingual, n_mels), "")
     return HEADS.get("large-v1" if size == "large-v2" and "large-v1" in name else size, ())

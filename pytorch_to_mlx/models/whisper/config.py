@@ -1,4 +1,4 @@
-"""The architecture numbers of a Whisper checkpoint, from any of the three config.json that carry them."""
+"""The architecture numbers of a Whisper checkpoint, from any of its three kinds of config.json."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -53,15 +53,20 @@ class Config:
 
     @property
     def is_multilingual(self) -> bool:
+        """Return whether the model is multilingual, which the size of its vocabulary tells."""
         return self.n_vocab >= 51865
 
     @property
     def num_languages(self) -> int:
+        """Return how many language tokens the vocabulary has: 99, or 100 from large-v3 on."""
         return self.n_vocab - 51765 - int(self.is_multilingual)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Config":
-        """From Hugging Face's config.json, OpenAI's `dims`, or the MLX community's config.json."""
+        """Read Hugging Face's config.json, OpenAI's `dims`, or the MLX community's config.json.
+
+        Raises: FormatError for a missing or wrong size, and for an activation that is not ported.
+        """
         for key, value in EXPECTED.items():
             if data.get(key, value) != value:
                 raise FormatError(f"{key} is {data[key]!r}, this port computes {value!r}", where="config.json")
@@ -82,9 +87,10 @@ class Config:
         return cls(**sizes)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return config.json as a converted folder holds it, with OpenAI's names."""
         return {"model_type": "whisper", **asdict(self)}
 
     @classmethod
     def tiny(cls) -> "Config":
-        """A few thousand parameters, for tests."""
+        """Return the smallest sizes that have every part, for tests; the vocabulary is the real one."""
         return cls(80, 20, 32, 4, 2, 51865, 24, 32, 4, 2, ((1, 0), (1, 2)))

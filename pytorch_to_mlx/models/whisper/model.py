@@ -43,17 +43,17 @@ class MultiHeadAttention(nn.Module):
         self.out = nn.Linear(n_state, n_state)
 
     def heads(self, x: mx.array) -> mx.array:
-        """[B, L, D] -> [B, H, L, D / H]."""
+        """Split the last axis into heads. Shapes: x [B, L, D] -> [B, H, L, D / H]."""
         return x.reshape(*x.shape[:2], self.n_head, -1).transpose(0, 2, 1, 3)
 
     def keys_values(self, x: mx.array) -> tuple[mx.array, mx.array]:
-        """Shapes: x [B, S, D] -> keys and values [B, H, S, D / H]."""
+        """Return keys and values. Shapes: x [B, S, D] -> two of [B, H, S, D / H]."""
         return self.heads(linear(self.key, x)), self.heads(linear(self.value, x))
 
     def __call__(self, x: mx.array, k: mx.array, v: mx.array, mask: str | None = None) -> mx.array:
-        """Shapes: x [B, L, D], k and v [B or fewer, H, S, D / H] -> [B, L, D].
+        """Attend to k and v. Where k has fewer rows than x, neighbours in x (the beams of one audio) share a row.
 
-        Where k has fewer rows than x, B / rows neighbours in x (the beams of one audio) share a row.
+        Shapes: x [B, L, D], k and v [rows, H, S, D / H], B a multiple of rows -> [B, L, D].
         """
         batch, length, width = x.shape
         grouped = linear(self.query, x).reshape(k.shape[0], -1, width)  # [rows, B / rows * L, D]
@@ -63,12 +63,17 @@ class MultiHeadAttention(nn.Module):
         return linear(self.out, y)
 
     def scores(self, x: mx.array, k: mx.array) -> mx.array:
-        """Attention logits before the softmax, for word times. Shapes: x [B, L, D] -> [B, H, L, S]."""
+        """Return the attention logits before the softmax, for word times.
+
+        Shapes: x [B, L, D], k [B, H, S, D / H] -> [B, H, L, S].
+        """
         q = self.heads(linear(self.query, x))
         return (q @ k.swapaxes(-1, -2)) / math.sqrt(q.shape[-1])
 
 
 class EncoderBlock(nn.Module):
+    """x = x + attn(norm(x)), then x = x + mlp(norm(x))."""
+
     def __init__(self, n_state: int, n_head: int) -> None:
         super().__init__()
         self.attn = MultiHeadAttention(n_state, n_head)
@@ -78,12 +83,15 @@ class EncoderBlock(nn.Module):
         self.mlp_ln = nn.LayerNorm(n_state)
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Apply the block. Shapes: x [B, S, D] -> [B, S, D]."""
         y = layer_norm(self.attn_ln, x)
         x = x + self.attn(y, *self.attn.keys_values(y))
         return x + linear(self.mlp2, ops.gelu(linear(self.mlp1, layer_norm(self.mlp_ln, x))))
 
 
 class DecoderBlock(nn.Module):
+    """Causal self-attention, cross-attention to the audio and an MLP, each with norm before and residual."""
+
     def __init__(self, n_state: int, n_head: int) -> None:
         super().__init__()
         self.attn = MultiHeadAttention(n_state, n_head)
@@ -97,7 +105,10 @@ class DecoderBlock(nn.Module):
     def __call__(
         self, x: mx.array, cache: LayerCache, scores: list[mx.array] | None = None
     ) -> tuple[mx.array, LayerCache]:
-        """Shapes: x [B, L, D] -> [B, L, D]. `scores`, if given, receives the cross-attention logits [B, H, L, S]."""
+        """Apply the block to new steps; also return the longer cache. `scores` receives the cross-attention logits.
+
+        Shapes: x [B, L, D] -> [B, L, D]; scores [B, H, L, S].
+        """
         y = layer_norm(self.attn_ln, x)
         k, v = self.attn.keys_values(y)
         if cache.text is not None:
@@ -120,12 +131,14 @@ class AudioEncoder(nn.Module):
         state = config.n_audio_state
         self.conv1 = nn.Conv1d(config.n_mels, state, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(state, state, kernel_size=3, stride=2, padding=1)
-        self.positional_embedding = sinusoids(config.n_audio_ctx, state)  # stored: a float16 file has it rounded
+        self.positional_embedding = sinusoids(
+            config.n_audio_ctx, state
+        )  # a weight, since float16 checkpoints hold it rounded
         self.blocks = [EncoderBlock(state, config.n_audio_head) for _ in range(config.n_audio_layer)]
         self.ln_post = nn.LayerNorm(state)
 
     def __call__(self, mel: mx.array) -> mx.array:
-        """Shapes: mel [B, 2 * n_audio_ctx, M] -> [B, n_audio_ctx, D]."""
+        """Encode log-mel frames. Shapes: mel [B, 2 * n_audio_ctx, M] -> [B, n_audio_ctx, D]."""
         x = ops.gelu(ops.conv1d(tap("mel", mel), self.conv1.weight, self.conv1.bias, padding=1))
         x = tap("encoder.conv", ops.gelu(ops.conv1d(x, self.conv2.weight, self.conv2.bias, stride=2, padding=1)))
         x = x + self.positional_embedding
@@ -146,12 +159,13 @@ class TextDecoder(nn.Module):
         self.ln = nn.LayerNorm(state)
 
     def start(self, audio: mx.array) -> Cache:
-        """The cache before the first token: the audio's keys and values. Shapes: audio [B, S, D]."""
+        """Return the cache before the first token: the keys and values of the audio. Shapes: audio [B, S, D]."""
         return [LayerCache(None, *block.cross_attn.keys_values(audio)) for block in self.blocks]
 
     def __call__(self, tokens: mx.array, cache: Cache, scores: list[mx.array] | None = None) -> tuple[mx.array, Cache]:
-        """One step over new tokens. Shapes: tokens [B, L] -> logits [B, L, V] and the longer cache.
+        """Decode new tokens; also return the longer cache. `scores` receives the cross-attention logits of each block.
 
+        Shapes: tokens [B, L] -> logits [B, L, V].
         Raises: UsageError if the text would be longer than the positions of the model.
         """
         offset = 0 if cache[0].text is None else cache[0].text[0].shape[2]
@@ -159,27 +173,34 @@ class TextDecoder(nn.Module):
         if end > self.positional_embedding.shape[0]:
             raise UsageError(f"{end} tokens, the model has {self.positional_embedding.shape[0]} positions")
         x = self.token_embedding(tokens) + self.positional_embedding[offset:end]
-        longer = []
+        new_cache = []
         for block, layer_cache in zip(self.blocks, cache, strict=True):
             x, layer_cache = block(x, layer_cache, scores)
-            longer.append(layer_cache)
-        return output_logits(self.token_embedding, layer_norm(self.ln, x)), longer
+            new_cache.append(layer_cache)
+        return output_logits(self.token_embedding, layer_norm(self.ln, x)), new_cache
 
 
 class Model(nn.Module):
+    """The encoder and the decoder."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.encoder = AudioEncoder(config)
         self.decoder = TextDecoder(config)
         self._config = config
 
+    @property
+    def config(self) -> Config:
+        """Return the sizes that the model was built with."""
+        return self._config
+
     def __call__(self, mel: mx.array, tokens: mx.array) -> mx.array:
-        """Shapes: mel [B, 2 * n_audio_ctx, M], tokens [B, L] -> logits [B, L, V]."""
+        """Return the logits after each token. Shapes: mel [B, 2 * n_audio_ctx, M], tokens [B, L] -> [B, L, V]."""
         return tap("logits", self.decoder(tap("tokens", tokens), self.decoder.start(self.encoder(mel)))[0])
 
 
 def select(cache: Cache, rows: Sequence[int] | np.ndarray) -> Cache:
-    """The cache of other beams: row i of the text becomes row rows[i]; the audio's rows stay."""
+    """Return the cache of other beams: row i of the text is row rows[i] of `cache`; the rows of the audio stay."""
     text = cache[0].text
     if text is None or list(rows) == list(range(text[0].shape[0])):
         return cache

@@ -1,10 +1,10 @@
-"""The original beside ours: openai-whisper 20250625 on the same weights and the same audio.
+"""Compare with the original: openai-whisper 20250625 on the same weights and the same audio.
 
 torch is imported inside the functions of its side: our side is measured without it.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +23,7 @@ from ...weights import invert
 from .decoding import DecodingOptions, decode
 from .model import Model
 from .pipeline import WhisperPipeline, load
+from .tokenizer import Tokenizer
 from .weights import WEIGHTS
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ Taps = dict[str, np.ndarray]
 
 
 class Reference(Contract):
-    """Both sides, open. The cases are a real sentence , a chirp with noise, and a short click."""
+    """Both sides of Whisper. The cases are a real sentence, a chirp with noise, and a short click."""
 
     def __init__(self, ours: Model, original: "Whisper") -> None:
         self.pipeline = WhisperPipeline(ours)
@@ -41,8 +42,7 @@ class Reference(Contract):
 
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
-        original_model = original(load(source_path).model)
-        return cls(load(mlx_path or source_path).model, original_model)
+        return cls(load(mlx_path or source_path).model, build_original(load(source_path).model))
 
     @classmethod
     def alone(
@@ -51,7 +51,7 @@ class Reference(Contract):
         if side == "ours":
             pipeline = load(mlx_path or source_path)
             return lambda: pipeline.transcribe(speech(), language="en", temperature=0.0)
-        model = original(load(source_path).model)
+        model = build_original(load(source_path).model)
         return lambda: model.transcribe(speech(), language="en", temperature=0.0, fp16=False)
 
     def cases(self) -> list[Case]:
@@ -59,25 +59,25 @@ class Reference(Contract):
 
     def mlx(self, case: Case) -> Taps:
         model, tokenizer = self.pipeline.model, self.pipeline.tokenizer
-        window = 2 * model._config.n_audio_ctx
-        mel = whisper_log_mel(mx.array(case.inputs["samples"]), model._config.n_mels, padding=480000)[:window]
+        window = 2 * model.config.n_audio_ctx
+        mel = whisper_log_mel(mx.array(case.inputs["samples"]), model.config.n_mels, padding=480000)[:window]
         with record_taps() as taps:
             audio = model.encoder(mel[None])
             [result] = decode(model, tokenizer, audio, DecodingOptions(language="en"))
-            model(mel[None], mx.array([forced(tokenizer, result.tokens)]))
-        named = {name: np.array(value) for name, value in taps.items()}
-        return {**named, "mel": np.array(mel), "tokens": np.array(result.tokens)}
+            model(mel[None], mx.array([prompt_and_text(tokenizer, result.tokens)]))
+        arrays = {name: np.array(value) for name, value in taps.items()}
+        return {**arrays, "mel": np.array(mel), "tokens": np.array(result.tokens)}
 
     def torch(self, case: Case, dtype: str = "float32") -> Taps:
         import torch
         import whisper
 
         if dtype not in self.originals:
-            self.originals[dtype] = widened(self.originals["float32"])
+            self.originals[dtype] = to_float64(self.originals["float32"])
         model, tokenizer = self.originals[dtype], self.pipeline.tokenizer
-        kind = getattr(torch, dtype)
+        torch_dtype = getattr(torch, dtype)
         window = 2 * model.dims.n_audio_ctx
-        mel = torch_mel(case.inputs["samples"], model.dims.n_mels, kind)[:, :window]
+        mel = torch_mel(case.inputs["samples"], model.dims.n_mels, torch_dtype)[:, :window]
         taps: Taps = {"mel": mel.T.numpy()}
 
         def conv(module: Any, args: Any, out: Any) -> None:
@@ -86,10 +86,9 @@ class Reference(Contract):
         hook = model.encoder.conv2.register_forward_hook(conv)
         with torch.no_grad():
             audio = model.encoder(mel[None])
-            narrow = self.originals["float32"]
             options = whisper.DecodingOptions(language="en", fp16=False)
-            result = whisper.decode(narrow, audio.float(), options)[0]  # type: ignore[index]
-            logits = model.decoder(torch.tensor([forced(tokenizer, result.tokens)]), audio)
+            result = whisper.decode(self.originals["float32"], audio.float(), options)[0]  # type: ignore[index]
+            logits = model.decoder(torch.tensor([prompt_and_text(tokenizer, result.tokens)]), audio)
         hook.remove()
         return taps | {"encoder": audio.numpy(), "logits": logits.numpy(), "tokens": np.array(result.tokens)}
 
@@ -99,8 +98,8 @@ class Reference(Contract):
         ours, theirs = self.pipeline, self.originals["float32"]
         samples = speech()
         seconds = len(samples) / 16000
-        window = 2 * ours.model._config.n_audio_ctx
-        mel = whisper_log_mel(mx.array(samples), ours.model._config.n_mels, padding=480000)[None, :window]
+        window = 2 * ours.model.config.n_audio_ctx
+        mel = whisper_log_mel(mx.array(samples), ours.model.config.n_mels, padding=480000)[None, :window]
         torch_input = torch.from_numpy(np.array(mel).transpose(0, 2, 1))
         audio = ours.model.encoder(mel)
         mx.eval(mel, audio)
@@ -118,20 +117,21 @@ class Reference(Contract):
             ),
             "encoder": Workload(lambda: mx.eval(ours.model.encoder(mel)), encode, 30.0),
             f"decoder-{STEPS}-tokens": Workload(
-                lambda: steps(ours.model, audio), lambda: torch_steps(theirs, encoded), None
+                lambda: decode_steps(ours.model, audio), lambda: torch_decode_steps(theirs, encoded), None
             ),
         }
 
 
-def steps(model: Model, audio: mx.array) -> None:
-    """STEPS tokens through the decoder, one at a time."""
+def decode_steps(model: Model, audio: mx.array) -> None:
+    """Run STEPS tokens through the decoder, one at a time. Shapes: audio [1, S, D]."""
     cache = model.decoder.start(audio)
     for step in range(STEPS):
         logits, cache = model.decoder(mx.array([[step]]), cache)
         mx.eval(logits, [layer.text for layer in cache])
 
 
-def torch_steps(model: "Whisper", audio: Any) -> None:
+def torch_decode_steps(model: "Whisper", audio: Any) -> None:
+    """Run STEPS tokens through the original's decoder, one at a time. Shapes: audio [1, S, D]."""
     import torch
 
     cache, hooks = model.install_kv_cache_hooks()
@@ -143,7 +143,7 @@ def torch_steps(model: "Whisper", audio: Any) -> None:
 
 
 def signals() -> dict[str, np.ndarray]:
-    """Name -> float32 samples at 16 kHz."""
+    """Return the samples of each case by name. Shapes: -> [L] float32 at 16 kHz each."""
     time = np.arange(5 * 16000, dtype=np.float32) / 16000
     noise = np.random.default_rng(0).standard_normal(len(time), dtype=np.float32)
     chirp = 0.3 * np.sin(2 * np.pi * (100 + 300 * time) * time) + 0.01 * noise
@@ -152,13 +152,16 @@ def signals() -> dict[str, np.ndarray]:
     return {"speech": speech(), "chirp": chirp.astype(np.float32), "click": click}
 
 
-def forced(tokenizer: Any, tokens: Any) -> list[int]:
-    """A start sequence and the tokens of a transcript."""
+def prompt_and_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> list[int]:
+    """Return the start sequence and the tokens of a transcript, at most 100."""
     return [*tokenizer.sot_sequence("en", "transcribe"), *(int(token) for token in tokens)][:100]
 
 
 def torch_mel(samples: np.ndarray, n_mels: int, dtype: Any) -> Any:
-    """The original's features; in float64, its steps in float64 with its float32 filters."""
+    """Return the original's features; in float64 its steps are computed in float64 with its float32 filters.
+
+    Shapes: samples [L] -> [M, T].
+    """
     import torch
     from whisper.audio import log_mel_spectrogram
 
@@ -172,14 +175,14 @@ def torch_mel(samples: np.ndarray, n_mels: int, dtype: Any) -> Any:
     return (torch.maximum(log_mel, log_mel.max() - 8.0) + 4.0) / 4.0
 
 
-def original(model: Model) -> "Whisper":
-    """openai-whisper's model with our weights."""
+def build_original(model: Model) -> "Whisper":
+    """Build openai-whisper's model with our weights. Raises: MissingExtraError without a package that it needs."""
     try:
         import torch
         from whisper.model import ModelDimensions, Whisper
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "validate", needed_for="comparing with PyTorch") from None
-    sizes = asdict(model._config)
+    sizes = asdict(model.config)
     heads = sizes.pop("alignment_heads")
     reference = Whisper(ModelDimensions(**sizes))
     weights = dict(tree_flatten(model.parameters()))
@@ -192,8 +195,8 @@ def original(model: Model) -> "Whisper":
     return reference.eval()
 
 
-def widened(model: "Whisper") -> "Whisper":
-    """A float64 copy; its layer norms no longer fall back to float32."""
+def to_float64(model: "Whisper") -> "Whisper":
+    """Return a copy in float64, with plain layer norms: openai-whisper's compute in float32."""
     import torch
 
     wide = copy.deepcopy(model).double()

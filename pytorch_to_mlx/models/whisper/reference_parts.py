@@ -1,5 +1,7 @@
-"""Parts of openai-whisper 20250625 at the size of base, random weights, each with ours on the same inputs: for the run
-time of generated source beside both. Each gives (module, args, kwargs, a call of ours)."""
+"""Parts of openai-whisper 20250625 at the size of base with random weights, and ours on the same inputs.
+
+`benchmark coverage` times generated source beside both. Each part returns (module, args, kwargs, a call of ours).
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +12,11 @@ import torch
 from .config import Config
 from .model import AudioEncoder, TextDecoder
 
+Part = tuple[torch.nn.Module, tuple, dict, Callable[[], Any]]
 
-def encoder() -> tuple[torch.nn.Module, tuple, dict, Callable[[], Any]]:
+
+def encoder() -> Part:
+    """Return the encoder over 30 s of audio."""
     from whisper.model import AudioEncoder as Original
 
     mel = torch.randn(1, 80, 3000)
@@ -19,7 +24,8 @@ def encoder() -> tuple[torch.nn.Module, tuple, dict, Callable[[], Any]]:
     return Original(80, 1500, 512, 8, 6), (mel,), {}, lambda: ours(frames)
 
 
-def decoder() -> tuple[torch.nn.Module, tuple, dict, Callable[[], Any]]:
+def decoder() -> Part:
+    """Return the decoder over 24 tokens."""
     from whisper.model import TextDecoder as Original
 
     tokens, audio = torch.randint(0, 50000, (1, 24)), torch.randn(1, 1500, 512)

@@ -1,7 +1,7 @@
-"""Leave out what is not speech: cut a recording to its speech, and put the times of what was heard back.
+"""Leave out what is not speech: cut a recording to its speech, and map times back to the recording.
 
-The way of faster-whisper 1.2 (transcribe.py, vad.py): the stretches of speech are joined, and every time found in them
-is moved by the silence that was before it.
+The stretches of speech are joined, and every time in them is shifted by the silence that was removed before it.
+Source: faster-whisper 1.2, transcribe.py and vad.py.
 """
 
 from bisect import bisect_left, bisect_right
@@ -16,15 +16,15 @@ from .model import Model
 from .tokenizer import Tokenizer
 from .transcribe import TranscribeOptions, Transcription
 
-# As in faster-whisper: pauses in speech stay, and so does a little of the silence around it.
+# Options of the detector, faster-whisper's: keep short pauses and a little of the silence around speech.
 FILTER = {"min_silence_duration_ms": 2000, "speech_pad_ms": 400, "min_speech_duration_ms": 0}
 WINDOWS = {**FILTER, "min_silence_duration_ms": 160, "max_speech_duration_s": 30.0}
 
 
 class SpeechOnly:
-    """The stretches of speech of a recording, one after the other without what is between them.
+    """The stretches of speech of a recording, one after the other without what lies between them.
 
-    Shapes: samples [L] float32 -> `samples`, [L' <= L].
+    Shapes: samples [L] float32; the attribute `samples` is [L' <= L].
     """
 
     def __init__(self, samples: np.ndarray, spans: Sequence[Span], sample_rate: int) -> None:
@@ -36,27 +36,27 @@ class SpeechOnly:
         self._silence = [float((a - start) / sample_rate) for (a, _), start in zip(bounds, starts, strict=True)]
 
     def segment(self, segment: Segment) -> Segment:
-        """A segment of the joined speech with its times in the recording."""
+        """Return a segment of the joined speech with the times of the recording."""
         words = tuple(self._word(word) for word in segment.words)
         if words:
             return replace(segment, words=words, start_s=words[0].start_s, end_s=words[-1].end_s)
         return replace(segment, start_s=self.time(segment.start_s), end_s=self.time(segment.end_s, is_end=True))
 
     def time(self, time_s: float, *, is_end: bool = False) -> float:
-        """A time in the joined speech as one in the recording; an end belongs to the stretch before it."""
-        return self._moved(time_s, (bisect_left if is_end else bisect_right)(self._ends, time_s))
+        """Return a time of the joined speech as one of the recording; an end belongs to the stretch before it."""
+        return self._shift(time_s, (bisect_left if is_end else bisect_right)(self._ends, time_s))
 
     def _word(self, word: Word) -> Word:
-        """A word stays in one stretch: that of its middle."""
+        """Return a word with the times of the recording; all of it belongs to the stretch that holds its middle."""
         stretch = bisect_right(self._ends, (word.start_s + word.end_s) / 2)
-        return replace(word, start_s=self._moved(word.start_s, stretch), end_s=self._moved(word.end_s, stretch))
+        return replace(word, start_s=self._shift(word.start_s, stretch), end_s=self._shift(word.end_s, stretch))
 
-    def _moved(self, time_s: float, stretch: int) -> float:
+    def _shift(self, time_s: float, stretch: int) -> float:
         return round(time_s + self._silence[min(stretch, len(self._silence) - 1)], 2)
 
 
 def speech_windows(spans: Sequence[Span], longest_s: float) -> list[Span]:
-    """Stretches of speech, joined with the pauses between them, to windows of at most longest_s."""
+    """Join stretches of speech and the pauses between them into windows of at most longest_s."""
     windows: list[Span] = []
     for span in spans:
         if windows and span.end_s - windows[-1].start_s <= longest_s:
@@ -67,11 +67,12 @@ def speech_windows(spans: Sequence[Span], longest_s: float) -> list[Span]:
 
 
 class FilteredTranscription(Transcription):
-    """The transcription of the speech in a recording, with the times of the recording."""
+    """The transcription of the speech in a recording; its segments have the times of the recording."""
 
     def __init__(self, model: Model, tokenizer: Tokenizer, speech: SpeechOnly, options: TranscribeOptions) -> None:
         super().__init__(model, tokenizer, mx.array(speech.samples), options)
         self.speech = speech
 
     def restore(self, segment: Segment) -> Segment:
+        """Return a segment with the times of the recording."""
         return self.speech.segment(segment)

@@ -32,11 +32,15 @@ class WordTime:
 
     @property
     def duration(self) -> float:
+        """Return the duration in seconds."""
         return self.end - self.start
 
 
 def median_filter(x: np.ndarray, width: int = MEDIAN_WIDTH) -> np.ndarray:
-    """Median over the last axis with reflected edges; input no longer than half the width comes back as it is."""
+    """Return the running median over the last axis with reflected edges; input up to half the width is unchanged.
+
+    Shapes: x [..., T] -> [..., T].
+    """
     half = width // 2
     if x.shape[-1] <= half:
         return x
@@ -45,10 +49,11 @@ def median_filter(x: np.ndarray, width: int = MEDIAN_WIDTH) -> np.ndarray:
 
 
 def dtw(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The cheapest monotonic path through a cost matrix. Shapes: cost [N, M] -> row and column indices of the path.
+    """Return the cheapest monotonic path through a cost matrix, as its row and column indices.
 
-    Computed along anti-diagonals, whose cells do not depend on each other. Ties go as in the reference: along a row.
-    Source: Sakoe & Chiba 1978.
+    Computed along anti-diagonals, whose cells do not depend on each other. At a tie the path goes along the row, as the
+    reference's does.
+    Shapes: cost [N, M] -> two of [path]. Source: Sakoe & Chiba 1978.
     """
     rows, columns = cost.shape
     total = np.full((rows + 1, columns + 1), np.inf, dtype=np.float32)
@@ -73,29 +78,32 @@ def dtw(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return steps[:, 0], steps[:, 1]
 
 
-def find_words(
+def align_words(
     model: Model,
     tokenizer: Tokenizer,
     audio: mx.array,
     text_tokens: Sequence[int],
-    num_frames: int,
+    n_frames: int,
     *,
     language: str,
     task: str = "transcribe",
 ) -> list[WordTime]:
-    """Align text with one encoded window. Shapes: audio [1, S, D]; num_frames: mel frames that hold sound."""
+    """Align text with one encoded window and return its words. n_frames: mel frames of the window that hold sound.
+
+    Shapes: audio [1, S, D].
+    """
     if not text_tokens:
         return []
     start = tokenizer.sot_sequence(language, task)
     tokens = [*start, tokenizer.no_timestamps, *text_tokens, tokenizer.eot]
     scores: list[mx.array] = []
     logits, _ = model.decoder(mx.array([tokens]), model.decoder.start(audio), scores)
-    config = model._config
+    config = model.config
     half = config.n_text_layer // 2
     heads = config.alignment_heads or [
         (n, h) for n in range(half, config.n_text_layer) for h in range(config.n_text_head)
     ]
-    weights = mx.stack([scores[layer][0, head] for layer, head in heads])[:, :, : num_frames // 2]
+    weights = mx.stack([scores[layer][0, head] for layer, head in heads])[:, :, : n_frames // 2]
     weights = np.array(mx.softmax(weights.astype(mx.float32), axis=-1))  # [heads, tokens, frames]
     text = np.array(mx.softmax(logits[0, len(start) :, : tokenizer.eot], axis=-1))
     probabilities = text[np.arange(len(text_tokens)), list(text_tokens)]
@@ -117,13 +125,13 @@ def find_words(
 
 
 def typical_duration(words: Sequence[WordTime]) -> float:
-    """The median length of a word in seconds, 0.7 at most."""
+    """Return the median duration of a word in seconds, at most 0.7."""
     durations = [word.duration for word in words if word.duration]
     return min(0.7, float(np.median(durations))) if durations else 0.0
 
 
 def shorten_at_sentence_ends(words: Sequence[WordTime], longest: float) -> list[WordTime]:
-    """Words beside a full stop that span the pause after it get the longest allowed duration."""
+    """Shorten full stops, and the words after them, to `longest` seconds: alignment gives them the pause between."""
     result = list(words)
     for i in range(1, len(result)):
         if result[i].duration > longest:
@@ -135,7 +143,7 @@ def shorten_at_sentence_ends(words: Sequence[WordTime], longest: float) -> list[
 
 
 def merge_punctuation(words: Sequence[WordTime], prepend: str = PREPEND, append: str = APPEND) -> list[WordTime]:
-    """Opening marks join the next word, closing marks the one before. Emptied entries stay, with no tokens."""
+    """Join opening marks with the next word and closing marks with the one before; their own entries become empty."""
     result = list(words)
     following = len(result) - 1
     for previous in range(len(result) - 2, -1, -1):

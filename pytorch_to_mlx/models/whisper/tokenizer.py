@@ -1,4 +1,7 @@
-"""Whisper's vocabulary: GPT-2's for English models, its own for multilingual ones, with the special tokens after it."""
+"""Whisper's vocabularies: GPT-2's for English models, one of its own for multilingual ones; special tokens after both.
+
+Reference: openai-whisper 20250625, whisper/tokenizer.py.
+"""
 
 import base64
 import string
@@ -18,6 +21,7 @@ REPLACEMENT = "�"
 
 @cache
 def _encoding(name: str, num_languages: int) -> Any:
+    """Build the tiktoken encoding of a vocabulary. Raises: MissingExtraError without the package tiktoken."""
     try:
         import tiktoken
     except ImportError as error:
@@ -41,7 +45,7 @@ def _encoding(name: str, num_languages: int) -> Any:
 
 
 def language_code(language: str) -> str:
-    """'en' for 'en', 'English' or 'english'. Raises UsageError for an unknown one."""
+    """Return the code of a language: 'en' for 'en', 'English' or 'english'. Raises: UsageError for an unknown one."""
     code = ALIASES.get(language.strip().lower(), language.strip().lower())
     if code not in LANGUAGES:
         raise UsageError(f"unknown language '{language}'", fix=f"known: {', '.join(LANGUAGES)}")
@@ -57,7 +61,10 @@ class Tokenizer:
 
     @classmethod
     def for_vocab(cls, n_vocab: int) -> "Tokenizer":
-        """The tokenizer of a checkpoint by its vocabulary size: 51,864 English, 51,865 or 51,866 multilingual."""
+        """Return the tokenizer of a checkpoint by its vocabulary size: 51,864 English, 51,865 or 51,866 multilingual.
+
+        Raises: FormatError for any other size.
+        """
         if n_vocab not in (51864, 51865, 51866):
             raise FormatError(f"n_vocab is {n_vocab}, Whisper's vocabularies have 51864, 51865 or 51866 tokens")
         multilingual = n_vocab > 51864
@@ -65,76 +72,84 @@ class Tokenizer:
 
     @cached_property
     def encoding(self) -> Any:
+        """Return the tiktoken encoding."""
         return _encoding("multilingual" if self.multilingual else "gpt2", self.num_languages)
 
     def special(self, name: str) -> int:
-        """The id of `<|name|>`."""
+        """Return the id of `<|name|>`."""
         return self.encoding.encode_single_token(f"<|{name}|>")
 
     @cached_property
     def eot(self) -> int:
+        """Return the id that marks the end of a text."""
         return self.special("endoftext")
 
     @cached_property
     def sot(self) -> int:
+        """Return the id that marks the start of a transcript."""
         return self.special("startoftranscript")
 
     @cached_property
     def sot_prev(self) -> int:
+        """Return the id that marks the start of a prompt."""
         return self.special("startofprev")
 
     @cached_property
     def no_speech(self) -> int:
+        """Return the id that marks a window without speech."""
         return self.special("nospeech")
 
     @cached_property
     def no_timestamps(self) -> int:
+        """Return the id that marks a text without timestamps."""
         return self.special("notimestamps")
 
     @cached_property
     def timestamp_begin(self) -> int:
+        """Return the id of the first timestamp, 0.00 s; the later ones follow it."""
         return self.special("0.00")
 
     @cached_property
     def languages(self) -> dict[str, int]:
-        """Language code -> id of its token."""
+        """Return the id of each language's token by its code."""
         return {code: self.sot + 1 + n for n, code in enumerate(list(LANGUAGES)[: self.num_languages])}
 
     def sot_sequence(self, language: str | None, task: str) -> tuple[int, ...]:
-        """The tokens that start a transcript. English-only models know neither language nor task."""
+        """Return the tokens that start a transcript. English-only models have neither language nor task."""
         if not self.multilingual:
             return (self.sot,)
         return (self.sot, self.languages[language or "en"], self.special(task))
 
     def encode(self, text: str) -> list[int]:
-        """Special tokens in the text are plain text."""
+        """Return the ids of a text, in which special tokens are plain text."""
         return self.encoding.encode(text, disallowed_special=())
 
     def decode(self, ids: list[int] | tuple[int, ...]) -> str:
-        """The text of ids; timestamps are left out."""
+        """Return the text of ids without the timestamps."""
         return self.encoding.decode([i for i in ids if i < self.timestamp_begin])
 
     def decode_with_timestamps(self, ids: list[int] | tuple[int, ...]) -> str:
+        """Return the text of ids, timestamps as `<|0.00|>`."""
         return self.encoding.decode(list(ids))
 
     @cached_property
     def non_speech(self) -> tuple[int, ...]:
-        """Tokens of symbols that are not spoken, such as brackets around speaker tags and musical notes.
+        """Return the ids of symbols that are not spoken, such as brackets around speaker tags and musical notes.
 
-        Source: openai-whisper, whisper/tokenizer.py `non_speech_tokens`.
+        Source: `non_speech_tokens` of the reference.
         """
         symbols = [*'"#()*+/:;<=>@[\\]^_`{|}~「」『』']
         symbols += "<< >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪".split()
         notes = set("♩♪♫♬♭♮♯")
-        found = {self.encode(" -")[0], self.encode(" '")[0]}
+        non_speech = {self.encode(" -")[0], self.encode(" '")[0]}
         for symbol in [*symbols, *notes]:
             for ids in (self.encode(symbol), self.encode(" " + symbol)):
                 if len(ids) == 1 or symbol in notes:
-                    found.add(ids[0])
-        return tuple(sorted(found))
+                    non_speech.add(ids[0])
+        return tuple(sorted(non_speech))
 
     def split_words(self, ids: list[int], language: str | None) -> tuple[list[str], list[list[int]]]:
-        """Words and the ids of each. Languages without spaces are split at every complete character."""
+        """Return the words and the ids of each; languages without spaces are split at every complete character."""
         pieces = self._split_characters(ids)
         if language in WITHOUT_SPACES:
             return [text for text, _ in pieces], [tokens for _, tokens in pieces]
@@ -151,7 +166,7 @@ class Tokenizer:
         return words, groups
 
     def _split_characters(self, ids: list[int]) -> list[tuple[str, list[int]]]:
-        """Cut where the ids so far decode to complete characters."""
+        """Cut wherever the ids so far decode to complete characters; return each piece of text with its ids."""
         whole = self.decode_with_timestamps(ids)
         pieces, current, offset = [], [], 0
         for token in ids:

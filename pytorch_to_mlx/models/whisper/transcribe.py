@@ -28,10 +28,11 @@ WINDOW_FRAMES = 3000
 class TranscribeOptions:
     """Names and defaults are openai-whisper's; times in seconds.
 
-    temperature: tried in turn until a result is neither too repetitive (compression_ratio_threshold) nor too
+    temperature: tried in this order until a result is neither too repetitive (compression_ratio_threshold) nor too
     improbable (logprob_threshold). no_speech_threshold: a window over it is skipped unless the text is probable.
     clip_timestamps: start, end, start, end, …; the last end may be left out.
-    hallucination_silence_threshold: with word times, leave out suspicious text between silences longer than this.
+    hallucination_silence_threshold: with word times, leave out anomalous text between silences longer than this.
+    Raises: UsageError for values that contradict each other or are out of range.
     """
 
     temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -53,7 +54,7 @@ class TranscribeOptions:
 
     def __post_init__(self) -> None:
         if not self.temperature:
-            raise UsageError("no temperature given", fix="use 0, or 0,0.2,0.4,0.6,0.8,1.0")
+            raise UsageError("temperature is empty", fix="use 0, or 0,0.2,0.4,0.6,0.8,1.0")
         if self.hallucination_silence_threshold is not None and not self.word_timestamps:
             raise UsageError("hallucination_silence_threshold needs word_timestamps")
         points = self.clip_timestamps
@@ -66,31 +67,31 @@ def decode_with_fallback(
 ) -> list[DecodingResult]:
     """Decode windows at rising temperatures until each result is plausible. Shapes: audio [B, S, D] -> B results."""
     results: dict[int, DecodingResult] = {}
-    waiting = list(range(audio.shape[0]))
+    pending = list(range(audio.shape[0]))
     for temperature in options.temperature:
         changes = {"temperature": temperature}
         if temperature > 0:
             changes |= {"beam_size": None, "patience": None, "best_of": options.best_of}
-        chosen = audio if len(waiting) == audio.shape[0] else audio[mx.array(waiting)]
-        results |= zip(
-            waiting, decode(model, tokenizer, chosen, replace(options.decoding, **changes), rng), strict=True
-        )
-        waiting = [window for window in waiting if _is_implausible(results[window], options)]
-        if not waiting:
+        subset = audio if len(pending) == audio.shape[0] else audio[mx.array(pending)]
+        new_results = decode(model, tokenizer, subset, replace(options.decoding, **changes), rng)
+        results |= zip(pending, new_results, strict=True)
+        pending = [window for window in pending if _is_implausible(results[window], options)]
+        if not pending:
             break
     return [results[window] for window in range(audio.shape[0])]
 
 
 def _is_implausible(result: DecodingResult, options: TranscribeOptions) -> bool:
-    ratio, floor = options.compression_ratio_threshold, options.logprob_threshold
-    repetitive = ratio is not None and result.compression_ratio > ratio
-    improbable = floor is not None and result.avg_logprob < floor
+    """Return whether a window should be decoded again: its text is repetitive or improbable, and it is not silent."""
+    max_ratio, min_logprob = options.compression_ratio_threshold, options.logprob_threshold
+    repetitive = max_ratio is not None and result.compression_ratio > max_ratio
+    improbable = min_logprob is not None and result.avg_logprob < min_logprob
     silent = options.no_speech_threshold is not None and result.no_speech_prob > options.no_speech_threshold
     return (repetitive or improbable) and not (improbable and silent)
 
 
 class Transcription:
-    """The transcription of one recording: iterate over it for segments as they are found.
+    """The transcription of one recording: iterate over it, and each window is decoded when its segments are needed.
 
     Shapes: samples [L] float32 at 16 kHz. `language` is known after construction, `position_s` while iterating.
     """
@@ -98,7 +99,7 @@ class Transcription:
     def __init__(self, model: Model, tokenizer: Tokenizer, samples: mx.array, options: TranscribeOptions) -> None:
         self.model, self.tokenizer = model, tokenizer
         window = WINDOW_FRAMES * HOP_LENGTH
-        self.mel = whisper_log_mel(samples, model._config.n_mels, padding=window)  # [T + 3000, M]
+        self.mel = whisper_log_mel(samples, model.config.n_mels, padding=window)  # [T + 3000, M]
         self.content_frames = self.mel.shape[0] - WINDOW_FRAMES
         language = options.decoding.language
         if language is None:
@@ -111,10 +112,12 @@ class Transcription:
 
     @property
     def duration_s(self) -> float:
+        """Return the length of the recording in seconds."""
         return self.content_frames / FRAMES_PER_SECOND
 
     def __iter__(self) -> Iterator[Segment]:
-        prompt = Prompt(self.tokenizer, self.options, self.model._config.n_text_ctx)
+        """Yield the segments of each window, with the times of the recording."""
+        prompt = Prompt(self.tokenizer, self.options, self.model.config.n_text_ctx)
         for start, end in self._clips():
             seek = start
             while seek < min(end, self.content_frames):
@@ -127,29 +130,29 @@ class Transcription:
                 if self._is_silent(result):
                     seek += size
                     continue
-                segments, moved = self._segments(result, seek, size)
+                segments, next_seek = self._segments(result, seek, size)
                 if self.options.word_timestamps:
-                    segments, moved, skipped = self._with_words(segments, audio, seek, size, moved, result)
-                    if skipped:
-                        seek = moved
+                    segments, next_seek, discard = self._with_words(segments, audio, seek, size, next_seek, result)
+                    if discard:
+                        seek = next_seek
                         continue
-                segments = [_cleared(segment) for segment in segments]
+                segments = [_clear_if_empty(segment) for segment in segments]
                 prompt.add(segments, result)
-                seek = moved if moved > seek else seek + size  # always forward, whatever the timestamps say
+                seek = next_seek if next_seek > seek else seek + size  # always forward, whatever the timestamps say
                 self.position_s = min(seek, self.content_frames) / FRAMES_PER_SECOND
                 yield from map(self.restore, segments)
 
     def restore(self, segment: Segment) -> Segment:
-        """A segment as it is given out: here as it was found."""
+        """Return a segment with the times of the recording; here they are those of the samples already."""
         return segment
 
     def finish(self) -> Transcript:
-        """The whole transcript."""
+        """Return the whole transcript."""
         segments = tuple(self)
         return Transcript("".join(segment.text for segment in segments), self.language, segments)
 
     def encode(self, mel: mx.array) -> mx.array:
-        """Shapes: mel [T <= 3000, M] -> [1, S, D]."""
+        """Encode one window, padded to 30 s. Shapes: mel [T <= 3000, M] -> [1, S, D]."""
         missing = WINDOW_FRAMES - mel.shape[0]
         mel = mx.pad(mel, [(0, missing), (0, 0)])[None].astype(self.model.encoder.conv1.weight.dtype)
         audio = self.model.encoder(mel)
@@ -157,31 +160,34 @@ class Transcription:
         return audio
 
     def _clips(self) -> list[tuple[int, int]]:
+        """Return start and end of each part to transcribe, in mel frames."""
         points = [round(time * FRAMES_PER_SECOND) for time in self.options.clip_timestamps] or [0]
         if len(points) % 2:
             points.append(self.content_frames)
         return list(zip(points[::2], points[1::2], strict=True))
 
     def _is_silent(self, result: DecodingResult) -> bool:
-        threshold, floor = self.options.no_speech_threshold, self.options.logprob_threshold
+        """Return whether a window is skipped: it is probably silent and its text is improbable."""
+        threshold, min_logprob = self.options.no_speech_threshold, self.options.logprob_threshold
         if threshold is None or result.no_speech_prob <= threshold:
             return False
-        return floor is None or result.avg_logprob <= floor
+        return min_logprob is None or result.avg_logprob <= min_logprob
 
     def _segments(
-        self, result: DecodingResult, seek: int, size: int, *, rest: bool = False
+        self, result: DecodingResult, seek: int, size: int, *, keep_tail: bool = False
     ) -> tuple[list[Segment], int]:
-        """Cut the tokens of a window at its timestamps; also where the next window starts, in frames.
+        """Cut the tokens of a window at its timestamps; also return the frame at which the next window starts.
 
-        rest: text after the last pair of timestamps is a segment up to the window's end, and not heard again.
+        keep_tail: make text after the last pair of timestamps a segment to the window's end; else it is decoded again
+        in the next window.
         """
         begin, tokens = self.tokenizer.timestamp_begin, result.tokens
-        stamped = [token >= begin for token in tokens]
-        frames_per_step = WINDOW_FRAMES // self.model._config.n_audio_ctx
+        is_timestamp = [token >= begin for token in tokens]
+        frames_per_step = WINDOW_FRAMES // self.model.config.n_audio_ctx
         step_s = frames_per_step / FRAMES_PER_SECOND
         offset_s = seek / FRAMES_PER_SECOND
-        ends_single = stamped[-2:] == [False, True]
-        cuts = [i for i in range(1, len(tokens)) if stamped[i - 1] and stamped[i]]
+        ends_single = is_timestamp[-2:] == [False, True]
+        cuts = [i for i in range(1, len(tokens)) if is_timestamp[i - 1] and is_timestamp[i]]
         if not cuts:
             duration = size / FRAMES_PER_SECOND
             last = next((token for token in reversed(tokens) if token >= begin), begin)
@@ -198,7 +204,7 @@ class Transcription:
             start = cut
         if ends_single:  # no speech after the last timestamp
             return segments, seek + size
-        if rest:
+        if keep_tail:
             first = (tokens[start] - begin) * step_s
             segments.append(
                 self._segment(tokens[start:], offset_s + first, offset_s + size / FRAMES_PER_SECOND, result)
@@ -219,35 +225,38 @@ class Transcription:
         )
 
     def _with_words(
-        self, segments: list[Segment], audio: mx.array, seek: int, size: int, moved: int, result: DecodingResult
+        self, segments: list[Segment], audio: mx.array, seek: int, size: int, next_seek: int, result: DecodingResult
     ) -> tuple[list[Segment], int, bool]:
-        """The segments with words, where to go on, and whether the window is to be heard again from there."""
+        """Return the segments with words, the frame to continue at, and whether to discard them and decode from there.
+
+        Shapes: audio [1, S, D].
+        """
         tokenizer, options = self.tokenizer, self.options
         offset_s = seek / FRAMES_PER_SECOND
         text = [token for segment in segments for token in segment.tokens if token < tokenizer.eot]
-        aligned = timing.find_words(
+        word_times = timing.align_words(
             self.model, tokenizer, audio, text, size, language=self.language, task=options.decoding.task
         )
         segments = words.add_words(
             segments,
-            aligned,
+            word_times,
             eot=tokenizer.eot,
             offset_s=offset_s,
             last_speech_s=self.last_speech_s,
             prepend=options.prepend_punctuations,
             append=options.append_punctuations,
         )
-        stamped = [token >= tokenizer.timestamp_begin for token in result.tokens]
-        ends_single = stamped[-2:] == [False, True]
+        is_timestamp = [token >= tokenizer.timestamp_begin for token in result.tokens]
+        ends_single = is_timestamp[-2:] == [False, True]
         last_word_s = _speech_end(segments)
         if not ends_single and last_word_s is not None and last_word_s > offset_s:
-            moved = round(last_word_s * FRAMES_PER_SECOND)
+            next_seek = round(last_word_s * FRAMES_PER_SECOND)
         threshold = options.hallucination_silence_threshold
         if threshold is not None:
             window_end_s = (seek + WINDOW_FRAMES) / FRAMES_PER_SECOND
             if not ends_single and last_word_s is not None and last_word_s > offset_s:
-                quiet = window_end_s - last_word_s > threshold
-                moved = round(last_word_s * FRAMES_PER_SECOND) if quiet else seek + size
+                ends_quiet = window_end_s - last_word_s > threshold
+                next_seek = round(last_word_s * FRAMES_PER_SECOND) if ends_quiet else seek + size
             first = next((segment for segment in segments if segment.words), None)
             if first is not None and words.is_anomaly(first) and first.start_s - offset_s > threshold:
                 return segments, seek + round((first.start_s - offset_s) * FRAMES_PER_SECOND), True
@@ -260,18 +269,18 @@ class Transcription:
                 last_speech_s=self.last_speech_s,
             )
             if cut is not None:
-                moved = round(max(offset_s + 1, segments[cut].start_s) * FRAMES_PER_SECOND)
+                next_seek = round(max(offset_s + 1, segments[cut].start_s) * FRAMES_PER_SECOND)
                 if self.duration_s - segments[cut].end_s < threshold:
-                    moved = self.content_frames
+                    next_seek = self.content_frames
                 segments = segments[:cut]
         last_word_s = _speech_end(segments)
         if last_word_s is not None:
             self.last_speech_s = last_word_s
-        return segments, moved, False
+        return segments, next_seek, False
 
 
 class Prompt:
-    """The text before a window, as far as it is given to the decoder."""
+    """The tokens that the decoder is prompted with: the initial prompt, hotwords and the text before a window."""
 
     def __init__(self, tokenizer: Tokenizer, options: TranscribeOptions, n_text_ctx: int) -> None:
         text = " ".join(part.strip() for part in (options.initial_prompt, options.hotwords) if part)
@@ -283,25 +292,27 @@ class Prompt:
         self.reset_at = 0
 
     def tokens(self) -> tuple[int, ...]:
+        """Return the prompt of the next window."""
         if not self.carry:
             return tuple(self.all[self.reset_at :])
         recent = self.all[max(len(self.initial), self.reset_at) :]
         return tuple(self.initial + (recent[-self.room :] if self.room > 0 else []))
 
     def add(self, segments: Sequence[Segment], result: DecodingResult) -> None:
+        """Add the text of a window; it starts anew after text that was sampled at a high temperature."""
         self.all += [token for segment in segments for token in segment.tokens]
         if not self.condition or result.temperature > 0.5:
             self.reset_at = len(self.all)
 
 
-def _cleared(segment: Segment) -> Segment:
-    """A segment without length or text keeps its place and loses its tokens."""
+def _clear_if_empty(segment: Segment) -> Segment:
+    """Return a segment without duration or text without its tokens; any other as it is."""
     if segment.start_s == segment.end_s or not segment.text.strip():
         return replace(segment, text="", tokens=(), words=())
     return segment
 
 
 def _speech_end(segments: Sequence[Segment]) -> float | None:
-    """Where the last word ends, or else the last segment."""
+    """Return where the last word ends, or else the last segment."""
     last = next((word for segment in reversed(segments) for word in reversed(segment.words)), None)
     return last.end_s if last else segments[-1].end_s if segments else None

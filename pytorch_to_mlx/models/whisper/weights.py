@@ -1,9 +1,9 @@
-"""The complete story of every tensor, in the three spellings of Whisper's checkpoints.
+"""The rules for every tensor, in the three spellings of Whisper's checkpoints.
 
 OpenAI's .pt (`encoder.blocks.0.attn.query.weight`), Hugging Face's transformers
 (`model.encoder.layers.0.self_attn.q_proj.weight`), and CTranslate2's model.bin of faster-whisper
-(`encoder.layer_0.self_attention.linear_0.weight`: query, key and value in one). Folders of the MLX community have our
-names already.
+(`encoder.layer_0.self_attention.linear_0.weight`: query, key and value in one). Folders of the MLX community have the
+names of this port.
 """
 
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ POSITIONS = "encoder.positional_embedding"
 
 
 def keyless(parts: int) -> Fold:
-    """The biases of fused projections, of which the key's is zero in the file and not there in the model.
+    """Return the fold of a fused projection's bias: the key's share is zero in the file, and the model has none.
 
-    parts: 3 for query, key and value; 2 for key and value.
+    parts: 3 for query, key and value; 2 for key and value. Inverting it raises FormatError for a key with a bias.
     """
 
     def join(biases: Sequence[mx.array]) -> mx.array:
@@ -38,17 +38,17 @@ def keyless(parts: int) -> Fold:
     def cut(fused: mx.array, _: int) -> list[mx.array]:
         pieces = mx.split(fused, parts)
         if mx.any(pieces[-2] != 0).item():
-            raise FormatError("the key has a bias, Whisper's has none")
+            raise FormatError("the key has a bias; Whisper's key has none")
         return [*pieces[:-2], pieces[-1]]
 
     def cut_check(shape: tuple[int, ...], _: int) -> str:
-        return "" if shape and shape[0] % parts == 0 else f"its first axis does not divide into {parts} shares"
+        return "" if shape and shape[0] % parts == 0 else f"its first axis does not divide into {parts} equal parts"
 
     return Fold(f"keyless{parts}", parts - 1, join, cut, cut_check=cut_check)
 
 
 def layer(ours: str, openai: str, hugging_face: str, ctranslate2: str) -> tuple[Rule, ...]:
-    """Weight and bias of a linear layer under its three names."""
+    """Return the rules of a linear layer under its three names."""
     return tuple(
         rule
         for name in ("weight", "bias")
@@ -61,7 +61,7 @@ def layer(ours: str, openai: str, hugging_face: str, ctranslate2: str) -> tuple[
 
 
 def norm(ours: str, openai: str, hugging_face: str, ctranslate2: str) -> tuple[Rule, ...]:
-    """A layer norm; CTranslate2 calls its weights gamma and beta."""
+    """Return the rules of a layer norm; CTranslate2 calls its weights gamma and beta."""
     return tuple(
         rule
         for name, greek in (("weight", "gamma"), ("bias", "beta"))
@@ -74,7 +74,7 @@ def norm(ours: str, openai: str, hugging_face: str, ctranslate2: str) -> tuple[R
 
 
 def attention(side: str, ours: str, hugging_face: str, ctranslate2: str, *, cross: bool = False) -> tuple[Rule, ...]:
-    """The four projections of an attention and its layer norm."""
+    """Return the rules of the four projections of an attention and of its layer norm."""
     here = f"{side}.blocks.{{}}.{ours}"
     theirs = f"model.{side}.layers.{{}}.{hugging_face}"
     fused = f"{side}.layer_{{}}.{ctranslate2}"
@@ -110,6 +110,7 @@ def attention(side: str, ours: str, hugging_face: str, ctranslate2: str, *, cros
 
 
 def feedforward(side: str) -> tuple[Rule, ...]:
+    """Return the rules of an MLP and its layer norm."""
     here, theirs, ct2 = f"{side}.blocks.{{}}", f"model.{side}.layers.{{}}", f"{side}.layer_{{}}.ffn"
     rules = [
         layer(f"{here}.mlp1", f"{here}.mlp.0", f"{theirs}.fc1", f"{ct2}.linear_0"),
@@ -120,6 +121,7 @@ def feedforward(side: str) -> tuple[Rule, ...]:
 
 
 def conv(name: str) -> tuple[Rule, ...]:
+    """Return the rules of one of the encoder's convolutions."""
     ours, theirs = f"encoder.{name}", f"model.encoder.{name}"
     rules = [
         either(*(rename(f"{root}.{kind}", f"{ours}.{kind}", *layouts) for root in (ours, theirs)))
@@ -160,7 +162,10 @@ WEIGHTS = WeightMap(
 
 
 def open_release(path: Path) -> Checkpoint:
-    """Open any of the layouts; `config` then holds the sizes, whichever file had them."""
+    """Open a checkpoint of any spelling, with the sizes as its `config`, whichever file holds them.
+
+    Raises: FormatError for what is not a Whisper checkpoint.
+    """
     checkpoint = open_checkpoint(path)
     config = dict(checkpoint.config or {})
     if "dims.n_mels" in checkpoint.extra:  # OpenAI's .pt: {"dims": {...}, "model_state_dict": {...}}
@@ -178,20 +183,22 @@ def open_release(path: Path) -> Checkpoint:
     if "decoder.blocks.0.mlp1.weight" in checkpoint.entries:
         checkpoint.kind = "mlx"
     if checkpoint.kind == "mlx" and POSITIONS not in checkpoint.entries:
-        # the MLX community leaves the sinusoids out
+        # the MLX community's folders lack the sinusoids
         shape = (sizes.n_audio_ctx, sizes.n_audio_state)
         checkpoint.entries[POSITIONS] = Entry(TensorInfo.of(POSITIONS, "float32", shape), lambda: sinusoids(*shape))
     if not sizes.alignment_heads:
         layers, heads = sizes.n_text_layer, sizes.n_text_head
-        found = released_heads(layers, heads, sizes.n_audio_layer, sizes.is_multilingual, sizes.n_mels, path.name)
-        sizes = replace(sizes, alignment_heads=found)
+        alignment_heads = released_heads(
+            layers, heads, sizes.n_audio_layer, sizes.is_multilingual, sizes.n_mels, path.name
+        )
+        sizes = replace(sizes, alignment_heads=alignment_heads)
     quantization = {key: value for key, value in config.items() if key.startswith("quantization")}
     checkpoint.config = sizes.to_dict() | quantization
     return checkpoint
 
 
 def sizes_of(checkpoint: Checkpoint) -> dict[str, int]:
-    """The sizes of a CTranslate2 file from its shapes. Raises FormatError if it is no Whisper."""
+    """Return the sizes of a CTranslate2 file from its shapes. Raises: FormatError if it is not Whisper."""
     shapes = {name: info.shape for name, info in checkpoint.infos().items()}
     try:
         audio_ctx, state = shapes["encoder.position_encodings.encodings"]
@@ -199,7 +206,7 @@ def sizes_of(checkpoint: Checkpoint) -> dict[str, int]:
         mels, vocab = shapes["encoder.conv1.weight"][1], shapes["decoder.embeddings.weight"][0]
         heads = [int(checkpoint.extra[f"{side}.num_heads"]) for side in ("encoder", "decoder")]
     except KeyError as error:
-        raise FormatError(f"no {error} in it: this is no Whisper", where=checkpoint.source) from None
+        raise FormatError(f"not a Whisper checkpoint: {error} is missing", where=checkpoint.source) from None
     layers = [sum(f"{side}.layer_{n}.ffn.layer_norm.gamma" in shapes for n in range(100)) for side in ENCODER_DECODER]
     return {
         "n_mels": mels,

@@ -1,4 +1,4 @@
-"""Put word times into segments, and recognise the words of hallucinations.
+"""Add word times to segments, and recognise hallucinated words.
 
 Reference: openai-whisper 20250625, whisper/timing.py `add_word_timestamps` and whisper/transcribe.py.
 """
@@ -14,7 +14,7 @@ PUNCTUATION = PREPEND + APPEND
 
 def add_words(
     segments: Sequence[Segment],
-    aligned: Sequence[WordTime],
+    word_times: Sequence[WordTime],
     *,
     eot: int,
     offset_s: float,
@@ -22,34 +22,34 @@ def add_words(
     prepend: str = PREPEND,
     append: str = APPEND,
 ) -> list[Segment]:
-    """The segments of one window with their words; segment times follow the words where they agree.
+    """Return the segments of one window with their words; where both agree, a segment takes the times of its words.
 
-    aligned: the words of all segments in turn, times from the start of the window, which begins at offset_s.
+    word_times: the words of all segments in order, times from the start of the window, which begins at offset_s.
     last_speech_s: where speech ended before this window.
     """
-    typical = typical_duration(aligned)
+    typical = typical_duration(word_times)
     longest = 2 * typical
-    words = merge_punctuation(shorten_at_sentence_ends(aligned, longest), prepend, append)
+    words = merge_punctuation(shorten_at_sentence_ends(word_times, longest), prepend, append)
     result, index = [], 0
     for segment in segments:
-        wanted = sum(token < eot for token in segment.tokens)
-        taken, own = 0, []
-        while index < len(words) and taken < wanted:
+        n_tokens = sum(token < eot for token in segment.tokens)
+        n_read, own_words = 0, []
+        while index < len(words) and n_read < n_tokens:
             word = words[index]
             if word.word:
                 start, end = round(offset_s + word.start, 2), round(offset_s + word.end, 2)
-                own.append(Word(word.word, start, end, word.probability))
-            taken += len(word.tokens)
+                own_words.append(Word(word.word, start, end, word.probability))
+            n_read += len(word.tokens)
             index += 1
-        if own:
-            segment = _fit(segment, own, typical, longest, last_speech_s)
+        if own_words:
+            segment = _fit(segment, own_words, typical, longest, last_speech_s)
             last_speech_s = segment.end_s
         result.append(segment)
     return result
 
 
 def _fit(segment: Segment, words: list[Word], typical: float, longest: float, last_speech_s: float) -> Segment:
-    """Shorten the words around a pause, then settle where the segment starts and ends."""
+    """Return a segment with its words, the first two shortened after a pause, and where it starts and ends."""
     first = words[0]
     too_long = first.end_s - first.start_s > longest
     pair_too_long = len(words) > 1 and words[1].end_s - first.start_s > 2 * longest
@@ -74,7 +74,7 @@ def _fit(segment: Segment, words: list[Word], typical: float, longest: float, la
 
 
 def word_anomaly(word: Word) -> float:
-    """How unlikely a word is: improbable, under 0.133 s, or over 2 s."""
+    """Return how anomalous a word is: improbable, shorter than 0.133 s, or longer than 2 s."""
     duration = word.end_s - word.start_s
     score = 1.0 if (word.probability or 0.0) < 0.15 else 0.0
     if duration < 0.133:
@@ -83,7 +83,7 @@ def word_anomaly(word: Word) -> float:
 
 
 def is_anomaly(segment: Segment | None) -> bool:
-    """Whether the first words of a segment look hallucinated."""
+    """Return whether the first words of a segment look hallucinated."""
     if segment is None or not segment.words:
         return False
     words = [word for word in segment.words if word.text not in PUNCTUATION][:8]
@@ -100,7 +100,7 @@ def hallucinated_from(
     content_end_s: float,
     last_speech_s: float,
 ) -> int | None:
-    """Index of the first segment that is anomalous and stands between silences or other anomalies.
+    """Return the index of the first anomalous segment between silences or other anomalies, None if there is none.
 
     content_end_s: where the sound of this window ends.
     """
