@@ -75,7 +75,10 @@ class Network(nn.Module):
         return mx.concatenate([context, audio], axis=1)[:, index]
 
     def encode(self, audio: mx.array, context: mx.array) -> mx.array:
-        """Return the features of all chunks, computed block by block. Shapes: audio [B, L], context [B, K] -> [B, N, D]."""
+        """Return the features of all chunks, computed block by block.
+
+        Shapes: audio [B, L], context [B, K] -> [B, N, D].
+        """
         frames = self.frames(audio.astype(self.stft.weight.dtype), context.astype(self.stft.weight.dtype))
         batch, count, width = frames.shape
         frames = frames.reshape(batch * count, width)
