@@ -20,7 +20,7 @@ from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.wakeword.card import CARD
 from pytorch_to_mlx.models.wakeword.config import Config, Keyword
 from pytorch_to_mlx.models.wakeword.model import Model
-from pytorch_to_mlx.models.wakeword.pipeline import Rules, Stream, Trigger, as_pcm
+from pytorch_to_mlx.models.wakeword.pipeline import Stream, as_pcm
 from pytorch_to_mlx.models.wakeword.reference import Reference, speech
 from pytorch_to_mlx.models.wakeword.train import train
 from pytorch_to_mlx.models.wakeword.weights import WEIGHTS, open_release
@@ -81,7 +81,7 @@ def test_pieces_of_any_length_are_the_whole(pipeline):
         parts.append(stream.feed(pcm[at : at + size].astype(np.float32) / 32768))
         at += size
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
-    assert stream.frames == 62
+    assert stream.n_frames == 62
 
 
 def test_state_does_not_grow(pipeline):
@@ -120,22 +120,6 @@ def test_keywords_are_chosen_by_name_and_by_file(folder, pipeline, tmp_path):
     for bad in (["nothing"], ["recurrent", "recurrent"], [str(extra), str(extra)]):
         with pytest.raises(UsageError):
             with_keywords(folder, bad)
-
-
-def test_rules():
-    scores = np.array([[0.2, 0.9], [0.6, 0.9], [0.7, 0.1], [0.8, 0.9], [0.9, 0.9], [0.1, 0.9]])
-
-    def heard(**rules):
-        trigger = Trigger(["a", "b"], Rules(**rules))
-        return [(d.label, d.time_s) for t, row in enumerate(scores) for d in trigger(float(t), row)]
-
-    assert heard(refractory_s=10) == [("b", 0), ("a", 1)]
-    assert heard(refractory_s=2) == [("b", 0), ("a", 1), ("b", 3)]
-    assert heard(patience=3, refractory_s=10) == [("a", 3), ("b", 5)]
-    assert heard(threshold=0.95) == []
-    for wrong in ({"threshold": 0}, {"threshold": float("nan")}, {"patience": 0}, {"refractory_s": -1}):
-        with pytest.raises(UsageError):
-            Rules(**wrong)
 
 
 def test_short_silent_and_broken_audio(pipeline, tmp_path):

@@ -8,8 +8,6 @@ import pytest
 import torch
 import whisper
 from parity import assert_taps
-from whisper.timing import WordTiming, dtw_cpu, merge_punctuations
-from whisper.timing import median_filter as torch_median_filter
 from whisper.tokenizer import get_tokenizer
 
 from pytorch_to_mlx.audio.load import load_audio
@@ -23,7 +21,7 @@ from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, compression_
 from pytorch_to_mlx.models.whisper.model import Model
 from pytorch_to_mlx.models.whisper.pipeline import transcribe_options
 from pytorch_to_mlx.models.whisper.reference import Reference, build_original, speech, to_float64
-from pytorch_to_mlx.models.whisper.tokenizer import Tokenizer, language_code
+from pytorch_to_mlx.models.whisper.tokenizer import Tokenizer
 from pytorch_to_mlx.models.whisper.weights import WEIGHTS, open_release
 from pytorch_to_mlx.validate.compare import compare
 from pytorch_to_mlx.weights import apply, invert, load_into
@@ -175,52 +173,6 @@ def test_word_alignment_is_openai_s(ours, twin):
     assert [w.word for w in found] == [w.word for w in theirs]
     assert [(w.start, w.end) for w in found] == [(w.start, w.end) for w in theirs]
     assert [w.probability for w in found] == pytest.approx([w.probability for w in theirs], abs=1e-5)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_dtw_and_median_filter(seed):
-    rng = np.random.default_rng(seed)
-    cost = rng.normal(size=(rng.integers(1, 40), rng.integers(1, 90)))
-    cost = np.round(cost) if seed % 2 else cost  # ties
-    assert all(np.array_equal(a, b) for a, b in zip(timing.dtw(cost), dtw_cpu(cost.copy()), strict=True))
-    x = rng.normal(size=(2, 5, rng.integers(2, 50))).astype(np.float32)
-    assert np.array_equal(timing.median_filter(x), torch_median_filter(torch.from_numpy(x), 7).numpy())
-
-
-def test_punctuation_joins_its_words():
-    words = [' ("', "Hello", ",", " world", '!"', " -", " x", "."]
-    theirs = [WordTiming(word, [i], i, i + 1, 0.5) for i, word in enumerate(words)]
-    merge_punctuations(theirs, timing.PREPEND, timing.APPEND)
-    ours = timing.merge_punctuation([timing.WordTime(word, (i,), i, i + 1, 0.5) for i, word in enumerate(words)])
-    assert [(w.word, list(w.tokens)) for w in ours] == [(w.word, w.tokens) for w in theirs]
-
-
-@pytest.mark.parametrize("n_vocab,multilingual,languages", [(51864, False, 99), (51865, True, 99), (51866, True, 100)])
-def test_tokenizer_is_openai_s(n_vocab, multilingual, languages):
-    ours = Tokenizer.for_vocab(n_vocab)
-    theirs = get_tokenizer(multilingual, num_languages=languages, language="de", task="translate")
-    assert ours.encoding.n_vocab == theirs.encoding.n_vocab == n_vocab
-    for name in ("eot", "sot", "sot_prev", "no_speech", "no_timestamps", "timestamp_begin"):
-        assert getattr(ours, name) == getattr(theirs, name)
-    assert ours.non_speech == theirs.non_speech_tokens
-    assert ours.sot_sequence("de", "translate") == theirs.sot_sequence
-    text = "Hello there, Mr. O'Neil — naïve 東京 ♪ 🎉🏳️‍🌈 12.5%"
-    ids = ours.encode(text)
-    assert ours.decode(ids) == text
-    for language in ("en", "ja"):
-        theirs.language = language
-        assert ours.split_words(ids, language) == tuple(theirs.split_to_word_tokens(ids))
-
-
-def test_special_tokens_in_text_are_text():
-    tokenizer = Tokenizer(True)
-    assert tokenizer.eot not in tokenizer.encode("a <|endoftext|> b")
-
-
-def test_languages_by_name_and_code():
-    assert language_code("English") == language_code(" en") == "en" and language_code("castilian") == "es"
-    with pytest.raises(UsageError, match="klingon"):
-        language_code("klingon")
 
 
 def test_alignment_heads_of_every_release():

@@ -234,9 +234,11 @@ def torch_taps(model: "KModel", inputs: Mapping[str, Any]) -> Taps:
 
 
 def _forward(model: "KModel", ids: "torch.Tensor", style: "torch.Tensor", speed: float) -> Any:
-    """Run KModel: audio and durations. Its own types are LongTensor and FloatTensor, which no tensor is to pyright."""
-    inputs: Any = ids, style
-    return model.forward_with_tokens(*inputs, speed)
+    """Run KModel; return audio and durations. Shapes: ids [1, L], style [1, 256]."""
+    forward: Any = (
+        model.forward_with_tokens
+    )  # typed for LongTensor and FloatTensor, which torch.Tensor is not to pyright
+    return forward(ids, style, speed)
 
 
 def _with_complex_excitation(taps: Taps) -> Taps:

@@ -24,7 +24,7 @@ CARD = ModelCard(
         Tap(
             "scores",
             max_abs=2e-5,
-            why="a steep sigmoid over 1536 numbers of up to 60 makes the embedding's rounding larger",
+            why="a steep sigmoid over 1536 numbers of up to 60 amplifies the embedding's rounding",
         ),
     ),
     model_types=("wakeword",),

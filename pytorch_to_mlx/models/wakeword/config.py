@@ -1,4 +1,4 @@
-"""The numbers of an openWakeWord chain: the widths of the embedding network, and the keyword classifiers after it."""
+"""The architecture numbers of openWakeWord: the widths of the embedding network, and the classifiers after it."""
 
 import re
 from collections.abc import Mapping
@@ -12,12 +12,13 @@ N_FFT = 512
 HOP_LENGTH = 160
 N_MELS = 32
 FRAME = 1280
-"""Samples of one frame, 80 ms: the embedding network advances by eight rows of the mel spectrogram."""
+"""Samples of one frame, 80 ms: the embedding network advances by the eight mel rows of it."""
 OVERLAP = 480
-"""Samples before a frame that its mel spectrogram needs: the first window of its eight rows starts there."""
+"""Samples before a frame that its mel spectrogram needs: the window of its first row starts there."""
 WINDOW = 76
-"""Rows of the mel spectrogram behind one embedding."""
+"""Rows of the mel spectrogram that one embedding is computed from."""
 FRAME_ROWS = FRAME // HOP_LENGTH
+"""Rows of the mel spectrogram in one frame."""
 START_FEATURES = 41
 """Embeddings that a stream starts with: those of four seconds of noise."""
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -29,8 +30,8 @@ class Keyword:
     """One classifier over the last `num_frames` embeddings.
 
     kind: "dnn", linear layers of `hidden_sizes`; "rnn", bidirectional LSTMs of `hidden_sizes`, read at the last frame.
-    labels: one for a keyword; for several classes their names, "" for what is none of them.
-    verifier_sizes: the hidden sizes of a second network that is asked where the first one says 0.5 or more.
+    labels: one for a keyword; for several classes their names, "" for the class without a word.
+    verifier_sizes: the hidden sizes of a second network, whose score replaces a score of 0.5 or more.
     """
 
     name: str
@@ -52,7 +53,10 @@ class Keyword:
 
 @dataclass(frozen=True)
 class Config:
-    """channels: the width of the embedding network between its five poolings; the last one is the embedding's."""
+    """The sizes of openWakeWord.
+
+    channels: the width of each of the five stages of the embedding network; the last one is the embedding's.
+    """
 
     keywords: tuple[Keyword, ...]
     channels: tuple[int, ...] = (24, 48, 72, 96, 96)
@@ -63,8 +67,8 @@ class Config:
         labels = [label for keyword in self.keywords for label in keyword.labels if label]
         names = [keyword.name for keyword in self.keywords]
         for kind, values in (("keywords", names), ("labels", labels)):
-            if twice := sorted({value for value in values if values.count(value) > 1}):
-                raise ValueError(f"two {kind} are called {', '.join(twice)}")
+            if repeated := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"two {kind} are called {', '.join(repeated)}")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Config":
@@ -73,7 +77,7 @@ class Config:
 
     @classmethod
     def tiny(cls) -> "Config":
-        """One classifier of every kind."""
+        """Return small sizes with one classifier of every kind, for tests."""
         return cls(
             (
                 Keyword("plain", num_frames=3, hidden_sizes=(32, 32), labels=("plain",)),

@@ -1,7 +1,7 @@
-"""What an ONNX graph of openWakeWord computes. A graph that is anything else is an error, never a guess.
+"""Recognise what an ONNX graph of openWakeWord computes. Any other graph is an error, never a guess.
 
 Weights alone do not tell a ReLU from a tanh. So the nodes are walked from the input to the output, and the walk must be
-one of those that openWakeWord's models have; which weight belongs to which layer follows from it, whatever its name.
+one of those that openWakeWord's models have; it also tells which weight belongs to which layer, whatever its name.
 """
 
 import json
@@ -23,15 +23,15 @@ NORM = "LayerNormalization|ReduceMean Sub Pow ReduceMean Add Sqrt Div Mul Add"
 DENSE = rf"Flatten( Gemm( {NORM.replace('|', '| ')})? Relu)+ Gemm (Sigmoid|Relu Softmax)"
 RNN = "Transpose( LSTM Transpose Reshape)+ Transpose Gather Gemm (Sigmoid|Relu Softmax)"
 CHECKED = " GreaterOrEqual Cast If"
-# Nodes beside the walk: constants, and the shapes of an LSTM's initial state.
-BESIDE = {"Constant", "Identity", "Shape", "Gather", "Unsqueeze", "Concat", "Expand"}
+# Nodes that may lie outside the walk: constants, and the shapes of an LSTM's initial state.
+OUTSIDE = {"Constant", "Identity", "Shape", "Gather", "Unsqueeze", "Concat", "Expand"}
 MAX_STEPS = 1000
 Layers = dict[str, str]
-"""The name that a weight has for us -> the one that the checkpoint gives it."""
+"""Our name of a weight -> the name that the checkpoint gives it."""
 
 
 class Walk:
-    """The nodes from one consumer of the graph's input on, each fed by the one before."""
+    """The path of nodes from one consumer of the graph's input, each fed by the one before."""
 
     def __init__(self, graph: Graph, start: Node) -> None:
         self.graph = graph
@@ -45,56 +45,61 @@ class Walk:
 
     @property
     def ops(self) -> str:
+        """Return the operators of the path with spaces between."""
         return " ".join(node.op for node in self.nodes)
 
     def of(self, op: str) -> list[Node]:
+        """Return the nodes of one operator, in order."""
         return [node for node in self.nodes if node.op == op]
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Graph]:
-    """The graph of an ONNX file, readable inside the block."""
+def open_graph(path: Path) -> Iterator[Graph]:
+    """Yield the graph of an ONNX file, readable inside the block. Raises: FormatError for a malformed file."""
     with SourceFile(path) as file:
-        read = read_graph(file)
+        graph = read_graph(file)
         try:
-            yield read
+            yield graph
         finally:
-            read.close()
+            graph.close()
 
 
 def starts(graph: Graph) -> list[Node]:
-    """The nodes that take the graph's one input."""
+    """Return the nodes that take the graph's one input. Raises: FormatError if there are none, or several inputs."""
     if len(graph.inputs) != 1:
         raise unknown(graph, f"it has {len(graph.inputs)} inputs")
-    found = [node for node, _ in graph.consumers[next(iter(graph.inputs))] if node.op != "Shape"]
-    if not found:
+    nodes = [node for node, _ in graph.consumers[next(iter(graph.inputs))] if node.op != "Shape"]
+    if not nodes:
         raise unknown(graph, "nothing takes its input")
-    return found
+    return nodes
 
 
 def unknown(graph: Graph, why: str) -> FormatError:
+    """Return the error for a graph that is not one of openWakeWord's."""
     return graph.error(
-        f"is no model of openWakeWord that is known here: {why}",
+        f"is not a known model of openWakeWord: {why}",
         fix="known are its mel spectrogram, its embedding model, and the dnn and rnn classifiers of its trainers",
     )
 
 
 def constant(graph: Graph, node: Node) -> float | None:
-    """The one number among a node's inputs, if there is one."""
-    found = [key for key in node.inputs if key in graph.initializers and graph.initializers[key].shape in ((), (1,))]
-    return float(graph.array(found[0]).reshape(())) if len(found) == 1 else None
+    """Return the one number among a node's inputs, None if there is none or more than one."""
+    keys = [key for key in node.inputs if key in graph.initializers and graph.initializers[key].shape in ((), (1,))]
+    return float(graph.array(keys[0]).reshape(())) if len(keys) == 1 else None
 
 
-def expect(graph: Graph, node: Node, value: float) -> None:
-    found = constant(graph, node)
-    if found is None or not np.isclose(found, value, rtol=1e-5):
-        raise unknown(graph, f"{node.where} uses {found}, {value} is expected")
+def expect_constant(graph: Graph, node: Node, value: float) -> None:
+    """Raises: FormatError unless the one number among a node's inputs is `value`."""
+    number = constant(graph, node)
+    if number is None or not np.isclose(number, value, rtol=1e-5):
+        raise unknown(graph, f"{node.where} uses {number}, {value} is expected")
 
 
 def expect_attribute(graph: Graph, node: Node, name: str, value: float, default: float) -> None:
-    found = node.attributes.get(name, default)
-    if not np.isclose(found, value, rtol=1e-5):
-        raise unknown(graph, f"{node.where} has {name} {found}, {value} is expected")
+    """Raises: FormatError unless an attribute of a node is `value`; `default`: its value where it is absent."""
+    number = node.attributes.get(name, default)
+    if not np.isclose(number, value, rtol=1e-5):
+        raise unknown(graph, f"{node.where} has {name} {number}, {value} is expected")
 
 
 def check_mel(graph: Graph) -> None:
@@ -102,7 +107,7 @@ def check_mel(graph: Graph) -> None:
     walk = Walk(graph, starts(graph)[0])
     if walk.ops != MEL:
         raise unknown(graph, f"its nodes are {quote(walk.ops)}")
-    clip, subtracted = walk.of("Clip")[0], walk.of("Sub")
+    clip, subtractions = walk.of("Clip")[0], walk.of("Sub")
     lowest = clip.inputs[1]
     if lowest not in graph.initializers or not np.isclose(graph.array(lowest), LOWEST_POWER):
         raise unknown(graph, f"{clip.where} does not clip at {LOWEST_POWER}")
@@ -110,10 +115,10 @@ def check_mel(graph: Graph) -> None:
         (walk.of("Pow")[0], 2.0),
         (walk.of("Mul")[0], 10.0),
         (walk.of("Div")[0], np.log(10.0)),
-        (subtracted[0], 0.0),
-        (subtracted[1], RANGE_DB),
+        (subtractions[0], 0.0),
+        (subtractions[1], RANGE_DB),
     ):
-        expect(graph, node, value)
+        expect_constant(graph, node, value)
 
 
 def check_embedding(graph: Graph) -> None:
@@ -125,7 +130,7 @@ def check_embedding(graph: Graph) -> None:
         raise unknown(graph, f"its nodes are {quote(walk.ops)}")
     shape = walk.nodes[0].input(1)
     if shape not in graph.initializers or graph.array(shape).tolist() != [-1, 1, WINDOW, N_MELS]:
-        raise unknown(graph, "its window is another one")
+        raise unknown(graph, "its window has another size")
     for node in walk.of("LeakyRelu"):
         expect_attribute(graph, node, "alpha", SLOPE, 0.01)
     for node in walk.of("Max"):
@@ -134,14 +139,15 @@ def check_embedding(graph: Graph) -> None:
 
 
 def read_keyword(graph: Graph, name: str, feature_size: int) -> tuple[Keyword, Layers]:
-    """A classifier, and where its weights are.
+    """Read a classifier and the names of its weights. feature_size: the width of the embeddings.
 
-    Raises: FormatError unless the graph is one that openWakeWord's trainers export.
+    Raises: FormatError unless the graph is one that openWakeWord's trainers export; ValueError for a keyword that
+    `Keyword` refuses.
     """
     first, *more = (Walk(graph, start) for start in starts(graph))
-    beside = [n for n in graph.nodes if n.op not in BESIDE and not any(n in walk.nodes for walk in (first, *more))]
-    if beside:
-        raise unknown(graph, f"{beside[0].where} has no place in it")
+    outside = [n for n in graph.nodes if n.op not in OUTSIDE and not any(n in walk.nodes for walk in (first, *more))]
+    if outside:
+        raise unknown(graph, f"{outside[0].where} is not on the path from the input to the output")
     last = first.nodes[-1].output()
     _, num_frames, width = [None] * 3 if len(shape := graph.inputs[first.nodes[0].input(0)]) != 3 else shape
     if num_frames is None or width != feature_size:
@@ -153,9 +159,9 @@ def read_keyword(graph: Graph, name: str, feature_size: int) -> tuple[Keyword, L
     sizes, layers = _dense(graph, first, "dense")
     verifier: tuple[int, ...] = ()
     if first.nodes[-1].op == "If":
-        expect(graph, first.of("GreaterOrEqual")[0], VERIFIED_FROM)
+        expect_constant(graph, first.of("GreaterOrEqual")[0], VERIFIED_FROM)
         if len(more) != 1 or not re.fullmatch(DENSE, more[0].ops) or not more[0].ops.endswith("Sigmoid"):
-            raise unknown(graph, "its second network is another one")
+            raise unknown(graph, "its second network is not a verifier")
         (inputs, *verifier_sizes, _), its_layers = _dense(graph, more[0], "verifier")
         if inputs != sizes[0] or ("verifier.norm.0.weight" in its_layers) != ("dense.norm.0.weight" in layers):
             raise unknown(graph, "its two networks differ in kind")
@@ -171,7 +177,7 @@ def read_keyword(graph: Graph, name: str, feature_size: int) -> tuple[Keyword, L
 
 
 def _dense(graph: Graph, walk: Walk, part: str) -> tuple[list[int], Layers]:
-    """The sizes of its layers, input and output included, and their weights."""
+    """Return the sizes of the layers, input and output included, and the names of their weights."""
     layers: Layers = {}
     sizes: list[int] = []
     for number, node in enumerate(walk.of("Gemm")):
@@ -189,9 +195,10 @@ def _dense(graph: Graph, walk: Walk, part: str) -> tuple[list[int], Layers]:
 
 
 def _linear(graph: Graph, node: Node, ours: str, layers: Layers) -> tuple[int, int]:
+    """Add the weights of a linear layer to `layers`; return its output and input size."""
     weight = _parameter(graph, node.input(1))
     if len(node.inputs) != 3 or not node.attributes.get("transB") or node.attributes.get("transA"):
-        raise unknown(graph, f"{node.where} is no linear layer with a bias")
+        raise unknown(graph, f"{node.where} is not a linear layer with a bias")
     for factor in ("alpha", "beta"):
         expect_attribute(graph, node, factor, 1.0, 1.0)
     shape = graph.initializers[weight].shape
@@ -202,27 +209,28 @@ def _linear(graph: Graph, node: Node, ours: str, layers: Layers) -> tuple[int, i
 
 
 def _norms(graph: Graph, walk: Walk) -> list[tuple[str, ...]]:
-    """Weight and bias of each layer norm, a node of its own or spelled out."""
+    """Return weight and bias of each layer norm, which is one node or written out in nine."""
     for node in walk.of("LayerNormalization"):
         expect_attribute(graph, node, "epsilon", 1e-5, 1e-5)
-    found: list[tuple[str, ...]] = [(node.input(1), node.input(2)) for node in walk.of("LayerNormalization")]
+    norms: list[tuple[str, ...]] = [(node.input(1), node.input(2)) for node in walk.of("LayerNormalization")]
     for at, node in enumerate(walk.nodes):
         if node.op != "Sqrt":
             continue
-        expect(graph, walk.nodes[at - 3], 2.0)
-        expect(graph, walk.nodes[at - 1], 1e-5)
+        expect_constant(graph, walk.nodes[at - 3], 2.0)
+        expect_constant(graph, walk.nodes[at - 1], 1e-5)
         mul, add = walk.nodes[at + 2 : at + 4]
-        found.append(tuple(next((k for k in n.inputs if not _is_computed(graph, k)), "") for n in (mul, add)))
-    return found
+        norms.append(tuple(next((k for k in n.inputs if not _is_computed(graph, k)), "") for n in (mul, add)))
+    return norms
 
 
 def _is_computed(graph: Graph, key: str) -> bool:
+    """Return whether an input is the result of another node, and not a weight."""
     producer = graph.producers.get(key)
     return key not in graph.initializers and (producer is None or producer.op != "Identity")
 
 
 def _parameter(graph: Graph, key: str) -> str:
-    """The initializer behind an input: exporters share equal ones through Identity."""
+    """Return the initializer that is the input `key`; exporters share equal ones through Identity nodes."""
     for _ in range(8):
         if key in graph.initializers:
             return key
@@ -230,11 +238,11 @@ def _parameter(graph: Graph, key: str) -> str:
         if producer is None or producer.op != "Identity":
             break
         key = producer.input(0)
-    raise unknown(graph, f"{quote(key)} is no weight")
+    raise unknown(graph, f"{quote(key)} is not a weight")
 
 
 def _recurrent(graph: Graph, walk: Walk, name: str, last: str, num_frames: int) -> tuple[Keyword, Layers]:
-    """Bidirectional LSTMs from zero state, and a linear layer on the last frame."""
+    """Read a classifier of bidirectional LSTMs from a zero state, and a linear layer on the last frame."""
     layers: Layers = {}
     sizes = []
     for number, node in enumerate(walk.of("LSTM")):
@@ -252,7 +260,7 @@ def _recurrent(graph: Graph, walk: Walk, name: str, last: str, num_frames: int) 
             for side in ("", "_reverse"):
                 layers[f"lstm.{role}_l{number}{side}"] = f"{theirs}.{role}_l{number}{side}"
     gather = walk.of("Gather")[0]
-    expect(graph, gather, -1.0)
+    expect_constant(graph, gather, -1.0)
     expect_attribute(graph, gather, "axis", 1, 0)
     out: Layers = {}
     classes, width = _linear(graph, walk.of("Gemm")[0], "out", out)
@@ -263,15 +271,15 @@ def _recurrent(graph: Graph, walk: Walk, name: str, last: str, num_frames: int) 
 
 
 def _labels(graph: Graph, name: str, output: str, classes: int) -> tuple[str, ...]:
-    """One label for a keyword; for several classes the names that the trainer wrote into the output's own name."""
+    """Return the label of a keyword, or for several classes the names that the trainer wrote into the output's name."""
     if classes == 1:
         return (name,)
     labels = ["", *(f"{name}-{number}" for number in range(1, classes))]
     try:
-        named = json.loads(output)
+        names = json.loads(output)
     except ValueError:
-        named = {}
-    for number, label in named.items() if isinstance(named, dict) else ():
+        names = {}
+    for number, label in names.items() if isinstance(names, dict) else ():
         if not number.isdigit() or int(number) >= classes or not isinstance(label, str):
             raise unknown(graph, f"the names of its classes are {quote(output)}")
         labels[int(number)] = label
@@ -279,10 +287,12 @@ def _labels(graph: Graph, name: str, output: str, classes: int) -> tuple[str, ..
 
 
 def keyword_name(path: Path) -> str:
-    """What a classifier is called: its file without the version. Raises FormatError where that is no name."""
+    """Return the name of a classifier: its file's without the version. Raises: FormatError if that is not a name."""
     name = re.sub(r"_v\d+(\.\d+)*$", "", path.stem)
     if not NAME.fullmatch(name):
         raise FormatError(
-            f"{quote(name)} is no name for a keyword", where=path, fix="rename the file: letters, digits, _ and -"
+            f"{quote(name)} cannot be the name of a keyword",
+            where=path,
+            fix="rename the file: letters, digits, _ and -",
         )
     return name

@@ -1,14 +1,16 @@
-"""openWakeWord's chain: mel spectrogram, Google's speech embedding, keyword classifiers.
+"""openWakeWord: mel spectrogram, Google's speech embedding, keyword classifiers.
 
-Lin et al. 2020, "Training Keyword Spotters with Limited and Synthesized Speech Data", section 3, is the embedding.
+Source: Lin et al. 2020, "Training Keyword Spotters with Limited and Synthesized Speech Data", section 3 (embedding).
 Reference: dscripka/openWakeWord, openwakeword/utils.py `AudioFeatures` and openwakeword/train.py.
 
-The embedding network uses no padding in time and its strides multiply to eight rows, one frame of audio. So it need
-not start anew for every frame, as the reference does: each convolution keeps the two rows before, and computes new ones
-only. The numbers are those of the whole window.
+The embedding network has no padding in time and its strides multiply to eight rows, one frame of audio. So it need not
+start anew for every frame, as the reference does: each convolution keeps the last two rows of its input and computes
+new rows only. The numbers are those of the whole window.
 """
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -29,9 +31,9 @@ VERIFIED_FROM = 0.5
 
 
 class State(NamedTuple):
-    """What a stream has to remember. rows: of each convolution over time, what came before; None before the start.
+    """The state of a stream: the last samples, the last input rows of each convolution over time, the last embeddings.
 
-    Shapes: samples [B, 480], or [B, 0] at the start; rows [B, 2, W, D] each; features [B, F, D].
+    Shapes: samples [B, 480], or [B, 0] at the start; rows [B, 2, W, D] each, or None at the start; features [B, F, D].
     """
 
     samples: mx.array
@@ -40,10 +42,9 @@ class State(NamedTuple):
 
 
 class Mel(nn.Module):
-    """Mel power in bels, not more than 8 (80 dB) under the loudest of the call, plus 2.
+    """The mel spectrogram: log10 of the power, at least its maximum over the call - 8 (80 dB), plus 2.
 
-    The transform is the reference's: a convolution with windowed sines and cosines.
-    Shapes: samples [R, L] as 16-bit numbers -> [R, (L - 512) // 160 + 1, 32] float32.
+    Source: the reference's melspectrogram.onnx, whose transform is a convolution with windowed sines and cosines.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class Mel(nn.Module):
         self.filters = mx.random.uniform(0, 0.01, (N_FFT // 2 + 1, N_MELS))
 
     def __call__(self, samples: mx.array) -> mx.array:
+        """Return mel rows. Shapes: samples [R, L] as 16-bit numbers -> [R, (L - 512) // 160 + 1, 32] float32."""
         spec = self.stft(samples[..., None].astype(mx.float32))  # [R, T, 514]
         real, imag = mx.split(mx.square(spec), 2, axis=-1)
         power = mx.maximum((real + imag) @ self.filters.astype(mx.float32), LOWEST_POWER)
@@ -60,10 +62,7 @@ class Mel(nn.Module):
 
 
 class Conv2d(nn.Module):
-    """A convolution without padding in time and, if it is wider than one mel bin, with padding in mel.
-
-    Shapes: x [B, T, W, D_in] -> [B, T - KH + 1, W, D_out].
-    """
+    """A convolution over time and mel bins, padded only over the bins."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: tuple[int, int], *, bias: bool = True) -> None:
         super().__init__()
@@ -73,19 +72,16 @@ class Conv2d(nn.Module):
             self.bias = mx.zeros(out_channels)
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Apply the convolution. Shapes: x [B, T, W, D_in] -> [B, T - KH + 1, W, D_out]."""
         return ops.conv2d(x, self.weight, self.get("bias"), padding=(0, self.weight.shape[2] // 2))
 
 
 POOLS = {2: (2, 2), 6: (1, 2), 10: (2, 2), 14: (1, 2), 18: (2, 2)}
-"""After these convolutions: the largest of (rows, mel bins)."""
+"""Max pooling over (rows, mel bins) after these convolutions."""
 
 
 class Embedding(nn.Module):
-    """Google's speech embedding: twenty convolutions, alternating over mel and over time, and five poolings.
-
-    Shapes: mel [B, T, 32] -> [B, (T - 76) // 8 + 1, D], T at least 76 and 4 more than a multiple of 8; with `before`,
-    the rows that the last call gave, T a multiple of 8 -> [B, T // 8, D].
-    """
+    """Google's speech embedding: twenty convolutions, alternating over mel bins and over time, and five poolings."""
 
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
@@ -99,38 +95,43 @@ class Embedding(nn.Module):
         self.convs.append(Conv2d(last, last, (3, 1), bias=False))
 
     def __call__(self, mel: mx.array, before: list[mx.array] | None = None) -> tuple[mx.array, list[mx.array]]:
+        """Return the embeddings, and the last rows of each convolution over time: `before` of the next call.
+
+        Shapes: mel [B, T, 32] -> [B, (T - 76) // 8 + 1, D], T at least 76 and 4 more than a multiple of 8;
+        with `before`, T a multiple of 8 -> [B, T // 8, D].
+        """
         x = mel[..., None].astype(self.convs[0].weight.dtype)  # [B, T, 32, 1]
-        kept: list[mx.array] = []
+        last_rows: list[mx.array] = []
         floor = mx.array(FLOOR, x.dtype)
         for number, conv in enumerate(self.convs):
             if conv.weight.shape[1] > 1:  # over time
                 if before is not None:
-                    x = mx.concatenate([before[len(kept)], x], axis=1)
-                kept.append(x[:, -2:])
+                    x = mx.concatenate([before[len(last_rows)], x], axis=1)
+                last_rows.append(x[:, -2:])
             x = conv(x)
-            if number in POOLS:  # before the activation, which keeps the order: it has fewer numbers to go through
+            if number in POOLS:  # before the activation, which is monotonic: it then has fewer numbers to go through
                 x = max_pool(x, *POOLS[number])
             if number + 1 < len(self.convs):
                 x = mx.maximum(ops.leaky_relu(x, SLOPE), floor)
             if number in POOLS:
-                x = started(x)
-        return x.squeeze(2), kept  # [B, N, D]
+                x = start_computing(x)
+        return x.squeeze(2), last_rows  # [B, N, D]
 
 
-def started(x: mx.array) -> mx.array:
-    """x, its computation begun while the graph of what follows is still written down: a frame has little to compute."""
+def start_computing(x: mx.array) -> mx.array:
+    """Start computing x and return it: on one frame, building the graph of what follows takes as long."""
     mx.async_eval(x)
     return x
 
 
 def max_pool(x: mx.array, rows: int, bins: int) -> mx.array:
-    """The largest of neighbouring rows and bins. Shapes: x [B, T, W, D] -> [B, T // rows, W // bins, D]."""
+    """Return the largest of neighbouring rows and bins. Shapes: x [B, T, W, D] -> [B, T // rows, W // bins, D]."""
     batch, length, width, depth = x.shape
     return x.reshape(batch, length // rows, rows, width // bins, bins, depth).max(axis=(2, 4))
 
 
 class Dense(nn.Module):
-    """Linear layers with ReLU, and a layer norm before it in some classifiers. Shapes: [..., D_in] -> [..., V]."""
+    """Linear layers with a ReLU between, and in some classifiers a layer norm before it."""
 
     def __init__(self, sizes: tuple[int, ...], *, norm: bool) -> None:
         super().__init__()
@@ -139,6 +140,7 @@ class Dense(nn.Module):
             self.norms = [nn.LayerNorm(size) for size in sizes[1:-1]]
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Return logits. Shapes: x [..., D_in] -> [..., V]."""
         for number, layer in enumerate(self.linears[:-1]):
             x = linear(layer, x)
             if "norms" in self:
@@ -148,7 +150,7 @@ class Dense(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A keyword's score from the last embeddings. Shapes: x [B, N, num_frames, D] -> [B, N, labels] float32."""
+    """A keyword's score from the last embeddings: dense layers or bidirectional LSTMs, and in some a verifier."""
 
     def __init__(self, keyword: Keyword, feature_size: int) -> None:
         super().__init__()
@@ -164,6 +166,7 @@ class Classifier(nn.Module):
             self.verifier = Dense((flat, *keyword.verifier_sizes, classes), norm=keyword.layer_norm)
 
     def logits(self, x: mx.array) -> mx.array:
+        """Return the logits of the first network. Shapes: x [B, N, num_frames, D] -> [B, N, labels]."""
         if "lstms" not in self:
             return self.dense(x.flatten(2))
         y = x.flatten(0, 1)  # [B · N, num_frames, D]
@@ -172,6 +175,7 @@ class Classifier(nn.Module):
         return linear(self.out, y[:, -1]).reshape(*x.shape[:2], -1)
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Return the scores. Shapes: x [B, N, num_frames, D] -> [B, N, labels] float32."""
         logits = self.logits(x).astype(mx.float32)
         if logits.shape[-1] > 1:
             return ops.softmax(mx.maximum(logits, 0))
@@ -183,10 +187,7 @@ class Classifier(nn.Module):
 
 
 class Model(nn.Module):
-    """The whole chain over a stream, in frames of 80 ms.
-
-    Shapes: samples [B, 1280 · N] as 16-bit numbers -> {keyword: [B, N, labels]} and the state for what follows.
-    """
+    """All networks over a stream, in frames of 80 ms."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -195,12 +196,26 @@ class Model(nn.Module):
         self.keywords = {k.name: Classifier(k, config.channels[-1]) for k in config.keywords}
         self._config = config
 
+    @property
+    def config(self) -> Config:
+        """Return the sizes that the model was built with, and its keywords."""
+        return self._config
+
+    def replace_keywords(self, classifiers: Mapping[Keyword, Classifier]) -> None:
+        """Take these classifiers instead of the present ones. Raises: ValueError for names or labels that repeat."""
+        self._config = replace(self._config, keywords=tuple(classifiers))
+        self.keywords = {keyword.name: classifier for keyword, classifier in classifiers.items()}
+
     def __call__(self, samples: mx.array, state: State | None = None) -> tuple[dict[str, mx.array], State]:
+        """Return the scores of each keyword in each frame, and the state after the last; None is the start of a stream.
+
+        Shapes: samples [B, 1280 · N] as 16-bit numbers -> [B, N, labels] by keyword.
+        """
         state = self.start(samples.shape[0]) if state is None else state
         features, state = self.features(samples, state)
         count = samples.shape[1] // FRAME
         scores = {
-            name: started(classifier(windows(features, classifier.num_frames, count)))
+            name: start_computing(classifier(windows(features, classifier.num_frames, count)))
             for name, classifier in self.keywords.items()
         }
         if scores:
@@ -208,16 +223,19 @@ class Model(nn.Module):
         return scores, state
 
     def start(self, batch: int = 1) -> State:
-        """The state of a stream that has heard nothing: as the reference, with the embeddings of noise."""
+        """Return the state at the start of a stream: as the reference's, with the embeddings of noise."""
         rows = self.mel(mx.array(noise())[None])[:, : WINDOW + (START_FEATURES - 1) * FRAME_ROWS]
         features, _ = self.embedding(rows)
         return State(mx.zeros((batch, 0)), None, mx.repeat(features, batch, axis=0))
 
     def features(self, samples: mx.array, state: State) -> tuple[mx.array, State]:
-        """The embeddings kept by `state` and the new ones. Shapes: samples [B, 1280 · N] -> [B, F + N, D]."""
+        """Return the embeddings of `state` and the new ones, and the next state.
+
+        Shapes: samples [B, 1280 · N] -> [B, F + N, D].
+        """
         batch = samples.shape[0]
         rows, joined = [], mx.concatenate([state.samples, samples.astype(mx.float32)], axis=1)
-        if state.rows is None:  # the first frame has no samples before it, and the rows before its five are ones
+        if state.rows is None:  # the first frame has no samples before it, so five rows; ones are before them
             rows = [mx.ones((batch, WINDOW - 5, N_MELS)), self.mel(joined[:, :FRAME])]
             joined = joined[:, FRAME - OVERLAP :]
         count = (joined.shape[1] - OVERLAP) // FRAME
@@ -227,19 +245,25 @@ class Model(nn.Module):
             ).reshape(batch * count, -1)
             rows.append(self.mel(frames).reshape(batch, count * FRAME_ROWS, N_MELS))
         mel = mx.concatenate(rows, axis=1) if len(rows) > 1 else rows[0]
-        new, kept = self.embedding(started(tap("mel", mel)), state.rows)
-        features = mx.concatenate([state.features, started(tap("embedding", new))], axis=1)
-        return features, State(joined[:, -OVERLAP:], kept, features[:, -START_FEATURES:])
+        new, last_rows = self.embedding(start_computing(tap("mel", mel)), state.rows)
+        features = mx.concatenate([state.features, start_computing(tap("embedding", new))], axis=1)
+        return features, State(joined[:, -OVERLAP:], last_rows, features[:, -START_FEATURES:])
 
 
 def noise() -> np.ndarray:
-    """Four seconds, as 16-bit numbers; always the same, where the reference draws anew. Shapes: -> [64000] float32."""
+    """Return four seconds of noise as 16-bit numbers: always the same, where the reference draws new ones.
+
+    Shapes: -> [64000] float32.
+    """
     # The numbers of RandomState never change between versions of NumPy.
     return np.random.RandomState(0).randint(-1000, 1000, 64_000).astype(np.float32)
 
 
 def windows(features: mx.array, size: int, count: int) -> mx.array:
-    """The last `count` runs of `size` embeddings. Shapes: [B, F, D] -> [B, count, size, D]."""
+    """Return the windows of `size` embeddings that end at the last `count` ones.
+
+    Shapes: features [B, F, D] -> [B, count, size, D].
+    """
     batch, total, width = features.shape
     if count == 1:
         return features[:, None, -size:]

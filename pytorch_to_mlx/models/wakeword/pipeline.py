@@ -1,8 +1,8 @@
-"""From audio to detections, 80 ms at a time."""
+"""Audio in, detections out: recordings, and streams of 80 ms frames."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,47 +23,54 @@ from .model import Classifier, Model
 from .weights import KEYWORDS, WEIGHTS, open_keyword, open_release
 
 FRAME_S = FRAME / SAMPLE_RATE
-WARM_UP = 5  # frames whose scores count as 0: as the reference, while the stream is young
-MOST_FRAMES = 50  # computed at once
-PADDING_S = 1.0  # of silence around a recording: a word that ends with it is scored after it
+WARM_UP = 5  # first frames of a stream, whose scores are set to 0 as in the reference
+MAX_FRAMES = 50  # computed at once
+PADDING_S = 1.0  # silence around a recording: a word at its end is scored in the frames after it
 
 
 class Stream:
-    """Audio in pieces of any length; scores for every frame of 80 ms, in the order of `labels`."""
+    """A stream to feed with pieces of audio of any length; scores every frame of 80 ms, in the order of `labels`.
+
+    n_frames: frames scored so far.
+    """
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.labels = [label for keyword in model._config.keywords for label in keyword.labels if label]
-        self.frames = 0
-        self._columns = [bool(label) for keyword in model._config.keywords for label in keyword.labels]
+        self.labels = [label for keyword in model.config.keywords for label in keyword.labels if label]
+        self.n_frames = 0
+        self._columns = [bool(label) for keyword in model.config.keywords for label in keyword.labels]
         self._rest = np.zeros(0, np.float32)
         self._state = model.start()
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
-        """The scores of the frames that `samples` complete; what is left over waits for more.
+        """Add audio; return the scores of the frames that it completes.
 
         Shapes: samples [L] at 16 kHz, int16 or float in [-1, 1] -> [N, labels] float32.
         Raises: FormatError for samples of another shape or that are not finite.
         """
         pcm = np.concatenate([self._rest, as_pcm(samples)])
-        whole = len(pcm) // FRAME * FRAME
-        self._rest = pcm[whole:]
-        blocks = [
-            self._scores(pcm[at : min(at + MOST_FRAMES * FRAME, whole)]) for at in range(0, whole, MOST_FRAMES * FRAME)
-        ]
+        n_whole = len(pcm) // FRAME * FRAME
+        self._rest = pcm[n_whole:]
+        step = MAX_FRAMES * FRAME
+        blocks = [self._score(pcm[start : min(start + step, n_whole)]) for start in range(0, n_whole, step)]
         return np.concatenate(blocks) if blocks else np.zeros((0, len(self.labels)), np.float32)
 
-    def _scores(self, pcm: np.ndarray) -> np.ndarray:
-        scores, self._state = self.model(mx.array(pcm)[None], self._state)
-        mx.eval(scores, self._state)
-        made = np.concatenate([np.array(score)[0] for score in scores.values()], axis=1)[:, self._columns]
-        made[: max(0, WARM_UP - self.frames)] = 0.0
-        self.frames += len(made)
-        return made
+    def _score(self, pcm: np.ndarray) -> np.ndarray:
+        """Return the scores of whole frames. Shapes: pcm [1280 · N] -> [N, labels]."""
+        by_keyword, self._state = self.model(mx.array(pcm)[None], self._state)
+        mx.eval(by_keyword, self._state)
+        scores = np.concatenate([np.array(score)[0] for score in by_keyword.values()], axis=1)[:, self._columns]
+        scores[: max(0, WARM_UP - self.n_frames)] = 0.0
+        self.n_frames += len(scores)
+        return scores
 
 
 def as_pcm(samples: np.ndarray) -> np.ndarray:
-    """Samples as the 16-bit numbers that the models were trained on. Shapes: [L] -> [L] float32."""
+    """Return samples as 16-bit numbers, which the models were trained on.
+
+    Shapes: samples [L], int16 or float in [-1, 1] -> [L] float32.
+    Raises: FormatError for samples of another shape or type, or that are not finite.
+    """
     samples = np.asarray(samples)
     if samples.ndim != 1:
         raise FormatError(f"samples have the shape {list(samples.shape)}, expected [L], mono at {SAMPLE_RATE} Hz")
@@ -76,8 +83,11 @@ def as_pcm(samples: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Rules:
-    """When a score counts: as it passes the threshold, for `patience` frames in a row, and not within `refractory_s`
-    seconds after the same label was heard; a score that stays up is one word."""
+    """When a score is a detection: when `patience` consecutive frames have reached the threshold.
+
+    A score that stays up is one word, and the same label is not detected again within `refractory_s` seconds.
+    Raises: UsageError for values out of range.
+    """
 
     threshold: float = 0.5
     patience: int = 1
@@ -91,24 +101,29 @@ class Rules:
 
 
 class Trigger:
-    """Scores in, detections out: the rules of one stream, applied frame by frame."""
+    """The rules for one stream, applied frame by frame: scores in, detections out."""
 
     def __init__(self, labels: Sequence[str], rules: Rules) -> None:
         self.labels, self.rules = labels, rules
-        self._above = np.zeros(len(labels), int)
-        self._deaf_until = np.full(len(labels), -np.inf)
+        self._n_above = np.zeros(len(labels), int)  # consecutive frames that reached the threshold
+        self._refractory_until = np.full(len(labels), -np.inf)
 
     def __call__(self, time_s: float, scores: np.ndarray) -> list[Detection]:
-        """Shapes: scores [labels] of the frame that ends at time_s."""
-        self._above = np.where(scores >= self.rules.threshold, self._above + 1, 0)
-        found = (self._above == self.rules.patience) & (time_s >= self._deaf_until)
-        self._deaf_until[found] = time_s + self.rules.refractory_s
-        return [Detection(self.labels[i], round(time_s, 3), float(scores[i])) for i in np.flatnonzero(found).tolist()]
+        """Return the detections in the frame that ends at time_s. Shapes: scores [labels]."""
+        self._n_above = np.where(scores >= self.rules.threshold, self._n_above + 1, 0)
+        detected = (self._n_above == self.rules.patience) & (time_s >= self._refractory_until)
+        self._refractory_until[detected] = time_s + self.rules.refractory_s
+        return [
+            Detection(self.labels[i], round(time_s, 3), float(scores[i])) for i in np.flatnonzero(detected).tolist()
+        ]
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What was heard in a recording. scores: of every frame, whose ends are at times_s. Shapes: scores [N, labels]."""
+    """The detections in a recording, and the scores of every frame; frames end at times_s.
+
+    Shapes: scores [N, labels], times_s [N].
+    """
 
     audio: str
     detections: tuple[Detection, ...]
@@ -119,20 +134,23 @@ class Detections:
     processing_s: float
 
     def rows(self) -> list[dict[str, Any]]:
+        """Return a row of the table for each detection."""
         return [{"time s": d.time_s, "heard": d.label, "score": d.score} for d in self.detections]
 
     def highest(self) -> dict[str, float]:
-        """The highest score of each label."""
+        """Return the highest score of each label."""
         return {label: float(self.scores[:, i].max(initial=0)) for i, label in enumerate(self.labels)}
 
     def summary(self) -> str:
+        """Return one line: the number of detections, the speed and the highest scores."""
         best = sorted(self.highest().items(), key=lambda item: -item[1])[:3]
         highest = ", ".join(f"{label} {score:.3f}" for label, score in best)
         speed = self.duration_s / self.processing_s if self.processing_s else 0.0
-        heard = f"{len(self.detections)} detections" if self.detections else "nothing heard"
-        return f"{self.audio}: {heard} in {self.duration_s:.1f} s ({speed:.0f}x real time); highest scores: {highest}"
+        result = f"{len(self.detections)} detections" if self.detections else "nothing heard"
+        return f"{self.audio}: {result} in {self.duration_s:.1f} s ({speed:.0f}x real time); highest scores: {highest}"
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the detections and scores, for JSON."""
         return {
             "audio": self.audio,
             "duration_s": self.duration_s,
@@ -146,7 +164,7 @@ class Detections:
 
 
 class WakewordPipeline:
-    """A loaded chain: `detect` for a recording, `listen` for what has no end, `Stream(pipeline.model)` for scores."""
+    """A loaded openWakeWord: `detect` for a recording, `listen` for audio without end."""
 
     sample_rate = SAMPLE_RATE
 
@@ -156,13 +174,15 @@ class WakewordPipeline:
     def select(self, keywords: Sequence[str]) -> None:
         """Listen for these keywords alone, in this order.
 
-        keywords: names of its own, and files of others (.safetensors of `train`, .onnx of openWakeWord's trainers).
-        Raises: UsageError for an unknown name, FormatError for a file that is not a classifier of this chain.
+        keywords: names of the model's own, or files (.safetensors of `train`, .onnx of openWakeWord's trainers).
+        Raises: UsageError for an unknown or repeated name, FormatError for a file that is not a classifier of these
+        embeddings.
         """
-        self.model = with_keywords(self.model, keywords)
+        select_keywords(self.model, keywords)
 
     @property
     def labels(self) -> list[str]:
+        """Return the labels that are listened for."""
         return Stream(self.model).labels
 
     def detect(
@@ -170,8 +190,9 @@ class WakewordPipeline:
     ) -> Detections:
         """Detect in a whole recording; rules are those of Rules.
 
+        padding_s: silence to put before and after the recording.
         Shapes: audio, if an array, [L] at 16 kHz.
-        Raises: FormatError for audio that cannot be read, UsageError for rules that make no sense.
+        Raises: FormatError for audio that cannot be read, UsageError for a value out of range.
         """
         if not 0 <= padding_s <= 60:
             raise UsageError(f"padding is {padding_s} s; it goes from 0 to 60")
@@ -180,43 +201,58 @@ class WakewordPipeline:
         name = str(audio) if isinstance(audio, (str, Path)) else "audio"
         blocks = iter([audio]) if isinstance(audio, np.ndarray) else live.from_file(audio, SAMPLE_RATE, block_s=4.0)
         silence = np.zeros(round(padding_s * SAMPLE_RATE), np.int16)
-        found, tracks, samples, began = [], [stream.feed(silence)], 0, perf_counter()
+        parts, n_samples, start = [stream.feed(silence)], 0, perf_counter()
         for block in blocks:
-            samples += len(block)
-            tracks.append(stream.feed(block))
-        # the end of the recording may have begun a frame
-        tracks.append(stream.feed(np.concatenate([silence, np.zeros(FRAME - 1, np.int16)])))
-        scores = np.concatenate(tracks)
-        times = (np.arange(len(scores)) + 1) * FRAME_S - padding_s
-        for time_s, frame in zip(times, scores, strict=True):
-            found += trigger(float(time_s), frame)
-        took = perf_counter() - began
-        return Detections(name, tuple(found), tuple(stream.labels), times, scores, samples / SAMPLE_RATE, took)
+            n_samples += len(block)
+            parts.append(stream.feed(block))
+        # The end of the recording may lie within a frame: complete it.
+        parts.append(stream.feed(np.concatenate([silence, np.zeros(FRAME - 1, np.int16)])))
+        scores = np.concatenate(parts)
+        times_s = (np.arange(len(scores)) + 1) * FRAME_S - padding_s
+        detections = [
+            detection
+            for time_s, frame in zip(times_s, scores, strict=True)
+            for detection in trigger(float(time_s), frame)
+        ]
+        return Detections(
+            audio=name,
+            detections=tuple(detections),
+            labels=tuple(stream.labels),
+            times_s=times_s,
+            scores=scores,
+            duration_s=n_samples / SAMPLE_RATE,
+            processing_s=perf_counter() - start,
+        )
 
     def listen(self, blocks: Iterable[np.ndarray], **rules: Any) -> Iterator[Detection]:
-        """Detections as they are heard in blocks of samples at 16 kHz, as audio.live gives them; memory is bounded."""
+        """Yield detections as soon as they are certain; memory is bounded. rules are those of Rules.
+
+        Shapes: blocks [L] each, at 16 kHz, int16 or float in [-1, 1].
+        Raises: UsageError for a value out of range or without a keyword, and what `Stream.feed` raises.
+        """
         stream = self._stream()
         trigger = Trigger(stream.labels, Rules(**rules))
         return self._listen(stream, trigger, blocks)
 
     def _stream(self) -> Stream:
-        if not self.model._config.keywords:
+        """Return a new stream, if there is a keyword to listen for."""
+        if not self.model.config.keywords:
             raise UsageError("there is no keyword to listen for", fix="name one with --keyword")
         return Stream(self.model)
 
     def _listen(self, stream: Stream, trigger: Trigger, blocks: Iterable[np.ndarray]) -> Iterator[Detection]:
         for block in blocks:
-            before = stream.frames
-            for number, frame in enumerate(stream.feed(block), before + 1):
+            first = stream.n_frames + 1
+            for number, frame in enumerate(stream.feed(block), first):
                 yield from trigger(number * FRAME_S, frame)
 
 
 def load(path: Path, *, dequantize: bool | None = None) -> WakewordPipeline:
-    """Load a converted folder, or a folder of the ONNX files, with all its keywords."""
-    return WakewordPipeline(load_chain(path, dequantize=dequantize))
+    """Load a converted folder, or a folder of the ONNX files, with all its keywords; no convert step is needed."""
+    return WakewordPipeline(load_networks(path, dequantize=dequantize))
 
 
-def load_chain(path: Path, *, dequantize: bool | None = None) -> Model:
+def load_networks(path: Path, *, dequantize: bool | None = None) -> Model:
     """Load the mel spectrogram, the embedding and the classifiers of a folder."""
     return load_model(
         path,
@@ -227,40 +263,37 @@ def load_chain(path: Path, *, dequantize: bool | None = None) -> Model:
     )[0]
 
 
-def with_keywords(model: Model, keywords: Sequence[str]) -> Model:
-    """The same chain with the named keywords alone, in this order."""
-    config = model._config
-    known = {keyword.name: keyword for keyword in config.keywords}
-    width = config.channels[-1]
-    chosen: dict[str, tuple[Keyword, Classifier]] = {}
+def select_keywords(model: Model, keywords: Sequence[str]) -> None:
+    """Give a model the named keywords alone, in this order; see `WakewordPipeline.select`."""
+    own = {keyword.name: keyword for keyword in model.config.keywords}
+    width = model.config.channels[-1]
+    classifiers: dict[Keyword, Classifier] = {}
     for name in keywords:
-        if name in known:
-            keyword, classifier = known[name], model.keywords[name]
+        if name in own:
+            keyword, classifier = own[name], model.keywords[name]
         elif Path(name).suffix in (".onnx", ".safetensors"):
             keyword, classifier = load_keyword(Path(name), width)
         else:
             raise UsageError(
-                f"there is no keyword '{name}'", fix=f"known: {', '.join(known)}; or name a .safetensors or .onnx file"
+                f"there is no keyword '{name}'", fix=f"known: {', '.join(own)}; or name a .safetensors or .onnx file"
             )
-        if keyword.name in chosen:
+        if keyword.name in {other.name for other in classifiers}:
             raise UsageError(f"the keyword '{keyword.name}' is named twice")
-        chosen[keyword.name] = keyword, classifier
+        classifiers[keyword] = classifier
     try:
-        model._config = replace(config, keywords=tuple(keyword for keyword, _ in chosen.values()))
+        model.replace_keywords(classifiers)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    model.keywords = {name: classifier for name, (_, classifier) in chosen.items()}
-    return model
 
 
 def load_keyword(path: Path, feature_size: int) -> tuple[Keyword, Classifier]:
-    """One classifier from its file. Raises FormatError for what is none, or is one of other embeddings."""
+    """Load one classifier from its file. Raises: FormatError for another file, or a classifier of other embeddings."""
     if path.suffix == ".onnx":
         keyword, checkpoint = open_keyword(path, feature_size)
         with checkpoint:
             prefix = f"keywords.{keyword.name}."
-            applied = apply(KEYWORDS, checkpoint, family="wakeword").weights
-            weights = {name.removeprefix(prefix): weight for name, weight in applied.items()}
+            with_prefix = apply(KEYWORDS, checkpoint, family="wakeword").weights
+            weights = {name.removeprefix(prefix): weight for name, weight in with_prefix.items()}
     else:
         with open_checkpoint(path) as checkpoint:
             keyword = read_header(checkpoint.extra, where=path)
@@ -274,12 +307,12 @@ HEADER = "wakeword"
 
 
 def read_header(extra: Mapping[str, Any], *, where: Path) -> Keyword:
-    """What a classifier's file says about it."""
+    """Read a keyword from the metadata of a classifier's file. Raises: FormatError if it is missing or malformed."""
     if not isinstance(header := extra.get(HEADER), str):
-        raise FormatError("is no keyword: its header does not describe one", where=where, fix="make it with `train`")
+        raise FormatError("not a keyword: its header does not describe one", where=where, fix="make it with `train`")
     return from_dict(Keyword, parse_json(header.encode(), where=where), where=where)
 
 
 def header(keyword: Keyword) -> dict[str, str]:
-    """What `read_header` reads, for the file's metadata."""
+    """Return the metadata of a classifier's file, for `read_header`."""
     return {"format": "mlx", HEADER: json.dumps(asdict(keyword))}

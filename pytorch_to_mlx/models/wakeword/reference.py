@@ -1,7 +1,7 @@
-"""The original beside ours: openWakeWord 0.5.1, which runs the ONNX files with onnxruntime on one thread.
+"""Compare with the original: openWakeWord 0.5.1, which runs the ONNX files with onnxruntime on one thread.
 
-There is no PyTorch original: the networks were published as ONNX. `torch` of the contract is the package openwakeword
-in float32, frame by frame with its own buffering, and in float64 the same networks written in PyTorch.
+There is no PyTorch original: the networks were published as ONNX. `torch` of the contract is, in float32, the package
+openwakeword, frame by frame with its own buffering, and in float64 the same networks written in PyTorch.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ from ...errors import MachineError, MissingExtraError, UsageError
 from ...taps import watch_taps
 from ...weights import invert, is_converted
 from . import graph
-from .config import FRAME, FRAME_ROWS, N_MELS, OVERLAP, SAMPLE_RATE, START_FEATURES, WINDOW
+from .config import FRAME, FRAME_ROWS, N_MELS, OVERLAP, SAMPLE_RATE, START_FEATURES, WINDOW, Keyword
 from .model import FLOOR, LOWEST_POWER, POOLS, RANGE_DB, SLOPE, VERIFIED_FROM, Model, noise
-from .pipeline import WARM_UP, Stream, WakewordPipeline, load_chain
+from .pipeline import WARM_UP, Stream, WakewordPipeline, load_networks
 from .weights import EMBEDDING, MEL, OTHERS, WEIGHTS
 
 if TYPE_CHECKING:
@@ -34,70 +34,71 @@ THREADS = 1  # of onnxruntime
 
 
 class Reference(Contract):
-    """Both sides, open. The cases are "Hey Jarvis!" (data/hey_jarvis.flac, spoken by Kokoro), noise, and a click."""
+    """Both sides of openWakeWord. The cases are "Hey Jarvis!" (data/hey_jarvis.flac, by Kokoro), noise, and a click."""
 
     threads = THREADS
 
     def __init__(self, model: Model, source: Path) -> None:
         self.model, self.source = model, source
         self.original = Networks(source, model)
-        self.wide = Wide(model)
+        self.float64 = Float64Networks(model)
 
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
         if is_converted(source_path):
             raise UsageError("the reference needs the ONNX files", where=source_path)
-        reference = cls(load_chain(mlx_path or source_path), source_path)
+        reference = cls(load_networks(mlx_path or source_path), source_path)
         if mlx_path is not None:
-            reference.wide = Wide(load_chain(source_path))
+            reference.float64 = Float64Networks(load_networks(source_path))
         return reference
 
     @classmethod
     def alone(
         cls, side: Literal["ours", "torch"], source_path: Path, mlx_path: Path | None = None
     ) -> Callable[[], Any]:
-        model = load_chain(mlx_path or source_path)
-        return _ours_streams(model) if side == "ours" else _theirs_streams(Networks(source_path, model))
+        model = load_networks(mlx_path or source_path)
+        return _our_workload(model) if side == "ours" else _original_workload(Networks(source_path, model))
 
     def cases(self) -> list[Case]:
         return [Case(name, {"pcm": pcm}) for name, pcm in signals().items()]
 
     def mlx(self, case: Case) -> Taps:
-        """A frame at a time, as the original."""
-        recorded: dict[str, list[np.ndarray]] = {"mel": [], "embedding": []}
+        """Return our taps of all frames, computed one frame at a time as the original does."""
+        rows: dict[str, list[np.ndarray]] = {"mel": [], "embedding": []}
 
-        def keep(name: str, value: Any) -> None:
-            if name in recorded:
+        def record(name: str, value: Any) -> None:
+            if name in rows:
                 new = value[:, -(len(value[0]) if value.shape[1] != WINDOW else 5) :]  # not the ones before the start
-                recorded[name].append(np.array(new.astype(mx.float32))[0])
+                rows[name].append(np.array(new.astype(mx.float32))[0])
 
         stream = Stream(self.model)
-        with watch_taps(keep):
+        with watch_taps(record):
             scores = [stream.feed(frame) for frame in frames(case.inputs["pcm"])]
-        return {name: np.concatenate(rows) for name, rows in recorded.items()} | {"scores": np.concatenate(scores)}
+        return {name: np.concatenate(parts) for name, parts in rows.items()} | {"scores": np.concatenate(scores)}
 
     def torch(self, case: Case, dtype: str = "float32") -> Taps:
-        run = self.wide if dtype == "float64" else self.original.taps
+        run = self.float64 if dtype == "float64" else self.original.taps
         return run(case.inputs["pcm"])
 
     def workloads(self) -> dict[str, Workload]:
         pipeline, pcm = WakewordPipeline(self.model), speech(SECONDS)
         return {
             "stream, 80 ms at a time": Workload(
-                _ours_streams(self.model), _theirs_streams(self.original), float(SECONDS)
+                _our_workload(self.model), _original_workload(self.original), float(SECONDS)
             ),
             "recording": Workload(
-                lambda: pipeline.detect(pcm, padding_s=0), _theirs_streams(self.original), float(SECONDS)
+                lambda: pipeline.detect(pcm, padding_s=0), _original_workload(self.original), float(SECONDS)
             ),
         }
 
 
 def frames(pcm: np.ndarray) -> list[np.ndarray]:
+    """Cut samples into whole frames. Shapes: pcm [L] -> [1280] each."""
     return [pcm[at : at + FRAME] for at in range(0, len(pcm) - FRAME + 1, FRAME)]
 
 
 def signals() -> dict[str, np.ndarray]:
-    """Name -> int16 samples at 16 kHz."""
+    """Return the samples of each case by name. Shapes: -> [L] int16 at 16 kHz each."""
     random = np.random.default_rng(0)
     click = np.zeros(2 * SAMPLE_RATE, np.int16)
     click[9000] = 20_000
@@ -110,14 +111,17 @@ def signals() -> dict[str, np.ndarray]:
 
 
 def speech(seconds: int) -> np.ndarray:
-    """The recording after one second of faint noise, again and again. Shapes: -> [L] int16."""
-    spoken = np.rint(wav.read(DATA / "hey_jarvis.flac")[0] * 32768).astype(np.int16)
+    """Return the recording after one second of faint noise, repeated. Shapes: -> [L] int16."""
+    recording = np.rint(wav.read(DATA / "hey_jarvis.flac")[0] * 32768).astype(np.int16)
     pause = np.random.default_rng(1).integers(-20, 20, SAMPLE_RATE).astype(np.int16)
-    return np.resize(np.concatenate([pause, spoken]), seconds * SAMPLE_RATE)
+    return np.resize(np.concatenate([pause, recording]), seconds * SAMPLE_RATE)
 
 
 class Networks:
-    """The ONNX files under onnxruntime, one thread: by the package openwakeword, and with nothing around them."""
+    """The ONNX files in onnxruntime on one thread: through the package openwakeword (`taps`), and alone (`stream`).
+
+    Raises: MissingExtraError without onnxruntime.
+    """
 
     def __init__(self, source: Path, model: Model) -> None:
         try:
@@ -126,8 +130,8 @@ class Networks:
             raise MissingExtraError("onnxruntime", "validate", needed_for="comparing with onnxruntime") from error
         folder = source if source.is_dir() else source.parent
         files = {graph.keyword_name(file): file for file in sorted(folder.glob("*.onnx")) if file.stem not in OTHERS}
-        self.keywords = {k.name: k for k in model._config.keywords}
-        self.width = model._config.channels[-1]
+        self.keywords = {k.name: k for k in model.config.keywords}
+        self.width = model.config.channels[-1]
         self.files = {name: str(files[name]) for name in (MEL, EMBEDDING, *self.keywords)}
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = THREADS
@@ -137,23 +141,24 @@ class Networks:
         }
 
     def taps(self, pcm: np.ndarray) -> Taps:
-        """The package openwakeword, a frame at a time."""
+        """Run the package openwakeword, a frame at a time, and return its taps. Shapes: pcm [L] int16."""
         original = self.package()
         features = original.preprocessor
         features.feature_buffer = features._get_embeddings(noise().astype(np.int16))
         mel, embedding, scores = [], [], []
         for number, frame in enumerate(frames(pcm)):
-            predicted = original.predict(frame)
-            for heard in original.prediction_buffer.values():
+            prediction: Any = original.predict(frame)
+            for history in original.prediction_buffer.values():
                 # 0.5.1 appends a score once for every model after it, and so ends the warm-up early; 0.6 once a frame.
-                while len(heard) > min(number + 1, WARM_UP):
-                    heard.pop()
+                while len(history) > min(number + 1, WARM_UP):
+                    history.pop()
             mel.append(features.melspectrogram_buffer[-(FRAME_ROWS if number else 5) :])
             embedding.append(features.feature_buffer[-1])
-            scores.append([predicted[label] for label in self.labels()])
+            scores.append([prediction[label] for label in self.labels()])
         return {"mel": np.concatenate(mel), "embedding": np.stack(embedding), "scores": np.array(scores)}
 
     def package(self) -> "Original":
+        """Return the package's model over the files. Raises: MissingExtraError or MachineError without the package."""
         try:
             from openwakeword.model import Model as Original
         except ModuleNotFoundError as error:
@@ -172,7 +177,7 @@ class Networks:
         )
 
     def labels(self) -> list[str]:
-        """What the package calls our labels: the file for one class, numbers for several."""
+        """Return the package's names for our labels: the file's for one class, numbers for several."""
         return [
             str(number) if len(keyword.labels) > 1 else Path(self.files[keyword.name]).stem
             for keyword in self.keywords.values()
@@ -181,7 +186,7 @@ class Networks:
         ]
 
     def stream(self, pcm: np.ndarray) -> np.ndarray:
-        """All that onnxruntime has to do for these frames, without the package's own lists. Shapes: -> [N, classes]."""
+        """Return the scores of onnxruntime alone, without the package around it. Shapes: pcm [L] -> [N, classes]."""
         rows = np.ones((WINDOW, N_MELS), np.float32)
         rest = np.zeros(0, np.float32)
         features = np.zeros((START_FEATURES, self.width), np.float32)
@@ -198,12 +203,13 @@ class Networks:
 
 
 def _runner(session: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function of the one input and output of an onnxruntime session."""
     name = session.get_inputs()[0].name
     return lambda x: session.run(None, {name: x})[0]
 
 
-class Wide:
-    """The networks in float64, by PyTorch, over the whole input at once."""
+class Float64Networks:
+    """The networks written in PyTorch in float64, over the whole input at once."""
 
     def __init__(self, model: Model) -> None:
         import torch
@@ -211,9 +217,10 @@ class Wide:
         weights = dict(tree_flatten(model.parameters()))
         state = invert(WEIGHTS, {name: w.astype(mx.float32) for name, w in weights.items()})
         self.state = {name: torch.from_numpy(np.array(value)).double() for name, value in state.items()}
-        self.keywords = model._config.keywords
+        self.keywords = model.config.keywords
 
     def __call__(self, pcm: np.ndarray) -> Taps:
+        """Return the taps of all frames. Shapes: pcm [L] int16."""
         import torch
 
         start = self.mel(noise())
@@ -227,6 +234,7 @@ class Wide:
         return {"mel": mel.numpy(), "embedding": new.numpy(), "scores": scores.numpy()}
 
     def mel(self, pcm: np.ndarray) -> Any:
+        """Return mel rows. Shapes: pcm [L] -> [(L - 512) // 160 + 1, 32]."""
         import torch
 
         x = torch.from_numpy(pcm.astype(np.float64))[None, None]
@@ -237,7 +245,7 @@ class Wide:
         return decibels.clamp(min=decibels.max() - RANGE_DB) / 10 + 2
 
     def embed(self, rows: Any) -> Any:
-        """Windows of 76 rows, 8 apart. Shapes: rows [T, 32] -> [N, D]."""
+        """Return the embeddings of windows of 76 rows, 8 apart. Shapes: rows [T, 32] -> [N, D]."""
         import torch
 
         x = rows.unfold(0, WINDOW, FRAME_ROWS).transpose(1, 2)[:, None]  # [N, 1, 76, 32]
@@ -251,8 +259,11 @@ class Wide:
                 x = torch.nn.functional.max_pool2d(x, POOLS[number])
         return x.flatten(1)
 
-    def scores(self, keyword: Any, features: Any, count: int) -> Any:
-        """Shapes: features [F, D] -> [count, labels], those without a name left out."""
+    def scores(self, keyword: Keyword, features: Any, count: int) -> Any:
+        """Return the scores of the last frames, without classes that have no label.
+
+        Shapes: features [F, D] -> [count, labels].
+        """
         import torch
 
         x = features.unfold(0, keyword.num_frames, 1)[-count:].transpose(1, 2)  # [count, num_frames, D]
@@ -266,7 +277,8 @@ class Wide:
         verified = torch.sigmoid(self.dense(keyword, "verifier", x.flatten(1)))
         return torch.where(score >= VERIFIED_FROM, verified, score)
 
-    def dense(self, keyword: Any, part: str, x: Any) -> Any:
+    def dense(self, keyword: Keyword, part: str, x: Any) -> Any:
+        """Return the logits of linear layers. Shapes: x [N, D] -> [N, classes]."""
         import torch
 
         here = f"keywords.{keyword.name}.{part}"
@@ -275,12 +287,13 @@ class Wide:
             linear = [self.state[f"{here}.linear.{number}.{role}"] for role in ("weight", "bias")]
             x = torch.nn.functional.linear(x, *linear)
             if number < last and keyword.layer_norm:
-                norm = [self.state[f"{here}.norm.{number}.{role}"] for role in ("weight", "bias")]
-                x = torch.nn.functional.layer_norm(x, x.shape[-1:], *norm)
+                weight, bias = (self.state[f"{here}.norm.{number}.{role}"] for role in ("weight", "bias"))
+                x = torch.nn.functional.layer_norm(x, x.shape[-1:], weight, bias)
             x = torch.relu(x) if number < last else x
         return x
 
-    def recurrent(self, keyword: Any, x: Any) -> Any:
+    def recurrent(self, keyword: Keyword, x: Any) -> Any:
+        """Return the logits of LSTMs. Shapes: x [N, num_frames, D] -> [N, classes]."""
         import torch
 
         here = f"keywords.{keyword.name}"
@@ -297,12 +310,12 @@ class Wide:
         return torch.nn.functional.linear(x[:, -1], *(self.state[f"{here}.out.{role}"] for role in ("weight", "bias")))
 
 
-def _ours_streams(model: Model) -> Callable[[], Any]:
+def _our_workload(model: Model) -> Callable[[], Any]:
     pcm = frames(speech(SECONDS))
     stream = Stream(model)
     return lambda: [stream.feed(frame) for frame in pcm]
 
 
-def _theirs_streams(networks: Networks) -> Callable[[], Any]:
+def _original_workload(networks: Networks) -> Callable[[], Any]:
     pcm = speech(SECONDS)
     return lambda: networks.stream(pcm)

@@ -143,7 +143,7 @@ def _normalized(options: dict[str, Any], names: set[str]) -> dict[str, Any]:
     """Return the options that are not None, lists as tuples and the language as its code; all must be in `names`."""
     if unknown := options.keys() - names:
         raise UsageError(f"unknown option '{min(unknown)}'", fix=f"options: {', '.join(sorted(names))}")
-    values = {
+    values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in options.items() if value is not None
     }
     if "language" in values:
