@@ -1,11 +1,15 @@
-"""How much converts: torch's own op samples, Hugging Face, timm and other packages, every case counted."""
+"""How much converts: torch's own op samples, Hugging Face, timm and other packages, every case counted.
+
+Of Hugging Face and timm the suites take a development half; see `development_half.py`.
+"""
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import UsageError
-from .report import SUITES, Coverage, page, read
+from .report import page
+from .results import SUITES, Coverage, read
 
 __all__ = ["Coverage", "measure", "page", "read"]
 
@@ -21,7 +25,8 @@ def measure(
     """Measure the cases that the folder `output` does not hold yet, and add their results to it.
 
     Without `output` every case is measured and nothing is written. only: names of cases, which are measured again if
-    `output` holds them. failed: measure again what is not right.
+    `output` holds them. failed: measure again what does not pass. processes: cases at a time.
+    Raises: UsageError for an unknown suite or case, for `failed` without `output`, and for an `output` that is a file.
     """
     from .run import run
 

@@ -1,12 +1,11 @@
-"""Hugging Face: every model type of MODEL_MAPPING, made tiny, converted and compared at two sizes."""
+"""Hugging Face: the development half of the model types, each reduced, converted and compared at two sizes."""
 
 import contextlib
 import copy
-import hashlib
 import inspect
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,27 +14,25 @@ from torch import nn
 from ...codegen.capture.patches import quiet
 from ...codegen.sources.example_inputs import FAILURES, parts
 from ...codegen.sources.transformers_model import SIZES, find_inputs, prepare_inputs
-from .modules import ModuleResult, measure_module, randomize
+from .development_half import development_half
+from .modules import ModuleResult, measure_module, not_built, randomize
 from .reduce import add_missing_field, reduce_config
 
-LONGEST_SEARCH_S = 60  # of CPU time, for a tiny config; what was found by then is taken
+LONGEST_SEARCH_S = 60  # of CPU time, for a reduced config; after that the smallest one that worked is taken
 MOST_PARAMETERS = 150_000_000
-SMALL = 10_000_000  # models up to this are tried on the CPU, larger ones on the meta device, which reads no values
-
-
-def chosen(names: Iterator[str] | list[str]) -> list[str]:
-    """The names whose sha256 begins with an even hexadecimal digit."""
-    return sorted(n for n in names if int(hashlib.sha256(n.encode()).hexdigest()[0], 16) % 2 == 0)
+MOST_ON_CPU = 10_000_000
+"""Parameters of a model that is tried on the CPU; larger ones are tried on the meta device, which reads no values."""
 
 
 def model_types() -> list[str]:
+    """Return the development half of the types of MODEL_MAPPING."""
     from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
-    return chosen(list(MODEL_MAPPING_NAMES))
+    return development_half(MODEL_MAPPING_NAMES)
 
 
 def measure_type(name: str) -> ModuleResult:
-    """One model type through the whole path."""
+    """Measure how far a reduced model of one type comes."""
     result = ModuleResult(name)
     torch.manual_seed(0)
     with quiet(), warnings.catch_warnings():
@@ -43,81 +40,92 @@ def measure_type(name: str) -> ModuleResult:
         try:
             model, config, shapes = build(name)
             first = ((), prepare_inputs(model, shapes, config, 0))
-            others = second_cases(model, config, shapes)
+            others = other_cases(model, config, shapes)
         except FAILURES as error:
-            result.reason = f"not built: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            result.reason = not_built(error)
             return result
         return measure_module(result, model, first, others)
 
 
 def build(name: str) -> tuple[nn.Module, Any, dict[str, tuple]]:
-    """A tiny model of a type with random weights, its config, and the shapes of inputs that it accepts."""
-    kind, config = kind_and_config(name)
-    found: dict[str, tuple] = {}
+    """Return a reduced model of a type with random weights, its config, and the shapes of inputs that it accepts.
 
+    Raises: ValueError if the smallest config that works has more than MOST_PARAMETERS.
+    """
+    model_class, config = class_and_config(name)
+    shapes: dict[str, tuple] = {}
     end = time.process_time() + LONGEST_SEARCH_S
 
     def works(candidate: Any) -> bool:
         if time.process_time() > end:
             return False
         try:
-            return tried(candidate)
+            return runs(candidate)
         except FAILURES as error:
             return add_missing_field(candidate, error) and works(candidate)
 
-    def tried(candidate: Any) -> bool:
-        nonlocal found
-        with torch.device("meta"):
-            model = kind._from_config(copy.deepcopy(candidate)).eval()
-        device = "meta"
-        if sum(p.numel() for p in model.parameters()) <= SMALL:
-            model, device = kind._from_config(copy.deepcopy(candidate)).eval(), "cpu"
+    def runs(candidate: Any) -> bool:
+        nonlocal shapes
+        model, device = new_meta_model(candidate), "meta"
+        if _n_parameters(model) <= MOST_ON_CPU:
+            model, device = new_model(candidate), "cpu"
         with torch.no_grad():
-            found = find_inputs(model, candidate, found, device)
+            shapes = find_inputs(model, candidate, shapes, device)
         return True
 
-    small = reduce_config(config, works)
-    for part in parts(small):
+    def new_model(config: Any) -> nn.Module:
+        return model_class._from_config(copy.deepcopy(config)).eval()
+
+    def new_meta_model(config: Any) -> nn.Module:
+        with torch.device("meta"):
+            return new_model(config)
+
+    reduced = reduce_config(config, works)
+    for part in parts(reduced):
         if hasattr(part, "use_cache"):
             part.use_cache = False
-    with torch.device("meta"):
-        count = sum(p.numel() for p in kind._from_config(copy.deepcopy(small)).parameters())
+    count = _n_parameters(new_meta_model(reduced))
     if count > MOST_PARAMETERS:
         raise ValueError(f"the smallest config that works still has {count} parameters")
     torch.manual_seed(0)
-    model = kind._from_config(copy.deepcopy(small)).eval()
+    model = new_model(reduced)
     randomize(model)
     with torch.no_grad():
-        return model, small, find_inputs(model, small, found, "cpu")
+        return model, reduced, find_inputs(model, reduced, shapes, "cpu")
 
 
-def kind_and_config(name: str) -> tuple[Any, Any]:
-    """The model class of a type, and the config it is made with: for some types it is one inside that of the type."""
+def class_and_config(name: str) -> tuple[Any, Any]:
+    """Return the model class of a type, and the config it takes: for some types one inside the config of the type."""
     from transformers import MODEL_MAPPING, AutoConfig
 
     config = AutoConfig.for_model(name)
-    kinds = MODEL_MAPPING[type(config)]
-    kind = kinds[0] if isinstance(kinds, tuple) else kinds
-    wanted = inspect.signature(kind.__init__).parameters["config"].annotation
-    fitting = (part for part in parts(config) if isinstance(wanted, type) and isinstance(part, wanted))
-    return kind, next(fitting, config)
+    classes = MODEL_MAPPING[type(config)]
+    model_class = classes[0] if isinstance(classes, tuple) else classes
+    config_class = inspect.signature(model_class.__init__).parameters["config"].annotation
+    fitting = (part for part in parts(config) if isinstance(config_class, type) and isinstance(part, config_class))
+    return model_class, next(fitting, config)
 
 
-def second_cases(model: nn.Module, config: Any, shapes: Mapping[str, tuple]) -> list[tuple[tuple, dict[str, Any]]]:
-    """Inputs of other sizes that the original accepts: batch and length or image, then each alone."""
-    found = []
+def other_cases(model: nn.Module, config: Any, shapes: Mapping[str, tuple]) -> list[tuple[tuple, dict[str, Any]]]:
+    """Return inputs of other sizes that the original accepts: batch and length or image, then each alone."""
+    cases = []
     for batch, rest in ((True, True), (True, False), (False, True)):
-        larger = {name: (kind, _grown(shape, name, batch, rest, shapes)) for name, (kind, shape) in shapes.items()}
+        larger = {name: (kind, _larger(shape, name, batch, rest, shapes)) for name, (kind, shape) in shapes.items()}
         if larger == dict(shapes):
             continue
         inputs = prepare_inputs(model, larger, config, 1)
         with contextlib.suppress(*FAILURES), torch.no_grad():
             model(**copy.deepcopy(inputs))
-            found.append(((), inputs))
-    return found
+            cases.append(((), inputs))
+    return cases
 
 
-def _grown(shape: tuple, name: str, batch: bool, rest: bool, shapes: Mapping[str, tuple]) -> tuple:
+def _n_parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _larger(shape: tuple, name: str, batch: bool, rest: bool, shapes: Mapping[str, tuple]) -> tuple:
+    """Return the shape of one input at the second of SIZES. batch, rest: which axes grow. shapes: of all inputs."""
     (count, length, _), (count2, length2, _) = SIZES
     sizes = list(shape)
     if batch and shape[0] % count == 0:

@@ -1,4 +1,7 @@
-"""One module through the whole path: capture, write, run, compare at two sizes; steps timed, failures named."""
+"""Measure how far one module comes: captured, written as source, run, compared at two sizes.
+
+Every step is timed, and the first that fails is named.
+"""
 
 import sys
 import tempfile
@@ -22,12 +25,18 @@ from ...codegen.proof.compare import summary
 from ...codegen.proof.outputs import check_outputs, import_source
 from ...codegen.sources.example_inputs import FAILURES
 
-Case = tuple[tuple, Mapping[str, Any]]  # args, kwargs
+Case = tuple[tuple, Mapping[str, Any]]
+"""The args and kwargs of one call of a module."""
 
 
 @dataclass
 class ModuleResult:
-    """How far a module came. `reached` is the last step that worked."""
+    """How far a module came: each step that worked, and the reason where one did not.
+
+    matched: agrees with PyTorch at the first size. dynamic: and at another size. degenerate: outputs too small to
+    prove anything. how: what captured it. seconds: by step, of CPU time: on one thread that is what a quiet machine
+    takes. clock: says so on disk, as older results count the wall's. errors: at each size, against float64 PyTorch.
+    """
 
     name: str
     model: str = ""
@@ -44,20 +53,21 @@ class ModuleResult:
     parameters: int = 0
     lines: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    clock: str = "cpu"  # what `seconds` counts: on one thread CPU time is what a quiet machine takes
+    clock: str = "cpu"
     errors: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """Converted, and right at both sizes, on outputs that mean something."""
+        """Return whether the source agrees with PyTorch at both sizes, on outputs that are not degenerate."""
         return self.matched and self.dynamic and not self.degenerate
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the result as a line of JSON on disk has it."""
         return asdict(self) | {"ok": self.ok}
 
 
 def randomize(module: nn.Module) -> None:
-    """Give weights that start as zeros or ones, and batch statistics, values on which a mistake shows."""
+    """Vary weights that start as constants, and batch statistics: on zeros and ones a mistake would not show."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -72,7 +82,10 @@ def randomize(module: nn.Module) -> None:
 
 
 def measure_module(result: ModuleResult, module: nn.Module, first: Case, others: Sequence[Case]) -> ModuleResult:
-    """Convert a module on the first case; compare on it, and on the first other case that its dynamic sizes allow."""
+    """Convert a module on the first case; compare on it, and on the first other case that its dynamic sizes allow.
+
+    What fails is the reason of the result; nothing is raised.
+    """
     result.built = True
     result.inputs = sorted(first[1]) or [f"arg{i}" for i in range(len(first[0]))]
     result.parameters = sum(p.numel() for p in module.parameters())
@@ -82,6 +95,11 @@ def measure_module(result: ModuleResult, module: nn.Module, first: Case, others:
     except FAILURES as error:
         result.reason = f"{type(error).__name__}: {_line(error)}"
     return result
+
+
+def not_built(error: BaseException) -> str:
+    """Return the reason of a case whose module could not be built or takes no example inputs."""
+    return f"not built: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _measure(result: ModuleResult, module: nn.Module, first: Case, others: Sequence[Case]) -> None:
@@ -104,7 +122,7 @@ def _measure(result: ModuleResult, module: nn.Module, first: Case, others: Seque
     result.matched = _agrees(result, "first size", model, module, first)
     if not result.matched:
         return
-    other = next((case for case in others if _allowed(captured, case)), None)
+    other = next((case for case in others if accepts(captured, case)), None)
     if other is None:
         result.reason = "no size is dynamic" if others else "the original takes no other size"
     else:
@@ -115,20 +133,21 @@ def _measure(result: ModuleResult, module: nn.Module, first: Case, others: Seque
 
 
 def _agrees(result: ModuleResult, size: str, model: Any, module: nn.Module, case: Case) -> bool:
+    """Compare on one case, note its errors and seconds under `size`, and return whether all outputs agree."""
     start = time.process_time()
-    found = check_outputs(model, module, *case)
+    agreements = check_outputs(model, module, *case)
     result.seconds[size] = time.process_time() - start
-    judged = summary(found)
-    result.errors.append(judged)
-    floats = [one for one in found if one.scale]
-    result.degenerate |= not floats or all(one.degenerate for one in floats)
-    if not judged["ok"]:
-        result.reason = f"{size}: {judged['why']}"
-    return judged["ok"]
+    worst = summary(agreements)
+    result.errors.append(worst)
+    floats = [agreement for agreement in agreements if agreement.scale]
+    result.degenerate |= not floats or all(agreement.degenerate for agreement in floats)
+    if not worst["ok"]:
+        result.reason = f"{size}: {worst['why']}"
+    return worst["ok"]
 
 
-def _allowed(captured: Captured, case: Case) -> bool:
-    """Whether a case differs from the captured one only in sizes for which the source says it was written."""
+def accepts(captured: Captured, case: Case) -> bool:
+    """Return whether the captured graph holds for a case: it differs in dynamic sizes only, and no guard fails."""
     metas = [node.meta for node in captured.graph.inputs()]
     tensors = flat_tensors(case)
     if len(metas) != len(tensors):
@@ -145,7 +164,7 @@ def _allowed(captured: Captured, case: Case) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    """The error in one line, files named as they are imported, wherever this machine has them."""
+    """Return an error in one line, with paths as they are imported, wherever this machine has the files."""
     text = " ".join(str(error).split())
     for folder in sorted((path for path in sys.path if path.startswith("/") and len(path) > 1), key=len, reverse=True):
         text = text.replace(f"{folder.rstrip('/')}/", "")

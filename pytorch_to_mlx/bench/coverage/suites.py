@@ -1,4 +1,4 @@
-"""The suites: which cases there are, and how one of them is measured."""
+"""The suites: which cases each has, and how one of them is measured."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -14,11 +14,11 @@ IMPORTS_OF = {
     "runtime": (*_VISION_AND_AUDIO, *_TRANSFORMERS),
     "packages": _VISION_AND_AUDIO,
 }
-"""What takes seconds to import: once in the process that the cases' processes are forked from."""
+"""Modules that take seconds to import: imported once, in the process that the cases' processes are forked from."""
 
 
 def preload(suite: str) -> None:
-    """Import what every case of a suite needs."""
+    """Import what every case of a suite needs, and compute on one thread."""
     for module in (*IMPORTS, *IMPORTS_OF.get(suite, ())):
         import_module(module)
     import torch
@@ -29,7 +29,7 @@ def preload(suite: str) -> None:
 
 
 def names(suite: str) -> list[str]:
-    """Every case of a suite, by a rule that nobody can bend: none is left out because it fails."""
+    """Return the names of all cases of a suite. None is left out because it fails."""
     if suite == "ops":
         from .op_samples import entries, entry_name
 
@@ -56,7 +56,7 @@ def names(suite: str) -> list[str]:
 
 
 def measure(suite: str, name: str, limit: int | None = None) -> dict[str, Any]:
-    """One case. limit: at most so many samples of an op."""
+    """Measure one case and return its result. limit: the most samples of an op."""
     if suite == "ops":
         from .op_samples import entries, entry_name
         from .op_samples import measure as measure_entry

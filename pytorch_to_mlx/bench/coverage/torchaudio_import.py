@@ -1,4 +1,4 @@
-"""Import torchaudio, whose Linux wheels hold libraries for CUDA: it does without them where it finds none."""
+"""Import torchaudio where its Linux wheel needs CUDA: without its native libraries, which it then does not look for."""
 
 import sys
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""timm imports torchvision, whose Linux wheels hold operators for CUDA alone: its import asks for these names."""
+"""Import torchvision, which timm needs, where its Linux wheel needs CUDA: the operators that it names are declared."""
 
 import sys
 from importlib import import_module
@@ -7,11 +7,11 @@ from importlib.util import find_spec
 import torch
 
 OPERATORS = ("nms", "qnms")
-_LIBRARIES: list[torch.library.Library] = []  # torch forgets a library that nobody holds
+_LIBRARIES: list[torch.library.Library] = []  # a library that nobody refers to is unregistered
 
 
 def import_torchvision() -> None:
-    """Import torchvision, if it is there."""
+    """Import torchvision, if it is installed."""
     if find_spec("torchvision") is None:
         return
     try:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pytorch_to_mlx import convert
-from pytorch_to_mlx.bench.coverage.modules import _allowed
+from pytorch_to_mlx.bench.coverage.modules import accepts
 from pytorch_to_mlx.codegen.capture.export import capture
 from pytorch_to_mlx.codegen.capture.guards import Guard, condition_tree, fitting_sizes
 from pytorch_to_mlx.codegen.convert_module import load_generated
@@ -35,9 +35,9 @@ def test_another_branch_is_refused(tmp_path):
 
 def test_other_sizes_are_judged_by_what_the_code_asked():
     captured = capture(Windows(), (torch.randn(2, 8, 3),))
-    assert _allowed(captured, ((torch.randn(3, 16, 3),), {}))
-    assert not _allowed(captured, ((torch.randn(3, 9, 3),), {}))
-    assert not _allowed(captured, ((torch.randn(2, 8, 3), torch.randn(2)), {}))
+    assert accepts(captured, ((torch.randn(3, 16, 3),), {}))
+    assert not accepts(captured, ((torch.randn(3, 9, 3),), {}))
+    assert not accepts(captured, ((torch.randn(2, 8, 3), torch.randn(2)), {}))
 
 
 def test_questions_with_one_answer_leave_no_check():
@@ -56,8 +56,8 @@ def test_a_size_that_torch_itself_fixes_is_no_longer_dynamic():
 
     captured = capture(Fixed(), (torch.randn(2, 3, 8, 6),))
     assert len(captured.guards) == 1
-    assert _allowed(captured, ((torch.randn(3, 3, 12, 6),), {}))
-    assert not _allowed(captured, ((torch.randn(3, 3, 8, 10),), {}))
+    assert accepts(captured, ((torch.randn(3, 3, 12, 6),), {}))
+    assert not accepts(captured, ((torch.randn(3, 3, 8, 10),), {}))
 
 
 class Sorted(nn.Module):

@@ -1,0 +1,46 @@
+"""Samples of torch's op tests: agreement, differences, and numbers read from tensors."""
+
+import mlx.core as mx
+import pytest
+import torch
+
+from pytorch_to_mlx.bench.coverage.op_samples import EntryResult, compare_outputs, entries, entry_name, measure
+
+
+@pytest.fixture(scope="module")
+def by_name():
+    return {entry_name(entry): entry for entry in entries()}
+
+
+def test_all_samples_of_an_entry_pass(by_name):
+    result = measure(by_name["nn.functional.relu"])
+    assert result.ok and result.passed == result.samples > 1 and result.number_reads == 0
+    assert measure(by_name["nn.functional.relu"], limit=1).samples == 1
+
+
+def test_random_ops_fail_by_name(by_name):
+    result = measure(by_name["bernoulli"], limit=2)
+    assert not result.ok and result.passed == 0
+    assert all("draws random numbers" in why for why in result.reasons)
+
+
+def test_samples_that_read_a_number_are_counted(by_name):
+    result = measure(by_name["equal"], limit=3)
+    assert result.passed == result.number_reads == result.samples == 3
+
+
+def test_reasons_are_counted():
+    result = EntryResult("x")
+    for reason in ("", "a", "a", "b"):
+        result.record(reason)
+    assert (result.samples, result.passed, result.reasons, result.ok) == (4, 1, {"a": 2, "b": 1}, False)
+    assert not EntryResult("no samples").ok
+
+
+def test_differences_are_named():
+    x = torch.tensor([1.0, 2.0])
+    assert compare_outputs("exp", torch.exp, [x], [mx.exp(mx.array([1.0, 2.0]))]) == ""
+    assert compare_outputs("exp", torch.exp, [x], [mx.array([1.0, 2.0])]).startswith("error")
+    assert compare_outputs("exp", torch.exp, [x], [mx.array([1.0])]) == "shape (1,) instead of (2,)"
+    assert compare_outputs("exp", torch.exp, [x], []) == "0 outputs instead of 1"
+    assert compare_outputs("empty_like", torch.empty_like, [x], [mx.array([5.0, 7.0])]) == ""
