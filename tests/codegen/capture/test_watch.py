@@ -34,6 +34,13 @@ def test_fingerprints_tell_tensors_apart():
     others = [x.t(), x.double(), x.reshape(4, 3), -x]
     assert len({fingerprint(other) for other in [x, *others]}) == 5
     assert fingerprint(3) is None and fingerprint(torch.eye(2).to_sparse()) is None
+    assert fingerprint(x) == fingerprint(nn.Parameter(x)) != fingerprint(x + 1e-6)
+    assert fingerprint(x.bool()) != fingerprint(x.bool().to(torch.uint8))
+    assert (
+        fingerprint(torch.zeros(2, dtype=torch.bfloat16))
+        and fingerprint(torch.zeros(0))
+        and fingerprint(torch.ones(()))
+    )
 
 
 def test_every_call_of_a_submodule_is_watched():

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from pytorch_to_mlx.codegen.capture.watch import fingerprint
 from pytorch_to_mlx.codegen.proof.float64 import Float64View, float64_module, to_dense, to_float64
 from pytorch_to_mlx.codegen.proof.outputs import reference_outputs
 
@@ -85,16 +84,3 @@ def test_a_module_that_changes_its_buffer_keeps_its_own():
     assert wide is not None and wide[0].dtype == torch.float64
     torch.testing.assert_close(wide[0], torch.full((2,), 0.1, dtype=torch.float64), rtol=1e-6, atol=0)
     assert plain[0].dtype == torch.float32 and torch.equal(plain[0], module(torch.full((3, 2), 0.1)))
-
-
-def test_equal_tensors_have_equal_fingerprints():
-    x = torch.randn(3, 4)
-    assert fingerprint(x) == fingerprint(x.T.contiguous().T) == fingerprint(nn.Parameter(x))
-    assert fingerprint(x) != fingerprint(x + 1e-6) and fingerprint(x) != fingerprint(x.reshape(4, 3))
-    assert fingerprint(x.bool()) != fingerprint(x.bool().to(torch.uint8))
-    assert (
-        fingerprint(torch.zeros(2, dtype=torch.bfloat16))
-        and fingerprint(torch.zeros(0))
-        and fingerprint(torch.ones(()))
-    )
-    assert fingerprint(3) is None
