@@ -70,13 +70,13 @@ class Speech:
 def check_speed(speed: float) -> None:
     """Raises: UsageError for a speed outside MIN_SPEED to MAX_SPEED."""
     if not MIN_SPEED <= speed <= MAX_SPEED:
-        raise UsageError(f"speed is {speed}; it goes from {MIN_SPEED} to {MAX_SPEED}")
+        raise UsageError(f"speed must be between {MIN_SPEED} and {MAX_SPEED}, not {speed}")
 
 
 def check_seed(seed: int, bits: int = 64) -> None:
     """Raises: UsageError for a seed that is negative or has more bits."""
     if not 0 <= seed < 2**bits:
-        raise UsageError(f"seed is {seed}; it goes from 0 to 2**{bits} - 1")
+        raise UsageError(f"seed must be between 0 and 2**{bits} - 1, not {seed}")
 
 
 @dataclass(frozen=True)

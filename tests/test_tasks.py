@@ -21,7 +21,7 @@ def test_audio_that_is_not_finite_is_refused(value):
 
 @pytest.mark.parametrize("speed", [0.24, 4.01, 0.0, -1.0, float("nan"), float("inf")])
 def test_speeds_out_of_range(speed):
-    with pytest.raises(UsageError, match=f"speed is {speed}; it goes from 0.25 to 4.0"):
+    with pytest.raises(UsageError, match=f"speed must be between 0.25 and 4.0, not {speed}"):
         check_speed(speed)
 
 
@@ -32,7 +32,7 @@ def test_speeds_in_range():
 
 @pytest.mark.parametrize(("seed", "bits"), [(-1, 64), (2**64, 64), (2**32, 32)])
 def test_seeds_out_of_range(seed, bits):
-    with pytest.raises(UsageError, match=rf"seed is {seed}; it goes from 0 to 2\*\*{bits} - 1"):
+    with pytest.raises(UsageError, match=rf"seed must be between 0 and 2\*\*{bits} - 1, not {seed}"):
         check_seed(seed, bits)
 
 

@@ -192,7 +192,7 @@ def test_generate_with_files_and_saved_speakers(folder, tmp_path, monkeypatch):
         ({"voice": "a", "ref_text": "that was"}, "ref_text is what a recording says; 'a' is a speaker's name"),
         ({"voice": VOICE, "ref_text": "that", "instruct": "one"}, "give ref_text or instruct, not both"),
         ({"voice": VOICE, "instruct": " "}, "the instruction is empty"),
-        ({"voice": VOICE, "speed": 5.0}, "speed is 5.0; it goes from 0.25 to 4.0"),
+        ({"voice": VOICE, "speed": 5.0}, "speed must be between 0.25 and 4.0, not 5.0"),
     ],
 )
 def test_generate_refuses_wrong_use_at_once(folder, wrong, message):
@@ -377,16 +377,16 @@ def test_an_instruction_is_followed_by_a_saved_speaker_too(pipeline, monkeypatch
 @pytest.mark.parametrize(
     ("wrong", "what"),
     [
-        ({"speed": 0.0}, "speed is 0"),
-        ({"speed": float("nan")}, "speed is nan"),
+        ({"speed": 0.0}, "speed must be between 0.25 and 4.0, not 0"),
+        ({"speed": float("nan")}, "speed must be between 0.25 and 4.0, not nan"),
         ({"speed": 2.0, "stream": True}, "a stream has the speed 1"),
-        ({"seed": -1}, "seed is -1"),
-        ({"seed": 2**70}, "seed is"),
-        ({"steps": 0}, "steps is 0"),
+        ({"seed": -1}, "seed must be between 0 and .*, not -1"),
+        ({"seed": 2**70}, "seed must be between"),
+        ({"steps": 0}, "steps must be between 1 and 1000, not 0"),
         ({"solver": "heun"}, "unknown solver 'heun'"),
-        ({"temperature": -1.0}, "temperature is -1"),
-        ({"top_k": 0}, "top_k is 0"),
-        ({"max_ratio": 1.0}, "min_ratio is 2 and max_ratio 1"),
+        ({"temperature": -1.0}, "temperature must be between 0 and 100, not -1"),
+        ({"top_k": 0}, "top_k must be between 1 and .*, not 0"),
+        ({"max_ratio": 1.0}, "0 <= min_ratio <= max_ratio <= 1000 does not hold for 2 and 1"),
     ],
     ids=str,
 )

@@ -44,8 +44,10 @@ class Options:
             raise UsageError("a stream has the speed 1", fix="leave out the speed, or the streaming")
         check_seed(self.seed, bits=32)
         if not 0 <= self.min_ratio <= self.max_ratio <= 1000:
-            raise UsageError(f"min_ratio is {self.min_ratio} and max_ratio {self.max_ratio}; 0 <= min <= max <= 1000")
+            raise UsageError(
+                f"0 <= min_ratio <= max_ratio <= 1000 does not hold for {self.min_ratio} and {self.max_ratio}"
+            )
         if not 1 <= self.steps <= 1000:
-            raise UsageError(f"steps is {self.steps}; it goes from 1 to 1000")
+            raise UsageError(f"steps must be between 1 and 1000, not {self.steps}")
         if self.solver not in SOLVERS:
             raise UsageError(f"unknown solver {self.solver!r}", fix=f"use {', '.join(SOLVERS)}")

@@ -28,9 +28,9 @@ from .speakers import (
     no_speaker,
     random_speaker,
     read_samples,
+    speaker_from_arrays,
     speaker_from_embedding,
     speaker_from_recording,
-    speaker_of,
     tokenize_speech,
 )
 from .streaming import Clock
@@ -70,7 +70,7 @@ def load(path: Path, *, dequantize: bool | None = None) -> "CosyVoicePipeline":
         speakers = Speakers(model.config, None)
         for name, arrays in files.items():
             if name.startswith(f"{FOLDER}/"):
-                speakers.add(Path(name).stem, speaker_of(arrays, model.config, name))
+                speakers.add(Path(name).stem, speaker_from_arrays(arrays, model.config, name))
     return CosyVoicePipeline(model, TextTokenizer.open(path), speakers, flow_noise)
 
 

@@ -144,7 +144,7 @@ class Speakers:
         assert self._folder is not None
         path = self._folder / f"{name}.safetensors"
         with open_checkpoint(path) as file:
-            return speaker_of(file, self._config, path)
+            return speaker_from_arrays(file, self._config, path)
 
     def add(self, name: str, speaker: Speaker) -> None:
         """Add a speaker, or replace one. Raises: UsageError if the name cannot be a file's."""
@@ -185,7 +185,7 @@ class Speakers:
         self._added, self._removed = {}, set()
 
 
-def speaker_of(arrays: Mapping[str, mx.array], config: Config, where: str | Path) -> Speaker:
+def speaker_from_arrays(arrays: Mapping[str, mx.array], config: Config, where: str | Path) -> Speaker:
     """Return the speaker whose file holds these arrays. Raises: FormatError that lists every problem."""
     empty = no_speaker(config)
     limits = {"prompt_text": config.lm.vocab_size, "speech_tokens": config.lm.speech_token_size}

@@ -1,9 +1,7 @@
 """The flow against the original's classes: a tiny twin with seeded random weights through the real rules."""
 
 import warnings
-from contextlib import contextmanager
 from types import SimpleNamespace
-from unittest.mock import patch
 
 import mlx.core as mx
 import numpy as np
@@ -19,6 +17,7 @@ from pytorch_to_mlx.models.cosyvoice.flow.weights import FLOW
 from pytorch_to_mlx.models.cosyvoice.original.audio import build_flow
 from pytorch_to_mlx.models.cosyvoice.original.imports import original
 from pytorch_to_mlx.models.cosyvoice.original.streaming import OriginalStreams
+from pytorch_to_mlx.models.cosyvoice.original.taps import masks_in_float64
 from pytorch_to_mlx.models.cosyvoice.speakers import Speaker
 from pytorch_to_mlx.models.cosyvoice.streaming import Clock
 from pytorch_to_mlx.taps import record_taps
@@ -61,14 +60,6 @@ def inputs_of(tokens, prompt, seed=0, frames=None):
 
 def noise_of(frames, seed=7):
     return mx.array(np.random.default_rng(seed).standard_normal((1, frames, 80)).astype(np.float32))
-
-
-@contextmanager
-def masks_in_float64():
-    """The original turns masks into biases in 32 and 16 bit only."""
-    (decoder,) = original("cosyvoice.flow.decoder")
-    with patch.object(decoder, "mask_to_bias", lambda mask, dtype: (1 - mask.to(dtype)) * -1e10):
-        yield
 
 
 def torch_taps(twin, inputs, streaming, finalize):

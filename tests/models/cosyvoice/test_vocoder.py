@@ -13,6 +13,7 @@ from parity import assert_close
 
 from pytorch_to_mlx.models.cosyvoice.original.audio import build_hift
 from pytorch_to_mlx.models.cosyvoice.original.imports import original
+from pytorch_to_mlx.models.cosyvoice.original.taps import torch_source
 from pytorch_to_mlx.models.cosyvoice.original.vocoder_overlap import OverlapStream
 from pytorch_to_mlx.models.cosyvoice.vocoder.config import HiftConfig
 from pytorch_to_mlx.models.cosyvoice.vocoder.hift import Hift
@@ -60,15 +61,6 @@ def mel_of(frames, seed=0):
 
 def noise_of(frames, seed=1):
     return np.random.default_rng(seed).standard_normal((1, frames * STEP, 9)).astype(np.float32)
-
-
-def torch_source(original, f0, noise):
-    def injected(like):
-        return torch.from_numpy(noise) if like.shape[-1] == 9 else torch.zeros_like(like)
-
-    with torch.no_grad(), patch.object(torch, "randn_like", injected):
-        source, _, _ = original.m_source(original.f0_upsamp(f0[:, None]).transpose(1, 2))
-    return source[..., 0]
 
 
 @pytest.mark.parametrize("frames", [3, 40, 61])

@@ -1,1 +1,1 @@
-"""A recording to what the models hear of it: CAM++'s embedding and the S3 speech tokens."""
+"""A recording to a voice: the embedding of CAM++ and the S3 speech tokens."""
