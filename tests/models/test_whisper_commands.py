@@ -103,6 +103,6 @@ def test_the_microphone_ends_with_ctrl_c(calls, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(live, "from_microphone", microphone)
-    monkeypatch.setattr(live, "ahead", lambda blocks: blocks)
+    monkeypatch.setattr(live, "prefetch", lambda blocks: blocks)
     assert len(list(commands.transcribe(stream=True, microphone=True, device="3"))) == 2
     assert calls[0]["n_samples"] == 100

@@ -119,10 +119,11 @@ class KokoroPipeline:
         return self._speak(iter(pieces), rows, speed, mx.random.key(seed), stream)
 
     def _tokens(self, phonemes: str) -> list[Token]:
+        """Return phonemes as tokens, if all are in the vocabulary."""
         unknown = sorted({c for c in phonemes if c not in self.vocab and not c.isspace()})
         if unknown:
-            known = "".join(sorted(c for c in self.vocab if not c.isspace()))
-            raise UsageError(f"not phonemes of this model: {' '.join(unknown)}", fix=f"it has {known}")
+            symbols = "".join(sorted(c for c in self.vocab if not c.isspace()))
+            raise UsageError(f"not phonemes of this model: {' '.join(unknown)}", fix=f"it has {symbols}")
         if not phonemes.strip():
             raise UsageError("there are no phonemes to speak")
         return tokens_of(phonemes)

@@ -22,6 +22,7 @@ def reference() -> type[Contract]:
 
 
 def reference_parts() -> Mapping[str, Any]:
+    """Import and return parts of the original beside ours, at full size; only `benchmark coverage` needs them."""
     from .reference_parts import PARTS
 
     return PARTS
