@@ -125,7 +125,14 @@ class Workload:
 
 
 class Reference(Protocol):
-    """Both sides of a family on the same weights: models/NAME/reference.py has a class that inherits this one."""
+    """Both sides of a family on the same weights: models/NAME/reference.py has a class that inherits this one.
+
+    The original reads its own files wherever it can. Weights that took the way through ours say nothing about how we
+    read them.
+    """
+
+    weights_from: str = ""
+    """Where the original's weights come from, in words, for the report."""
 
     threads: ClassVar[int | None] = None
     """Threads of a reference that is not PyTorch."""

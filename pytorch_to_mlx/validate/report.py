@@ -20,13 +20,14 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole comparison. problems: those that belong to no single tap."""
+    """The whole comparison. problems: those that belong to no single tap. weights_from: the original's, in words."""
 
     family: str
     source: str
     cases: tuple[CaseResult, ...]
     problems: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    weights_from: str = ""
 
     @property
     def passed(self) -> bool:
@@ -83,6 +84,8 @@ class Report:
         n_taps = sum(len(case.taps) for case in self.cases)
         verdict = "pass: equal within the limits" if self.passed else "FAIL"
         lines = [f"{self.family}: {n_taps} taps in {len(self.cases)} cases: {verdict} ({self.source})"]
+        if self.weights_from:
+            lines.append(f"weights of the reference: {self.weights_from}")
         loosened = {tap.name: tap.why for case in self.cases for tap in case.taps if tap.why}
         lines += [f"limit of {name}: {why}" for name, why in loosened.items()]
         lines.append(", ".join(f"{name} {version}" for name, version in self.versions.items()))

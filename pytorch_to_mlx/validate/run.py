@@ -86,7 +86,7 @@ def run(
     reached = {tap.name for result in results for tap in result.taps} | not_compared.keys()
     unreached = [tap.name for tap in taps if tap.name not in reached] if not cases else []
     problems = [f"no case reaches the tap '{name}'" for name in unreached]
-    return Report(family, source, tuple(results), tuple(problems), versions())
+    return Report(family, source, tuple(results), tuple(problems), versions(), reference.weights_from)
 
 
 def compare_taps(

@@ -1,6 +1,7 @@
 """Silero VAD against the package silero-vad: taps, segments and streams, on real weights and real speech."""
 
 import json
+from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
@@ -8,14 +9,14 @@ import pytest
 import torch
 from command import run
 from parity import assert_taps
-from silero_vad import VADIterator
+from silero_vad import VADIterator, get_speech_timestamps, load_silero_vad
 from silero_vad.utils_vad import get_speech_timestamps_from_probs
 
 from pytorch_to_mlx.audio import wav
 from pytorch_to_mlx.audio.examples import DATA
 from pytorch_to_mlx.checkpoint import locate
 from pytorch_to_mlx.convert import convert
-from pytorch_to_mlx.errors import FormatError, UsageError
+from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
 from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.vad.card import CARD
 from pytorch_to_mlx.models.vad.config import Config
@@ -23,7 +24,10 @@ from pytorch_to_mlx.models.vad.pipeline import vad_options
 from pytorch_to_mlx.models.vad.reference import Reference, minute, torch_segments
 from pytorch_to_mlx.models.vad.segments import VADOptions, speech_segments
 from pytorch_to_mlx.models.vad.weights import WEIGHTS, open_release
+from pytorch_to_mlx.validate.run import run as run_validation
 from pytorch_to_mlx.weights import dead_rules
+
+LIBRIVOX = sorted((Path(__file__).parent.parent / "data" / "librivox").glob("*.flac"))
 
 
 def tiny_inputs(config: Config, batch: int = 1):
@@ -33,7 +37,7 @@ def tiny_inputs(config: Config, batch: int = 1):
 
 @pytest.fixture(scope="module")
 def reference():
-    return Reference.open(locate("packaged:silero-vad-onnx").path)
+    return Reference.open(locate("packaged:silero-vad").path)
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +52,67 @@ def test_both_networks_agree_tap_by_tap(reference, case):
     assert_taps(CARD.taps, *sides)
 
 
+@pytest.fixture(scope="module")
+def package():
+    """What a user of silero-vad has: load_silero_vad(), weights and all."""
+    return load_silero_vad()
+
+
+@pytest.mark.parametrize("path", LIBRIVOX, ids=lambda path: path.stem)
+def test_the_default_hears_what_the_package_hears(pipeline, package, path):
+    """The right values are load_silero_vad()'s own, with nothing of ours in it: by default and in the stream."""
+    samples = np.pad(wav.read(path)[0], (8000, 12000)).astype(np.float32)
+    found = pipeline.detect(samples)
+    with torch.no_grad():
+        expected = package.audio_forward(torch.from_numpy(samples), 16000)[0].numpy()
+    assert np.abs(found.probabilities - expected).max() < 2e-5
+    spans = get_speech_timestamps(torch.from_numpy(samples), package)
+    assert [(round(s.start_s * 16000), round(s.end_s * 16000)) for s in found.segments] == [
+        (span["start"], span["end"]) for span in spans
+    ]
+    iterator, stream, events, heard = VADIterator(package), pipeline.stream(), [], []
+    for start in range(0, len(samples) - 511, 512):
+        piece = samples[start : start + 512]
+        events += list((iterator(torch.from_numpy(piece)) or {}).items())
+        heard += [(boundary.kind, round(boundary.time_s * 16000)) for boundary in stream.feed(piece)]
+    assert heard == events
+    assert len(spans) >= 1
+
+
+def test_whisper_listens_with_the_same_weights(package):
+    """`vad_filter` and streams take the family's default."""
+    from pytorch_to_mlx.models.whisper.pipeline import load_vad
+
+    samples = wav.read(LIBRIVOX[0])[0].astype(np.float32)
+    with torch.no_grad():
+        expected = package.audio_forward(torch.from_numpy(samples), 16000)[0].numpy()
+    assert np.abs(load_vad(None).probabilities(samples) - expected).max() < 2e-5
+
+
+def test_validation_finds_other_weights_than_the_shipped(tmp_path):
+    """The reference holds silero_vad.jit's weights: a source with others cannot agree with itself."""
+    source = locate("packaged:silero-vad").path
+    reference = Reference.open(source)
+    assert "silero_vad.jit" in reference.weights_from
+    bias = reference.pipeline.model.net16k.encoder[0].bias
+    reference.pipeline.model.net16k.encoder[0].bias = bias + 0.05
+    report = run_validation(reference, CARD.taps, family="vad", source="changed", cases=["speech 16000 Hz"])
+    assert reference.weights_from in report.summary()
+    with pytest.raises(CheckError, match="features"):
+        report.check()
+
+
 def test_the_safetensors_agree():
-    reference = Reference.open(locate("packaged:silero-vad").path)
+    """Their network is another; the reference reads that file by torch's names, not through our weight map."""
+    reference = Reference.open(locate("packaged:silero-vad-16k").path)
+    assert "silero_vad_16k.safetensors" in reference.weights_from
     chosen = reference.cases()[0]
     assert_taps(CARD.taps, reference.mlx(chosen), reference.torch(chosen), reference.torch(chosen, "float64"))
 
 
 def test_every_rule_is_needed():
     names = []
-    for source in ("packaged:silero-vad", "packaged:silero-vad-onnx"):
+    for source in ("packaged:silero-vad", "packaged:silero-vad-16k"):
         with open_release(locate(source).path) as checkpoint:
             names.append(checkpoint.names())
     assert not dead_rules(WEIGHTS, *names)
@@ -144,7 +200,7 @@ def test_what_cannot_be_heard_is_refused(pipeline, tmp_path):
     with pytest.raises(FormatError, match="NaN"):
         pipeline.detect(np.array([0.0, np.nan]))
     with pytest.raises(UsageError, match="8000"):
-        pipeline.detect(np.zeros(100), sample_rate=8000)
+        load("packaged:silero-vad-16k").detect(np.zeros(100), sample_rate=8000)
     with pytest.raises(FormatError, match="44100"):
         Config.from_dict({"sample_rates": [44100]})
     for wrong in ({"threshold": 1.5}, {"speech_pad_ms": -1}, {"max_speech_duration_s": 0.0}, {"loudness": 3}):

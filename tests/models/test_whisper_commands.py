@@ -1,6 +1,7 @@
 """`transcribe`: every option reaches the pipeline under its own name, and impossible combinations are refused."""
 
 import inspect
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,8 @@ import pytest
 from pytorch_to_mlx import checkpoint
 from pytorch_to_mlx.audio import live, wav
 from pytorch_to_mlx.checkpoint import Located
-from pytorch_to_mlx.errors import UsageError
+from pytorch_to_mlx.cli.output import show
+from pytorch_to_mlx.errors import FormatError, MachineError, UsageError
 from pytorch_to_mlx.models.whisper import commands, pipeline
 from pytorch_to_mlx.models.whisper.stream import StreamUpdate
 from pytorch_to_mlx.tasks import Segment, Transcript, Word
@@ -18,7 +20,7 @@ from pytorch_to_mlx.tasks import Segment, Transcript, Word
 TRANSCRIPT = Transcript(" Hello.", "en", (Segment(" Hello.", 0.0, 1.0),))
 OWN = {
     "audio", "model", "output_dir", "output_format", "max_line_width", "max_line_count", "max_words_per_line",
-    "highlight_words", "stream", "step", "raw", "sample_rate", "microphone", "device",
+    "highlight_words", "force", "stream", "step", "raw", "sample_rate", "microphone", "device",
 }  # fmt: skip
 
 
@@ -42,11 +44,32 @@ def calls(monkeypatch):
     return calls
 
 
-def test_every_option_reaches_the_pipeline(calls):
+@pytest.fixture
+def recordings(tmp_path, monkeypatch):
+    """A working folder with a.wav, b.wav and more/a.wav; nothing reads them."""
+    (tmp_path / "more").mkdir()
+    for name in ("a.wav", "b.wav", "more/a.wav"):
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+
+
+VALUES = {
+    "task": "translate", "language": "de", "temperature": [0.1], "beam_size": 2, "best_of": 3, "patience": 1.5,
+    "length_penalty": 0.5, "initial_prompt": "a", "carry_initial_prompt": True, "hotwords": "b",
+    "condition_on_previous_text": False, "word_timestamps": True, "prepend_punctuations": "(",
+    "append_punctuations": ")", "clip_timestamps": [1.0], "compression_ratio_threshold": 2.0, "logprob_threshold": -2.0,
+    "no_speech_threshold": 0.5, "hallucination_silence_threshold": 2.0, "suppress_tokens": [7], "seed": 5,
+}  # fmt: skip
+
+
+def test_every_option_reaches_the_pipeline(calls, recordings):
     parameters = inspect.signature(commands.transcribe).parameters
-    values = {name: object() for name in parameters.keys() - OWN}
-    commands.transcribe(["a.wav"], **values)
-    assert calls == [values] and len(values) == 23
+    assert all(value != parameters[name].default for name, value in VALUES.items())
+    assert parameters.keys() - OWN - VALUES.keys() == {"vad_filter", "batch_size"}
+    list(commands.transcribe(["a.wav"], **VALUES).lines())
+    list(commands.transcribe(["a.wav"], vad_filter=True, batch_size=4).lines())
+    assert calls[0] == {**VALUES, "vad_filter": False, "batch_size": 1} and len(calls[0]) == 23
+    assert (calls[1]["vad_filter"], calls[1]["batch_size"]) == (True, 4)
 
 
 def test_lists_and_numbers_become_tuples():
@@ -58,11 +81,61 @@ def test_lists_and_numbers_become_tuples():
         pipeline.transcribe_options(beams=3)
 
 
-def test_files_are_written_and_named(calls, tmp_path):
-    report = commands.transcribe(["a/one.wav", "two.flac"], output_dir=tmp_path, output_format="srt")
-    assert report.lines() == (str(tmp_path / "one.srt"), str(tmp_path / "two.srt"))
-    assert "Hello." in (tmp_path / "one.srt").read_text()
-    assert [entry["audio"] for entry in report.to_dict()] == ["a/one.wav", "two.flac"]
+def test_files_are_written_and_named_in_a_folder_that_is_made(calls, recordings):
+    report = commands.transcribe(["more/a.wav", "b.wav"], output_dir=Path("new/out"), output_format="srt")
+    assert list(report.lines()) == ["new/out/a.srt", "new/out/b.srt"] and report.check() is report
+    assert "Hello." in Path("new/out/a.srt").read_text()
+    assert [entry["audio"] for entry in report.to_dict()] == ["more/a.wav", "b.wav"] and len(calls) == 2
+
+
+def test_two_recordings_of_one_name_are_refused_before_the_work(calls, recordings):
+    """One would overwrite the other: an error that names both, also where only the case differs, as on a Mac."""
+    Path("A.flac").write_bytes(b"")
+    for other in ("more/a.wav", "A.flac", "a.wav"):
+        with pytest.raises(UsageError, match=rf"'a.wav' and '{other}' would both be written to out/[aA].txt"):
+            commands.transcribe(["a.wav", other], output_dir=Path("out"))
+    assert not calls and not Path("out").exists()
+
+
+def test_transcripts_that_are_there_stay_without_force(calls, recordings):
+    Path("out").mkdir()
+    Path("out/a.srt").write_text("another recording of this name")
+    for output_format in ("srt", "all"):
+        with pytest.raises(UsageError, match=r"out/a.srt: exists already; add --force"):
+            commands.transcribe(["b.wav", "a.wav"], output_dir=Path("out"), output_format=output_format)
+    assert Path("out/a.srt").read_text() == "another recording of this name" and not calls
+    list(commands.transcribe(["a.wav"], output_dir=Path("out"), output_format="srt", force=True).lines())
+    assert "Hello." in Path("out/a.srt").read_text()
+
+
+def test_each_is_delivered_when_it_is_done_and_a_bad_one_is_reported(calls, recordings, monkeypatch, capsys):
+    """The text of a.wav comes before b.wav is begun; the exit code is that of the failure."""
+    done = []
+
+    def segments(self, audio, **options):
+        done.append(audio)
+        if audio == "b.wav":
+            raise FormatError("not audio", where="b.wav")
+        return SimpleNamespace(duration_s=1.0, language="en", finish=lambda: TRANSCRIPT)
+
+    monkeypatch.setattr(type(pipeline.load(None)), "segments", segments)
+    report = commands.transcribe(["a.wav", "b.wav", "more/a.wav"])
+    lines = report.lines()
+    assert [next(lines), next(lines)] == ["==> a.wav <==", "Hello."] and done == ["a.wav"]
+    assert list(lines) == ["==> more/a.wav <==", "Hello."] and done == ["a.wav", "b.wav", "more/a.wav"]
+    assert report.to_dict()[1] == {"audio": "b.wav", "error": "b.wav: not audio"}
+    with pytest.raises(FormatError, match=r"1 of 3 recordings could not be transcribed\n  b.wav: not audio"):
+        report.check()
+    with pytest.raises(FormatError, match=r"^b.wav: not audio$"):
+        list(commands.transcribe(["b.wav"]).lines())
+
+
+def test_a_stream_as_json_is_a_line_for_each_step(capsys):
+    """JSON lines: what a program reads while it comes."""
+    update = StreamUpdate((Word(" Hello.", 0.5, 1.0, 0.9),), " Then", 2.0, 0.1, 1.1, "en")
+    show(iter([commands.StreamStep(update)] * 2), as_json=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["committed"] for line in lines] == [" Hello.", " Hello."]
 
 
 def test_a_stream_gets_its_options_and_prints_what_is_final(calls, tmp_path):
@@ -83,16 +156,32 @@ def test_a_stream_gets_its_options_and_prints_what_is_final(calls, tmp_path):
         ({}, "give audio files"),
         ({"raw": True}, "give audio files"),
         ({"audio": ["a.wav"], "max_line_width": 20}, "subtitle layout needs word timestamps"),
-        ({"audio": ["a.wav"], "output_dir": Path("nowhere")}, "is not a folder"),
+        ({"audio": ["a.wav"], "output_dir": Path("b.wav")}, "is not a folder"),
+        ({"audio": ["a.wav", "nothere.wav"]}, "nothere.wav: there is no such file"),
+        ({"audio": ["no.wav", "nothere.wav"]}, "2 files do not exist\n  no.wav\n  nothere.wav"),
+        ({"audio": ["more"]}, "more: is a folder"),
+        ({"audio": ["-", "-"]}, "given more than once"),
+        ({"audio": ["a.wav"], "language": "klingon"}, "klingon"),
+        ({"audio": ["a.wav"], "batch_size": 0}, "batch_size is 0"),
+        ({"audio": ["a.wav"], "batch_size": 2, "clip_timestamps": [3.0]}, "cannot be combined"),
+        ({"stream": True, "audio": ["nothere.wav"]}, "there is no such file"),
+        ({"stream": True, "audio": ["a.wav"], "step": 0.0}, "step_s is 0"),
         ({"stream": True}, "exactly one input"),
         ({"stream": True, "audio": ["a.wav", "b.wav"]}, "exactly one input"),
         ({"stream": True, "audio": ["a.wav"], "raw": True}, "exactly one input"),
         ({"stream": True, "raw": True, "microphone": True}, "exactly one input"),
     ],
 )
-def test_wrong_use(calls, options, message):
+def test_wrong_use_is_found_before_the_model_is_loaded(calls, recordings, monkeypatch, options, message):
+    monkeypatch.setattr(pipeline, "load", lambda path: pytest.fail("the model was loaded"))
     with pytest.raises(UsageError, match=message):
         list(commands.transcribe(**options))
+    assert not calls
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_first(calls, recordings):
+    with pytest.raises(MachineError, match=r"/proc/out: cannot be made"):
+        commands.transcribe(["a.wav"], output_dir=Path("/proc/out"))
     assert not calls
 
 

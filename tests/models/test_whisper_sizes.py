@@ -13,6 +13,7 @@ from pytorch_to_mlx.audio.examples import speech
 from pytorch_to_mlx.audio.mel import whisper_log_mel
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.model_source import load
+from pytorch_to_mlx.models.whisper import reference
 from pytorch_to_mlx.models.whisper.config import Config
 from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, decode
 from pytorch_to_mlx.models.whisper.reference import to_float64
@@ -29,6 +30,20 @@ SHAPES = {
     "large-v3": {"n_mels": 128, "n_vocab": 51866},
     "turbo": {"n_mels": 128, "n_vocab": 51866, "n_audio_layer": 4, "n_text_layer": 1, "alignment_heads": ()},
 }
+
+
+def test_the_original_reads_its_own_file(tmp_path, monkeypatch):
+    """`validate` of OpenAI's .pt takes the weights from it by torch, so that our weight map is not its own judge."""
+    config = Config.tiny()
+    sizes = {name: value for name, value in asdict(config).items() if name != "alignment_heads"}
+    theirs = whisper.model.Whisper(whisper.model.ModelDimensions(**sizes)).half()
+    theirs.decoder.positional_embedding.data.normal_()
+    torch.save({"dims": sizes, "model_state_dict": theirs.state_dict()}, tmp_path / "original.pt")
+    monkeypatch.setattr(reference, "invert", lambda *_: pytest.fail("our weight map was asked"))
+    opened = reference.Reference.open(tmp_path / "original.pt")
+    assert opened.weights_from == "original.pt, read by torch.load"
+    for name, value in opened.originals["float32"].state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name].float()), name
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -1,19 +1,26 @@
 """Whisper on what is speech only, and on many windows at once: real speech, real weights."""
 
+import re
+from pathlib import Path
+
 import mlx.core as mx
 import numpy as np
 import pytest
 
+from pytorch_to_mlx.audio import wav
 from pytorch_to_mlx.audio.examples import speech
 from pytorch_to_mlx.errors import UsageError
 from pytorch_to_mlx.model_source import load
+from pytorch_to_mlx.models.whisper import batched
 from pytorch_to_mlx.models.whisper.config import Config
-from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, decode
+from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, DecodingResult, decode
 from pytorch_to_mlx.models.whisper.model import Model
-from pytorch_to_mlx.models.whisper.speech_only import SpeechOnly, speech_windows
+from pytorch_to_mlx.models.whisper.speech_only import SpeechOnly
 from pytorch_to_mlx.models.whisper.tokenizer import Tokenizer
+from pytorch_to_mlx.models.whisper.transcribe import TranscribeOptions
 from pytorch_to_mlx.tasks import Segment, Span, Word
 
+LIBRIVOX = Path(__file__).parent.parent / "data" / "librivox"
 TEXT = " Go forward 10 meters."
 
 
@@ -31,6 +38,14 @@ def sparse():
     return np.concatenate([pause, sentence, gap, sentence, gap, sentence, pause]), len(sentence) / 16000
 
 
+def clip(name: str) -> np.ndarray:
+    return wav.read(LIBRIVOX / f"{name}.flac")[0].astype(np.float32)
+
+
+def silence(seconds: float) -> np.ndarray:
+    return np.zeros(round(seconds * 16000), np.float32)
+
+
 def test_times_are_those_of_the_recording():
     samples = np.arange(100, dtype=np.float32)
     speech = SpeechOnly(samples, [Span(1.0, 3.0), Span(6.0, 7.0)], 10)
@@ -44,9 +59,75 @@ def test_times_are_those_of_the_recording():
     assert len(SpeechOnly(samples, [], 10).samples) == 0
 
 
-def test_windows_join_neighbours():
-    spans = [Span(0, 10), Span(11, 20), Span(22, 31), Span(40, 70), Span(71, 80)]
-    assert speech_windows(spans, 30.0) == [Span(0, 20), Span(22, 31), Span(40, 70), Span(71, 80)]
+def test_windows_hold_stretches_without_their_pauses():
+    """Over a pause of more than 5 s nothing is joined: what is said there belongs to different times."""
+    spans = [Span(0, 10), Span(12, 22), Span(27, 36), Span(37, 67), Span(69, 70), Span(76, 77)]
+    joined = SpeechOnly(np.zeros(770, np.float32), spans, 10)
+    assert joined.windows(30.0) == [Span(0, 29), Span(29, 59), Span(59, 60), Span(60, 61)]
+    assert SpeechOnly(np.zeros(10, np.float32), [], 10).windows(30.0) == []
+
+
+@pytest.mark.parametrize(
+    ("segment", "expected"),
+    [
+        ((0.4, 8.1), (7.2, 14.6)),  # its end lies a little after the seam: no speech of the next stretch is in it
+        ((0.4, 7.8), (7.2, 14.6)),
+        ((7.6, 14.0), (27.0, 33.2)),  # its start lies a little before the seam
+        ((7.8, 14.0), (27.0, 33.2)),
+        ((0.4, 9.0), (7.2, 28.2)),  # speech of both stretches
+        ((7.5, 7.7), (14.3, 14.5)),
+    ],
+)
+def test_a_segment_does_not_run_over_silence_that_was_cut_out(segment, expected):
+    """Silence 6.8 s, speech until 14.6 s, silence, speech from 27 to 34.8 s. Joined, the seam is at 7.8 s."""
+    joined = SpeechOnly(np.zeros(400, np.float32), [Span(6.8, 14.6), Span(27.0, 34.8)], 10)
+    moved = joined.segment(Segment(" a", *segment))
+    assert (moved.start_s, moved.end_s) == pytest.approx(expected)
+
+
+def test_a_sentence_before_a_long_pause_ends_where_it_is_said(tiny_en):
+    """7 s of silence, a sentence of 7.1 s, 13 s of silence, the sentence, 3 s of silence."""
+    sentence = clip("0870")
+    samples = np.concatenate([silence(7), sentence, silence(13), sentence, silence(3)])
+    first, *_, last = tiny_en.transcribe(samples, vad_filter=True, temperature=0.0).segments
+    assert 6.5 < first.start_s < first.end_s < 7 + 7.1 + 0.6
+    assert 26.5 < last.start_s < last.end_s <= len(samples) / 16000
+
+
+@pytest.mark.parametrize("name", ["whisper-tiny.en", "whisper-base"])
+@pytest.mark.parametrize("pause_s", [1, 4, 7, 15])
+def test_a_batch_hears_every_sentence_whatever_the_pauses(name, pause_s):
+    """The right words are those of one window after the other; punctuation may differ, the text before is not known."""
+    model, pause = load(f"packaged:{name}"), silence(pause_s)
+    samples = np.concatenate([clip("0880"), pause, clip("0870"), pause, clip("0920")[: 5 * 16000], pause])
+    one_by_one = model.transcribe(samples, vad_filter=True, temperature=0.0, language="en")
+    batch = model.transcribe(samples, batch_size=4, temperature=0.0, language="en")
+    words, expected = (re.findall(r"[a-z0-9']+", found.text.lower()) for found in (batch, one_by_one))
+    assert words == expected and len(words) >= 44
+
+
+def test_a_batch_decodes_on_where_text_stops(tiny_en, monkeypatch):
+    """A window whose text ends early with a pair of timestamps is decoded again from there, and in order."""
+    begin, calls = tiny_en.tokenizer.timestamp_begin, []
+    texts = [[" one", " three", " four"], [" two"]]  # of the first round: three windows; of the second
+
+    def decode(model, tokenizer, audio, options, rng):
+        calls.append(audio.shape[0])
+        words = texts[len(calls) - 1][: audio.shape[0]]
+        ends = [(begin + 100, begin + 100)] if len(calls) == 1 else [(begin + 400,)]
+        closed = (begin + 400,)
+        return [
+            DecodingResult(
+                (begin, *tokenizer.encode(word), *(ends[0] if number == 0 else closed)), word, "en", -0.1, 0.0, 0.0, 1.0
+            )
+            for number, word in enumerate(words)
+        ]
+
+    monkeypatch.setattr(batched, "decode_with_fallback", decode)
+    speech_only = SpeechOnly(np.zeros(90 * 16000, np.float32), [Span(0, 30), Span(30, 60), Span(60, 90)], 16000)
+    options = TranscribeOptions(decoding=DecodingOptions(language="en"))
+    heard = batched.BatchedTranscription(tiny_en.model, tiny_en.tokenizer, speech_only, options, 3)
+    assert [segment.text for segment in heard] == [" one", " two", " three", " four"] and calls == [3, 1]
 
 
 def test_silence_is_left_out_and_times_stay(tiny_en, sparse):

@@ -12,7 +12,7 @@ from pytorch_to_mlx.models.whisper.decoding import DecodingOptions, DecodingResu
 from pytorch_to_mlx.models.whisper.model import Model
 from pytorch_to_mlx.models.whisper.tokenizer import Tokenizer
 from pytorch_to_mlx.models.whisper.transcribe import Prompt, TranscribeOptions, Transcription, decode_with_fallback
-from pytorch_to_mlx.tasks import Segment
+from pytorch_to_mlx.tasks import Segment, Word
 
 BEGIN = Tokenizer(True).timestamp_begin  # in the tiny model a timestamp step is 30 s / 20 = 1.5 s, 150 mel frames
 
@@ -43,10 +43,11 @@ def test_tokens_are_cut_at_pairs_of_timestamps(transcription, tokens, expected, 
     assert [(segment.start_s, segment.end_s) for segment in segments] == expected and seek == next_seek
 
 
-def test_the_tail_is_kept_where_windows_are_given(transcription):
-    tokens = (BEGIN, 1, BEGIN + 2, BEGIN + 2, 3)
-    segments, seek = transcription._segments(result(tokens), 0, 3000, keep_tail=True)
-    assert [(segment.start_s, segment.end_s) for segment in segments] == [(0.0, 3.0), (3.0, 30.0)] and seek == 3000
+def test_no_time_lies_after_the_end_of_the_recording(transcription):
+    """The model's timestamps go to 30 s, whatever it heard: here one second."""
+    word = Word(" late", 0.9, 1.4)
+    moved = transcription.restore(Segment(" late", 0.9, 29.98, words=(word,)))
+    assert (moved.start_s, moved.end_s) == (0.9, 1.0) and moved.words == (Word(" late", 0.9, 1.0),)
 
 
 def test_only_implausible_windows_are_decoded_again(monkeypatch):

@@ -25,6 +25,11 @@ def test_a_report_that_passes():
     assert row["limit"] == "relative <= 1.0e-05" and row["reference f32"] == "0.00e+00" and row[""] == "pass"
 
 
+def test_the_summary_says_where_the_weights_of_the_reference_come_from():
+    report = Report("toy", "here", (CaseResult("one", (RIGHT,)),), weights_from="toy.pt, read by torch.load")
+    assert "weights of the reference: toy.pt, read by torch.load" in report.summary().splitlines()
+
+
 def test_the_first_failure_and_all_of_them():
     cases = (CaseResult("one", (RIGHT, WRONG)), CaseResult("two", (replace(RIGHT, passed=False, problem="NaN"), RIGHT)))
     report = Report("toy", "here", cases, problems=("no case reaches the tap 'ids'",))

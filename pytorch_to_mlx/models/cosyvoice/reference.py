@@ -35,6 +35,8 @@ class Reference(Contract):
     takes 4 GB.
     """
 
+    weights_from = "the release's own .pt files, read by torch.load, and its ONNX files, run by onnxruntime"
+
     def __init__(self, model: Model, config: Config, folder: Path) -> None:
         self.model, self.config, self.folder = model, config, folder
         self.originals: dict[str, Any] = {}

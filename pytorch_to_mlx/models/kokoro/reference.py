@@ -48,7 +48,9 @@ class Reference(Contract):
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
         model = load_ours(mlx_path or source_path)
-        return cls(model, load_original(source_path, model if mlx_path is None else None))
+        reference = cls(model, load_original(source_path, model if mlx_path is None else None))
+        reference.weights_from = describe_weights(source_path)
+        return reference
 
     @classmethod
     def alone(
@@ -147,6 +149,13 @@ def load_original(source_path: Path, model: Model | None = None) -> "KModel":
     original = build(config)
     put_weights(original, dict(tree_flatten((model or load_ours(source_path)).parameters())))
     return original
+
+
+def describe_weights(source_path: Path) -> str:
+    """Say where `load_original` takes the original's weights from."""
+    with open_release(source_path) as checkpoint:
+        name = Path(checkpoint.files[0].path).name
+        return f"{name}, read by KModel" if checkpoint.kind == "torch" else f"{name}, through our weight map and back"
 
 
 def build(config: Config, weights: Path | None = None) -> "KModel":

@@ -2,7 +2,8 @@
 
 from ...card import ModelCard, Published, Tap
 
-_NOTE = "snakers4/silero-vad, version 6.2; in the PyPI package silero-vad"
+_NOTE = "snakers4/silero-vad, version 6.2; in the PyPI package silero-vad, what its load_silero_vad() runs"
+_OTHER_NETWORK = "in the same package, for its tinygrad example: other weights that hear otherwise; 16 kHz, safetensors"
 
 _WHY = (
     "where a chirp begins, a feature of 48 is a difference of larger numbers: from PyTorch's own float64 magnitudes "
@@ -14,10 +15,9 @@ CARD = ModelCard(
     task="voice-activity-detection",
     summary="Silero VAD: where there is speech in a recording or a stream",
     checkpoints=(
-        Published("packaged:silero-vad", "MIT", packaged="silero-vad", note=f"{_NOTE}; 16 kHz, safetensors"),
-        Published(
-            "packaged:silero-vad-onnx", "MIT", packaged="silero-vad-onnx", note=f"{_NOTE}; 16 kHz and 8 kHz, ONNX"
-        ),
+        Published("packaged:silero-vad", "MIT", packaged="silero-vad", note=f"{_NOTE}; 16 kHz and 8 kHz, ONNX"),
+        Published("packaged:silero-vad-onnx", "MIT", packaged="silero-vad-onnx", note="another name of the same"),
+        Published("packaged:silero-vad-16k", "MIT", packaged="silero-vad-16k", note=_OTHER_NETWORK),
     ),
     fingerprint=(
         ("stft_conv.weight", "conv{}.weight", "lstm_cell.weight_ih", "final_conv.weight"),

@@ -1,4 +1,4 @@
-"""Compare with the original: silero-vad's TorchScript model with our weights, on the same audio.
+"""Compare with the original: silero-vad's TorchScript model as it is shipped, on the same audio.
 
 torch is imported inside the functions of its side: our side is measured without it.
 """
@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import mlx.core as mx
 import numpy as np
-from mlx.utils import tree_flatten
 
 from ...audio.examples import speech as sentence
 from ...audio.resample import resample
@@ -18,25 +17,32 @@ from ...contract import Case, Workload
 from ...contract import Reference as Contract
 from ...errors import MissingExtraError
 from ...taps import record_taps
-from ...weights import invert
 from .model import Model
 from .pipeline import VADPipeline, load
-from .weights import ONNX, WEIGHTS
+from .weights import is_tinygrad_file, open_release
 
-PREFIXES = {16000: "_model.", 8000: "_model_8k."}
+SHIPPED = "silero_vad.jit of the package silero-vad, as it is"
+# The package has no TorchScript of the network in its safetensors: their name there -> its in the TorchScript.
+TORCHSCRIPT_NAMES = {
+    "stft_conv.weight": "stft.forward_basis_buffer",
+    **{f"conv{n}.{role}": f"encoder.{n - 1}.reparam_conv.{role}" for n in range(1, 5) for role in ("weight", "bias")},
+    **{f"lstm_cell.{part}": f"decoder.rnn.{part}" for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")},
+    **{f"final_conv.{role}": f"decoder.decoder.2.{role}" for role in ("weight", "bias")},
+}
 Taps = dict[str, np.ndarray]
 
 
 class Reference(Contract):
     """Both sides of Silero VAD. The cases are real speech and a chirp with noise, at every sample rate of the model."""
 
-    def __init__(self, ours: Model, theirs: Model) -> None:
+    def __init__(self, ours: Model, source_path: Path) -> None:
         self.pipeline = VADPipeline(ours)
-        self.original, self.wide = build_original(theirs), build_original(theirs).double()
+        self.original, self.weights_from = build_original(source_path)
+        self.wide = build_original(source_path)[0].double()
 
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
-        return cls(load(mlx_path or source_path).model, load(source_path).model)
+        return cls(load(mlx_path or source_path).model, source_path)
 
     @classmethod
     def alone(
@@ -46,7 +52,7 @@ class Reference(Contract):
         if side == "ours":
             pipeline = load(mlx_path or source_path)
             return lambda: pipeline.detect(samples)
-        model = build_original(load(source_path).model)
+        model, _ = build_original(source_path)
         return lambda: torch_probabilities(model, samples, 16000)
 
     def cases(self) -> list[Case]:
@@ -140,8 +146,11 @@ def torch_chunk(model: Any, chunk: np.ndarray) -> float:
         return model(torch.from_numpy(chunk), 16000).item()
 
 
-def build_original(model: Model) -> Any:
-    """Load the released TorchScript model and give it our weights; a network that ours lacks keeps its own.
+def build_original(source_path: Path) -> tuple[Any, str]:
+    """Return the released TorchScript model, and where its weights come from.
+
+    They are its own, whatever the source holds; only for the safetensors, another network, they are read from that
+    file by torch's names.
 
     Raises: MissingExtraError without torch or the package silero-vad.
     """
@@ -152,13 +161,12 @@ def build_original(model: Model) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "validate", needed_for="comparing with PyTorch") from None
     released = torch.jit.load(str(path), map_location="cpu").eval()
-    state = dict(released.state_dict())
-    weights = dict(tree_flatten(model.parameters()))
-    for name, value in invert(WEIGHTS, weights).items():
-        rate = next(rate for rate, prefix in ONNX.items() if name.startswith(prefix))
-        state[PREFIXES[rate] + name.removeprefix(ONNX[rate])] = torch.from_numpy(np.array(value.astype(mx.float32)))
-    released.load_state_dict(state)
-    return released
+    with open_release(source_path) as checkpoint:
+        if not is_tinygrad_file(checkpoint):
+            return released, SHIPPED
+        state = {theirs: torch.from_numpy(np.array(checkpoint[name])) for name, theirs in TORCHSCRIPT_NAMES.items()}
+    released._model.load_state_dict(state)
+    return released, f"{Path(checkpoint.files[0].path).name}, read by torch's names into silero_vad.jit"
 
 
 def whole_chunks(case: Case) -> np.ndarray:

@@ -54,6 +54,11 @@ WEIGHTS = WeightMap(
 )
 
 
+def is_tinygrad_file(checkpoint: Checkpoint) -> bool:
+    """Whether the tensors are spelled as in the safetensors, whose network silero-vad itself does not run."""
+    return "lstm_cell.weight_ih" in checkpoint.names()
+
+
 def open_release(path: Path) -> Checkpoint:
     """Open a release, with its sample rates in `config`."""
     checkpoint = open_checkpoint(path)

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import mlx.core as mx
 import numpy as np
-from mlx.utils import tree_flatten
 
 from ...audio import wav
 from ...contract import Case, Workload
 from ...contract import Reference as Contract
 from ...errors import MachineError, MissingExtraError, UsageError
 from ...taps import watch_taps
-from ...weights import invert, is_converted
+from ...weights import is_converted
 from . import graph
 from .config import FRAME, FRAME_ROWS, N_MELS, OVERLAP, SAMPLE_RATE, START_FEATURES, WINDOW, Keyword
 from .model import FLOOR, LOWEST_POWER, POOLS, RANGE_DB, SLOPE, VERIFIED_FROM, Model, noise
 from .pipeline import WARM_UP, Stream, WakewordPipeline, load_networks
-from .weights import EMBEDDING, MEL, OTHERS, WEIGHTS
+from .weights import EMBEDDING, MEL, OTHERS, open_release
 
 if TYPE_CHECKING:
     from openwakeword.model import Model as Original
@@ -37,20 +36,18 @@ class Reference(Contract):
     """Both sides of openWakeWord. The cases are "Hey Jarvis!" (data/hey_jarvis.flac, by Kokoro), noise, and a click."""
 
     threads = THREADS
+    weights_from = "the release's ONNX files, run by onnxruntime; in float64 their tensors by the names in them"
 
     def __init__(self, model: Model, source: Path) -> None:
         self.model, self.source = model, source
         self.original = Networks(source, model)
-        self.float64 = Float64Networks(model)
+        self.float64 = Float64Networks(model, source)
 
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
         if is_converted(source_path):
             raise UsageError("the reference needs the ONNX files", where=source_path)
-        reference = cls(load_networks(mlx_path or source_path), source_path)
-        if mlx_path is not None:
-            reference.float64 = Float64Networks(load_networks(source_path))
-        return reference
+        return cls(load_networks(mlx_path or source_path), source_path)
 
     @classmethod
     def alone(
@@ -209,14 +206,13 @@ def _runner(session: Any) -> Callable[[np.ndarray], np.ndarray]:
 
 
 class Float64Networks:
-    """The networks written in PyTorch in float64, over the whole input at once."""
+    """The networks written in PyTorch in float64, over the whole input at once, on the tensors of the ONNX files."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, source: Path) -> None:
         import torch
 
-        weights = dict(tree_flatten(model.parameters()))
-        state = invert(WEIGHTS, {name: w.astype(mx.float32) for name, w in weights.items()})
-        self.state = {name: torch.from_numpy(np.array(value)).double() for name, value in state.items()}
+        with open_release(source) as release:
+            self.state = {name: torch.from_numpy(np.array(release[name])).double() for name in release.names()}
         self.keywords = model.config.keywords
 
     def __call__(self, pcm: np.ndarray) -> Taps:

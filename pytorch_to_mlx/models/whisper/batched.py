@@ -1,45 +1,38 @@
 """Transcribe many windows at once: they do not depend on each other, so the decoder reads its weights once for all.
 
-Each window is a stretch of speech of at most 30 s; none is prompted with the text before it.
+Each window is at most 30 s of speech, the pauses cut out; none is prompted with the text before it. Where the text of a
+window stops before its end, the window is decoded on from there, as one by one.
 Source: Bain et al. 2023 (WhisperX), section 2.3; faster-whisper 1.2, transcribe.py `BatchedInferencePipeline`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import mlx.core as mx
 
-from ...errors import UsageError
 from ...tasks import Segment, Span
 from .model import Model
+from .speech_only import FilteredTranscription, SpeechOnly
 from .tokenizer import Tokenizer
-from .transcribe import FRAMES_PER_SECOND, Prompt, TranscribeOptions, Transcription, decode_with_fallback
+from .transcribe import FRAMES_PER_SECOND, WINDOW_FRAMES, Prompt, TranscribeOptions, decode_with_fallback
+
+SHORTEST_REST = 30  # frames at the end of a window that hold no word: they are the silence around speech
+Frames = tuple[int, int]  # of the mel: the first, and the one after the last
 
 
-class BatchedTranscription(Transcription):
-    """The transcription of some windows of a recording, batch_size of them decoded together.
-
-    Shapes: samples [L] float32 at 16 kHz.
-    Raises: UsageError for a batch_size out of range, and for options that need one window after the other.
-    """
+class BatchedTranscription(FilteredTranscription):
+    """The transcription of the speech in a recording, batch_size windows of it decoded together."""
 
     def __init__(
         self,
         model: Model,
         tokenizer: Tokenizer,
-        samples: mx.array,
+        speech: SpeechOnly,
         options: TranscribeOptions,
-        windows: Sequence[Span],
         batch_size: int,
     ) -> None:
-        if not 1 <= batch_size <= 1000:
-            raise UsageError(f"batch_size is {batch_size}", fix="use 1 to 1000")
-        if options.hallucination_silence_threshold is not None:
-            raise UsageError(
-                "hallucination_silence_threshold re-decodes windows; it cannot be combined with batch_size"
-            )
-        super().__init__(model, tokenizer, samples, options)
-        self.windows = [self._frames(window) for window in windows]
+        super().__init__(model, tokenizer, speech, options)
+        self.windows = [self._frames(window) for window in speech.windows(WINDOW_FRAMES / FRAMES_PER_SECOND)]
         self.batch_size = batch_size
 
     def __iter__(self) -> Iterator[Segment]:
@@ -48,19 +41,37 @@ class BatchedTranscription(Transcription):
         options = replace(self.options, decoding=replace(self.options.decoding, prompt=prompt))
         for first in range(0, len(self.windows), self.batch_size):
             windows = self.windows[first : first + self.batch_size]
-            audio = mx.concatenate([self.encode(self.mel[start:end]) for start, end in windows])
+            for segments in self._decode_to_the_end(windows, options):
+                yield from (self.restore(segment) for segment in segments if segment.text.strip())
+            self.position_s = windows[-1][1] / FRAMES_PER_SECOND
+
+    def _decode_to_the_end(self, windows: list[Frames], options: TranscribeOptions) -> list[list[Segment]]:
+        """Return the segments of each window; what follows its last timestamp is decoded until nothing is left."""
+        segments_by_window: list[list[Segment]] = [[] for _ in windows]
+        last_speech_s = self.last_speech_s
+        waiting = dict(enumerate(windows))
+        while waiting:
+            audio = mx.concatenate([self.encode(self.mel[start:end]) for start, end in waiting.values()])
             results = decode_with_fallback(self.model, self.tokenizer, audio, options, self.rng)
-            for row, ((start, end), result) in enumerate(zip(windows, results, strict=True)):
-                self.position_s = end / FRAMES_PER_SECOND
+            rest: dict[int, Frames] = {}
+            for row, ((window, (start, end)), result) in enumerate(zip(waiting.items(), results, strict=True)):
                 if self._is_silent(result):
                     continue
-                segments, _ = self._segments(result, start, end - start, keep_tail=True)
+                segments, next_start = self._segments(result, start, end - start)
                 if options.word_timestamps:
+                    before = [segment.end_s for earlier in segments_by_window[: window + 1] for segment in earlier]
+                    self.last_speech_s = max([last_speech_s, *before])
                     encoded = audio[row : row + 1]
-                    segments, _, _ = self._with_words(segments, encoded, start, end - start, end, result)
-                yield from (segment for segment in segments if segment.text.strip())
+                    segments, next_start, _ = self._with_words(
+                        segments, encoded, start, end - start, next_start, result
+                    )
+                segments_by_window[window] += segments
+                if start < next_start < end - SHORTEST_REST:
+                    rest[window] = next_start, end
+            waiting = rest
+        return segments_by_window
 
-    def _frames(self, window: Span) -> tuple[int, int]:
+    def _frames(self, window: Span) -> Frames:
         """Return the first mel frame of a window and the one after its last."""
         start, end = (round(time * FRAMES_PER_SECOND) for time in (window.start_s, window.end_s))
         return start, min(end, self.content_frames)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...errors import UsageError
+from ...errors import MachineError, UsageError
 from .card import CARD
 
 if TYPE_CHECKING:
@@ -15,22 +15,6 @@ if TYPE_CHECKING:
     from .stream import StreamUpdate
 
 _STREAM_OPTIONS = {"task", "language", "beam_size", "initial_prompt", "condition_on_previous_text", "vad_filter"}
-
-
-@dataclass(frozen=True)
-class Transcripts:
-    """What `transcribe` returns. entries: one for each recording, as JSON; text: the lines that are printed without."""
-
-    entries: tuple[dict[str, Any], ...]
-    text: tuple[str, ...]
-
-    def to_dict(self) -> list[dict[str, Any]]:
-        """Return the entries, for JSON."""
-        return list(self.entries)
-
-    def lines(self) -> tuple[str, ...]:
-        """Return the text that is printed: transcripts, or the files that were written."""
-        return self.text
 
 
 @dataclass(frozen=True)
@@ -66,6 +50,7 @@ def transcribe(
     *,
     model: str | None = None,
     output_dir: Path | None = None,
+    force: bool = False,
     output_format: Literal["txt", "vtt", "srt", "tsv", "json", "all"] = "txt",
     task: Literal["transcribe", "translate"] = "transcribe",
     language: str | None = None,
@@ -103,11 +88,13 @@ def transcribe(
 ) -> Any:
     """Transcribe speech, or translate it into English.
 
-    With --output-dir every recording gets files of its name there; without it the text is printed. With --stream the
-    audio is transcribed as it arrives, and words are printed as soon as two hypotheses agree on them.
+    With --output-dir every recording gets files of its name there, and the folder is made; without it the text is
+    printed, each recording's when it is done. With --stream the audio is transcribed as it arrives, and words are
+    printed as soon as two hypotheses agree on them; --json then gives a line for each step.
 
     Args:
         audio: audio files, or - for stdin
+        force: replace transcripts that are in the output folder already
         temperature: tried in this order until the text is plausible; by default 0, 0.2, 0.4, 0.6, 0.8, 1.0
         best_of: samples to choose from at temperatures over 0
         patience: beam search ends after this many times beam_size results
@@ -141,37 +128,47 @@ def transcribe(
     from ...checkpoint import locate
     from ...progress import note, track
     from ...text.subtitles import PLAIN, Layout, render, to_dict
-    from .pipeline import OPTIONS, load
+    from .pipeline import OPTIONS, check_options, load, stream_options
+    from .recordings import EXTENSIONS, Transcripts, check_destinations, check_inputs
+    from .tokenizer import require_tiktoken
 
     if stream:
         options = {name: arguments[name] for name in _STREAM_OPTIONS}
+        stream_options(step_s=step, **{name: value for name, value in options.items() if name != "vad_filter"})
+        check_inputs([name for name in audio or [] if not raw])
         return _stream(model, _blocks(audio or [], raw, sample_rate, microphone, device, step), step_s=step, **options)
     if raw or microphone or not audio:
         raise UsageError("give audio files", fix="--raw and --microphone need --stream")
-    if output_dir is not None and not output_dir.is_dir():
-        raise UsageError("is not a folder", where=output_dir, fix="make it first, or leave out --output-dir")
     layout = Layout(max_line_width, max_line_count, max_words_per_line, highlight_words)
     if layout != PLAIN and not word_timestamps:
         raise UsageError("subtitle layout needs word timestamps", fix="add --word-timestamps")
-    pipeline = load(locate(model, (CARD,)).path)
     options = {name: arguments[name] for name in OPTIONS & arguments.keys()}
-    entries, text = [], []
-    for name in track(audio, "transcribing", len(audio)):
+    check_options(**options)
+    require_tiktoken()
+    check_inputs(audio)
+    extensions = EXTENSIONS if output_format == "all" else (output_format,)
+    files = {} if output_dir is None else check_destinations(audio, output_dir, extensions, force=force)
+    pipeline = load(locate(model, (CARD,)).path)
+
+    def transcribe_one(name: str) -> tuple[dict[str, Any], list[str]]:
         transcription = pipeline.segments(sys.stdin.buffer.read() if name == "-" else name, **options)
         note(f"{name}: {transcription.duration_s:.1f} s of audio in {transcription.language}")
         transcript = transcription.finish()
         entry: dict[str, Any] = {"audio": name, **to_dict(transcript)}
-        if output_dir is not None:
-            stem = "stdin" if name == "-" else Path(name).stem
-            entry["files"] = []
-            for extension, content in render(transcript, output_format, layout):
-                (output_dir / f"{stem}.{extension}").write_text(content, encoding="utf-8")
-                entry["files"].append(str(output_dir / f"{stem}.{extension}"))
-            text += entry["files"]
-        else:
-            text += [content.rstrip("\n") for _, content in render(transcript, output_format, layout)]
-        entries.append(entry)
-    return Transcripts(tuple(entries), tuple(text))
+        rendered = dict(render(transcript, output_format, layout))
+        if not files:
+            return entry, [content.rstrip("\n") for content in rendered.values()]
+        for path in files[name]:
+            try:
+                path.write_text(rendered[path.suffix[1:]], encoding="utf-8")
+            except OSError as error:
+                raise MachineError(f"cannot be written: {error.strerror}", where=path) from None
+        entry["files"] = [str(path) for path in files[name]]
+        return entry, entry["files"]
+
+    names = track(audio, "transcribing", len(audio))
+    headings = len(audio) > 1 and output_dir is None
+    return Transcripts(names, transcribe_one, n_recordings=len(audio), headings=headings)
 
 
 def _blocks(

@@ -22,10 +22,10 @@ from .batched import BatchedTranscription
 from .config import Config
 from .decoding import DecodingOptions, detect_language
 from .model import Model
-from .speech_only import FILTER, WINDOWS, FilteredTranscription, SpeechOnly, speech_windows
+from .speech_only import FILTER, WINDOWS, FilteredTranscription, SpeechOnly
 from .stream import StreamOptions, StreamUpdate, WhisperStream
 from .tokenizer import Tokenizer, language_code
-from .transcribe import FRAMES_PER_SECOND, SAMPLE_RATE, WINDOW_FRAMES, TranscribeOptions, Transcription
+from .transcribe import SAMPLE_RATE, WINDOW_FRAMES, TranscribeOptions, Transcription
 from .weights import WEIGHTS, open_release
 
 PAUSE_MS = 500  # silence that ends an utterance: a stream then commits its words
@@ -70,21 +70,15 @@ class WhisperPipeline:
 
         The options, Shapes and Raises are those of `transcribe`.
         """
-        settings = transcribe_options(**options)
+        settings = check_options(vad_filter=vad_filter, batch_size=batch_size, **options)
         samples = load_audio(audio, SAMPLE_RATE)
         if not vad_filter and batch_size == 1:
             return Transcription(self.model, self.tokenizer, mx.array(samples), settings)
-        if settings.clip_timestamps != TranscribeOptions.clip_timestamps:
-            raise UsageError(
-                "clip_timestamps cannot be combined with vad_filter or batch_size",
-                fix="each selects what to transcribe",
-            )
         spans = load_vad(vad_model).detect(samples, **(FILTER if batch_size == 1 else WINDOWS)).segments
+        speech = SpeechOnly(samples, spans, SAMPLE_RATE)
         if batch_size == 1:
-            speech = SpeechOnly(samples, spans, SAMPLE_RATE)
             return FilteredTranscription(self.model, self.tokenizer, speech, settings)
-        windows = speech_windows(spans, WINDOW_FRAMES / FRAMES_PER_SECOND)
-        return BatchedTranscription(self.model, self.tokenizer, mx.array(samples), settings, windows, batch_size)
+        return BatchedTranscription(self.model, self.tokenizer, speech, settings, batch_size)
 
     def stream(self, *, vad_filter: bool = False, vad_model: str | None = None, **options: Any) -> WhisperStream:
         """Return a stream to feed with pieces of audio; options are those of StreamOptions and DecodingOptions.
@@ -114,6 +108,26 @@ class WhisperPipeline:
         transcription = self.segments(audio, language="en")  # any language, so that none is detected here
         first_window = transcription.encode(transcription.mel[:WINDOW_FRAMES])
         return detect_language(self.model, self.tokenizer, first_window)
+
+
+def check_options(
+    *, vad_filter: bool = False, batch_size: int = 1, vad_model: str | None = None, **options: Any
+) -> TranscribeOptions:
+    """Return the options of `transcribe`, checked; no model is needed.
+
+    Raises: UsageError for an unknown option or value, and for options that contradict each other.
+    """
+    settings = transcribe_options(**options)
+    if not 1 <= batch_size <= 1000:
+        raise UsageError(f"batch_size is {batch_size}", fix="use 1 to 1000")
+    if batch_size > 1 and settings.hallucination_silence_threshold is not None:
+        raise UsageError("hallucination_silence_threshold re-decodes windows; it cannot be combined with batch_size")
+    selects = settings.clip_timestamps != TranscribeOptions.clip_timestamps
+    if selects and (vad_filter or batch_size > 1):
+        raise UsageError(
+            "clip_timestamps cannot be combined with vad_filter or batch_size", fix="each selects what to transcribe"
+        )
+    return settings
 
 
 def transcribe_options(**options: Any) -> TranscribeOptions:

@@ -24,7 +24,7 @@ from .decoding import DecodingOptions, decode
 from .model import Model
 from .pipeline import WhisperPipeline, load
 from .tokenizer import Tokenizer
-from .weights import WEIGHTS
+from .weights import WEIGHTS, is_openai_file, open_release
 
 if TYPE_CHECKING:
     from whisper.model import Whisper
@@ -36,13 +36,14 @@ Taps = dict[str, np.ndarray]
 class Reference(Contract):
     """Both sides of Whisper. The cases are a real sentence, a chirp with noise, and a short click."""
 
-    def __init__(self, ours: Model, original: "Whisper") -> None:
+    def __init__(self, ours: Model, original: "Whisper", weights_from: str = "") -> None:
         self.pipeline = WhisperPipeline(ours)
         self.originals = {"float32": original}
+        self.weights_from = weights_from
 
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
-        return cls(load(mlx_path or source_path).model, build_original(load(source_path).model))
+        return cls(load(mlx_path or source_path).model, *load_original(source_path))
 
     @classmethod
     def alone(
@@ -51,7 +52,7 @@ class Reference(Contract):
         if side == "ours":
             pipeline = load(mlx_path or source_path)
             return lambda: pipeline.transcribe(speech(), language="en", temperature=0.0)
-        model = build_original(load(source_path).model)
+        model, _ = load_original(source_path)
         return lambda: model.transcribe(speech(), language="en", temperature=0.0, fp16=False)
 
     def cases(self) -> list[Case]:
@@ -175,8 +176,37 @@ def torch_mel(samples: np.ndarray, n_mels: int, dtype: Any) -> Any:
     return (torch.maximum(log_mel, log_mel.max() - 8.0) + 4.0) / 4.0
 
 
+def load_original(source_path: Path) -> tuple["Whisper", str]:
+    """Return openai-whisper's model, and where its weights come from: its own file is read by torch itself."""
+    model = load(source_path).model
+    with open_release(source_path) as checkpoint:
+        file = Path(checkpoint.files[0].path)
+        if not is_openai_file(checkpoint):
+            return build_original(model), f"{file.name}, through our weight map and back"
+    reference = build(model)
+    import torch
+
+    state = torch.load(file, map_location="cpu", weights_only=True)["model_state_dict"]
+    reference.load_state_dict({name: value.float() for name, value in state.items()})
+    return reference, f"{file.name}, read by torch.load"
+
+
 def build_original(model: Model) -> "Whisper":
-    """Build openai-whisper's model with our weights. Raises: MissingExtraError without a package that it needs."""
+    """Build openai-whisper's model with our weights."""
+    reference = build(model)
+    import torch
+
+    weights = dict(tree_flatten(model.parameters()))
+    state = {name: torch.from_numpy(np.array(w.astype(mx.float32))) for name, w in invert(WEIGHTS, weights).items()}
+    reference.load_state_dict(state)
+    return reference
+
+
+def build(model: Model) -> "Whisper":
+    """Build openai-whisper's model in the sizes of ours, with random weights.
+
+    Raises: MissingExtraError without a package that it needs.
+    """
     try:
         import torch
         from whisper.model import ModelDimensions, Whisper
@@ -185,9 +215,6 @@ def build_original(model: Model) -> "Whisper":
     sizes = asdict(model.config)
     heads = sizes.pop("alignment_heads")
     reference = Whisper(ModelDimensions(**sizes))
-    weights = dict(tree_flatten(model.parameters()))
-    state = {name: torch.from_numpy(np.array(w.astype(mx.float32))) for name, w in invert(WEIGHTS, weights).items()}
-    reference.load_state_dict(state)
     if heads:
         mask = torch.zeros(sizes["n_text_layer"], sizes["n_text_head"], dtype=torch.bool)
         mask[tuple(zip(*heads, strict=True))] = True

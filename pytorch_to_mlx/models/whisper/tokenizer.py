@@ -19,13 +19,19 @@ TIMESTAMPS = 1501  # 0.00 s to 30.00 s in steps of 0.02 s
 REPLACEMENT = "�"
 
 
-@cache
-def _encoding(name: str, num_languages: int) -> Any:
-    """Build the tiktoken encoding of a vocabulary. Raises: MissingExtraError without the package tiktoken."""
+def require_tiktoken() -> Any:
+    """Import and return tiktoken. Raises: MissingExtraError without it."""
     try:
         import tiktoken
     except ImportError as error:
         raise MissingExtraError("tiktoken", "whisper", needed_for="Whisper's tokenizer") from error
+    return tiktoken
+
+
+@cache
+def _encoding(name: str, num_languages: int) -> Any:
+    """Build the tiktoken encoding of a vocabulary. Raises: MissingExtraError without the package tiktoken."""
+    tiktoken = require_tiktoken()
     lines = resources.files(__package__ or __name__).joinpath("assets", f"{name}.tiktoken").read_bytes().splitlines()
     ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines if line)}
     special = [

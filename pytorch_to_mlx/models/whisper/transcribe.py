@@ -143,8 +143,13 @@ class Transcription:
                 yield from map(self.restore, segments)
 
     def restore(self, segment: Segment) -> Segment:
-        """Return a segment with the times of the recording; here they are those of the samples already."""
-        return segment
+        """Return a segment with the times of the recording, none after its end; the model's may lie behind it."""
+        words = tuple(
+            replace(word, start_s=min(word.start_s, self.duration_s), end_s=min(word.end_s, self.duration_s))
+            for word in segment.words
+        )
+        start_s, end_s = min(segment.start_s, self.duration_s), min(segment.end_s, self.duration_s)
+        return replace(segment, start_s=start_s, end_s=end_s, words=words)
 
     def finish(self) -> Transcript:
         """Return the whole transcript."""
@@ -173,13 +178,10 @@ class Transcription:
             return False
         return min_logprob is None or result.avg_logprob <= min_logprob
 
-    def _segments(
-        self, result: DecodingResult, seek: int, size: int, *, keep_tail: bool = False
-    ) -> tuple[list[Segment], int]:
+    def _segments(self, result: DecodingResult, seek: int, size: int) -> tuple[list[Segment], int]:
         """Cut the tokens of a window at its timestamps; also return the frame at which the next window starts.
 
-        keep_tail: make text after the last pair of timestamps a segment to the window's end; else it is decoded again
-        in the next window.
+        Text after the last pair of timestamps is decoded again in the next window.
         """
         begin, tokens = self.tokenizer.timestamp_begin, result.tokens
         is_timestamp = [token >= begin for token in tokens]
@@ -203,12 +205,6 @@ class Transcription:
             segments.append(self._segment(piece, offset_s + first, offset_s + last, result))
             start = cut
         if ends_single:  # no speech after the last timestamp
-            return segments, seek + size
-        if keep_tail:
-            first = (tokens[start] - begin) * step_s
-            segments.append(
-                self._segment(tokens[start:], offset_s + first, offset_s + size / FRAMES_PER_SECOND, result)
-            )
             return segments, seek + size
         return segments, seek + (tokens[start - 1] - begin) * frames_per_step
 
@@ -270,7 +266,7 @@ class Transcription:
             )
             if cut is not None:
                 next_seek = round(max(offset_s + 1, segments[cut].start_s) * FRAMES_PER_SECOND)
-                if self.duration_s - segments[cut].end_s < threshold:
+                if self.content_frames / FRAMES_PER_SECOND - segments[cut].end_s < threshold:
                     next_seek = self.content_frames
                 segments = segments[:cut]
         last_word_s = _speech_end(segments)

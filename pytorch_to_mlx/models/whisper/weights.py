@@ -168,7 +168,7 @@ def open_release(path: Path) -> Checkpoint:
     """
     checkpoint = open_checkpoint(path)
     config = dict(checkpoint.config or {})
-    if "dims.n_mels" in checkpoint.extra:  # OpenAI's .pt: {"dims": {...}, "model_state_dict": {...}}
+    if is_openai_file(checkpoint):
         extra = checkpoint.extra.items()
         config = {key.removeprefix("dims."): value for key, value in extra if key.startswith("dims.")}
         checkpoint.entries = {
@@ -195,6 +195,11 @@ def open_release(path: Path) -> Checkpoint:
     quantization = {key: value for key, value in config.items() if key.startswith("quantization")}
     checkpoint.config = sizes.to_dict() | quantization
     return checkpoint
+
+
+def is_openai_file(checkpoint: Checkpoint) -> bool:
+    """Whether it is OpenAI's .pt: {"dims": {...}, "model_state_dict": {...}}."""
+    return "dims.n_mels" in checkpoint.extra
 
 
 def sizes_of(checkpoint: Checkpoint) -> dict[str, int]:
