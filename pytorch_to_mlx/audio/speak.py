@@ -94,6 +94,7 @@ def destination(output: Path | None, format: str | None, play: bool) -> tuple[Pa
         output = Path("speech.wav")
     if output is None:
         return None, format
+    output = Path(output)
     if check_destination(output).direct and not output.suffix:
         format = format or "wav"
     if is_stdout(output) and os.isatty(1):
