@@ -113,7 +113,7 @@ class Output:
 
     file: BinaryIO
 
-    def __init__(self, path: Path, *, regular: bool = False) -> None:
+    def __init__(self, path: Path, *, regular: bool = False, ending: str = "") -> None:
         self.path = path
         self.destination = check_destination(path, regular=regular)
         self.temporary: Path | None = None
@@ -124,7 +124,7 @@ class Output:
                 self.file = open(os.open(self.destination.path, os.O_WRONLY | os.O_NOCTTY), "wb")
             else:
                 _remove_leftovers(self.destination.path)
-                self.temporary, self.file = _new_temporary(self.destination.path)
+                self.temporary, self.file = _new_temporary(self.destination.path, ending)
 
     def finish(self) -> None:
         """Write what is left, and move a regular file to its place. Raises: MachineError if the disk refuses."""
@@ -159,12 +159,13 @@ class Output:
 
 
 @contextmanager
-def open_output(path: Path, *, regular: bool = False) -> Iterator[Output]:
+def open_output(path: Path, *, regular: bool = False, ending: str = "") -> Iterator[Output]:
     """Write an output; a regular file appears at `path` whole, and only if the block ends without error.
 
+    regular: only a regular file will do. ending: of the temporary file, for readers that go by it.
     Raises: what check_destination raises, MachineError if the disk refuses.
     """
-    output = Output(path, regular=regular)
+    output = Output(path, regular=regular, ending=ending)
     try:
         with output.reported():
             yield output
@@ -192,10 +193,10 @@ def write_figure(figure: Any, path: Path, **options: Any) -> None:
     write_output(path, picture.getvalue())
 
 
-def _new_temporary(path: Path) -> tuple[Path, BinaryIO]:
+def _new_temporary(path: Path, ending: str) -> tuple[Path, BinaryIO]:
     """Make the file beside `path` that becomes it. Its lock says that a living process writes it."""
     while True:
-        temporary = path.with_name(f".{path.name[:40]}.{token_hex(6)}.part")
+        temporary = path.with_name(f".{path.name[:40]}.{token_hex(6)}.part{ending}")
         file = open(temporary, "x+b")
         with suppress(OSError):  # not every file system has locks
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -207,7 +208,7 @@ def _new_temporary(path: Path) -> tuple[Path, BinaryIO]:
 
 def _remove_leftovers(path: Path) -> None:
     """Remove what killed runs left of an output to `path`; what a living process writes is locked, and stays."""
-    name = re.compile(rf"\.{re.escape(path.name[:40])}\.[0-9a-f]{{12}}\.part")
+    name = re.compile(rf"\.{re.escape(path.name[:40])}\.[0-9a-f]{{12}}\.part(\.[a-z]+)?")
     entries: list[os.DirEntry[str]] = []
     with suppress(PermissionError), os.scandir(path.parent) as folder:
         entries = [entry for entry in folder if name.fullmatch(entry.name)]

@@ -74,7 +74,7 @@ def from_stdin(
         rate, channels = pcm.read_header(pipe)
         _check_rate(rate)
         head = b""
-    elif head in (b"fLaC", b"OggS"):
+    elif head in (b"fLaC", b"OggS", b"\x1aE\xdf\xa3"):
         raise FormatError("stdin is a compressed audio file", fix="give the file itself, WAV, or 16-bit raw audio")
     return resample_blocks(pcm.read_samples(pipe, head, channels), rate, sample_rate)
 

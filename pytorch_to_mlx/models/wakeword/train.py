@@ -17,7 +17,7 @@ import mlx.optimizers as optim
 import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
-from ...audio import wav
+from ...audio import ffmpeg, wav
 from ...audio.live import from_file
 from ...errors import FormatError, UsageError
 from ...outputs import open_output
@@ -139,11 +139,11 @@ def audio_files(folder: Path) -> list[Path]:
     """Return the audio files of a folder and its subfolders, sorted by name. Raises: UsageError if there are none."""
     if not folder.is_dir():
         raise UsageError("there is no such folder", where=folder)
-    endings = {f".{ending}" for ending in wav.FORMATS}
+    endings = {f".{ending}" for ending in (*wav.FORMATS, "opus", *(ffmpeg.ENDINGS if ffmpeg.find() else ()))}
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
     if not files:
         raise UsageError(
-            "there is no audio in this folder", where=folder, fix=f"audio files end in {' '.join(endings)}"
+            "there is no audio in this folder", where=folder, fix=f"audio files end in {' '.join(sorted(endings))}"
         )
     return files
 
@@ -358,7 +358,7 @@ def evaluate(
 def save(path: Path, keyword: Keyword, classifier: Classifier, feature_size: int) -> None:
     """Write the file whole or not at all, and read it back. Raises: MachineError if it cannot be written."""
     weights: dict[str, Any] = dict(tree_flatten(classifier.parameters()))
-    with open_output(path, regular=True) as output:
+    with open_output(path, regular=True, ending=".safetensors") as output:
         mx.save_safetensors(output.file, {name: weights[name] for name in sorted(weights)}, header(keyword))
         output.file.flush()
         assert output.temporary is not None  # it is a regular file
