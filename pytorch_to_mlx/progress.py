@@ -1,6 +1,6 @@
 """Report what long work is doing to a listener, if there is one; the command line shows it on stderr."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol, TypeVar
@@ -25,7 +25,7 @@ def note(text: str) -> None:
         listener.note(text)
 
 
-def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+def track(items: Iterable[T], what: str, total: int | None = None) -> Generator[T, None, None]:
     """Iterate over `items` while a progress bar named `what` advances; `total` is their number, if known."""
     listener = _listener.get()
     yield from items if listener is None else listener.track(items, what, total)

@@ -13,9 +13,10 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LEVELS = {
     **dict.fromkeys(["errors", "version", "tolerances", "taps", "progress", "units", "card", "backend"], 0),
-    **dict.fromkeys(["config", "tasks"], 0.5),
+    **dict.fromkeys(["config", "tasks", "outputs"], 0.5),
     "contract": 0.75,
-    **dict.fromkeys(["checkpoint", "audio", "text"], 1),
+    **dict.fromkeys(["checkpoint", "text"], 1),
+    "audio": 1.25,
     "weights": 1.5,
     "nn": 2,
     **dict.fromkeys(["generate", "heads"], 3),

@@ -11,11 +11,11 @@ import numpy as np
 
 from ..errors import FormatError, MachineError, MissingExtraError, PortError, UsageError
 from ..progress import note
-from . import wav
+from . import pcm, wav
+from .resample import resample_blocks
 
 T = TypeVar("T")
 BLOCK_S = 0.08
-_MAX_READ = 1 << 20  # bytes read from a pipe at once
 
 
 def input_kind(audio: Sequence[str], *, raw: bool, microphone: bool) -> Literal["files", "raw", "microphone"] | None:
@@ -69,60 +69,19 @@ def from_stdin(
     pipe = stream or sys.stdin.buffer
     rate = sample_rate if raw_rate is None else raw_rate
     _check_rate(rate)
-    head, channels = _read_bytes(pipe, 4), 1
+    head, channels = pcm.read_bytes(pipe, 4), 1
     if head == b"RIFF":
-        rate, channels = _wav_header(pipe)
+        rate, channels = pcm.read_header(pipe)
         _check_rate(rate)
         head = b""
-    elif head in (b"fLaC", b"OggS"):
+    elif head in (b"fLaC", b"OggS", b"\x1aE\xdf\xa3"):
         raise FormatError("stdin is a compressed audio file", fix="give the file itself, WAV, or 16-bit raw audio")
-    return resample_blocks(_pcm(pipe, head, channels), rate, sample_rate)
+    return resample_blocks(pcm.read_samples(pipe, head, channels), rate, sample_rate)
 
 
 def _check_rate(rate: int) -> None:
-    if not wav.MIN_RATE <= rate <= wav.MAX_RATE:
-        raise UsageError(f"the sample rate is {rate} Hz", fix=f"between {wav.MIN_RATE} and {wav.MAX_RATE} Hz are read")
-
-
-def _read_bytes(stream: BinaryIO, count: int) -> bytes:
-    """Read `count` bytes, or fewer if the stream ends before."""
-    data = b""
-    while len(data) < count and (more := stream.read(count - len(data))):
-        data += more
-    return data
-
-
-def _wav_header(stream: BinaryIO) -> tuple[int, int]:
-    """Read a WAV file, after its first four bytes, up to its samples; return the sample rate and the channels."""
-    codec = rate = channels = bits = 0
-    if _read_bytes(stream, 8)[4:] != b"WAVE":
-        raise FormatError("stdin is a RIFF file, but not WAV")
-    for _ in range(64):
-        name, size = (header := _read_bytes(stream, 8))[:4], int.from_bytes(header[4:], "little")
-        if name == b"data":
-            if (codec, bits) not in ((1, 16), (0xFFFE, 16)) or not 1 <= channels <= wav.MAX_CHANNELS:
-                raise FormatError(f"stdin is WAV with {channels} channels of {bits} bits", fix="16-bit PCM is read")
-            return rate, channels
-        if len(header) < 8 or size > _MAX_READ:
-            break
-        body = _read_bytes(stream, size + size % 2)
-        if name == b"fmt " and len(body) >= 16:
-            codec, channels = int.from_bytes(body[:2], "little"), int.from_bytes(body[2:4], "little")
-            rate, bits = int.from_bytes(body[4:8], "little"), int.from_bytes(body[14:16], "little")
-    raise FormatError("stdin is a WAV file without samples")
-
-
-def _pcm(stream: BinaryIO, head: bytes, channels: int) -> Iterator[np.ndarray]:
-    """Yield 16-bit samples as they arrive, channels averaged; `head` is what was already read of them."""
-    read = getattr(stream, "read1", stream.read)  # read1 returns what has arrived, without waiting for more
-    frame_bytes = 2 * channels
-    partial = head
-    while data := read(_MAX_READ):
-        data = partial + data
-        end = len(data) // frame_bytes * frame_bytes
-        partial = data[end:]
-        if end:
-            yield np.frombuffer(data[:end], "<i2").astype(np.float32).reshape(-1, channels).mean(axis=1) / 32768
+    if not pcm.MIN_RATE <= rate <= pcm.MAX_RATE:
+        raise UsageError(f"the sample rate is {rate} Hz", fix=f"between {pcm.MIN_RATE} and {pcm.MAX_RATE} Hz are read")
 
 
 def prefetch(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -176,21 +135,3 @@ def from_microphone(
                 yield np.ascontiguousarray(block[:, 0])
     except (sounddevice.PortAudioError, ValueError) as error:  # ValueError: no such device
         raise MachineError(f"cannot listen: {error}", fix="check that a microphone is there and allowed") from error
-
-
-def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
-    """Resample blocks with the filter of audio.resample; together they are as long as the whole resampled at once.
-
-    Shapes: float32 [L] each -> float32 [L'] each.
-    """
-    if from_rate == to_rate:
-        yield from blocks
-        return
-    import soxr
-
-    stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
-    for block in blocks:
-        if len(output := stream.resample_chunk(np.ascontiguousarray(block, np.float32))):
-            yield output
-    if len(output := stream.resample_chunk(np.zeros(0, np.float32), last=True)):
-        yield output

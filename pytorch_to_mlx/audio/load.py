@@ -6,7 +6,6 @@ import numpy as np
 
 from ..errors import FormatError
 from . import wav
-from .resample import resample
 
 Audio = str | Path | bytes | np.ndarray
 
@@ -19,8 +18,7 @@ def load_audio(audio: Audio, sample_rate: int) -> np.ndarray:
     UsageError and MachineError for a path that cannot be opened.
     """
     if isinstance(audio, str | Path | bytes):
-        samples, rate = wav.read(audio)
-        return resample(samples, rate, sample_rate)
+        return wav.read(audio, sample_rate=sample_rate)[0]
     samples = np.asarray(audio, np.float32)
     if samples.ndim != 1:
         raise FormatError(f"samples have the shape {list(samples.shape)}, expected [L], mono at {sample_rate} Hz")

@@ -1,6 +1,7 @@
 """Change the sample rate of audio."""
 
 import math
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 import numpy as np
@@ -20,6 +21,24 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     import soxr
 
     return soxr.resample(audio, from_rate, to_rate, quality="HQ")
+
+
+def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """Resample blocks as `resample` does the whole: together they are the same samples.
+
+    Shapes: float32 [L] each -> float32 [L'] each.
+    """
+    if from_rate == to_rate:
+        yield from blocks
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        if len(output := stream.resample_chunk(np.ascontiguousarray(block, np.float32))):
+            yield output
+    if len(output := stream.resample_chunk(np.zeros(0, np.float32), last=True)):
+        yield output
 
 
 def sinc_resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

@@ -3,14 +3,17 @@
 Importing this is cheap: the commands import it to say what they return, and `--help` imports the commands.
 """
 
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ..errors import FormatError
-from ..progress import track
+from ..errors import FormatError, MachineError, UsageError
+from ..outputs import check_destination, is_stdout
+from ..progress import note, track
 from ..tasks import Speech, Word
 
 
@@ -82,13 +85,21 @@ class Synthesis:
 def destination(output: Path | None, format: str | None, play: bool) -> tuple[Path | None, str | None]:
     """Return the file to write and its format: speech.wav unless a file is named or the speech is only played.
 
-    Raises: UsageError for an unknown format.
+    The file - is stdout. A device or a pipe whose name has no extension gets WAV.
+    Raises: UsageError for an unknown format, and what outputs.check_destination raises.
     """
     from .wav import format_of
 
     if output is None and not play:
         output = Path("speech.wav")
-    return output, format if output is None else format_of(output, format)
+    if output is None:
+        return None, format
+    output = Path(output)
+    if check_destination(output).direct and not output.suffix:
+        format = format or "wav"
+    if is_stdout(output) and os.isatty(1):
+        raise UsageError("audio is not written to a terminal", fix="send it to a program: --output - | aplay")
+    return output, format_of(output, format)
 
 
 def deliver(
@@ -102,15 +113,27 @@ def deliver(
 ) -> Totals:
     """Write and play pieces of speech as they come. n_pieces: how many, for the progress bar, where that is known.
 
+    Whoever ends the run, the user or a full disk, the finished pieces are a file that plays, and a note counts them.
     Raises: FormatError if there is no audio, and what audio.deliver raises; then no file is written.
     """
     from .deliver import open_sinks
 
     totals = Totals(sample_rate)
-    with open_sinks(sample_rate, output=output, format=format, play=play) as send:
-        for piece in track(pieces, "speaking", n_pieces):
-            totals.add(piece)
-            send(piece.audio)
-        if not totals.n_samples:
-            raise FormatError("the model produced no audio", fix="try another --seed, or more text")
+    n_spoken = 0
+    try:
+        with (
+            closing(track(pieces, "speaking", n_pieces)) as tracked,
+            open_sinks(sample_rate, output=output, format=format, play=play, keep_partial=True) as send,
+        ):
+            for piece in tracked:
+                totals.add(piece)
+                send(piece.audio)
+                n_spoken += 1
+            if not totals.n_samples:
+                raise FormatError("the model produced no audio", fix="try another --seed, or more text")
+    except (KeyboardInterrupt, SystemExit, MachineError):
+        of_all = f" of {n_pieces}" if n_pieces is not None else ""
+        place = f"; '{output}' holds them" if n_spoken and output is not None and output.is_file() else ""
+        note(f"interrupted, {n_spoken}{of_all} pieces spoken{place}")
+        raise
     return totals

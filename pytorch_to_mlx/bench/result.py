@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError
+from ..outputs import write_output
 from ..units import size_text
 from ..version import versions
 from .machine import machine
@@ -71,11 +72,9 @@ class Result:
 
 
 def write(result: Result, path: Path) -> None:
-    """Write the result as JSON, whole or not at all."""
+    """Write the result as JSON, whole or not at all. Raises: what outputs.write_output raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_output(path, json.dumps(result.to_dict(), indent=2) + "\n")
 
 
 def read(path: Path) -> Result:

@@ -67,12 +67,15 @@ def analyze(
     """
     from ..analyze import analyze
     from ..errors import UsageError
+    from ..outputs import check_destination, write_output
 
+    if html is not None:
+        check_destination(html)
     result = analyze(source, family=family, revision=revision, extend=extend)
     if html is not None:
         if not hasattr(result, "html"):
             raise UsageError("--html is for PyTorch modules, and this is a checkpoint")
-        html.write_text(result.html(), encoding="utf-8")
+        write_output(html, result.html())
     return result
 
 
@@ -139,8 +142,11 @@ def validate(
 
     Example: pytorch-to-mlx validate hexgrad/Kokoro-82M --mlx-path kokoro-mlx
     """
+    from ..outputs import check_destination
     from ..validate import validate
 
+    if plot is not None:
+        check_destination(plot)
     report = validate(_checkpoint(source, hf_path, family), family=family, mlx_path=mlx_path, cases=cases)
     if plot is not None:
         from ..errors import UsageError
@@ -186,7 +192,10 @@ def benchmark(
     """
     from .. import bench
     from ..errors import UsageError
+    from ..outputs import check_destination
 
+    if output is not None and what != "coverage" and output.parent.is_dir():
+        check_destination(output)
     if what == "coverage":
         from ..bench import coverage
 

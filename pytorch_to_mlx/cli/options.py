@@ -25,10 +25,10 @@ OPTIONS: dict[str, Option] = {
     "ref_audio": Option("recording of the voice to follow"),
     "ref_text": Option("what is said in --ref-audio"),
     # what comes out
-    "output": Option("file or folder to write", short=("-o",)),
+    "output": Option("file or folder to write; - is stdout", short=("-o",)),
     "output_dir": Option("folder to write into", short=("-o",)),
     "output_format": Option("format of the files to write", short=("-f",)),
-    "format": Option("audio format; by default the one of the output's ending"),
+    "format": Option("wav, flac, ogg, mp3 or raw; by default by the output's ending"),
     "force": Option("replace what is at the destination"),
     "play": Option("play the audio"),
     "stream": Option("give each piece as soon as it is ready"),

@@ -2,9 +2,11 @@
 
 import inspect
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +15,7 @@ import typer
 
 from .options import OPTIONS, Option
 
+OUTPUTS = ("output", "plot", "html")  # the options that name a file to write, which may be -, stdout
 SECTION = re.compile(r"^\s*(Examples?|Args|Raises|Returns|Shapes|Source):\s*(.*)$")
 
 
@@ -66,12 +69,15 @@ def add(app: typer.Typer, name: str, function: Callable[..., Any]) -> None:
     ]
 
     def run(as_json_: bool, debug_: bool, **values: Any) -> None:
+        from ..outputs import is_stdout
         from ..progress import listening
         from .output import Progress, show
 
         positional = inspect.signature(function).parameters.values()
         args = [values.pop(p.name) for p in positional if p.kind is p.POSITIONAL_ONLY]
-        with listening(Progress()):
+        with listening(Progress()), ExitStack() as stack:
+            if any(is_stdout(values.get(name)) for name in OUTPUTS):  # then the result of the verb goes to stderr
+                stack.enter_context(redirect_stdout(sys.stderr))
             result = function(*args, **values)
             show(result, as_json=as_json_)
         if hasattr(result, "check"):

@@ -94,11 +94,8 @@ def prepare(lang_code: str) -> None:
     _g2p(language(lang_code).code)
 
 
-def _clean(text: str) -> str:
-    """Return the text with control characters replaced by spaces.
-
-    Raises: UsageError for no text or too much, FormatError for text that is not Unicode.
-    """
+def check_text(text: str) -> None:
+    """Raises: UsageError for no text or too much, FormatError for text that is not Unicode."""
     if len(text) > MAX_CHARACTERS:
         raise UsageError(f"the text has {len(text):,} characters; at most {MAX_CHARACTERS:,} are spoken in one call")
     surrogate = next((i for i, character in enumerate(text) if "\ud800" <= character <= "\udfff"), None)
@@ -109,6 +106,11 @@ def _clean(text: str) -> str:
         )
     if not text.strip():
         raise UsageError("there is no text to speak")
+
+
+def _clean(text: str) -> str:
+    """Return the text with control characters replaced by spaces. Raises: what `check_text` raises."""
+    check_text(text)
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     return "".join(" " if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in lines)
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ..errors import MissingExtraError, UsageError
+from ..errors import MissingExtraError
+from ..outputs import write_figure
 from ..tolerances import RELATIVE, allowed_error
 from .report import Report
 
@@ -42,7 +43,4 @@ def plot(report: Report, path: Path) -> None:
     axes.set_title(f"{report.family}: {len(report.cases)} cases, {'pass' if report.passed else 'FAIL'}", fontsize=10)
     axes.grid(axis="x", color="0.93")
     axes.legend(loc="lower right", fontsize=8)
-    try:
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    except (OSError, ValueError) as error:  # ValueError: not the ending of a picture
-        raise UsageError(f"the plot cannot be written: {error}", where=path) from error
+    write_figure(figure, path, metadata={"Date": None} if path.suffix == ".svg" else None)

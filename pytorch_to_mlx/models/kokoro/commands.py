@@ -44,7 +44,8 @@ def synthesize(
     Example: pytorch-to-mlx kokoro synthesize --text "Hello, world!" --voice af_heart --output hello.wav
     """
     from ...checkpoint import locate
-    from ...text.phonemes import language, prepare
+    from ...tasks import check_seed, check_speed
+    from ...text.phonemes import check_text, language, prepare
     from ...text.read import read_text
     from .pipeline import load
     from .voices import Voice
@@ -55,15 +56,19 @@ def synthesize(
     code = language(lang_code or Voice.of(voice).lang_code or "a").code
     if word_timestamps and (phonemes is not None or code not in "ab"):
         raise UsageError("word timestamps are for English text", fix="leave out --word-timestamps")
+    if text is not None:
+        check_text(text)
+    elif not (phonemes or "").strip():
+        raise UsageError("there are no phonemes to speak")
+    check_speed(speed)
+    check_seed(seed)
     output, format = destination(output, format, play)
     start = perf_counter()
     located = locate(model, (CARD,), revision=revision)
     note(f"model: {located.name}")
-    pipeline = load(located.path)
-    if voices is not None:
-        pipeline.add_voices(voices)
     if text is not None:
-        prepare(code)
+        prepare(code)  # before the weights: a package that is missing is found at once
+    pipeline = load(located.path, voices=voices, voice=voice)
     loaded = perf_counter()
     pieces: Any = pipeline.pieces(text, phonemes=phonemes, lang_code=code, stream=stream)
     n_pieces = None

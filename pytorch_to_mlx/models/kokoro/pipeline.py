@@ -26,8 +26,19 @@ STREAM_PHONEMES = 200  # most in a piece of a stream: the prosody of a longer on
 _BYTES_PER_SAMPLE = 2500  # peak memory of decoding: 2,300 measured on 54 s of speech
 
 
-def load(path: Path, *, dequantize: bool | None = None) -> "KokoroPipeline":
-    """Load a converted folder or the release's files; no convert step is needed."""
+def load(
+    path: Path, *, dequantize: bool | None = None, voices: str | Path | None = None, voice: str | None = None
+) -> "KokoroPipeline":
+    """Load a converted folder or the release's files; no convert step is needed.
+
+    voices: more voices, as for add_voices. voice: the voice to speak with, read before the weights, which take seconds.
+    Raises: UsageError for an unknown voice or source of voices, FormatError for files of another model.
+    """
+    available = Voices.beside(path if path.is_dir() else path.parent)
+    if voices is not None:
+        available.add(locate(voices).path)
+    if voice is not None:
+        available(voice)
     model, _ = load_model(
         path,
         lambda config: Model(Config.from_dict(config)),
@@ -35,7 +46,7 @@ def load(path: Path, *, dequantize: bool | None = None) -> "KokoroPipeline":
         open_release=open_release,
         dequantize=dequantize,
     )
-    return KokoroPipeline(model, Voices.beside(path if path.is_dir() else path.parent))
+    return KokoroPipeline(model, available)
 
 
 class KokoroPipeline:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import MissingExtraError, UsageError
+from ...outputs import check_destination, write_figure
 from ...progress import note, track
 from .card import CARD
 
@@ -78,6 +79,8 @@ def detect(
         raise UsageError("give audio files, or --raw, or --microphone")
     if plot is not None and (kind != "files" or len(audio or []) != 1):
         raise UsageError("--plot draws one recording")
+    if plot is not None:
+        check_destination(plot)
     pipeline = load(locate(model, (CARD,), revision=revision).path)
     if keyword:
         pipeline.select(keyword)
@@ -116,10 +119,7 @@ def draw(recording: "Detections", path: Path, threshold: float) -> None:
     for detection in recording.detections:
         axes.axvline(detection.time_s, color="gray", linewidth=1)
     axes.legend(loc="upper left")
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:  # ValueError: the ending of a format that is not known
-        raise UsageError(f"the plot cannot be written: {error}", where=path) from error
+    write_figure(figure, path)
 
 
 def keywords(*, model: str | None = None, revision: str | None = None) -> list[dict[str, Any]]:
@@ -186,6 +186,7 @@ def train(
     from . import train as training
 
     output = Path(f"{name}.safetensors") if output is None else output
+    check_destination(output, regular=True)
     if output.exists() and not force:
         raise UsageError("the file exists", where=output, fix="give --force to replace it")
     return training.train(

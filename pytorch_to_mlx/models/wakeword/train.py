@@ -5,11 +5,9 @@ the weight of the negative ones in the loss rises while training. One fifth of b
 Source: dscripka/openWakeWord, openwakeword/train.py.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from time import perf_counter
 from typing import Any
 
@@ -19,9 +17,10 @@ import mlx.optimizers as optim
 import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
-from ...audio import wav
+from ...audio import ffmpeg, wav
 from ...audio.live import from_file
-from ...errors import FormatError, MachineError, UsageError
+from ...errors import FormatError, UsageError
+from ...outputs import open_output
 from ...progress import note, track
 from ...tasks import check_seed
 from ...weights import load_into
@@ -140,11 +139,11 @@ def audio_files(folder: Path) -> list[Path]:
     """Return the audio files of a folder and its subfolders, sorted by name. Raises: UsageError if there are none."""
     if not folder.is_dir():
         raise UsageError("there is no such folder", where=folder)
-    endings = {f".{ending}" for ending in wav.FORMATS}
+    endings = {f".{ending}" for ending in (*wav.FORMATS, "opus", *(ffmpeg.ENDINGS if ffmpeg.find() else ()))}
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
     if not files:
         raise UsageError(
-            "there is no audio in this folder", where=folder, fix=f"audio files end in {' '.join(endings)}"
+            "there is no audio in this folder", where=folder, fix=f"audio files end in {' '.join(sorted(endings))}"
         )
     return files
 
@@ -359,18 +358,11 @@ def evaluate(
 def save(path: Path, keyword: Keyword, classifier: Classifier, feature_size: int) -> None:
     """Write the file whole or not at all, and read it back. Raises: MachineError if it cannot be written."""
     weights: dict[str, Any] = dict(tree_flatten(classifier.parameters()))
-    temporary = path.with_name(f".{path.stem[:40]}.{token_hex(6)}.safetensors")
-    try:
-        with temporary.open("wb") as file:
-            mx.save_safetensors(file, {name: weights[name] for name in sorted(weights)}, header(keyword))
-            file.flush()
-            os.fsync(file.fileno())
-        keyword_read, module = load_keyword(temporary, feature_size)
-        load_into(module, weights, where=temporary)
+    with open_output(path, regular=True, ending=".safetensors") as output:
+        mx.save_safetensors(output.file, {name: weights[name] for name in sorted(weights)}, header(keyword))
+        output.file.flush()
+        assert output.temporary is not None  # it is a regular file
+        keyword_read, module = load_keyword(output.temporary, feature_size)
+        load_into(module, weights, where=path)
         if keyword_read != keyword:
             raise FormatError("does not read back as it was written", where=path)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise MachineError(f"cannot be written: {error.strerror}", where=path) from error
-    finally:
-        temporary.unlink(missing_ok=True)
