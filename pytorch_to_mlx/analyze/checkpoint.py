@@ -13,13 +13,12 @@ from ..model_source import ModelSource, find_model_or_module, locate_model
 from ..units import size_text
 from ..weights import WeightMap, make_plan
 from ..weights.apply import grouped
+from ..weights.numbers import FLOATS
+from ..weights.pack import sizes
 from ..weights.quantize import layer_sizes
 
 if TYPE_CHECKING:
     from ..registry import AnyFamily
-
-# Bytes per number: the dtype, or a quantized group of 64 with a 16-bit scale and offset.
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "8-bit": 1 + 4 / 64, "4-bit": 0.5 + 4 / 64}
 
 
 @dataclass
@@ -27,8 +26,8 @@ class Analysis:
     """The answer of `analyze`. `convertible` is False where `problems` says why.
 
     unmatched: tensors that no rule of the family takes, one line for each kind. dead_rules: rules that find no tensor.
-    dropped: tensors left out on purpose, and why. dtypes: by what is stored, with the bytes when read. memory: bytes
-    of all weights in each dtype.
+    dropped: tensors left out on purpose, and why. dtypes: by what is stored, with the bytes when read. sizes: bytes of
+    the weights that `convert` writes, by --dtype and --q-bits.
     """
 
     source: str
@@ -46,7 +45,7 @@ class Analysis:
     dead_rules: list[str] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
     config_ignored: list[str] = field(default_factory=list)
-    memory: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
     contents: list[TensorInfo] = field(default_factory=list, repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -65,12 +64,12 @@ class Analysis:
     def summary(self) -> str:
         """The verdict and the sizes, in a few lines."""
         sizes = ", ".join(f"{dtype} {row['tensors']} ({size_text(row['bytes'])})" for dtype, row in self.dtypes.items())
-        memory = ", ".join(f"{dtype} {size_text(size)}" for dtype, size in self.memory.items())
+        written = ", ".join(f"{dtype} {size_text(size)}" for dtype, size in self.sizes.items())
         verdict = "already converted" if self.converted else "would convert"
         lines = [
             f"{self.source}: {self.kind}, family {self.family or 'unknown'}",
             f"{self.tensors} tensors, {self.parameters:,} numbers, {size_text(self.bytes)}: {sizes}",
-            f"memory of the weights: {memory}",
+            *([f"converted: {written}"] if written else []),
             verdict if self.convertible else f"would not convert: {len(self.problems)} problems",
             *(f"  {problem}" for problem in self.problems),
             *(f"  no rule: {line}" for line in self.unmatched),
@@ -118,9 +117,12 @@ def _analyze(model: ModelSource, source: str) -> Analysis:
         _config(result, model.family, checkpoint.config or {})
         if result.quantization is not None and model.converted:
             _unpacked_size(result)
+        dtypes = {info.name: info.dtype for info in result.contents}
         if not model.converted:
-            _plan(result, model.family.weights, checkpoint)
-    result.convertible = not result.problems
+            dtypes = _plan(result, model.family.weights, checkpoint)
+        result.convertible = not result.problems
+        if result.convertible:
+            _sizes(result, model.family, checkpoint, dtypes)
     return result
 
 
@@ -136,7 +138,6 @@ def _contents(source: str, checkpoint: Checkpoint) -> Analysis:
         result.tensors += 1
         result.parameters += size
         result.bytes += info.nbytes
-    result.memory = {name: int(result.parameters * size) for name, size in BYTES.items()}
     return result
 
 
@@ -148,10 +149,20 @@ def _unpacked_size(result: Analysis) -> None:
     packed = {f"{path}.{part}" for path in scaled for part in ("weight", "scales", "biases")}
     plain = sum(count for name, count in shapes.items() if name not in packed)
     result.parameters = plain + sum(shapes[f"{path}.scales"] * size["group_size"] for path, size in sizes.items())
-    result.memory = {name: int(result.parameters * size) for name, size in BYTES.items()} | {"as stored": result.bytes}
 
 
-def _plan(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> None:
+def _sizes(result: Analysis, family: "AnyFamily", checkpoint: Checkpoint, dtypes: dict[str, str]) -> None:
+    """Enter what `convert` would write, by its own steps; a quantized folder is unpacked first."""
+    config = family.config.from_dict(checkpoint.config or {})
+    floats = {name: FLOATS[dtype] for name, dtype in dtypes.items() if dtype in FLOATS}
+    result.sizes = sizes(lambda: family.model(config), floats, family.weights.dtype_of, family.quantizes)
+    if result.converted and result.quantization is not None:
+        result.sizes = {name: size for name, size in result.sizes.items() if name in FLOATS}
+        result.sizes["as stored"] = sum(file.size for file in checkpoint.files)
+
+
+def _plan(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> dict[str, str]:
+    """Enter what the rules say of the tensors; return the dtype of every weight that they write."""
     infos = checkpoint.infos()
     plan = make_plan(weight_map, infos)
     result.unmatched = grouped(plan.unmatched, lambda n: f"{infos[n].dtype} {list(infos[n].shape)}")
@@ -165,6 +176,12 @@ def _plan(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> No
     ):
         result.problems += [f"{count} {what}"] if count else []
     result.problems += plan.incomplete
+    dtypes = {}
+    for step in plan.steps:
+        read = {infos[plan.aliases.get(name, name)].dtype for name in step.sources}
+        dtype = next((name for name in FLOATS if name in read), min(read))
+        dtypes |= dict.fromkeys(step.targets, dtype)
+    return dtypes
 
 
 def _config(result: Analysis, family: "AnyFamily", config: dict[str, Any]) -> None:
