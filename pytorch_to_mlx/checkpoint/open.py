@@ -16,6 +16,7 @@ from .packed_rows import widen
 from .safetensors import open_safetensors
 from .shards import open_shards
 from .torch_pickle import open_torch
+from .training import strip_wrappers
 
 
 def _open_bin(path: Path) -> Checkpoint:
@@ -58,6 +59,8 @@ def open_checkpoint(path: str | Path, *, max_bytes: int | None = None, as_stored
         raise UsageError("no such file or folder", where=path, fix="give a path, or a hub id such as org/name")
     checkpoint = _open_folder(path, as_stored) if is_folder else _open_file(path)
     checkpoint.max_bytes = max_bytes
+    if checkpoint.kind in ("torch", "safetensors"):
+        strip_wrappers(checkpoint)
     if max_bytes is not None:
         try:
             require_memory(checkpoint.nbytes(), where=path, limit=max_bytes)

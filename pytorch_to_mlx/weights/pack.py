@@ -132,7 +132,7 @@ def sizes(
 
     def cast_to(choose: Callable[[str, mx.Dtype], mx.Dtype]) -> nn.Module:
         module = build()
-        flat = dict(tree_flatten(module.parameters()))
+        flat: dict[str, mx.array] = dict(tree_flatten(module.parameters()))
         stored = {
             name: array.astype(choose(name, dtypes.get(name, array.dtype))) if is_float(array) else array
             for name, array in flat.items()
@@ -143,7 +143,8 @@ def sizes(
     result = {}
     for name, dtype in (("float32", mx.float32), ("float16", mx.float16), ("bfloat16", mx.bfloat16)):
         module = cast_to(lambda weight, stored, dtype=dtype: dtype_of(weight, dtype) or stored)
-        result[name] = sum(array.nbytes for _, array in tree_flatten(module.parameters()))
+        flat: dict[str, mx.array] = dict(tree_flatten(module.parameters()))
+        result[name] = sum(array.nbytes for array in flat.values())
     for bits in (8, 4):
         module = cast_to(lambda weight, stored: _narrow_dtype(weight, stored, dtype_of))
         try:
