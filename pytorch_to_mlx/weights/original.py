@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..checkpoint import Checkpoint, open_checkpoint, read_json
 from ..checkpoint.training import strip_prefix, wrapping_prefix
+from ..errors import FormatError
 from .apply import make_plan
 from .rules import WeightMap
 
@@ -21,7 +22,7 @@ def open_original(path: Path, weight_map: WeightMap) -> Checkpoint:
         prefix = wrapping_prefix(checkpoint.names(), lambda names: 2 * n_unknown(names, weight_map) < len(names))
         if prefix:
             strip_prefix(checkpoint, prefix)
-    except BaseException:
+    except FormatError:
         checkpoint.close()
         raise
     return checkpoint

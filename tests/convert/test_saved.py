@@ -112,3 +112,16 @@ def test_what_is_left_out_is_said(tmp_path, capsys):
     assert main(["convert", str(tmp_path / "x.pt"), "--mlx-path", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().err
     assert said.count("the weights are those of 'model'") == said.count("the prefix 'module.' of all tensors") == 1
+
+
+def test_the_sizes_of_hugging_faces_layout(tmp_path):
+    """The right sizes are those of the config that transformers built the model with."""
+    transformers = pytest.importorskip("transformers")
+    sizes = {"d_model": 128, "encoder_layers": 1, "decoder_layers": 2, "vocab_size": 51865, "num_mel_bins": 80}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 512, "decoder_ffn_dim": 512}
+    lengths = {"max_source_positions": 20, "max_target_positions": 24}
+    model = transformers.WhisperForConditionalGeneration(transformers.WhisperConfig(**sizes, **heads, **lengths))
+    torch.save(model.state_dict(), tmp_path / "x.bin")
+    out = convert(tmp_path / "x.bin", tmp_path / "out")
+    config = Config.from_dict(json.loads((out / "config.json").read_text()))
+    assert config == Config(80, 20, 128, 2, 1, 51865, 24, 128, 2, 2)
