@@ -15,11 +15,12 @@ from .checkpoint.files import SourceFile, relative_inside
 from .errors import CheckError, UsageError
 from .model_source import ModelSource, find_model_or_module
 from .progress import note, track
+from .units import size_text
 from .version import __version__
 from .weights import Report, apply, check_destination, dequantize, load_into, new_folder, rebuild
-from .weights import quantize as quantize_layers
 from .weights.folder import fill_folder, to_json
 from .weights.numbers import FLOATS, cast
+from .weights.pack import narrow, pack
 from .weights.readme import readme, source_files
 
 REPORT = "conversion.json"
@@ -37,8 +38,8 @@ def convert(
     dtype: str | None = None,
     quantize: bool = False,
     dequantize: bool = False,
-    q_bits: int = 8,
-    q_group_size: int = 64,
+    q_bits: int | None = None,
+    q_group_size: int | None = None,
     revision: str | None = None,
     force: bool = False,
     allow_nonfinite: bool = False,
@@ -53,11 +54,15 @@ def convert(
     methods: example inputs by method, for a torch module with several entry points: {"encode": x, "decode": (y, z)}.
 
     dtype: float32, float16 or bfloat16; None keeps what the checkpoint has. quantize: Linear and Embedding layers to
-    q_bits in groups of q_group_size; dequantize undoes it. The folder is verified and then appears whole, with the
-    report of the conversion in conversion.json; a run that fails leaves nothing.
+    q_bits (8) in groups of q_group_size (64), either of which implies it; dequantize undoes it. Without dtype a
+    quantized model has float16 for float32, and the matrices of convolutions and LSTMs are packed in the file, 8 bits a
+    number; loading widens them. The folder is verified and then appears whole, with the report of the conversion in
+    conversion.json; a run that fails leaves nothing.
     extend: Python files to run first, which register ops and modules for the conversion of a torch module.
     Raises: PortError of every kind; errors list all problems.
     """
+    quantize = quantize or q_bits is not None or q_group_size is not None
+    q_bits, q_group_size = 8 if q_bits is None else q_bits, 64 if q_group_size is None else q_group_size
     if quantize and dequantize:
         raise UsageError("a conversion cannot quantize and dequantize", fix="give one of the two")
     if dtype not in (None, *FLOATS):
@@ -90,13 +95,31 @@ def convert(
                 model, checkpoint, FLOATS.get(dtype or ""), dequantize, allow_nonfinite
             )
             about = _about(model, checkpoint, report, config, dtype)
+            if quantize and dtype is None:
+                where = model.path
+                keep = model.family.weights.dtype_of
+                weights, about["kept_float32"] = narrow(weights, keep, allow_nonfinite=allow_nonfinite, where=where)
             module = _module(model, config, weights, allow_nonfinite)
-            if quantize:
-                layers = quantize_layers(module, bits=q_bits, group_size=q_group_size, predicate=model.family.quantizes)
-                config["quantization"] = layers.config
-                about["quantization"] = {**layers.config, "layers": layers.layers, "skipped": layers.skipped}
             flat: dict[str, mx.array] = dict(tree_flatten(module.parameters()))
+            if quantize:
+                done = pack(
+                    module,
+                    bits=q_bits,
+                    group_size=q_group_size,
+                    predicate=model.family.quantizes,
+                    rows=dtype is None,
+                )
+                flat, layers = done.weights, done.layers
+                config |= done.config
+                about["quantization"] = {
+                    **layers.config,
+                    "layers": layers.layers,
+                    "skipped": layers.skipped,
+                    "in_file": done.rows,
+                    "bytes": done.packed_bytes,
+                }
             about["bytes"] = sum(array.nbytes for array in flat.values())
+            note(_size_note(sum(file.size for file in checkpoint.files) or checkpoint.nbytes(), about))
             files = {**files, REPORT: to_json(about), "README.md": readme(about, model.family.card, model.published)}
             note("writing and verifying")
             ordered = {name: flat[name] for name in sorted(flat)}
@@ -156,6 +179,14 @@ def _module(model: ModelSource, config: dict[str, Any], weights: dict[str, mx.ar
     sizes = model.family.config.from_dict(config)
     module = rebuild(model.family.model(sizes), config, weights, where=model.path)
     return load_into(module, weights, allow_nonfinite=allow_nonfinite, where=model.path)
+
+
+def _size_note(n_read: int, about: Mapping[str, Any]) -> str:
+    """Return the sizes of the weights before and after, and what share of them is packed."""
+    text = f"weights: {size_text(n_read)} read, {size_text(about['bytes'])} written"
+    if about["quantization"]:
+        text += f", {about['quantization']['bytes'] / about['bytes']:.0%} of it packed"
+    return text
 
 
 def _about(

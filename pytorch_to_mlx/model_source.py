@@ -27,7 +27,9 @@ class ModelSource:
 
     def open(self) -> Checkpoint:
         """Open it: as its family reads a release, or as a converted folder."""
-        return open_checkpoint(self.path) if self.converted else self.family.open_release(self.path)
+        checkpoint = open_checkpoint(self.path) if self.converted else self.family.open_release(self.path)
+        checkpoint.tell()
+        return checkpoint
 
 
 def locate_model(
@@ -46,7 +48,7 @@ def find_model(
 ) -> ModelSource:
     """Return the checkpoint that `source` names, with its family: the one given, else by its config or tensors.
 
-    Raises: what `locate` raises; FormatError where the checkpoint belongs to no family.
+    Raises: what `locate` raises; FormatError where the checkpoint belongs to no family, or to another than `family`.
     """
     return _identify(locate_model(source, family=family, revision=revision, offline=offline), family)
 
@@ -92,6 +94,8 @@ def load(
 
 def _identify(located: Located, family: str | None) -> ModelSource:
     chosen = registry.family(family) if family else registry.recognise(located.path)
+    if family:
+        registry.check_family(located.path, chosen.name)
     return ModelSource(located.name, located.path, chosen, is_converted(located.path), located.published)
 
 

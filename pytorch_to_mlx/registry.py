@@ -1,5 +1,6 @@
 """Find model folders; a name or a checkpoint gives its family. Only the folder that is asked for is imported."""
 
+import functools
 import importlib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -57,9 +58,22 @@ def family(name: str) -> "AnyFamily":
 
 
 def verb(card: ModelCard, name: str) -> Any:
-    """Return the function of a family's own verb."""
+    """Return the function of a family's own verb; a model of another family is named as what it is."""
     module, attribute = card.verbs[name].split(":")
-    return vars(_import(folder(card.name), module))[attribute]
+    function = vars(_import(folder(card.name), module))[attribute]
+
+    @functools.wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except FormatError:
+            if options.get("model"):
+                from .checkpoint import locate
+
+                check_family(locate(options["model"], (card,), revision=options.get("revision")).path, card.name)
+            raise
+
+    return run
 
 
 def recognise(path: Path) -> "AnyFamily":
@@ -94,17 +108,58 @@ def _recognise_release(path: Path) -> "AnyFamily | None":
 def _card_for_names(tensors: Iterable[str], config: dict[str, Any], *, where: Path) -> ModelCard:
     """Return the card one of whose fingerprints is wholly among the tensors' names."""
     tensors = list(tensors)
-    for candidate in cards():
-        if _has_fingerprint(candidate, tensors):
-            return candidate
+    if card_of_names := _find_card(tensors):
+        return card_of_names
     stated = [str(name) for name in (config.get("model_type"), *_architectures(config)) if name]
     known = {spelling.lower(): c.name for c in cards() for spelling in (c.name, *c.model_types)}
     near = [known[match] for name in stated for match in get_close_matches(name.lower(), known, n=1)]
     nearest = f"nearest: {near[0]}; " if near else ""
     raise FormatError(
-        f"this checkpoint belongs to no supported family (its config.json says {', '.join(stated) or 'no model_type'})",
+        f"this checkpoint belongs to no supported family ({_what_config_says(config, stated)})",
         where=where,
         fix=f"{nearest}families: {', '.join(names())}; name one with --family if it is one of them",
+    )
+
+
+def _what_config_says(config: dict[str, Any], stated: list[str]) -> str:
+    if not config:
+        return "there is no config.json, and no family has tensors of these names"
+    return f"its config.json says {', '.join(stated) or 'no model_type'}"
+
+
+def _find_card(tensors: list[str]) -> ModelCard | None:
+    """Return the card of the tensors' names; a prefix that a wrapper put before all of them does not count."""
+    from .checkpoint.training import wrapping_prefix
+
+    hits: list[ModelCard] = []
+
+    def are_known(names: list[str]) -> bool:
+        hits.extend(candidate for candidate in cards() if _has_fingerprint(candidate, names))
+        return bool(hits)
+
+    wrapping_prefix(tensors, are_known)
+    return hits[0] if hits else None
+
+
+def check_family(path: Path, name: str) -> None:
+    """Refuse a checkpoint that is plainly another family's than the one named.
+
+    Raises: FormatError that names the family.
+    """
+    from .checkpoint import open_checkpoint
+
+    try:
+        with open_checkpoint(path) as checkpoint:
+            stated, tensors = (checkpoint.config or {}).get("model_type"), checkpoint.names()
+    except FormatError:
+        return  # the family opens it in its own way, and says what is wrong with it
+    own, other = card(name), _find_card(tensors)
+    if other is None or other == own or stated in own.model_types or _has_fingerprint(own, tensors):
+        return
+    raise FormatError(
+        f"this is a {other.name} checkpoint, not one of {own.name}",
+        where=path,
+        fix=f"use the {other.name} commands, or give a checkpoint of {own.name}",
     )
 
 

@@ -13,13 +13,12 @@ from ..model_source import ModelSource, find_model_or_module, locate_model
 from ..units import count_text, size_text
 from ..weights import WeightMap, make_plan
 from ..weights.apply import grouped
+from ..weights.numbers import FLOATS
+from ..weights.pack import sizes
 from ..weights.quantize import layer_sizes
 
 if TYPE_CHECKING:
     from ..registry import AnyFamily
-
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "8-bit": 1 + 4 / 64, "4-bit": 0.5 + 4 / 64}
-"""Bytes per number. Quantized: with a 16-bit scale and offset for each group of 64."""
 
 
 @dataclass
@@ -28,8 +27,8 @@ class Analysis:
 
     kind: the file format. unmatched: tensors that match no rule of the family, one line for each kind. dead_rules:
     rules that match no tensor. dropped: tensors left out on purpose, and why. config_ignored: keys of config.json that
-    are not read. dtypes: tensors, numbers and bytes by stored dtype. memory: bytes of all weights in each dtype.
-    contents: all tensors.
+    are not read. dtypes: tensors, numbers and bytes by stored dtype. sizes: bytes of the
+    weights that `convert` writes, by --dtype and --q-bits. contents: all tensors.
     """
 
     source: str
@@ -47,7 +46,7 @@ class Analysis:
     dead_rules: list[str] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
     config_ignored: list[str] = field(default_factory=list)
-    memory: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
     contents: list[TensorInfo] = field(default_factory=list, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,12 +63,12 @@ class Analysis:
     def summary(self) -> str:
         """Return the verdict, the sizes and the problems in a few lines."""
         sizes = ", ".join(f"{dtype} {row['tensors']} ({size_text(row['bytes'])})" for dtype, row in self.dtypes.items())
-        memory = ", ".join(f"{dtype} {size_text(size)}" for dtype, size in self.memory.items())
+        written = ", ".join(f"{dtype} {size_text(size)}" for dtype, size in self.sizes.items())
         verdict = "already converted" if self.converted else "would convert"
         lines = [
             f"{self.source}: {self.kind}, family {self.family or 'unknown'}",
             f"{self.tensors} tensors, {self.parameters:,} numbers, {size_text(self.bytes)}: {sizes}",
-            f"memory of the weights: {memory}",
+            *([f"converted: {written}"] if written else []),
             verdict if self.convertible else f"would not convert: {count_text(len(self.problems), 'problem')}",
             *(f"  {problem}" for problem in self.problems),
             *(f"  no rule: {line}" for line in self.unmatched),
@@ -120,9 +119,12 @@ def _analyze_model(model: ModelSource, source: str) -> Analysis:
         _check_config(result, model.family, checkpoint.config or {})
         if result.quantization is not None and model.converted:
             _count_unpacked(result)
+        dtypes = {info.name: info.dtype for info in result.contents}
         if not model.converted:
-            _check_rules(result, model.family.weights, checkpoint)
-    result.convertible = not result.problems
+            dtypes = _check_rules(result, model.family.weights, checkpoint)
+        result.convertible = not result.problems
+        if result.convertible:
+            _add_sizes(result, model.family, checkpoint, dtypes)
     return result
 
 
@@ -139,7 +141,6 @@ def _contents(source: str, checkpoint: Checkpoint) -> Analysis:
         result.tensors += 1
         result.parameters += size
         result.bytes += info.nbytes
-    result.memory = {name: int(result.parameters * size) for name, size in BYTES.items()}
     return result
 
 
@@ -151,11 +152,20 @@ def _count_unpacked(result: Analysis) -> None:
     packed = {f"{path}.{part}" for path in scaled for part in ("weight", "scales", "biases")}
     plain = sum(count for name, count in shapes.items() if name not in packed)
     result.parameters = plain + sum(shapes[f"{path}.scales"] * size["group_size"] for path, size in sizes.items())
-    result.memory = {name: int(result.parameters * size) for name, size in BYTES.items()} | {"as stored": result.bytes}
 
 
-def _check_rules(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> None:
-    """Match all tensors with the family's rules, and add what does not match to the problems."""
+def _add_sizes(result: Analysis, family: "AnyFamily", checkpoint: Checkpoint, dtypes: dict[str, str]) -> None:
+    """Add what `convert` would write, by its own steps; a quantized folder is unpacked first."""
+    config = family.config.from_dict(checkpoint.config or {})
+    floats = {name: FLOATS[dtype] for name, dtype in dtypes.items() if dtype in FLOATS}
+    result.sizes = sizes(lambda: family.model(config), floats, family.weights.dtype_of, family.quantizes)
+    if result.converted and result.quantization is not None:
+        result.sizes = {name: size for name, size in result.sizes.items() if name in FLOATS}
+        result.sizes["as stored"] = sum(file.size for file in checkpoint.files)
+
+
+def _check_rules(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> dict[str, str]:
+    """Match all tensors with the rules and add what does not match to the problems; return the dtype of every weight."""
     infos = checkpoint.infos()
     plan = make_plan(weight_map, infos)
     result.unmatched = grouped(plan.unmatched, lambda n: f"{infos[n].dtype} {list(infos[n].shape)}")
@@ -169,6 +179,12 @@ def _check_rules(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint
     ):
         result.problems += [count_text(len(names), one, many)] if names else []
     result.problems += plan.incomplete
+    dtypes = {}
+    for step in plan.steps:
+        read = {infos[plan.aliases.get(name, name)].dtype for name in step.sources}
+        dtype = next((name for name in FLOATS if name in read), min(read))
+        dtypes |= dict.fromkeys(step.targets, dtype)
+    return dtypes
 
 
 def _check_config(result: Analysis, family: "AnyFamily", config: dict[str, Any]) -> None:

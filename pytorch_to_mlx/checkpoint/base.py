@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CheckError, FormatError
+from ..progress import note
 from ..units import count_text
 from .files import SourceFile, quote, require_memory
 
@@ -81,7 +82,8 @@ class Checkpoint(Mapping[str, "mx.array"]):
 
     source: the path, for messages. kind: safetensors, mlx, torch, onnx, npz, npy, gguf or ctranslate2.
     extra: what is not a tensor (scalars and strings of a torch file, safetensors metadata). constants: the arrays of an
-    ONNX graph that are not parameters. max_bytes: the memory that all tensors may take; None for what is available.
+    ONNX graph that are not parameters. notes: what was left out of the file, a line each. max_bytes: the memory that
+    all tensors may take; None for what is available.
     """
 
     source: str
@@ -90,6 +92,7 @@ class Checkpoint(Mapping[str, "mx.array"]):
     folder: Path | None = None
     config: dict[str, Any] | None = field(default=None, repr=False)
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
+    notes: list[str] = field(default_factory=list, repr=False)
     constants: "Mapping[str, mx.array]" = field(default_factory=dict, repr=False)
     files: list[SourceFile] = field(default_factory=list, repr=False)
     max_bytes: int | None = None
@@ -119,6 +122,11 @@ class Checkpoint(Mapping[str, "mx.array"]):
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def tell(self) -> None:
+        """Report what was left out of the file."""
+        for line in self.notes:
+            note(f"{self.source}: {line}")
 
     def close(self) -> None:
         """Close the files; tensors cannot be read afterwards."""

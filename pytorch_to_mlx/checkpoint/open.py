@@ -12,9 +12,11 @@ from .gguf import open_gguf
 from .json_file import read_config
 from .npz import open_npy, open_npz
 from .onnx import open_onnx
+from .packed_rows import widen
 from .safetensors import open_safetensors
 from .shards import open_shards
 from .torch_pickle import open_torch
+from .training import strip_wrappers
 
 
 def _open_bin(path: Path) -> Checkpoint:
@@ -39,12 +41,13 @@ _NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bi
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".onnx", ".npz", ".gguf")
 
 
-def open_checkpoint(path: str | Path, *, max_bytes: int | None = None) -> Checkpoint:
+def open_checkpoint(path: str | Path, *, max_bytes: int | None = None, as_stored: bool = False) -> Checkpoint:
     """Open a checkpoint file or folder; headers are checked now, tensors are read when asked for.
 
     A folder may hold one checkpoint file, shards with their index, or a converted MLX model; its config.json is read
     as well. Python files in it are never imported. `max_bytes` bounds what all tensors together may take in memory
-    (default: what is available when the first tensor is read).
+    (default: what is available when the first tensor is read). as_stored: leave what a converted folder packs by rows
+    as it is.
     Raises: FormatError, UnsafeError, MachineError, UsageError; the reader's docstring says which.
     """
     path = Path(path)
@@ -54,8 +57,10 @@ def open_checkpoint(path: str | Path, *, max_bytes: int | None = None) -> Checkp
         raise UsageError(f"{quote(path)} is no usable path") from None
     if not is_there:
         raise UsageError("no such file or folder", where=path, fix="give a path, or a hub id such as org/name")
-    checkpoint = _open_folder(path) if is_folder else _open_file(path)
+    checkpoint = _open_folder(path, as_stored) if is_folder else _open_file(path)
     checkpoint.max_bytes = max_bytes
+    if checkpoint.kind in ("torch", "safetensors"):
+        strip_wrappers(checkpoint)
     if max_bytes is not None:
         try:
             require_memory(checkpoint.nbytes(), where=path, limit=max_bytes)
@@ -83,7 +88,7 @@ def _open_index(path: Path) -> Checkpoint:
     return open_shards(path, suffix, READERS[suffix])
 
 
-def _open_folder(path: Path) -> Checkpoint:
+def _open_folder(path: Path, as_stored: bool) -> Checkpoint:
     config = read_config(path) if (path / "config.json").exists() else None
     if config is not None and "model_file" in config:
         raise UnsafeError(
@@ -93,6 +98,12 @@ def _open_folder(path: Path) -> Checkpoint:
         )
     checkpoint = _open_file(_pick(path))
     checkpoint.source, checkpoint.folder, checkpoint.config = str(path), path, config
+    if not as_stored:
+        try:
+            widen(checkpoint)
+        except FormatError:
+            checkpoint.close()
+            raise
     return checkpoint
 
 

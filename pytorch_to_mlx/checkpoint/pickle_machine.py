@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import FormatError, UnsafeError
 from .base import MAX_DIMS
 from .files import quote
+from .placeholder import Placeholder, holds, may_stand
 
 MAX_OPCODES = 2_000_000
 MAX_MARKS = 1000
@@ -60,6 +61,15 @@ class Function:
     """A global that the pickle may call; `build` makes plain data from the arguments."""
 
     build: Callable[..., Any]
+
+
+def not_allowed(name: str, where: str | Path) -> UnsafeError:
+    """Return the error for a global that is off the allow-list."""
+    return UnsafeError(
+        f"{quote(str(name))} is not on the allowlist; nothing was run",
+        where=where,
+        fix="where you trust the file, load it with PyTorch and save only its state_dict()",
+    )
 
 
 class _Malformed(Exception):
@@ -148,9 +158,10 @@ _STORAGES = {
     "Byte": "uint8",
     "Bool": "bool",
     "ComplexFloat": "complex64",
+    "ComplexDouble": "complex128",
 }
 _DTYPES = ["float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool"]
-_DTYPES += ["uint16", "uint32", "uint64", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2"]
+_DTYPES += ["uint16", "uint32", "uint64", "complex64", "complex32", "complex128", "float8_e4m3fn", "float8_e5m2"]
 GLOBALS: dict[str, Any] = {
     "collections.OrderedDict": Function(_ordered_dict),
     "torch._utils._rebuild_tensor": Function(_rebuild_tensor),
@@ -164,7 +175,7 @@ GLOBALS: dict[str, Any] = {
     **{f"torch.{name}": Dtype(name) for name in _DTYPES},
 }
 # Opcodes that run code in a real unpickler: a file that has them is refused as unsafe rather than as malformed.
-_CODE_RUNNERS = {b"i": "INST", b"o": "OBJ", b"\x81": "NEWOBJ", b"\x92": "NEWOBJ_EX"}
+_CODE_RUNNERS = {b"i": "INST", b"o": "OBJ"}
 _CODE_RUNNERS |= {b"\x82": "EXT1", b"\x83": "EXT2", b"\x84": "EXT4", b"P": "PERSID", b"\x97": "NEXT_BUFFER"}
 
 
@@ -190,6 +201,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.budget = [MAX_LEAVES]
 
     def run(self) -> Any:
         for _ in range(MAX_OPCODES):
@@ -258,17 +270,24 @@ class _Machine:
         self.stack[len(self.stack) - count :] = [tuple(self.stack[len(self.stack) - count :])]
 
     def append(self, items: list[Any]) -> None:
+        if self.stack and isinstance(self.stack[-1], Placeholder):
+            self.leave_unread(self.stack[-1], items)
+            return
         if not self.stack or type(self.stack[-1]) is not list:
             raise _Malformed("an item is appended to what is not a list")
         self.stack[-1].extend(items)
 
     def set_items(self, items: list[Any]) -> None:
+        if self.stack and isinstance(self.stack[-1], Placeholder):
+            self.leave_unread(self.stack[-1], items)
+            return
         if not self.stack or type(self.stack[-1]) is not dict:
             raise _Malformed("an item is set on what is not a dict")
         if len(items) % 2:
             raise _Malformed("a key has no value")
         target = self.stack[-1]
         for key, value in zip(items[::2], items[1::2], strict=True):
+            key = f"{key} {len(target)}" if isinstance(key, Placeholder) else key
             if type(key) not in _KEYS:
                 raise _Malformed(f"a key is a {type(key).__name__}")
             if key in target:
@@ -287,20 +306,35 @@ class _Machine:
 
     def push_global(self, module: Any, name: Any) -> None:
         """Push what GLOBALS has for a name; refuse any other name as unsafe."""
-        if not isinstance(module, str) or not isinstance(name, str):
+        if type(module) is not str or type(name) is not str:
             raise _Malformed("a global has no name")
         value = GLOBALS.get(f"{module}.{name}")
-        if value is None:
-            raise UnsafeError(
-                f"{quote(f'{module}.{name}')} is not on the allowlist; nothing was run",
-                where=self.where,
-                fix="where you trust the file, load it with PyTorch and save only its state_dict()",
-            )
-        self.push(value)
+        full_name = f"{module}.{name}"
+        if value is None and not may_stand(full_name):
+            raise not_allowed(full_name, self.where)
+        self.push(Placeholder(full_name) if value is None else value)
+
+    def leave_unread(self, placeholder: Placeholder, *contents: Any) -> None:
+        """Forget what an object off the allow-list is made of; refuse one that holds tensors."""
+        if holds(contents, (Tensor, Storage), self.budget):
+            raise not_allowed(placeholder, self.where)
+
+    def new_object(self, opcode: str, n_parts: int) -> None:
+        """Leave an object unread that Python would make of a class and `n_parts` of arguments."""
+        parts = [self.pop() for _ in range(n_parts)]
+        kind = self.pop()
+        if not isinstance(kind, Placeholder):
+            raise UnsafeError(f"opcode {opcode} is not used by state dicts", where=self.where)
+        self.leave_unread(kind, *parts)
+        self.push(kind)
 
     def reduce(self) -> None:
         """Call a known constructor with its arguments."""
         arguments, function = self.pop(), self.pop()
+        if isinstance(function, Placeholder):
+            self.leave_unread(function, arguments)
+            self.push(function)
+            return
         if not isinstance(function, Function) or not isinstance(arguments, tuple):
             raise UnsafeError("the pickle calls what is not a known constructor; nothing was run", where=self.where)
         try:
@@ -311,6 +345,9 @@ class _Machine:
     def build(self) -> None:
         """Drop OrderedDict's `_metadata` (module versions), the one state in state dicts; refuse any other."""
         state = self.pop()
+        if self.stack and isinstance(self.stack[-1], Placeholder):
+            self.leave_unread(self.stack[-1], state)
+            return
         if not self.stack or type(self.stack[-1]) is not dict or type(state) is not dict or set(state) != {"_metadata"}:
             raise UnsafeError("the pickle sets an object's state (BUILD); nothing was run", where=self.where)
 
@@ -343,6 +380,11 @@ def _constant(value: Callable[[], Any]) -> Callable[[_Machine], None]:
 
 def _signed(count: int) -> Callable[[_Machine], None]:
     return lambda machine: machine.push(int.from_bytes(machine.take(count), "little", signed=True))
+
+
+def _frozen(machine: _Machine, items: list[Any]) -> Placeholder:
+    machine.leave_unread(Placeholder("builtins.frozenset"), items)
+    return Placeholder("builtins.frozenset")
 
 
 def _long1(machine: _Machine) -> None:
@@ -390,6 +432,14 @@ _HANDLERS: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x93": _stack_global,
     b"R": _Machine.reduce,
     b"b": _Machine.build,
+    b"\x81": lambda m: m.new_object("NEWOBJ", 1),
+    b"\x92": lambda m: m.new_object("NEWOBJ_EX", 2),
+    b"B": lambda m: m.push(m.take(m.number(4))),
+    b"C": lambda m: m.push(m.take(m.number(1))),
+    b"\x8e": lambda m: m.push(m.take(m.number(8))),
+    b"\x8f": _constant(lambda: Placeholder("builtins.set")),
+    b"\x90": lambda m: m.append(m.pop_mark()),
+    b"\x91": lambda m: m.push(_frozen(m, m.pop_mark())),
     b"Q": _Machine.persistent,
 }
 

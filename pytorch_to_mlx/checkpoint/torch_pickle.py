@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import FormatError
+from ..errors import FormatError, UnsafeError
 from . import pickle_machine
 from .base import STORAGE, Checkpoint, Entry, TensorInfo, check_shape, itemsize, to_mlx
 from .files import SourceFile, closing_on_error, not_a, quote, sniff
-from .pickle_machine import Storage, Tensor
+from .pickle_machine import Storage, Tensor, not_allowed
+from .placeholder import Placeholder
+from .training import find_weights
 from .zip_file import read_member, read_members
 
 if TYPE_CHECKING:
@@ -39,10 +41,21 @@ def open_torch(path: Path) -> Checkpoint:
             raise not_a("a PyTorch checkpoint", file)
         tensors, extra = pickle_machine.flatten(value, where=path)
         if not tensors:
-            raise FormatError("the file holds no tensors", where=path)
+            raise _no_tensors(extra, path)
+        part, notes = find_weights(value)
+        if notes:
+            tensors, _ = pickle_machine.flatten(part, where=path)
         reader = _StorageReader(file, locate)
         entries = {name: _entry(name, tensor, reader) for name, tensor in tensors.items()}
-    return Checkpoint(str(path), "torch", entries, extra=extra, files=[file])
+    return Checkpoint(str(path), "torch", entries, extra=extra, notes=notes, files=[file])
+
+
+def _no_tensors(extra: dict[str, Any], path: Path) -> FormatError | UnsafeError:
+    """Return the error for a file without tensors; what it holds in their place may be objects."""
+    unread = next((value for value in extra.values() if isinstance(value, Placeholder)), None)
+    if unread is None:
+        return FormatError("the file holds no tensors", where=path)
+    return not_allowed(unread, path)
 
 
 class _StorageReader:
@@ -77,7 +90,11 @@ def _entry(name: str, tensor: Tensor, reader: _StorageReader) -> Entry:
     """Return a tensor that can be read, or refuse one that does not lie inside its storage."""
     where = reader.file.path
     if tensor.dtype not in STORAGE:
-        raise FormatError(f"tensor {quote(name)} has dtype {tensor.dtype}, which MLX does not have", where=where)
+        raise FormatError(
+            f"tensor {quote(name)} has dtype {tensor.dtype}, which MLX does not have",
+            where=where,
+            fix="save it in another dtype, or without this tensor",
+        )
     shape = check_shape(tensor.size, name=name, where=where)
     reader.check(name, tensor)
     size = itemsize(tensor.dtype)
@@ -181,6 +198,8 @@ def _open_legacy(file: SourceFile) -> tuple[Any, Callable[[str], _Record]]:
         storage = sizes[key]
         if storage.dtype is None or count != storage.numel:
             raise FormatError(f"the storage {quote(key)} has {count} elements, not {storage.numel}", where=where)
+        if storage.dtype not in STORAGE:
+            raise FormatError(f"a storage of {storage.dtype}, which MLX does not have", where=where, fix=_SAVE_AGAIN)
         spans[key] = (offset + 8, count * itemsize(storage.dtype))
         offset += 8 + spans[key][1]
     if offset != file.size:

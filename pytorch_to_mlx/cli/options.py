@@ -37,8 +37,8 @@ OPTIONS: dict[str, Option] = {
     "dtype": Option("type of the stored weights"),
     "quantize": Option("store the weights in groups of few bits", short=("-q",)),
     "dequantize": Option("store quantized weights in full precision", short=("-d",)),
-    "q_bits": Option("bits of a quantized weight"),
-    "q_group_size": Option("weights that share one scale"),
+    "q_bits": Option("bits of a quantized weight, 8 if not given; implies -q"),
+    "q_group_size": Option("weights that share one scale, 64 if not given; implies -q"),
     "extend": Option("Python file to run first: it registers ops and modules with pytorch_to_mlx.codegen"),
     # how to run
     "voice": Option("voice, or a blend such as 'a:0.6+b:0.4'", short=("-v",)),

@@ -217,6 +217,7 @@ def apply(
     stored = {name: info.stored_dtype for name, info in getattr(source, "infos", dict)().items()}
     wrong_shapes: list[str] = []
     wrong_values: list[str] = []
+    contradictions: list[str] = []
     for step in track(plan.steps, "converting", len(plan.steps)):
         arrays = [source[plan.aliases.get(name, name)] for name in step.sources]
         for target, array in _forward(step, arrays, wrong_shapes).items():
@@ -226,17 +227,19 @@ def apply(
                 report.kept_float32.append(target)
             if array.dtype == mx.float64 or any(stored.get(name) == "float64" for name in step.sources):
                 report.narrowed.append(target)
-        _record(step, arrays, report, wrong_values)
+        _record(step, arrays, report, contradictions)
     where = getattr(source, "source", None)
     if wrong_shapes:
         what = count_text(len(wrong_shapes), "tensor has the wrong shape", "tensors have the wrong shape")
         raise FormatError(what, where=where, details=wrong_shapes)
-    if wrong_values:
+    if wrong_values or contradictions:
+        count = len(wrong_values) + len(contradictions)
+        own = "the checkpoint has weights of its own where this family has none: no option converts them"
         raise CheckError(
-            count_text(len(wrong_values), "tensor cannot be converted", "tensors cannot be converted"),
+            count_text(count, "tensor cannot be converted", "tensors cannot be converted"),
             where=where,
-            fix="use another --dtype, or --allow-nonfinite if you know why",
-            details=wrong_values,
+            fix="use another --dtype, or --allow-nonfinite if you know why" if wrong_values else own,
+            details=wrong_values + contradictions,
         )
     return Applied({name: weights[name] for name in sorted(weights)}, report)
 

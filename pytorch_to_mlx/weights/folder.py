@@ -10,7 +10,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from ..checkpoint import open_checkpoint, read_config
+from ..checkpoint import open_checkpoint
 from ..checkpoint.safetensors import DTYPES
 from ..errors import CheckError, FormatError, UsageError
 from ..version import __version__
@@ -134,7 +134,7 @@ def verify(
             raise _differs(folder / name, "its bytes differ")
     for path, content in ((folder, weights), *((folder / name, content) for name, content in arrays.items())):
         try:
-            with open_checkpoint(path) as checkpoint:
+            with open_checkpoint(path, as_stored=True) as checkpoint:
                 _compare(path, checkpoint, content)
         except (FormatError, UsageError) as error:
             raise _differs(path, str(error)) from error
@@ -167,9 +167,8 @@ def read_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, mx.array]]:
 
     Raises: FormatError, UnsafeError or MachineError as `open_checkpoint`.
     """
-    config = read_config(path)
     with open_checkpoint(path) as checkpoint:
-        return config, {name: checkpoint[name] for name in checkpoint}
+        return dict(checkpoint.config or {}), {name: checkpoint[name] for name in checkpoint}
 
 
 def is_converted(path: str | Path) -> bool:

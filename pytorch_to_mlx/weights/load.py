@@ -76,6 +76,7 @@ def load_model(
     path = Path(path)
     ready = weight_map is None or is_converted(path)
     with (open_converted if ready else open_release or open_checkpoint)(path) as checkpoint:
+        checkpoint.tell()
         config = checkpoint.config or {}
         if weight_map is None or checkpoint.kind == "mlx":
             weights = {name: checkpoint[name] for name in checkpoint}

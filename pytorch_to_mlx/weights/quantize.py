@@ -32,12 +32,17 @@ class Quantized:
 
 
 def quantize(
-    module: nn.Module, *, bits: int = 8, group_size: int = 64, predicate: Predicate | None = None
+    module: nn.Module,
+    *,
+    bits: int = 8,
+    group_size: int = 64,
+    predicate: Predicate | None = None,
+    check: bool = True,
 ) -> Quantized:
     """Quantize Linear and Embedding layers in place, in groups of `group_size` numbers with a scale and an offset each.
 
     predicate: (path, layer) -> False to leave the layer, True, or {"bits": …, "group_size": …} for this layer. Layers
-    whose rows do not divide into groups stay.
+    whose rows do not divide into groups stay. check: False evaluates nothing, for the sizes alone.
     Raises: UsageError for sizes that MLX does not have; CheckError if a number is not finite or no layer fits.
     """
     default = _check_sizes({"bits": bits, "group_size": group_size}, where="--q-bits, --q-group-size", error=UsageError)
@@ -61,9 +66,11 @@ def quantize(
         fix = "use a smaller --q-group-size" if result.skipped else "it has no Linear or Embedding"
         details = [f"{path}: {reason}" for path, reason in result.skipped.items()]
         raise CheckError("no layer can be quantized", fix=fix, details=details)
-    check_finite({f"{path}.weight": layers[path].weight for path in sizes_of})
+    if check:
+        check_finite({f"{path}.weight": layers[path].weight for path in sizes_of})
     nn.quantize(module, class_predicate=lambda path, layer: sizes_of.get(path, False))
-    _check_scales(module, sizes_of)
+    if check:
+        _check_scales(module, sizes_of)
     result.layers = sorted(sizes_of)
     return result
 

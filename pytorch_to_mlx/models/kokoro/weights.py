@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...checkpoint import Checkpoint, open_checkpoint, read_json
+from ...checkpoint import Checkpoint, read_json
 from ...errors import FormatError
 from ...weights import (
     CHANNELS,
@@ -28,6 +28,7 @@ from ...weights import (
     rename,
     weight_norm,
 )
+from ...weights.original import open_original
 from . import voices
 
 
@@ -203,14 +204,13 @@ def open_release(path: Path) -> Checkpoint:
     The ONNX export and kokoro-v1_0.pth exist in one size only and need no config.json.
     Raises: FormatError for another file without a config.json.
     """
-    checkpoint = open_checkpoint(path)
+    checkpoint = open_original(path, WEIGHTS)
     if checkpoint.config is None:
-        beside = path.with_name("config.json")
         is_published = checkpoint.kind == "onnx" or path.name == "kokoro-v1_0.pth"
-        if not beside.exists() and not is_published:
+        if not is_published:
             checkpoint.close()
             raise FormatError("there is no config.json beside it", where=path, fix="put the one of the release there")
-        checkpoint.config = read_json(beside if beside.exists() else PUBLISHED_CONFIG)
+        checkpoint.config = read_json(PUBLISHED_CONFIG)
     return checkpoint
 
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from ...checkpoint import Checkpoint, open_checkpoint
+from ...checkpoint import Checkpoint
 from ...weights import CONV1D, LSTM_BIAS, POINTWISE, Rule, WeightMap, drop, either, fold, rename
+from ...weights.original import open_original
 from ...weights.rules import flatten
 
 ONNX = {16000: "If_0_then_branch__Inline_0__", 8000: "If_0_else_branch__Inline_0__"}
@@ -61,7 +62,7 @@ def is_tinygrad_file(checkpoint: Checkpoint) -> bool:
 
 def open_release(path: Path) -> Checkpoint:
     """Open a release, with its sample rates in `config`."""
-    checkpoint = open_checkpoint(path)
+    checkpoint = open_original(path, WEIGHTS)
     rates = [rate for rate, prefix in ONNX.items() if any(name.startswith(prefix) for name in checkpoint.names())]
     checkpoint.config = {"model_type": "silero-vad", "sample_rates": rates or [16000], **(checkpoint.config or {})}
     return checkpoint

@@ -23,7 +23,6 @@ CARD = ModelCard(
     ),
     fingerprint=(
         ("encoder.blocks.{}.attn.query.weight", "decoder.blocks.{}.cross_attn.query.weight", "encoder.conv1.weight"),
-        ("model_state_dict.encoder.conv1.weight", "model_state_dict.decoder.blocks.{}.cross_attn.query.weight"),
         ("model.encoder.conv1.weight", "model.decoder.layers.{}.encoder_attn.q_proj.weight"),
         ("encoder.conv1.weight", "encoder.position_encodings.encodings", "decoder.layer_{}.attention.linear_1.weight"),
     ),

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from ...checkpoint import Checkpoint, TensorInfo, open_checkpoint, read_json
+from ...checkpoint import Checkpoint, TensorInfo, read_json
 from ...checkpoint.base import Entry
 from ...errors import FormatError
 from ...nn.positions import sinusoids
 from ...weights import CONCAT, CONV1D, Fold, Rule, WeightMap, concat, either, rename, split, tie
+from ...weights.original import open_original
 from ...weights.rules import flatten
 from .alignment import released_heads
 from .config import Config
@@ -166,16 +167,15 @@ def open_release(path: Path) -> Checkpoint:
 
     Raises: FormatError for what is not a Whisper checkpoint.
     """
-    checkpoint = open_checkpoint(path)
+    checkpoint = open_original(path, WEIGHTS)
     config = dict(checkpoint.config or {})
     if is_openai_file(checkpoint):
         extra = checkpoint.extra.items()
         config = {key.removeprefix("dims."): value for key, value in extra if key.startswith("dims.")}
-        checkpoint.entries = {
-            name.removeprefix("model_state_dict."): entry for name, entry in checkpoint.entries.items()
-        }
     elif checkpoint.kind == "ctranslate2":
         config = sizes_of(checkpoint) | {"alignment_heads": config.get("alignment_heads")}
+    elif not config:
+        config = sizes_of_layout(checkpoint)
     generation = path / "generation_config.json"  # Hugging Face keeps the alignment heads there
     if path.is_dir() and generation.exists():
         config.setdefault("alignment_heads", read_json(generation).get("alignment_heads"))
@@ -200,6 +200,55 @@ def open_release(path: Path) -> Checkpoint:
 def is_openai_file(checkpoint: Checkpoint) -> bool:
     """Whether it is OpenAI's .pt: {"dims": {...}, "model_state_dict": {...}}."""
     return "dims.n_mels" in checkpoint.extra
+
+
+HEAD_SIZE = 64  # of every released size
+# A state dict of OpenAI's or of Hugging Face: prefix of all names, layers, positions of the text, tokens.
+LAYOUTS = (
+    ("", "blocks.{}.attn.query.weight", "decoder.positional_embedding", "decoder.token_embedding.weight"),
+    (
+        "model.",
+        "layers.{}.self_attn.q_proj.weight",
+        "model.decoder.embed_positions.weight",
+        "model.decoder.embed_tokens.weight",
+    ),
+)
+
+
+def sizes_of_layout(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return the sizes of a state dict without a config.json, from its shapes; a head is 64 wide in every release.
+
+    Raises: FormatError where they cannot be told.
+    """
+    shapes = {name: info.shape for name, info in checkpoint.infos().items()}
+    for prefix, layer_name, positions, tokens in LAYOUTS:
+        audio_positions = POSITIONS if not prefix else "model.encoder.embed_positions.weight"
+        named = [shapes.get(name, ()) for name in (f"{prefix}encoder.conv1.weight", audio_positions, positions, tokens)]
+        if [len(shape) for shape in named] != [3, 2, 2, 2] or named[1][1] % HEAD_SIZE:
+            continue
+        layers = [
+            next(n for n in range(len(shapes) + 1) if f"{prefix}{side}.{layer_name.format(n)}" not in shapes)
+            for side in ENCODER_DECODER
+        ]
+        (_, mels, _), (audio_ctx, state), (text_ctx, _), (vocab, _) = named
+        return {
+            "n_mels": mels,
+            "n_audio_ctx": audio_ctx,
+            "n_audio_state": state,
+            "n_audio_head": state // HEAD_SIZE,
+            "n_audio_layer": layers[0],
+            "n_vocab": vocab,
+            "n_text_ctx": text_ctx,
+            "n_text_state": state,
+            "n_text_head": state // HEAD_SIZE,
+            "n_text_layer": layers[1],
+        }
+    checkpoint.close()
+    raise FormatError(
+        "there is no config.json, and its sizes cannot be told from the tensors",
+        where=checkpoint.source,
+        fix="put the model's config.json beside the weights",
+    )
 
 
 def sizes_of(checkpoint: Checkpoint) -> dict[str, int]:

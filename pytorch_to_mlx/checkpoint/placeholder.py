@@ -1,0 +1,47 @@
+"""Objects of a pickle that nothing here can make: they are left unread, never imported or called."""
+
+from typing import Any
+
+# Modules whose functions run or load code, or touch files and the network: a file that names one is refused.
+_REFUSED = frozenset(
+    "os posix nt subprocess sys builtins __builtin__ runpy importlib pip cProfile profile pydoc ctypes idlelib marshal "
+    "pickle _pickle codecs timeit pdb bdb trace code asyncio distutils venv webbrowser shutil tempfile socket urllib "
+    "requests aiohttp http lib2to3 ensurepip _osx_support _aix_support zipimport operator functools types pty commands "
+    "multiprocessing threading signal platform getattr eval exec".split()
+)
+_REFUSED_NUMPY = ("numpy.f2py", "numpy.testing", "numpy.load", "numpy.fromfile", "numpy.distutils")
+_PLAIN = frozenset(f"builtins.{kind}" for kind in "set frozenset list dict tuple complex range slice bytearray".split())
+_PLAIN |= {name.replace("builtins", "__builtin__") for name in _PLAIN} | {
+    "collections.defaultdict",
+    "functools.partial",
+}
+
+
+class Placeholder(str):
+    """Stands for an object that was not made; the text is the name of its class or function."""
+
+
+def may_stand(name: str) -> bool:
+    """Return whether a global off the allow-list may be left unread; else the whole file is refused.
+
+    Of PyTorch that is so for classes only: its functions make tensors or load files.
+    """
+    root, last = name.partition(".")[0], name.rpartition(".")[2]
+    if name in _PLAIN:
+        return True
+    if root == "torch":
+        return last[:1].isupper()
+    return root not in _REFUSED and not name.startswith(_REFUSED_NUMPY)
+
+
+def holds(value: Any, kinds: tuple[type, ...], budget: list[int], depth: int = 0) -> bool:
+    """Return whether one of `kinds` lies in nested containers. budget: the containers that may still be looked into."""
+    if isinstance(value, kinds):
+        return True
+    if not isinstance(value, dict | list | tuple):
+        return False
+    budget[0] -= 1
+    if budget[0] < 0 or depth > 64:
+        return True  # as if it did: it is refused
+    children = value.values() if isinstance(value, dict) else value
+    return any(holds(child, kinds, budget, depth + 1) for child in children)
