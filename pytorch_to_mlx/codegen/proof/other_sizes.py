@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from ..capture.captured import Captured
+from ..capture.input_sizes import short_names
 from ..capture.watch import unchanged
 from ..graph import Meta
 from ..lowering.sizes import substitute_sizes
@@ -23,6 +24,7 @@ def other_sizes(
     Each is (sizes in words, args, kwargs). An axis is grown by repeating its values from the start, so ids and masks
     stay valid.
     """
+    names = short_names(captured.graph.inputs())
     values = list(dict.fromkeys(hints.values()))  # sizes that are equal in the example stay equal
     grown = {symbol: size + 1 + values.index(size) for symbol, size in hints.items()}
     doubled = {symbol: 2 * size for symbol, size in hints.items()}  # for sizes that must divide
@@ -39,7 +41,7 @@ def other_sizes(
                 module(*copy.deepcopy(example[0]), **copy.deepcopy(example[1]))
         except MODULE_FAILURES:
             continue
-        yield ", ".join(f"{symbol}={size}" for symbol, size in change.items()), *example
+        yield ", ".join(f"{names.get(str(symbol), symbol)}={size}" for symbol, size in change.items()), *example
         if len(change) == len(hints):
             return
 
