@@ -24,7 +24,7 @@ def size_names(inputs: Sequence[Node]) -> dict[str, str]:
 
 def named(text: str, names: Mapping[str, str]) -> str:
     """Put the names of sizes for torch's symbols in a text; "$" before a symbol goes as well."""
-    return re.sub(r"\$?\b([su]\d+)\b", lambda match: names.get(match[1], match[0].lstrip("$")), text)
+    return re.sub(r"\$?\b(\w+)\b", lambda match: names.get(match[1], match[0].lstrip("$")), text)
 
 
 def short_names(inputs: Sequence[Node]) -> dict[str, str]:
