@@ -67,7 +67,9 @@ class Conversion:
         lines = [f"{self.model}: {self.parameters:,} parameters, {self.source_lines} lines of source"]
         for one in self.outputs:
             verdict = "agrees" if one["ok"] else f"DIFFERS: {one['why']}"
-            errors = f"error {one['error']:.1e} (PyTorch float32 {one['torch_float32_error']:.1e})"
+            errors = (
+                f"error {one['error']:.1e} (PyTorch {one.get('tolerance', 'float32')} {one['torch_float32_error']:.1e})"
+            )
             lines.append(f"outputs {one['size']}: {errors}, {verdict}")
         lines += [f"fixed size: {text}" for text in self.fixed]
         if self.quantization:
@@ -110,7 +112,7 @@ def report_text(result: Conversion) -> str:
         "",
         "The reference is PyTorch in float64. An error is the largest difference from it, divided by its largest "
         f"value; {RELATIVE['float32']:g} is allowed, or {FLOOR_FACTOR:g} times the error of PyTorch's own float32 if "
-        "that is more. Integers must be equal; their error is the number of values that differ.",
+        f"that is more{_of_16_bit(result)}. Integers must be equal; their error is the number of values that differ.",
         "",
         "## Outputs",
         "",
@@ -145,6 +147,13 @@ def report_text(result: Conversion) -> str:
             lines += [f"## {title}", "", *(f"- `{name}`" for name in names), ""]
     lines.append("Compared with " + ", ".join(f"{name} {number}" for name, number in result.versions.items()) + ".")
     return "\n".join(lines) + "\n"
+
+
+def _of_16_bit(result: Conversion) -> str:
+    """Return what is allowed of results in 16 bits, if there are any."""
+    rows = {one.get("tolerance", "float32") for one in result.outputs} - {"float32"}
+    texts = [f"{RELATIVE[row]:g} or twice PyTorch's own error in {row}" for row in sorted(rows)]
+    return f" ({'; '.join(texts)})" if texts else ""
 
 
 def _errors(one: Mapping[str, Any]) -> str:
