@@ -9,6 +9,7 @@ from torch import nn
 
 from ..errors import FormatError
 from .capture.captured import Captured
+from .capture.input_sizes import input_texts
 from .capture.methods import labelled, size_hints
 from .emit.scope import placeholder
 from .extensions import replacement_for
@@ -45,7 +46,8 @@ def analyze_module(source: str | ModuleSource) -> ModuleAnalysis:
     peak_bytes = 0
     for entry in entries:
         inputs, hints = entry.captured.graph.inputs(), size_hints(entry)
-        result.inputs |= {labelled(entries, entry, node.name): str(node.meta) for node in inputs}
+        result.inputs |= {labelled(entries, entry, name): text for name, text in input_texts(inputs).items()}
+        result.fixed += [labelled(entries, entry, text) for text in entry.captured.fixed]
         result.dynamic += [labelled(entries, entry, axis) for axis in _dynamic_axes(entry.captured)]
         weights |= entry.captured.weights
         peak_bytes = max(peak_bytes, _peak_bytes(entry.captured.graph, hints))

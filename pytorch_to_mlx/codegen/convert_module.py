@@ -20,6 +20,7 @@ from ..version import versions
 from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
 from ..weights.folder import to_json
+from .capture.input_sizes import input_texts, shape_names, short_names
 from .capture.methods import Entry, all_tied, labelled, method_as_forward, size_hints
 from .emit.generate import Generated, generate
 from .emit.weights import reload
@@ -158,10 +159,11 @@ def _describe(result: Conversion, opened: ModuleSource, entries: Sequence[Entry]
     result.parameters = sum(p.numel() for p in opened.module.parameters())
     result.source_lines = len(generated.source.splitlines())
     result.inputs = {
-        labelled(entries, entry, node.name): str(node.meta)
+        labelled(entries, entry, name): text
         for entry in entries
-        for node in entry.captured.graph.inputs()
+        for name, text in input_texts(entry.captured.graph.inputs()).items()
     }
+    result.fixed = [labelled(entries, entry, text) for entry in entries for text in entry.captured.fixed]
     result.replaced = {path: layer.class_name for path, layer in generated.layers.items() if layer.user_module}
     result.renamed = generated.renamed
     result.updated = sorted({name for entry in entries for name in entry.captured.updates})
@@ -226,7 +228,7 @@ def _config(opened: ModuleSource, entries: Sequence[Entry], generated: Generated
                 "inputs": {
                     node.name: {
                         "dtype": node.meta.dtype_name,
-                        "shape": [n if isinstance(n, int) else str(n) for n in node.meta.shape],
+                        "shape": shape_names(node.meta, short_names(entry.captured.graph.inputs())),
                     }
                     for node in entry.captured.graph.inputs()
                     if isinstance(node.meta, Meta)

@@ -10,6 +10,21 @@ import mlx.core as mx
 import mlx.nn as nn
 
 
+def check_shape(name: str, x, shape: tuple) -> None:
+    """Refuse an input whose axes are longer or shorter than those that this source was written for.
+
+    Shapes: x is as long as `shape` on every axis, and of any length where that is None.
+    Raises: ValueError, with the axis and both lengths, for any other.
+    """
+    if x.ndim != len(shape):
+        raise ValueError(f"{name} has {x.ndim} axes, but this source is for {len(shape)}")
+    for axis, size in enumerate(shape):
+        if size is not None and x.shape[axis] != size:
+            raise ValueError(
+                f"axis {axis} of {name} is {size} only, not {x.shape[axis]}: convert again with an example of that size"
+            )
+
+
 class ConvNextLayerNorm(nn.Module):
     """transformers.models.convnext.modeling_convnext.ConvNextLayerNorm"""
 
@@ -131,6 +146,7 @@ class ConvNextModel(nn.Module):
         self.layernorm = nn.LayerNorm(32, eps=1e-12)
 
     def __call__(self, pixel_values):
+        check_shape("pixel_values", pixel_values, (None, 3, None, None))
         embedding_output = self.embeddings(pixel_values)
         encoder_outputs = self.encoder(embedding_output)
         return {

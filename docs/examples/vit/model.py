@@ -10,6 +10,21 @@ import mlx.core as mx
 import mlx.nn as nn
 
 
+def check_shape(name: str, x, shape: tuple) -> None:
+    """Refuse an input whose axes are longer or shorter than those that this source was written for.
+
+    Shapes: x is as long as `shape` on every axis, and of any length where that is None.
+    Raises: ValueError, with the axis and both lengths, for any other.
+    """
+    if x.ndim != len(shape):
+        raise ValueError(f"{name} has {x.ndim} axes, but this source is for {len(shape)}")
+    for axis, size in enumerate(shape):
+        if size is not None and x.shape[axis] != size:
+            raise ValueError(
+                f"axis {axis} of {name} is {size} only, not {x.shape[axis]}: convert again with an example of that size"
+            )
+
+
 class ViTPatchEmbeddings(nn.Module):
     """transformers.models.vit.modeling_vit.ViTPatchEmbeddings"""
 
@@ -116,6 +131,7 @@ class ViTModel(nn.Module):
         self.pooler = ViTPooler()
 
     def __call__(self, pixel_values):
+        check_shape("pixel_values", pixel_values, (None, 3, 32, 32))
         embedding_output = self.embeddings(pixel_values)
         hidden_states = embedding_output
         for layer in self.layers:

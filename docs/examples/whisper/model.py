@@ -10,6 +10,21 @@ import mlx.core as mx
 import mlx.nn as nn
 
 
+def check_shape(name: str, x, shape: tuple) -> None:
+    """Refuse an input whose axes are longer or shorter than those that this source was written for.
+
+    Shapes: x is as long as `shape` on every axis, and of any length where that is None.
+    Raises: ValueError, with the axis and both lengths, for any other.
+    """
+    if x.ndim != len(shape):
+        raise ValueError(f"{name} has {x.ndim} axes, but this source is for {len(shape)}")
+    for axis, size in enumerate(shape):
+        if size is not None and x.shape[axis] != size:
+            raise ValueError(
+                f"axis {axis} of {name} is {size} only, not {x.shape[axis]}: convert again with an example of that size"
+            )
+
+
 def masked_attention(q, k, v, mask: mx.array, scale: float) -> mx.array:
     """Attend under a boolean mask with mx.fast. A row that attends to nothing gives 0; mx.fast gives the mean of v.
 
@@ -212,6 +227,7 @@ class WhisperForConditionalGeneration(nn.Module):
         self.model = WhisperModel()
 
     def __call__(self, input_features, decoder_input_ids):
+        check_shape("input_features", input_features, (None, 8, 48))
         outputs, outputs_2 = self.model(input_features, decoder_input_ids)
         return {"logits": self.model.decoder.embed_tokens.as_linear(outputs_2), "encoder_last_hidden_state": outputs}
 

@@ -11,6 +11,7 @@ from torch.fx import Node as FxNode
 from ..graph import Graph, Node
 from .fx_graph import meta_of, read_graph
 from .guards import Guard, own_guards
+from .input_sizes import fixed_sizes
 from .tensors import place_of_values, program_tensor, to_mlx
 from .watch import Described
 
@@ -38,6 +39,11 @@ class Captured:
     traced_arguments: Described = field(default_factory=dict)
     how: str = "torch.export"
     guards: list[Guard] = field(default_factory=list)
+
+    @property
+    def fixed(self) -> list[str]:
+        """What the sizes of the inputs must be, in sentences."""
+        return fixed_sizes(self.graph.inputs(), self.guards)
 
     @property
     def in_spec(self) -> Any:

@@ -17,6 +17,7 @@ from .patches import traceable
 from .transformers_export import is_transformers, register_caches, transformers_patches
 from .watch import watch_traced_arguments
 
+PLAIN_NUMBERS = "torch.export, numbers that are computed from sizes as in the example"
 Export = Callable[[nn.Module, tuple, dict[str, Any]], ExportedProgram]
 # What torch.export raises when a model cannot be exported.
 EXPORT_FAILURES = (
@@ -45,10 +46,11 @@ def capture(module: nn.Module, args: tuple = (), kwargs: dict[str, Any] | None =
         register_caches(module)
         attempts.append(("torch.export with the patches of transformers.exporters", _export_patched))
     else:
+        attempts.append((PLAIN_NUMBERS, _export))
         attempts.append(("torch.export, only first axes dynamic", _export_first_axes))
     errors: list[tuple[str, BaseException]] = []
     for how, export in attempts:
-        with traceable(module), watch_traced_arguments(module) as arguments:
+        with traceable(module, how != PLAIN_NUMBERS), watch_traced_arguments(module) as arguments:
             try:
                 program = export(module, args, kwargs)
                 program = program.run_decompositions(decompositions())

@@ -15,6 +15,7 @@ from torch._decomp import decomposition_table
 from torch.fx.experimental.symbolic_shapes import DimConstraints, ShapeEnv
 
 from .buffer_numbers import symbolic_buffers
+from .number_patches import dynamic_numbers
 from .size_patches import skip_size_proofs
 
 DispatchKey = torch._C.DispatchKey
@@ -22,8 +23,8 @@ RNNS = [getattr(torch.ops.aten, name).input for name in ("lstm", "gru", "rnn_tan
 
 
 @contextlib.contextmanager
-def traceable(module: nn.Module) -> Iterator[None]:
-    """Apply every patch that tracing a module needs."""
+def traceable(module: nn.Module, keep_numbers: bool = True) -> Iterator[None]:
+    """Apply every patch that tracing needs. keep_numbers: numbers that are computed from sizes stay dynamic."""
     with (
         quiet(),
         skip_noop_casts(),
@@ -33,6 +34,7 @@ def traceable(module: nn.Module) -> Iterator[None]:
         dynamic_linspace(),
         skip_full_masks(),
         dynamic_lengths(module),
+        own_numbers(module, keep_numbers),
         symbolic_buffers(module),
         skip_size_proofs(),
     ):
@@ -175,6 +177,12 @@ def dynamic_lengths(module: nn.Module) -> Iterator[None]:
             if callable(original := vars(file).get("torch_int")):
                 stack.enter_context(patch_attribute(file, "torch_int", functools.partial(_integer, original)))
         yield
+
+
+def own_numbers(module: nn.Module, keep_numbers: bool) -> contextlib.AbstractContextManager[None]:
+    """Keep `int`, `round`, `min`, `max` and `math` of sizes dynamic. transformers has functions of its own for that."""
+    files = _files(module) if keep_numbers else ()
+    return dynamic_numbers(file for file in files if not file.__name__.startswith("transformers."))
 
 
 def _integer(original: Any, number: Any) -> Any:

@@ -20,7 +20,7 @@ from .layers import Layer, find_layers
 from .method_calls import MethodCalls
 from .module_text import module_text, require_ruff
 from .module_tree import build_module_tree
-from .signature import nest_inputs, nest_outputs
+from .signature import check_shapes, name_checked, nest_inputs, nest_outputs
 from .simplify import simplify
 from .source_names import SourceNames
 from .user_modules import find_user_layers, match_user_calls, weights_outside
@@ -156,7 +156,9 @@ def write_calls(
 def nest_signature(method: MethodCalls, draft: Draft, module: Module) -> None:
     """Let a method of the model take and return what the original does."""
     nest_outputs(draft, method.entry, method.graph)
+    checks = check_shapes(draft)
     nest_inputs(draft, method.entry, module)
+    name_checked(checks, draft)
 
 
 def weights_read(methods: Sequence[MethodCalls]) -> dict[str, tuple[Tensor, Meta]]:

@@ -6,16 +6,18 @@ Lists, tuples and dicts of arrays stay what they are; classes of outputs become 
 import ast
 import copy
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..capture.methods import Entry
 from ..capture.tensors import Module, Tensor, flat_tensors
-from ..graph import Graph, Node, Sym
+from ..graph import Graph, Meta, Node, Sym
 from ..lowering.recorder import to_tree
 from ..lowering.sizes import size_tree
 from ..paths import access
 from .draft import Draft
+
+CHECK_SHAPE = "check_shape"
 
 
 def model_arguments(args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
@@ -80,6 +82,32 @@ def _places(tree: ast.expr, value: Any) -> Iterator[ast.expr]:
         return
     for key, part in value.items() if isinstance(value, dict) else enumerate(value):
         yield from _places(ast.Subscript(tree, to_tree(key)), part)
+
+
+def check_shapes(draft: Draft) -> list[ast.Call]:
+    """Let a method refuse inputs that are not as long as the example on the axes that the capture fixed.
+
+    Returns the calls that check, whose first argument, the name of the input, is still to be set.
+    """
+    calls: list[ast.Call] = []
+    for node, argument in zip(draft.call.inputs, draft.args, strict=True):
+        if isinstance(node.meta, Meta) and any(isinstance(size, int) for size in node.meta.shape):
+            shape = tuple(size if isinstance(size, int) else None for size in node.meta.shape)
+            calls.append(ast.Call(ast.Name(CHECK_SHAPE), [ast.Constant(""), ast.Name(argument), to_tree(shape)], []))
+    if calls:
+        draft.statements[:0] = [ast.Expr(call) for call in calls]
+        draft.helpers.add(CHECK_SHAPE)
+    return calls
+
+
+def name_checked(calls: Iterable[ast.Call], draft: Draft) -> None:
+    """Name the inputs that are checked as the caller does: by parameter, and place in it."""
+    for call in calls:
+        text = ast.unparse(call.args[1])
+        for part in ast.walk(call.args[1]):
+            if isinstance(part, ast.Name):
+                text = text.replace(part.id, draft.suggestions.get(part.id, part.id))
+        call.args[0] = ast.Constant(text)
 
 
 def nest_outputs(draft: Draft, entry: Entry, graph: Graph) -> None:

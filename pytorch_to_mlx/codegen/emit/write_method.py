@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..capture.guards import CHECK, Guard
+from ..capture.input_sizes import size_names
 from ..graph import Node, Unsupported
 from .call_tree import Call
 from .draft import Draft
@@ -42,7 +43,9 @@ def write_method(
     draft = scope.draft
     draft.results = [scope.tree(node) for node in call.outputs]
     if guards:
-        draft.statements[:0] = [guard.statement() for guard in guards]
+        names = size_names(call.inputs)
+        arguments = {node.name: name for node, name in zip(call.inputs, draft.args, strict=True)}
+        draft.statements[:0] = [guard.statement(names, arguments) for guard in guards]
         draft.helpers.add(CHECK)
     read_sizes(draft, scope.sizes_defined)
     return draft

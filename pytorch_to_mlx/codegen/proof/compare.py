@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...tolerances import measure, worst_element
+from ...tolerances import RELATIVE, measure, worst_element
 
 SMALLEST_SCALE = 1e-3
 
@@ -15,6 +15,7 @@ class Agreement:
     """One compared array. error and own (PyTorch's float32 error) are relative to scale, the largest reference value.
 
     The error of integers and booleans is the number of values that differ.
+    tolerance: the row of the tolerance table.
     """
 
     ok: bool
@@ -22,6 +23,7 @@ class Agreement:
     own: float
     scale: float
     why: str = ""
+    tolerance: str = "float32"
 
     @property
     def degenerate(self) -> bool:
@@ -29,8 +31,23 @@ class Agreement:
         return self.scale < SMALLEST_SCALE
 
 
-def agree(ours: np.ndarray, torch32: np.ndarray, torch64: np.ndarray | None = None) -> Agreement:
-    """Compare our result with PyTorch's under the float32 row of the tolerance table, whatever its dtype.
+def tolerance_of(*tensors: Any) -> str:
+    """Return the row of the tolerance table for a computation: the dtype in which most of its floating numbers are.
+
+    Shapes: tensors are a module's weights and inputs, of any shape.
+    """
+    counts: dict[str, int] = {}
+    for tensor in tensors:
+        name = str(tensor.dtype).removeprefix("torch.")
+        if name in RELATIVE:
+            counts[name] = counts.get(name, 0) + tensor.numel()
+    return max(counts, key=lambda name: counts[name], default="float32")
+
+
+def agree(
+    ours: np.ndarray, torch32: np.ndarray, torch64: np.ndarray | None = None, tolerance: str = "float32"
+) -> Agreement:
+    """Compare our result with PyTorch's own, `torch32`, under a row of the tolerance table.
 
     Shape and dtype must be PyTorch's. Integers and booleans must be equal; NaN and infinities must stand where
     PyTorch has them. A result smaller than SMALLEST_SCALE is measured as if it were that large.
@@ -44,16 +61,20 @@ def agree(ours: np.ndarray, torch32: np.ndarray, torch64: np.ndarray | None = No
     if torch32.dtype.kind in "biu":
         difference = measure(ours, torch32)
         n_wrong = difference.n_different
+        if tolerance != "float32" and torch64 is not None:  # rounding to 16 bits decides among near equals
+            n_wrong = int(np.count_nonzero((ours != torch32) & (ours != torch64)))
         why = f"{n_wrong} of {ours.size} values differ" if n_wrong else ""
         return Agreement(n_wrong == 0, float(n_wrong), 0, difference.scale, why)
     difference = measure(ours, torch32, torch64, smallest_scale=SMALLEST_SCALE)
     if difference.misplaced:
         return _failure(difference.misplaced)
-    error, own, allowed = difference.relative, difference.torch_relative or 0.0, difference.allowed("float32")
+    error, own, allowed = difference.relative, difference.torch_relative or 0.0, difference.allowed(tolerance)
     if error <= allowed:
-        return Agreement(True, error, own, difference.scale)
+        return Agreement(True, error, own, difference.scale, tolerance=tolerance)
     place = worst_element(difference.index, difference.ours, difference.reference, difference.arbiter)
-    return Agreement(False, error, own, difference.scale, f"relative error {error:.1e} > {allowed:.1e} {place}")
+    return Agreement(
+        False, error, own, difference.scale, f"relative error {error:.1e} > {allowed:.1e} {place}", tolerance
+    )
 
 
 def _failure(why: str) -> Agreement:
@@ -69,4 +90,5 @@ def summary(agreements: list[Agreement]) -> dict[str, Any]:
         "torch_float32_error": worst.own,
         "scale": worst.scale,
         "why": worst.why,
+        **({} if worst.tolerance == "float32" else {"tolerance": worst.tolerance}),
     }

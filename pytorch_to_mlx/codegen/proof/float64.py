@@ -6,12 +6,15 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
+
+NARROW = (torch.float32, torch.float16, torch.bfloat16)
 
 # What a module raises that was not written for its inputs: for float64, or for another size.
 MODULE_FAILURES = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError, LookupError)
 
-# Ops that only move values: run on the float32 tensors, they give the same values.
+# Ops that only move values: run on the stored tensors, they give the same values.
 MOVES = {
     getattr(torch.ops.aten, name).default
     for name in "t permute view _unsafe_view reshape alias detach expand unsqueeze".split()
@@ -26,31 +29,34 @@ MOVES = {
 }
 
 
-class Float64View(torch.Tensor):
-    """A float64 tensor whose values, which float32 can hold, stay in `float32`."""
+CASTS = (torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16)
 
-    float32: torch.Tensor
+
+class Float64View(torch.Tensor):
+    """A float64 tensor whose values stay in a narrower floating type: in `stored`."""
+
+    stored: torch.Tensor
 
     @staticmethod
-    def __new__(cls, float32: torch.Tensor) -> "Float64View":
+    def __new__(cls, stored: torch.Tensor) -> "Float64View":
         view = torch.Tensor._make_wrapper_subclass(  # pyright: ignore[reportAttributeAccessIssue]  # not in torch's types
-            cls, float32.shape, float32.stride(), float32.storage_offset(), dtype=torch.float64, device=float32.device
+            cls, stored.shape, stored.stride(), stored.storage_offset(), dtype=torch.float64, device=stored.device
         )
-        view.float32 = float32
+        view.stored = stored
         return view
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        """Run an op: on the float32 values where it only moves them, else on float64 copies.
+        """Run an op: on the stored values where it only moves them, else on float64 copies.
 
         Raises: RuntimeError for an op that would write into a view.
         """
         arguments: Any = (args, dict(kwargs or {}))
         if func in MOVES and not any(_is_dense_float64(item) for item in pytree.tree_leaves(arguments)):
-            args, named = pytree.tree_map_only(Float64View, lambda view: view.float32, arguments)
+            args, named = pytree.tree_map_only(Float64View, lambda view: view.stored, arguments)
             return pytree.tree_map_only(torch.Tensor, Float64View, func(*args, **named))
         if func._schema.is_mutable:
-            raise RuntimeError(f"{func} would write into a weight that is stored in float32")
+            raise RuntimeError(f"{func} would write into a weight that is stored in another type")
         args, named = to_dense(arguments)
         return func(*args, **named)
 
@@ -60,16 +66,16 @@ def _is_dense_float64(item: Any) -> bool:
 
 
 def float64_module(module: nn.Module) -> nn.Module:
-    """Return a copy of a module that computes in float64 and shares its float32 weights with the original."""
+    """Return a copy of a module that computes in float64 and shares its weights with the original."""
     tensors = [*module.parameters(), *module.buffers()]
     return copy.deepcopy(module, {id(tensor): float64_weight(tensor, copied=True) for tensor in tensors})
 
 
 def float64_weight(tensor: Any, *, copied: bool = False) -> Any:
-    """Return a float32 weight as a Float64View and a complex64 one as complex128; others unchanged, or `copied`."""
+    """Return a floating weight as a Float64View and a complex64 one as complex128; others unchanged, or `copied`."""
     if not isinstance(tensor, torch.Tensor):
         return tensor
-    if tensor.dtype == torch.float32:
+    if tensor.dtype in NARROW:
         return Float64View(tensor.detach())
     if tensor.dtype == torch.complex64:
         return tensor.detach().to(torch.complex128)
@@ -78,11 +84,11 @@ def float64_weight(tensor: Any, *, copied: bool = False) -> Any:
 
 def to_dense(tree: Any) -> Any:
     """Replace every Float64View in a tree by an ordinary float64 tensor."""
-    return pytree.tree_map_only(Float64View, lambda view: view.float32.double(), tree)
+    return pytree.tree_map_only(Float64View, lambda view: view.stored.double(), tree)
 
 
 def to_float64(tree: Any) -> Any:
-    """Convert the float32 tensors of a tree to float64 and the complex64 ones to complex128."""
+    """Convert the floating tensors of a tree to float64 and the complex64 ones to complex128."""
 
     def convert(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.detach().to(float64_dtype(tensor.dtype))
@@ -91,5 +97,21 @@ def to_float64(tree: Any) -> Any:
 
 
 def float64_dtype(item: Any) -> Any:
-    """Return float64 for float32 and complex128 for complex64; anything else unchanged."""
-    return torch.float64 if item is torch.float32 else torch.complex128 if item is torch.complex64 else item
+    """Return float64 for a floating dtype and complex128 for complex64; anything else unchanged."""
+    return (
+        torch.float64
+        if isinstance(item, torch.dtype) and item in NARROW
+        else torch.complex128
+        if item is torch.complex64
+        else item
+    )
+
+
+class WideCasts(TorchFunctionMode):
+    """While it is on, what would be cast to a narrower floating type is cast to float64, as in `x.float()`."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in CASTS:
+            func, args, kwargs = torch.Tensor.double, args[:1], None
+        args, kwargs = pytree.tree_map_only(torch.dtype, float64_dtype, (args, kwargs or {}))
+        return func(*args, **kwargs)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from ..capture.captured import Captured
+from ..capture.input_sizes import short_names
 from ..capture.watch import unchanged
 from ..graph import Meta
 from ..lowering.sizes import substitute_sizes
@@ -20,9 +21,9 @@ def other_sizes(
 ) -> Iterator[tuple[str, tuple, dict[str, Any]]]:
     """Yield examples with all dynamic sizes grown at once, or one by one where the original or the source refuses that.
 
-    Each is (sizes in words, args, kwargs). An axis is grown by repeating its values from the start, so ids and masks
-    stay valid.
+    Each is (sizes in words, args, kwargs).
     """
+    names = short_names(captured.graph.inputs())
     values = list(dict.fromkeys(hints.values()))  # sizes that are equal in the example stay equal
     grown = {symbol: size + 1 + values.index(size) for symbol, size in hints.items()}
     doubled = {symbol: 2 * size for symbol, size in hints.items()}  # for sizes that must divide
@@ -39,7 +40,7 @@ def other_sizes(
                 module(*copy.deepcopy(example[0]), **copy.deepcopy(example[1]))
         except MODULE_FAILURES:
             continue
-        yield ", ".join(f"{symbol}={size}" for symbol, size in change.items()), *example
+        yield ", ".join(f"{names.get(str(symbol), symbol)}={size}" for symbol, size in change.items()), *example
         if len(change) == len(hints):
             return
 
@@ -48,6 +49,7 @@ def _resize(
     captured: Captured, args: tuple, kwargs: Mapping[str, Any], sizes: Mapping[Any, int]
 ) -> tuple[tuple, dict[str, Any]] | None:
     """Return the example with other sizes; None if a shape depends on sizes that are not known."""
+    generator = torch.Generator().manual_seed(0)
     flat, spec = pytree.tree_flatten((args, dict(kwargs)))
     nodes = iter(captured.graph.inputs())
     resized = []
@@ -61,6 +63,27 @@ def _resize(
                 value = substitute_sizes(size, sizes)
                 if not value.is_number:
                     return None
-                item = item.index_select(axis, torch.arange(int(value)) % item.shape[axis])
+                item = _grow(item, axis, int(value), generator)
         resized.append(item)
     return pytree.tree_unflatten(resized, spec)
+
+
+def _grow(item: torch.Tensor, axis: int, size: int, generator: torch.Generator) -> torch.Tensor:
+    """Return a tensor with another length on an axis; its first values stay, as far as they go.
+
+    Real numbers that all differ get new ones between those that are there, so that no two are equal: torch leaves open
+    in what order topk, sort and argmax name equal ones. Other values are repeated from the start, so that ids and masks
+    stay valid; offsets and lengths in order stay in order.
+    """
+    longer = item.index_select(axis, torch.arange(size) % item.shape[axis])
+    n_new = size - item.shape[axis]
+    if item.is_floating_point() and n_new > 0 and item.unique().numel() > item.numel() // 2 and item.isfinite().all():
+        new = longer.narrow(axis, item.shape[axis], n_new).double()
+        other = item.index_select(axis, (torch.arange(n_new) + 1) % item.shape[axis]).double()
+        share = 0.2 + 0.6 * torch.rand(new.shape, generator=generator, dtype=torch.float64)
+        longer.narrow(axis, item.shape[axis], n_new).copy_(new + share * (other - new))
+    elif item.ndim == 1 and not item.is_floating_point() and item.dtype != torch.bool and item.shape[0] > 1:
+        steps = item.diff()
+        if steps.any() and ((steps >= 0).all() or (steps <= 0).all()):
+            longer = longer.sort(descending=bool((steps <= 0).all())).values
+    return longer

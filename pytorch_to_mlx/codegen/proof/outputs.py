@@ -20,8 +20,8 @@ from torch.utils import _pytree as pytree
 from ..capture.tensors import flat_tensors, to_mlx, to_numpy
 from ..capture.watch import unchanged
 from ..emit.signature import model_arguments
-from .compare import Agreement, agree
-from .float64 import MODULE_FAILURES, float64_module, to_dense, to_float64
+from .compare import Agreement, agree, tolerance_of
+from .float64 import MODULE_FAILURES, WideCasts, float64_module, to_dense, to_float64
 
 _COUNTER = itertools.count()
 
@@ -70,7 +70,8 @@ def _float64_outputs(
     """Return the outputs of a float64 copy of the module; None if it cannot run."""
     args, kwargs = to_float64((args, dict(kwargs)))
     try:
-        return flat_tensors(to_dense(copy_module(module)(*args, **kwargs)))
+        with WideCasts():
+            return flat_tensors(to_dense(copy_module(module)(*args, **kwargs)))
     except MODULE_FAILURES:
         return None
 
@@ -94,8 +95,9 @@ def check_outputs(
     reset()
     if len(ours) != len(float32):
         return [Agreement(False, np.inf, 0, 0, f"{len(ours)} outputs, PyTorch gives {len(float32)}")]
+    tolerance = tolerance_of(*module.parameters(), *flat_tensors((args, dict(kwargs))))
     arbiters = [None] * len(float32) if float64 is None else [to_numpy(tensor) for tensor in float64]
     return [
-        agree(to_numpy(our_output), to_numpy(output), arbiter)
+        agree(to_numpy(our_output), to_numpy(output), arbiter, tolerance)
         for our_output, output, arbiter in zip(ours, float32, arbiters, strict=True)
     ]

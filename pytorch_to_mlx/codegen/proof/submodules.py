@@ -14,7 +14,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from ..capture.methods import Entry
-from ..capture.tensors import to_mlx, to_numpy
+from ..capture.tensors import flat_tensors, to_mlx, to_numpy
 from ..emit.call_tree import Call
 from ..emit.generate import Generated
 from ..emit.user_modules import run_user_module
@@ -23,7 +23,7 @@ from ..graph import Meta, Node, Sym, Unsupported, transform
 from ..lowering.interpret import evaluate, step
 from ..lowering.sizes import PREFIX
 from ..paths import mlx_parts, module_lists
-from .compare import Agreement, agree, summary
+from .compare import Agreement, agree, summary, tolerance_of
 from .truth import Truth
 
 Sizes = Mapping[Any, int]  # symbol of a dynamic size -> its value
@@ -42,6 +42,7 @@ class SubmoduleCheck:
     torch_float32_error: float
     scale: float
     why: str = ""
+    tolerance: str = "float32"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as data for a report."""
@@ -111,13 +112,23 @@ def _check(
     reset()
     known = {node.name: value for node, value in zip(call.inputs, values, strict=True) if node.op != "weight"}
     outputs = [ours] if len(nodes) == 1 else list(ours)
-    worst = summary([_compare(truth, node, value, known) for node, value in zip(nodes, outputs, strict=True)])
+    tensors = [*flat_tensors(values), *_weights_read(call, truth)]
+    tolerance = tolerance_of(*tensors)
+    worst = summary(
+        [_compare(truth, node, value, known, tolerance) for node, value in zip(nodes, outputs, strict=True)]
+    )
     yield SubmoduleCheck(truth.method, call.path, call.number, call.class_name, **worst)
 
 
-def _compare(truth: Truth, node: Node, ours: mx.array, known: Mapping[str, Any]) -> Agreement:
+def _weights_read(call: Call, truth: Truth) -> list[torch.Tensor]:
+    nodes = dict.fromkeys(used for node in call.nodes() for used in node.inputs() if used.op == "weight")
+    return [truth.float32(node) for node in nodes]
+
+
+def _compare(truth: Truth, node: Node, ours: mx.array, known: Mapping[str, Any], tolerance: str) -> Agreement:
     float32, float64 = truth.float32(node), truth.float64(node, known)
-    return agree(to_numpy(ours), to_numpy(float32), to_numpy(float64) if float64.shape == float32.shape else None)
+    arbiter = to_numpy(float64) if float64.shape == float32.shape else None
+    return agree(to_numpy(ours), to_numpy(float32), arbiter, tolerance)
 
 
 def _run_layer(module: Any, channels_last: bool, x: mx.array) -> mx.array:
@@ -192,7 +203,8 @@ def first_wrong_op(entry: Entry, hints: Sizes) -> WrongOp | None:
             ours = step(node, (), transform(node.kwargs, (Node, Sym), argument), sizes)
         except Unsupported as error:
             return WrongOp(node.op, node.module, node.where, str(error))
-        agreement = _compare(truth, node, ours, known)
+        read = [truth.float32(item) for item in node.inputs() if item.op != "constant"]
+        agreement = _compare(truth, node, ours, known, tolerance_of(*flat_tensors(read)))
         if not agreement.ok:
             return WrongOp(node.op, node.module, node.where, agreement.why)
     return None

@@ -30,7 +30,8 @@ class ModuleAnalysis:
     """The answer of `analyze` for a module. `convertible` is False where `problems` says why.
 
     modules: path, class and own parameters of every submodule. data_dependent: ops whose result's size depends on
-    data. dynamic: input axes that stay dynamic. memory: bytes of the weights and of the largest set of live values.
+    data. dynamic: input axes that stay dynamic. fixed: what sizes of inputs must be.
+    memory: bytes of the weights and of the largest set of live values.
     replaced: paths for which a registered module stands.
     """
 
@@ -43,6 +44,7 @@ class ModuleAnalysis:
     ops: list[OpUse] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
     dynamic: list[str] = field(default_factory=list)
+    fixed: list[str] = field(default_factory=list)
     data_dependent: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     memory: dict[str, int] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class ModuleAnalysis:
             lines += [
                 f"captured with {self.captured}: {n_ops} ops of {len(self.ops)} kinds",
                 f"dynamic sizes: {', '.join(self.dynamic) or 'none'}",
+                *(f"fixed size: {text}" for text in self.fixed),
                 f"memory: {self._memory_text()}",
             ]
         lines += [f"replaced by a registered module: {path} ({name})" for path, name in self.replaced.items()]
@@ -98,6 +101,7 @@ class ModuleAnalysis:
             f"<p>{escape(captured)}</p>" if captured else "",
             _list("Inputs", [f"{name}: {text}" for name, text in self.inputs.items()]),
             _list("Dynamic sizes", self.dynamic),
+            _list("Fixed sizes", self.fixed),
             _list("Replaced by a registered module", [f"{path}: {name}" for path, name in self.replaced.items()]),
             _list("Ops whose result size depends on data", self.data_dependent),
             _table("Ops", ("op", "count", "first in", "source line", "supported"), ops),

@@ -7,6 +7,8 @@ from typing import Any
 from ...errors import CheckError
 from ...tolerances import FLOOR_FACTOR, RELATIVE
 
+FIXED = "The source is for these sizes alone, and refuses others; for those, convert again with an example of them:"
+
 
 @dataclass
 class Conversion:
@@ -15,7 +17,8 @@ class Conversion:
     outputs, submodules: the comparisons, each with `ok`, `error`, `torch_float32_error`, `scale` and `why`; errors are
     relative, against PyTorch in float64. wrong_op: the first op that differs, if something does. renamed: original
     weight names and those of the source. replaced: paths for which a registered module stands. unused: weights that no
-    captured method reads. updated: buffers that a call changes. seconds: wall-clock time of each step.
+    captured method reads. fixed: what sizes of the inputs must be; the source refuses others. updated: buffers that a
+    call changes. seconds: wall-clock time of each step.
     """
 
     source: str
@@ -25,6 +28,7 @@ class Conversion:
     parameters: int = 0
     source_lines: int = 0
     inputs: dict[str, str] = field(default_factory=dict)
+    fixed: list[str] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     submodules: list[dict[str, Any]] = field(default_factory=list)
     wrong_op: dict[str, str] | None = None
@@ -63,8 +67,11 @@ class Conversion:
         lines = [f"{self.model}: {self.parameters:,} parameters, {self.source_lines} lines of source"]
         for one in self.outputs:
             verdict = "agrees" if one["ok"] else f"DIFFERS: {one['why']}"
-            errors = f"error {one['error']:.1e} (PyTorch float32 {one['torch_float32_error']:.1e})"
+            errors = (
+                f"error {one['error']:.1e} (PyTorch {one.get('tolerance', 'float32')} {one['torch_float32_error']:.1e})"
+            )
             lines.append(f"outputs {one['size']}: {errors}, {verdict}")
+        lines += [f"fixed size: {text}" for text in self.fixed]
         if self.quantization:
             lines.append(_quantization_text(self.quantization))
         return "\n".join([*lines, self.folder])
@@ -105,7 +112,7 @@ def report_text(result: Conversion) -> str:
         "",
         "The reference is PyTorch in float64. An error is the largest difference from it, divided by its largest "
         f"value; {RELATIVE['float32']:g} is allowed, or {FLOOR_FACTOR:g} times the error of PyTorch's own float32 if "
-        "that is more. Integers must be equal; their error is the number of values that differ.",
+        f"that is more{_of_16_bit(result)}. Integers must be equal; their error is the number of values that differ.",
         "",
         "## Outputs",
         "",
@@ -128,6 +135,8 @@ def report_text(result: Conversion) -> str:
     if result.quantization:
         text = _quantization_text(result.quantization)
         lines += ["## Quantization", "", f"{text}. The tables above are of the weights before that.", ""]
+    if result.fixed:
+        lines += ["## Fixed sizes", "", FIXED, "", *(f"- {text}" for text in result.fixed), ""]
     for title, names in (
         ("Weights renamed", [f"{old} → {new}" for old, new in result.renamed.items()]),
         ("Replaced by a registered module", [f"{path}: {name}" for path, name in result.replaced.items()]),
@@ -138,6 +147,13 @@ def report_text(result: Conversion) -> str:
             lines += [f"## {title}", "", *(f"- `{name}`" for name in names), ""]
     lines.append("Compared with " + ", ".join(f"{name} {number}" for name, number in result.versions.items()) + ".")
     return "\n".join(lines) + "\n"
+
+
+def _of_16_bit(result: Conversion) -> str:
+    """Return what is allowed of results in 16 bits, if there are any."""
+    rows = {one.get("tolerance", "float32") for one in result.outputs} - {"float32"}
+    texts = [f"{RELATIVE[row]:g} or twice PyTorch's own error in {row}" for row in sorted(rows)]
+    return f" ({'; '.join(texts)})" if texts else ""
 
 
 def _errors(one: Mapping[str, Any]) -> str:
@@ -195,5 +211,6 @@ def readme_text(result: Conversion, config: Mapping[str, Any]) -> str:
             "",
             "A name in a shape is a size that may change from call to call. `model.py` needs only `mlx`.",
             "",
+            *([FIXED, "", *(f"- {text}" for text in result.fixed), ""] if result.fixed else []),
         ]
     )

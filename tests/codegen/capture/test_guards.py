@@ -110,7 +110,7 @@ def test_other_conditions_are_refused():
 def test_a_guard_refuses_other_sizes():
     guard = Guard(sympy.Eq(H, 2 * W), "net.py:3")
     assert guard.holds({H: 6, W: 3}) and not guard.holds({H: 6, W: 4})
-    assert ast.unparse(guard.statement()) == "check_size($h == 2 * $w, 'net.py:3')"
+    assert ast.unparse(guard.statement({}, {})) == "check_size($h == 2 * $w, 'h == 2 * w', 'net.py:3')"
 
 
 def test_sizes_that_depend_on_data_fit_the_assertions():

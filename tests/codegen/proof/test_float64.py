@@ -52,7 +52,7 @@ def test_the_same_as_a_module_in_float64(name):
 def test_weights_are_not_copied():
     module = nn.Linear(4, 4)
     weight = float64_module(module).weight
-    assert isinstance(weight, Float64View) and weight.float32.data_ptr() == module.weight.data_ptr()
+    assert isinstance(weight, Float64View) and weight.stored.data_ptr() == module.weight.data_ptr()
 
 
 def test_a_tree_is_widened_once_and_made_dense():

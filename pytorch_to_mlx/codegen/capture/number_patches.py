@@ -1,0 +1,120 @@
+"""Keep numbers that code computes from sizes dynamic while a module is traced: `int`, `round`, `min`, `max`, `math`.
+
+Python's own make plain numbers of sizes, or branch on them. The names are replaced in the module's own files.
+"""
+
+import ast
+import contextlib
+import functools
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+
+SIZES = (torch.SymInt, torch.SymFloat)
+
+
+class _IntLike(type):
+    """Calls of `int` that leave sizes sizes; everything else is asked of `int` itself."""
+
+    def __instancecheck__(cls, item: Any) -> bool:
+        return isinstance(item, int)
+
+    def __subclasscheck__(cls, item: Any) -> bool:
+        return issubclass(item, int)
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        is_size = len(args) == 1 and isinstance(args[0], SIZES)
+        return torch.sym_int(args[0]) if is_size else int(*args, **options)
+
+
+class DynamicInt(metaclass=_IntLike):
+    """`int` for files that only convert with it and ask `isinstance`."""
+
+
+def dynamic_round(number: Any, digits: Any = None) -> Any:
+    """Round to a whole number, of a size to a size."""
+    if isinstance(number, torch.SymInt) and digits is None:
+        return number
+    return round(number) if digits is None else round(number, digits)
+
+
+def _extreme(original: Callable, of_two: Callable) -> Callable:
+    """Return `min` or `max` that takes sizes without asking which is the larger."""
+
+    @functools.wraps(original)
+    def extreme(*args: Any, **options: Any) -> Any:
+        numbers = args[0] if len(args) == 1 and isinstance(args[0], list | tuple) else args
+        is_dynamic = not options and any(isinstance(number, SIZES) for number in numbers)
+        if is_dynamic and all(isinstance(number, (int, float, *SIZES)) for number in numbers):
+            return functools.reduce(of_two, numbers)
+        return original(*args, **options)
+
+    return extreme
+
+
+def _rounding(name: str) -> Callable:
+    original = getattr(math, name)
+    return lambda number: number if isinstance(number, torch.SymInt) else original(number)
+
+
+ROUNDING = {name: _rounding(name) for name in ("ceil", "floor", "trunc")}
+BUILTINS: dict[str, Any] = {
+    "round": dynamic_round,
+    "min": _extreme(min, torch.sym_min),
+    "max": _extreme(max, torch.sym_max),
+}
+
+
+@contextlib.contextmanager
+def dynamic_numbers(files: Iterable[ModuleType]) -> Iterator[None]:
+    """Put functions that keep sizes in place of Python's, in the globals of some files."""
+    with contextlib.ExitStack() as stack:
+        for file in files:
+            for name, new in _replacements(file).items():
+                if name in vars(file):
+                    stack.callback(setattr, file, name, vars(file)[name])
+                else:
+                    stack.callback(delattr, file, name)
+                setattr(file, name, new)
+        yield
+
+
+def _replacements(file: ModuleType) -> dict[str, Any]:
+    """Return what to put for the names of a file: builtins that it does not define, and what it has of `math`."""
+    names: dict[str, Any] = {name: new for name, new in BUILTINS.items() if name not in vars(file)}
+    if "int" not in vars(file) and _int_only_converts(file):
+        names["int"] = DynamicInt
+    for name, item in vars(file).items():
+        if item is math:
+            names[name] = SimpleNamespace(**{**vars(math), **ROUNDING})
+        elif (short := getattr(item, "__name__", "")) in ROUNDING and item is getattr(math, short):
+            names[name] = ROUNDING[short]
+    return names
+
+
+@functools.cache
+def _int_only_converts(file: ModuleType) -> bool:
+    """Tell whether code uses `int` in calls, `isinstance` and annotations alone; elsewhere it must be Python's."""
+    try:
+        tree = ast.parse(inspect.getsource(file))
+    except (OSError, SyntaxError, TypeError):
+        return False
+    allowed: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        parts: list[Any] = []
+        match node:
+            case ast.Call(func=ast.Name("isinstance" | "issubclass")):
+                parts = node.args[1:]
+            case ast.Call(func=ast.Name("int")):
+                parts = [node.func]
+            case ast.arg() | ast.AnnAssign():
+                parts = [node.annotation]
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                parts = [node.returns]
+        allowed.update(part for tree in parts if tree is not None for part in ast.walk(tree))
+    uses = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "int")
+    return all(use in allowed for use in uses)
