@@ -165,7 +165,7 @@ def _add_sizes(result: Analysis, family: "AnyFamily", checkpoint: Checkpoint, dt
 
 
 def _check_rules(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> dict[str, str]:
-    """Match all tensors with the rules and add what does not match to the problems; return the dtype of every weight."""
+    """Add what does not match a rule to the problems; return the dtype of every weight that rules write."""
     infos = checkpoint.infos()
     plan = make_plan(weight_map, infos)
     result.unmatched = grouped(plan.unmatched, lambda n: f"{infos[n].dtype} {list(infos[n].shape)}")
