@@ -44,6 +44,11 @@ def test_the_original_reads_its_own_file(tmp_path, monkeypatch):
     assert opened.weights_from == "original.pt, read by torch.load"
     for name, value in opened.originals["float32"].state_dict().items():
         assert torch.equal(value, theirs.state_dict()[name].float()), name
+    monkeypatch.undo()
+    state = {f"module.{name}": value for name, value in theirs.state_dict().items()}
+    torch.save({"dims": sizes, "model_state_dict": state}, tmp_path / "trained.pt")
+    opened = reference.Reference.open(tmp_path / "trained.pt")
+    assert opened.weights_from == "trained.pt, through our weight map and back"
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -177,18 +177,28 @@ def torch_mel(samples: np.ndarray, n_mels: int, dtype: Any) -> Any:
 
 
 def load_original(source_path: Path) -> tuple["Whisper", str]:
-    """Return openai-whisper's model, and where its weights come from: its own file is read by torch itself."""
+    """Return openai-whisper's model, and where its weights come from: a file as OpenAI's is read by torch itself."""
     model = load(source_path).model
     with open_release(source_path) as checkpoint:
-        file = Path(checkpoint.files[0].path)
-        if not is_openai_file(checkpoint):
-            return build_original(model), f"{file.name}, through our weight map and back"
+        file, is_openai = Path(checkpoint.files[0].path), is_openai_file(checkpoint)
     reference = build(model)
-    import torch
-
-    state = torch.load(file, map_location="cpu", weights_only=True)["model_state_dict"]
+    state = read_state(file) if is_openai else {}
+    if state.keys() != reference.state_dict().keys():  # another layout, or names that training changed
+        return build_original(model), f"{file.name}, through our weight map and back"
     reference.load_state_dict({name: value.float() for name, value in state.items()})
     return reference, f"{file.name}, read by torch.load"
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """Read the weights of OpenAI's file by torch; none if it holds objects that torch does not read safely."""
+    import pickle
+
+    import torch
+
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)["model_state_dict"]
+    except pickle.UnpicklingError:
+        return {}
 
 
 def build_original(model: Model) -> "Whisper":
