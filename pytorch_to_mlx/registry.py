@@ -82,14 +82,14 @@ def recognise(path: Path) -> "AnyFamily":
 
     try:
         with open_checkpoint(path) as checkpoint:
-            config, tensors = checkpoint.config or {}, checkpoint.names()
+            config, tensors = checkpoint.config, checkpoint.names()
     except FormatError as error:
         release = _recognise_release(path)
         if release is None:
             raise
         note(f"{error.what}: read as the release of '{release.name}'")
         return release
-    named = [card for card in cards() if config.get("model_type") in card.model_types]
+    named = [card for card in cards() if (config or {}).get("model_type") in card.model_types]
     return family(named[0].name if named else _card_for_names(tensors, config, where=path).name)
 
 
@@ -105,12 +105,12 @@ def _recognise_release(path: Path) -> "AnyFamily | None":
     return None
 
 
-def _card_for_names(tensors: Iterable[str], config: dict[str, Any], *, where: Path) -> ModelCard:
+def _card_for_names(tensors: Iterable[str], config: dict[str, Any] | None, *, where: Path) -> ModelCard:
     """Return the card one of whose fingerprints is wholly among the tensors' names."""
     tensors = list(tensors)
     if card_of_names := _find_card(tensors):
         return card_of_names
-    stated = [str(name) for name in (config.get("model_type"), *_architectures(config)) if name]
+    stated = [str(name) for name in ((config or {}).get("model_type"), *_architectures(config or {})) if name]
     known = {spelling.lower(): c.name for c in cards() for spelling in (c.name, *c.model_types)}
     near = [known[match] for name in stated for match in get_close_matches(name.lower(), known, n=1)]
     nearest = f"nearest: {near[0]}; " if near else ""
@@ -121,8 +121,8 @@ def _card_for_names(tensors: Iterable[str], config: dict[str, Any], *, where: Pa
     )
 
 
-def _what_config_says(config: dict[str, Any], stated: list[str]) -> str:
-    if not config:
+def _what_config_says(config: dict[str, Any] | None, stated: list[str]) -> str:
+    if config is None:
         return "there is no config.json, and no family has tensors of these names"
     return f"its config.json says {', '.join(stated) or 'no model_type'}"
 
