@@ -56,7 +56,8 @@ class Float64View(torch.Tensor):
             args, named = pytree.tree_map_only(Float64View, lambda view: view.stored, arguments)
             return pytree.tree_map_only(torch.Tensor, Float64View, func(*args, **named))
         if func._schema.is_mutable:
-            raise RuntimeError(f"{func} would write into a weight that is stored in another type")
+            stored = next(item.stored for item in pytree.tree_leaves(arguments) if isinstance(item, Float64View))
+            raise RuntimeError(f"{func} would write into a weight that is stored in {str(stored.dtype)[6:]}")
         args, named = to_dense(arguments)
         return func(*args, **named)
 
@@ -113,5 +114,6 @@ class WideCasts(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in CASTS:
             func, args, kwargs = torch.Tensor.double, args[:1], None
-        args, kwargs = pytree.tree_map_only(torch.dtype, float64_dtype, (args, kwargs or {}))
-        return func(*args, **kwargs)
+        if func is not torch.Tensor.view:  # which reads the same bytes as another type
+            args, kwargs = pytree.tree_map_only(torch.dtype, float64_dtype, (args, kwargs or {}))
+        return func(*args, **(kwargs or {}))

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from pytorch_to_mlx.codegen.capture.methods import size_hints
-from pytorch_to_mlx.codegen.proof.other_sizes import other_sizes
+from pytorch_to_mlx.codegen.proof.other_sizes import _grow, other_sizes
 from pytorch_to_mlx.codegen.sources.module_source import ModuleSource
 
 
@@ -14,7 +14,7 @@ def examples(module, *args):
     return hints, list(other_sizes(entry.captured, module, entry.args, entry.kwargs, hints))
 
 
-def test_all_sizes_grow_at_once_and_values_repeat():
+def test_all_sizes_grow_at_once_and_values_stay():
     class Add(nn.Module):
         def forward(self, x, y):
             return x.sum(-1) + y.sum()
@@ -24,8 +24,15 @@ def test_all_sizes_grow_at_once_and_values_repeat():
     assert sorted(hints.values()) == [2, 3, 4] and kwargs == {}
     assert label.count("=") == 3
     assert sorted([*grown_x.shape, *grown_y.shape]) == sorted(n + 1 + list(hints.values()).index(n) for n in (2, 3, 4))
-    assert torch.equal(grown_x[:2, :3], x) and torch.equal(grown_x[2, :3], x[0])
-    assert torch.equal(grown_y[:5], torch.tensor([0.0, 1, 2, 3, 0]))
+    assert torch.equal(grown_x[:2, :3], x) and grown_x.unique().numel() == grown_x.numel()  # none are equal
+    assert torch.equal(grown_y[:4], y) and 0 < grown_y[4] < 3
+
+
+def test_ids_and_masks_repeat_and_lengths_in_order_stay_so():
+    generator = torch.Generator()
+    assert _grow(torch.tensor([[3, 1, 2]]), 1, 5, generator).tolist() == [[3, 1, 2, 3, 1]]
+    assert _grow(torch.tensor([[0.0, 1, 1, 1]]), 1, 5, generator).tolist() == [[0, 1, 1, 1, 0]]
+    assert _grow(torch.tensor([7, 5, 3]), 0, 5, generator).tolist() == [7, 7, 5, 5, 3]
 
 
 def test_sizes_that_must_divide_are_doubled():
