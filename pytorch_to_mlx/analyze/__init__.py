@@ -1,4 +1,4 @@
-"""What would convert and what would not, and why, without converting."""
+"""Say what would convert and what would not, and why, without converting."""
 
 from .checkpoint import Analysis, analyze
 

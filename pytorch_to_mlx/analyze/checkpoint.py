@@ -1,4 +1,4 @@
-"""What a checkpoint holds, which family it is, and what of it would not convert. Only headers are read."""
+"""Say what a checkpoint holds, which family it is, and what of it would not convert. Only headers are read."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from .. import codegen
 from ..checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ..errors import FormatError
 from ..model_source import ModelSource, find_model_or_module, locate_model
-from ..units import size_text
+from ..units import count_text, size_text
 from ..weights import WeightMap, make_plan
 from ..weights.apply import grouped
 from ..weights.quantize import layer_sizes
@@ -18,17 +18,18 @@ from ..weights.quantize import layer_sizes
 if TYPE_CHECKING:
     from ..registry import AnyFamily
 
-# Bytes per number: the dtype, or a quantized group of 64 with a 16-bit scale and offset.
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "8-bit": 1 + 4 / 64, "4-bit": 0.5 + 4 / 64}
+"""Bytes per number. Quantized: with a 16-bit scale and offset for each group of 64."""
 
 
 @dataclass
 class Analysis:
     """The answer of `analyze`. `convertible` is False where `problems` says why.
 
-    unmatched: tensors that no rule of the family takes, one line for each kind. dead_rules: rules that find no tensor.
-    dropped: tensors left out on purpose, and why. dtypes: by what is stored, with the bytes when read. memory: bytes
-    of all weights in each dtype.
+    kind: the file format. unmatched: tensors that match no rule of the family, one line for each kind. dead_rules:
+    rules that match no tensor. dropped: tensors left out on purpose, and why. config_ignored: keys of config.json that
+    are not read. dtypes: tensors, numbers and bytes by stored dtype. memory: bytes of all weights in each dtype.
+    contents: all tensors.
     """
 
     source: str
@@ -49,21 +50,19 @@ class Analysis:
     memory: dict[str, int] = field(default_factory=dict)
     contents: list[TensorInfo] = field(default_factory=list, repr=False)
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON types."""
-        made = asdict(self)
-        made["contents"] = [{**asdict(info), "shape": list(info.shape)} for info in self.contents]
-        return made
-
-    to_dict = to_json
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, as JSON types."""
+        data = asdict(self)
+        data["contents"] = [{**asdict(info), "shape": list(info.shape)} for info in self.contents]
+        return data
 
     def rows(self) -> list[dict[str, Any]]:
-        """A line for each name that differs from the others in more than numbers."""
+        """Return a line for all tensors whose names differ only in numbers."""
         infos = {info.name: info for info in self.contents}
         return [{"tensor": line} for line in grouped(infos, lambda n: f"{infos[n].dtype} {list(infos[n].shape)}")]
 
     def summary(self) -> str:
-        """The verdict and the sizes, in a few lines."""
+        """Return the verdict, the sizes and the problems in a few lines."""
         sizes = ", ".join(f"{dtype} {row['tensors']} ({size_text(row['bytes'])})" for dtype, row in self.dtypes.items())
         memory = ", ".join(f"{dtype} {size_text(size)}" for dtype, size in self.memory.items())
         verdict = "already converted" if self.converted else "would convert"
@@ -71,15 +70,15 @@ class Analysis:
             f"{self.source}: {self.kind}, family {self.family or 'unknown'}",
             f"{self.tensors} tensors, {self.parameters:,} numbers, {size_text(self.bytes)}: {sizes}",
             f"memory of the weights: {memory}",
-            verdict if self.convertible else f"would not convert: {len(self.problems)} problems",
+            verdict if self.convertible else f"would not convert: {count_text(len(self.problems), 'problem')}",
             *(f"  {problem}" for problem in self.problems),
             *(f"  no rule: {line}" for line in self.unmatched),
             *(f"  no tensor: {rule}" for rule in self.dead_rules),
         ]
-        lines += [f"{len(self.dropped)} tensors are left out on purpose"] if self.dropped else []
-        lines += (
-            [f"config.json keys that nobody reads: {', '.join(self.config_ignored)}"] if self.config_ignored else []
-        )
+        if self.dropped:
+            lines.append(f"{count_text(len(self.dropped), 'tensor is', 'tensors are')} left out on purpose")
+        if self.config_ignored:
+            lines.append(f"config.json keys that are not read: {', '.join(self.config_ignored)}")
         return "\n".join(lines)
 
 
@@ -92,18 +91,21 @@ def analyze(
     revision: str | None = None,
     extend: Sequence[str | Path] | None = None,
 ) -> Any:
-    """Tell what a checkpoint or a PyTorch module holds and what would not convert, and why; nothing is written.
+    """Return what a checkpoint or a PyTorch module holds, and what would not convert and why. Nothing is written.
 
     source: a checkpoint (path, hub id, `packaged:NAME`), or a torch module with example_inputs, a Python factory
-    `file.py:function` (it is run), a `.pt2` file, a Hugging Face model that is no family here.
-    methods: example inputs by method, for a module with several entry points.
+    `file.py:function` (it is run), a `.pt2` file, a Hugging Face model that belongs to no family here.
+    methods: example inputs by method, for a module with several entry points. extend: Python files to run first,
+    which register ops and modules.
+    Raises: UsageError for a source or family that does not exist, FormatError for a checkpoint that cannot be opened.
+    A checkpoint of no known family is an answer, not an error.
     """
     try:
         model = find_model_or_module(source, family=family, revision=revision)
         if model is not None:
-            return _analyze(model, str(source))
+            return _analyze_model(model, str(source))
     except FormatError as error:
-        # An unknown family is an answer; a checkpoint that cannot be opened raises again.
+        # An unknown family is an answer; a checkpoint that cannot be opened raises here again.
         with open_checkpoint(locate_model(source, family=family, revision=revision).path) as checkpoint:
             result = _contents(str(source), checkpoint)
         result.problems.append(str(error))
@@ -111,20 +113,21 @@ def analyze(
     return codegen.analyze(source, example_inputs, methods=methods, extend=extend)
 
 
-def _analyze(model: ModelSource, source: str) -> Analysis:
+def _analyze_model(model: ModelSource, source: str) -> Analysis:
     with model.open() as checkpoint:
         result = _contents(source, checkpoint)
         result.family, result.converted = model.family.name, model.converted
-        _config(result, model.family, checkpoint.config or {})
+        _check_config(result, model.family, checkpoint.config or {})
         if result.quantization is not None and model.converted:
-            _unpacked_size(result)
+            _count_unpacked(result)
         if not model.converted:
-            _plan(result, model.family.weights, checkpoint)
+            _check_rules(result, model.family.weights, checkpoint)
     result.convertible = not result.problems
     return result
 
 
 def _contents(source: str, checkpoint: Checkpoint) -> Analysis:
+    """Return the tensors of a checkpoint and their sizes; whether it would convert is still open."""
     result = Analysis(source, checkpoint.kind, None, contents=list(checkpoint.infos().values()))
     result.quantization = (checkpoint.config or {}).get("quantization")
     for info in result.contents:
@@ -140,8 +143,8 @@ def _contents(source: str, checkpoint: Checkpoint) -> Analysis:
     return result
 
 
-def _unpacked_size(result: Analysis) -> None:
-    """Count the numbers that quantized layers stand for, not the words that they are packed in."""
+def _count_unpacked(result: Analysis) -> None:
+    """Count the numbers that quantized layers stand for, not the integers that they are packed into."""
     shapes = {info.name: math.prod(info.shape) for info in result.contents}
     scaled = {name.removesuffix(".scales") for name in shapes if name.endswith(".scales")}
     sizes = layer_sizes(result.quantization, scaled, where=result.source)
@@ -151,23 +154,25 @@ def _unpacked_size(result: Analysis) -> None:
     result.memory = {name: int(result.parameters * size) for name, size in BYTES.items()} | {"as stored": result.bytes}
 
 
-def _plan(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> None:
+def _check_rules(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> None:
+    """Match all tensors with the family's rules, and add what does not match to the problems."""
     infos = checkpoint.infos()
     plan = make_plan(weight_map, infos)
     result.unmatched = grouped(plan.unmatched, lambda n: f"{infos[n].dtype} {list(infos[n].shape)}")
     result.dead_rules = plan.dead
     result.dropped = {step.sources[0]: step.rule.why for step in plan.steps if step.rule.kind == "drop"}
-    for count, what in (
-        (len(plan.unmatched), "tensors match no rule"),
-        (len(plan.dead), "rules match no tensor"),
-        (len(plan.twice), "tensors match two rules"),
-        (len(plan.clashes), "weights are written by two rules"),
+    for names, one, many in (
+        (plan.unmatched, "tensor matches no rule", "tensors match no rule"),
+        (plan.dead, "rule matches no tensor", "rules match no tensor"),
+        (plan.twice, "tensor matches two rules", "tensors match two rules"),
+        (plan.clashes, "weight is written by two rules", "weights are written by two rules"),
     ):
-        result.problems += [f"{count} {what}"] if count else []
+        result.problems += [count_text(len(names), one, many)] if names else []
     result.problems += plan.incomplete
 
 
-def _config(result: Analysis, family: "AnyFamily", config: dict[str, Any]) -> None:
+def _check_config(result: Analysis, family: "AnyFamily", config: dict[str, Any]) -> None:
+    """Read the sizes as the family does, and note the keys that it does not read."""
     try:
         family.config.from_dict(config)
     except FormatError as error:

@@ -20,8 +20,7 @@ DEVELOPMENT_HALF = (
     "on purpose, for a figure on names that the converter was not developed on; no result of it is kept here."
 )
 NOTES = {
-    "huggingface": f"{DEVELOPMENT_HALF} A type's config is reduced until the model has a few thousand parameters, or "
-    "as far as it still runs; the weights are random.",
+    "huggingface": f"{DEVELOPMENT_HALF} Each config is reduced as far as its model still runs; the weights are random.",
     "timm": "The half is chosen in the same way and for the same reason as that of Hugging Face's types.",
 }
 """What stands below the title of a suite."""

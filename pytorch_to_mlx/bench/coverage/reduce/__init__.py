@@ -1,4 +1,4 @@
-"""Reduce any Hugging Face config to a model of a few thousand parameters that still runs.
+"""Reduce any Hugging Face config to a small model that still runs.
 
 Rules by the names of config fields (`rules.py`) are applied together and kept if the model works, else fewer of them
 (`search.py`); fields that depend on others follow (`linked_fields.py`), and fields that a config leaves open get a
