@@ -124,15 +124,15 @@ def image_cases(model: nn.Module, size: int) -> list[Case]:
     """
     generator = torch.Generator().manual_seed(0)
 
-    def find_inputs(*shapes: tuple[int, ...]) -> Iterator[Case]:
+    def try_shapes(*shapes: tuple[int, ...]) -> Iterator[Case]:
         for shape in shapes:
             image = torch.randn(shape, generator=generator)
             with contextlib.suppress(*FAILURES), torch.no_grad():
                 copy.deepcopy(model)(image)
                 yield (image,), {}
 
-    first = next(find_inputs((2, 3, IMAGE + 32, IMAGE + 64), (2, 3, size, size)), None)
+    first = next(try_shapes((2, 3, IMAGE + 32, IMAGE + 64), (2, 3, size, size)), None)
     if first is None:
         return []
     others = ((IMAGE + 64, IMAGE + 32), (IMAGE + 96, IMAGE + 128), (size, size), first[0][0].shape[2:])
-    return [first, *find_inputs(*((3, 3, *sides) for sides in others))]
+    return [first, *try_shapes(*((3, 3, *sides) for sides in others))]
