@@ -73,6 +73,9 @@ VERBS = {
 
         A tap that diverges ends with exit code 5. With --mlx-path the converted folder is validated.
 
+        Args:
+            plot: also draw the error of every tap into this file (.svg, .png, .pdf)
+
         Example: pytorch-to-mlx FAMILY validate --hf-path ./checkpoint
         """,
         without=("source",),
