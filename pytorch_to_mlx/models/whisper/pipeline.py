@@ -76,8 +76,7 @@ class WhisperPipeline:
             return Transcription(self.model, self.tokenizer, mx.array(samples), settings)
         if settings.clip_timestamps != TranscribeOptions.clip_timestamps:
             raise UsageError(
-                "clip_timestamps cannot be combined with vad_filter or batch_size",
-                fix="each selects what to transcribe",
+                "clip_timestamps and vad_filter or batch_size both select what to transcribe", fix="use one of them"
             )
         spans = load_vad(vad_model).detect(samples, **(FILTER if batch_size == 1 else WINDOWS)).segments
         if batch_size == 1:
