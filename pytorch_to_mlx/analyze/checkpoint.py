@@ -20,12 +20,6 @@ from ..weights.quantize import layer_sizes
 if TYPE_CHECKING:
     from ..registry import AnyFamily
 
-<<<<<<< HEAD
-=======
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "8-bit": 1 + 4 / 64, "4-bit": 0.5 + 4 / 64}
-"""Bytes per number. Quantized: with a 16-bit scale and offset for each group of 64."""
-
->>>>>>> bench
 
 @dataclass
 class Analysis:
@@ -33,13 +27,8 @@ class Analysis:
 
     kind: the file format. unmatched: tensors that match no rule of the family, one line for each kind. dead_rules:
     rules that match no tensor. dropped: tensors left out on purpose, and why. config_ignored: keys of config.json that
-<<<<<<< HEAD
     are not read. dtypes: tensors, numbers and bytes by stored dtype. sizes: bytes of the
     weights that `convert` writes, by --dtype and --q-bits. contents: all tensors.
-=======
-    are not read. dtypes: tensors, numbers and bytes by stored dtype. memory: bytes of all weights in each dtype.
-    contents: all tensors.
->>>>>>> bench
     """
 
     source: str
@@ -79,11 +68,7 @@ class Analysis:
         lines = [
             f"{self.source}: {self.kind}, family {self.family or 'unknown'}",
             f"{self.tensors} tensors, {self.parameters:,} numbers, {size_text(self.bytes)}: {sizes}",
-<<<<<<< HEAD
             *([f"converted: {written}"] if written else []),
-=======
-            f"memory of the weights: {memory}",
->>>>>>> bench
             verdict if self.convertible else f"would not convert: {count_text(len(self.problems), 'problem')}",
             *(f"  {problem}" for problem in self.problems),
             *(f"  no rule: {line}" for line in self.unmatched),
@@ -134,18 +119,12 @@ def _analyze_model(model: ModelSource, source: str) -> Analysis:
         _check_config(result, model.family, checkpoint.config or {})
         if result.quantization is not None and model.converted:
             _count_unpacked(result)
-<<<<<<< HEAD
         dtypes = {info.name: info.dtype for info in result.contents}
         if not model.converted:
             dtypes = _check_rules(result, model.family.weights, checkpoint)
         result.convertible = not result.problems
         if result.convertible:
             _add_sizes(result, model.family, checkpoint, dtypes)
-=======
-        if not model.converted:
-            _check_rules(result, model.family.weights, checkpoint)
-    result.convertible = not result.problems
->>>>>>> bench
     return result
 
 
@@ -175,7 +154,6 @@ def _count_unpacked(result: Analysis) -> None:
     result.parameters = plain + sum(shapes[f"{path}.scales"] * size["group_size"] for path, size in sizes.items())
 
 
-<<<<<<< HEAD
 def _add_sizes(result: Analysis, family: "AnyFamily", checkpoint: Checkpoint, dtypes: dict[str, str]) -> None:
     """Add what `convert` would write, by its own steps; a quantized folder is unpacked first."""
     config = family.config.from_dict(checkpoint.config or {})
@@ -188,10 +166,6 @@ def _add_sizes(result: Analysis, family: "AnyFamily", checkpoint: Checkpoint, dt
 
 def _check_rules(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> dict[str, str]:
     """Add what does not match a rule to the problems; return the dtype of every weight that rules write."""
-=======
-def _check_rules(result: Analysis, weight_map: WeightMap, checkpoint: Checkpoint) -> None:
-    """Match all tensors with the family's rules, and add what does not match to the problems."""
->>>>>>> bench
     infos = checkpoint.infos()
     plan = make_plan(weight_map, infos)
     result.unmatched = grouped(plan.unmatched, lambda n: f"{infos[n].dtype} {list(infos[n].shape)}")

@@ -28,11 +28,7 @@ def test_a_checkpoint_that_would_convert(source, net):
         "int64": {"tensors": 1, "parameters": 1, "bytes": 8},
     }
     assert analysis.bytes == 4 * (numbers - 1) + 8
-<<<<<<< HEAD
     assert analysis.sizes.keys() == {"float32", "float16", "bfloat16"}  # rows of 32 are no group of 64
-=======
-    assert analysis.memory["float32"] == 4 * numbers and analysis.memory["4-bit"] == int(numbers * 0.5625)
->>>>>>> bench
     assert analysis.dropped == {"steps": "counts training steps"}
     assert analysis.config_ignored == ["novelty"]
     assert "would convert" in analysis.summary() and "family toy-net" in analysis.summary()
@@ -51,11 +47,7 @@ def test_a_converted_folder(tmp_path, source):
     packed = analyze(convert(source, tmp_path / "packed", quantize=True, q_group_size=32))
     assert packed.quantization == {"bits": 8, "group_size": 32, "mode": "affine"}
     assert packed.parameters == analysis.parameters
-<<<<<<< HEAD
     assert packed.sizes == {**analysis.sizes, "as stored": (tmp_path / "packed" / "model.safetensors").stat().st_size}
-=======
-    assert packed.memory == {**analysis.memory, "as stored": packed.bytes}
->>>>>>> bench
 
 
 def test_tensors_without_rules_and_rules_without_tensors(source, net):

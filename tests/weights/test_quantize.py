@@ -69,12 +69,8 @@ def test_each_layer_its_own_bits():
     assert dequantize({"quantization": result.config}, flat(model))[1]["layers.0.weight"].shape == (64, 128)
 
 
-def test_the_model_decides_as_in_mlx_lm():
-    class Careful(Model):
-        def quant_predicate(self, path, layer):
-            return path != "embed"
-
-    assert "embed" not in quantize(Careful()).layers
+def test_the_predicate_decides_as_in_mlx_lm():
+    assert "embed" not in quantize(Model(), predicate=lambda path, layer: path != "embed").layers
 
 
 @pytest.mark.parametrize("sizes", [{"bits": 7}, {"bits": 0}, {"group_size": 48}, {"bits": True}, {"bits": "4"}])
