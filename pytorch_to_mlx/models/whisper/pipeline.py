@@ -74,13 +74,6 @@ class WhisperPipeline:
         samples = load_audio(audio, SAMPLE_RATE)
         if not vad_filter and batch_size == 1:
             return Transcription(self.model, self.tokenizer, mx.array(samples), settings)
-<<<<<<< HEAD
-=======
-        if settings.clip_timestamps != TranscribeOptions.clip_timestamps:
-            raise UsageError(
-                "clip_timestamps and vad_filter or batch_size both select what to transcribe", fix="use one of them"
-            )
->>>>>>> models
         spans = load_vad(vad_model).detect(samples, **(FILTER if batch_size == 1 else WINDOWS)).segments
         speech = SpeechOnly(samples, spans, SAMPLE_RATE)
         if batch_size == 1:
