@@ -112,7 +112,7 @@ def test_torch_nested_dicts_are_joined_and_the_rest_is_extra(tmp_path):
     torch.save(saved, tmp_path / "x.pt")
     with open_checkpoint(tmp_path / "x.pt") as ckpt:
         assert set(ckpt) >= {"model.0.weight", "model.1.running_mean", "model.1.num_batches_tracked", "layers.0.w"}
-        assert "optimizer.state.0.exp_avg" in ckpt
+        assert not any(name.startswith("optimizer") for name in ckpt), "training state is not the model's"
         np.testing.assert_array_equal(np.array(ckpt["model.0.weight"]), module[0].weight.detach().numpy())
         expected = {
             "epoch": 3,

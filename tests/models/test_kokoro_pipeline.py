@@ -159,7 +159,7 @@ def test_stream_is_earlier_and_says_the_same(tiny, monkeypatch):
         ({"text": ""}, "no text"),
         ({"phonemes": "  "}, "no phonemes"),
         ({"phonemes": "a❓b"}, "❓"),
-        ({"text": "a", "speed": 0}, "0.25 to 4"),
+        ({"text": "a", "speed": 0}, "between 0.25 and 4"),
         ({"text": "a", "speed": -1}, "speed"),
         ({"text": "a", "speed": 1000}, "speed"),
         ({"text": "a", "speed": math.nan}, "speed"),
