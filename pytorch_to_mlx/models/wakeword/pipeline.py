@@ -95,9 +95,9 @@ class Rules:
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
-            raise UsageError(f"the threshold is {self.threshold}; it goes from 0 to 1")
+            raise UsageError(f"threshold must be above 0 and at most 1, not {self.threshold}")
         if self.patience < 1 or not 0 <= self.refractory_s < float("inf"):
-            raise UsageError("patience is a number of frames from 1, the refractory time 0 seconds or more")
+            raise UsageError("patience must be at least 1 frame, and the refractory time 0 seconds or more")
 
 
 class Trigger:
@@ -195,7 +195,7 @@ class WakewordPipeline:
         Raises: FormatError for audio that cannot be read, UsageError for a value out of range.
         """
         if not 0 <= padding_s <= 60:
-            raise UsageError(f"padding is {padding_s} s; it goes from 0 to 60")
+            raise UsageError(f"padding must be between 0 and 60 s, not {padding_s}")
         stream = self._stream()
         trigger = Trigger(stream.labels, Rules(**rules))
         name = str(audio) if isinstance(audio, (str, Path)) else "audio"

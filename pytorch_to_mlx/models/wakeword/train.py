@@ -131,7 +131,7 @@ def check_options(name: str, output: Path, hidden: int, steps: int, variants: in
         raise UsageError(f"cannot write '{output}'", fix="name a .safetensors file in a folder that exists")
     for option, value, highest in (("hidden", hidden, 1024), ("steps", steps, 10**6), ("variants", variants, 1000)):
         if not 1 <= value <= highest:
-            raise UsageError(f"{option} is {value}; it goes from 1 to {highest}")
+            raise UsageError(f"{option} must be between 1 and {highest}, not {value}")
     check_seed(seed)
 
 
