@@ -5,6 +5,7 @@ from pathlib import Path
 from ..errors import MissingExtraError
 from ..outputs import write_figure
 from ..tolerances import RELATIVE, allowed_error
+from ..units import count_text
 from .report import Report
 
 SMALLEST = 1e-9  # errors under it, zero too, are drawn there
@@ -40,7 +41,8 @@ def plot(report: Report, path: Path) -> None:
         x, y = zip(*allowed, strict=True)
         axes.scatter(x, y, marker="|", s=90, color="#cf222e", label="limit", zorder=2)
     axes.set_yticks(list(places), [tap.name + ("" if tap.passed else " FAIL") for tap in taps])
-    axes.set_title(f"{report.family}: {len(report.cases)} cases, {'pass' if report.passed else 'FAIL'}", fontsize=10)
+    cases = count_text(len(report.cases), "case")
+    axes.set_title(f"{report.family}: {cases}, {'pass' if report.passed else 'FAIL'}", fontsize=10)
     axes.grid(axis="x", color="0.93")
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="upper right", fontsize=8)
     write_figure(figure, path, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -19,7 +19,7 @@ REPORT = Report("toy", "packaged:toy", (CaseResult("one", TAPS),))
 def test_svg_names_every_tap_and_the_failure(tmp_path):
     plot(REPORT, tmp_path / "parity.svg")
     text = (tmp_path / "parity.svg").read_text()
-    for words in ("mel", "codes", "audio FAIL", "toy: 1 cases, FAIL", "PyTorch float32"):
+    for words in ("mel", "codes", "audio FAIL", "toy: 1 case, FAIL", "PyTorch float32"):
         assert f"<!-- {words} -->" in text, words
 
 
