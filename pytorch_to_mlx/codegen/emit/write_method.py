@@ -43,9 +43,9 @@ def write_method(
     draft = scope.draft
     draft.results = [scope.tree(node) for node in call.outputs]
     if guards:
-        names = size_names(call.inputs)
+        sizes = size_names(call.inputs)
         arguments = {node.name: name for node, name in zip(call.inputs, draft.args, strict=True)}
-        draft.statements[:0] = [guard.statement(names, arguments) for guard in guards]
+        draft.statements[:0] = [guard.statement(sizes, arguments) for guard in guards]
         draft.helpers.add(CHECK)
     read_sizes(draft, scope.sizes_defined)
     return draft
