@@ -8,6 +8,7 @@ from transformers import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from pytorch_to_mlx.backend import ops
+from pytorch_to_mlx.backend.native import kernels
 from pytorch_to_mlx.backend.rope import rotary_frequencies
 from pytorch_to_mlx.nn.rope import rotary_tables
 
@@ -31,7 +32,8 @@ def test_tables_are_rounded_once(head_dim, theta):
     tables = rotary_tables(mx.array(positions), head_dim, theta)
     for table, function in zip(tables, (np.cos, np.sin), strict=True):
         assert table.shape == (751, head_dim // 2)
-        assert ulps(np.array(table), function(angles.astype(np.float64))) <= 1
+        most = 1 if hasattr(kernels(), "cos") else 2  # MLX's own functions err by up to 1.42
+        assert ulps(np.array(table), function(angles.astype(np.float64))) <= most
 
 
 def test_rotation_is_hugging_face_s():
