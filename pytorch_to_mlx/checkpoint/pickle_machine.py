@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import FormatError, UnsafeError
 from .base import MAX_DIMS
 from .files import quote
-from .placeholder import Placeholder, holds, may_stand
+from .placeholder import GETATTR, Placeholder, holds, is_member, may_stand
 
 MAX_OPCODES = 2_000_000
 MAX_MARKS = 1000
@@ -332,6 +332,8 @@ class _Machine:
         """Call a known constructor with its arguments."""
         arguments, function = self.pop(), self.pop()
         if isinstance(function, Placeholder):
+            if function in GETATTR and not is_member(arguments):
+                raise not_allowed(function, self.where)
             self.leave_unread(function, arguments)
             self.push(function)
             return

@@ -17,6 +17,10 @@ _PLAIN |= {name.replace("builtins", "__builtin__") for name in _PLAIN} | {
 }
 
 
+# How Python 3.11.0 to 3.11.3 write a member of an enum: getattr(its class, its name).
+GETATTR = ("builtins.getattr", "__builtin__.getattr")
+
+
 class Placeholder(str):
     """Stands for an object that was not made; the text is the name of its class or function."""
 
@@ -27,11 +31,21 @@ def may_stand(name: str) -> bool:
     Of PyTorch that is so for classes only: its functions make tensors or load files.
     """
     root, last = name.partition(".")[0], name.rpartition(".")[2]
-    if name in _PLAIN:
+    if name in _PLAIN or name in GETATTR:
         return True
     if root == "torch":
         return last[:1].isupper()
     return root not in _REFUSED and not name.startswith(_REFUSED_NUMPY)
+
+
+def is_member(arguments: Any) -> bool:
+    """Return whether the arguments of `getattr` are a class left unread and the name of its member."""
+    return (
+        isinstance(arguments, tuple)
+        and len(arguments) == 2
+        and isinstance(arguments[0], Placeholder)
+        and type(arguments[1]) is str
+    )
 
 
 def holds(value: Any, kinds: tuple[type, ...], budget: list[int], depth: int = 0) -> bool:

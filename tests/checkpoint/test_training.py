@@ -111,6 +111,20 @@ def test_a_prefix_goes_only_where_the_names_are_then_known():
     assert wrapping_prefix(names, lambda rest: False) == ""
 
 
+def test_enums_as_python_3_11_0_to_3_11_3_wrote_them(tmp_path):
+    """Those versions pickled a member as getattr(class, name); getattr of anything else stays refused."""
+    member = b"cbuiltins\ngetattr\ncmy_module\nMode\nX\x04\x00\x00\x00FAST\x86R"
+    state = model().state_dict()
+    torch.save({"model": state, "mode": "PLACE"}, tmp_path / "x.pt", _use_new_zipfile_serialization=False)
+    with_enum = (tmp_path / "x.pt").read_bytes().replace(b"X\x05\x00\x00\x00PLACE", member, 1)
+    (tmp_path / "x.pt").write_bytes(with_enum)
+    assert_weights(tmp_path / "x.pt", state)
+    for target in (b"cos\nsystem\n", b"X\x01\x00\x00\x00x"):
+        (tmp_path / "x.pt").write_bytes(with_enum.replace(b"cmy_module\nMode\n", target))
+        with pytest.raises(UnsafeError):
+            read_all(tmp_path / "x.pt")
+
+
 OBJECTS = {
     "namespace": argparse.Namespace(lr=0.1, mode=Mode.FAST),
     "path": pathlib.PurePosixPath("a/b"),
