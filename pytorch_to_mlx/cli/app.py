@@ -33,6 +33,7 @@ def family_verbs(card: ModelCard) -> dict[str, Callable[..., Any]]:
 
 def _family(card: ModelCard, *, whole: bool) -> typer.Typer:
     app = _typer(f"{card.summary} ({card.task})", example=f"pytorch-to-mlx {card.name} list")
+    app.callback(invoke_without_command=True)(_print_help_of_group)
     for name, function in family_verbs(card).items() if whole else ():
         verbs.add(app, name, function)
     return app
@@ -42,12 +43,16 @@ def _typer(text: str, *, example: str) -> typer.Typer:
     return typer.Typer(
         help=text,
         epilog=verbs.epilog([example]),
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings=SETTINGS,
     )
+
+
+def _print_help_of_group(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def _print_version(asked: bool) -> None:

@@ -8,6 +8,8 @@ import time
 import pytest
 from command import COMMAND, ROOT, assert_quick_help, run
 
+from pytorch_to_mlx import registry
+
 VERBS = ("list", "doctor", "analyze", "convert", "validate", "benchmark", "compare")
 
 
@@ -36,6 +38,14 @@ def test_wrong_use_is_exit_2_with_one_line(arguments, says):
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], *[[verb, "--help"] for verb in VERBS]], ids=str)
 def test_help_has_an_example_and_imports_nothing_heavy(arguments):
     assert_quick_help(*arguments)
+
+
+@pytest.mark.parametrize("family", registry.names())
+def test_a_family_alone_shows_its_help(family):
+    """As `git remote` or any group of click does; folded into an error line nobody could read it."""
+    alone, asked = run(family), run(family, "--help")
+    assert alone.returncode == 0 and alone.stdout == asked.stdout and alone.stderr == b""
+    assert b"\n  convert " in alone.stdout
 
 
 def test_version():
