@@ -93,7 +93,7 @@ def error_table() -> str:
 
 
 def commands() -> str:
-    parts = ["# Commands\n", "Every command also takes `--json`, `--debug` and `--help`.\n"]
+    parts = ["# Commands\n", "Every command also takes `--json`, `--quiet`, `--debug` and `--help`.\n"]
     parts += [_verb("pytorch-to-mlx", verbs.read(*item)) for item in general.VERBS.items()]
     for card in registry.cards():
         parts.append(f"## pytorch-to-mlx {card.name}\n")

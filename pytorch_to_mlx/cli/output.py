@@ -7,9 +7,8 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
 MAX_LISTED = 4096
 
 
@@ -138,21 +137,3 @@ def plain(value: Any) -> Any:
 def printable(text: str) -> str:
     """Text that cannot steer the terminal: control characters and lone surrogates are shown by their numbers."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
-
-
-class Progress:
-    """Notes as lines and bars on stderr; bars only where stderr is a terminal."""
-
-    def note(self, text: str) -> None:
-        sys.stderr.write(f"{printable(text)}\n")
-        sys.stderr.flush()
-
-    def track(self, items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
-        if not sys.stderr.isatty():
-            self.note(what)
-            yield from items
-            return
-        from rich.console import Console
-        from rich.progress import track
-
-        yield from track(items, printable(what), total, console=Console(stderr=True), transient=True)

@@ -57,25 +57,28 @@ def read(name: str, function: Callable[..., Any]) -> Verb:
 
 
 def add(app: typer.Typer, name: str, function: Callable[..., Any]) -> None:
-    """Register `function` under `name`. Its result is printed; `--json` prints it as JSON."""
+    """Register `function` under `name`. Its result is printed; `--json` prints it as JSON, `--quiet` nothing else."""
     verb = read(name, function)
     as_json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+    quiet = Annotated[bool, typer.Option("--quiet", help="print the result and errors only: no progress, no notes")]
     debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         *(inspect.Parameter(p.name, kind, default=p.default, annotation=_annotation(p)) for p in verb.parameters),
         inspect.Parameter("as_json_", kind, default=False, annotation=as_json),
+        inspect.Parameter("quiet_", kind, default=False, annotation=quiet),
         inspect.Parameter("debug_", kind, default=False, annotation=debug),
     ]
 
-    def run(as_json_: bool, debug_: bool, **values: Any) -> None:
+    def run(as_json_: bool, quiet_: bool, debug_: bool, **values: Any) -> None:
         from ..outputs import is_stdout
         from ..progress import listening
-        from .output import Progress, show
+        from .output import show
+        from .progress_bar import ProgressBar
 
         positional = inspect.signature(function).parameters.values()
         args = [values.pop(p.name) for p in positional if p.kind is p.POSITIONAL_ONLY]
-        with listening(Progress()), ExitStack() as stack:
+        with listening(None if quiet_ else ProgressBar()), ExitStack() as stack:
             if any(is_stdout(values.get(name)) for name in OUTPUTS):  # then the result of the verb goes to stderr
                 stack.enter_context(redirect_stdout(sys.stderr))
             result = function(*args, **values)

@@ -218,7 +218,7 @@ def apply(
     wrong_shapes: list[str] = []
     wrong_values: list[str] = []
     contradictions: list[str] = []
-    for step in track(plan.steps, "converting", len(plan.steps)):
+    for step in track(plan.steps, "reading weights", len(plan.steps)):
         arrays = [source[plan.aliases.get(name, name)] for name in step.sources]
         for target, array in _forward(step, arrays, wrong_shapes).items():
             target_dtype = weight_map.dtype_of(target, dtype)

@@ -2,8 +2,8 @@
 
 import inspect
 import json
+from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,13 +15,39 @@ from pytorch_to_mlx.cli.output import show
 from pytorch_to_mlx.errors import FormatError, MachineError, UsageError
 from pytorch_to_mlx.models.whisper import commands, pipeline
 from pytorch_to_mlx.models.whisper.stream import StreamUpdate
-from pytorch_to_mlx.tasks import Segment, Transcript, Word
+from pytorch_to_mlx.progress import listening
+from pytorch_to_mlx.tasks import Segment, Word
 
-TRANSCRIPT = Transcript(" Hello.", "en", (Segment(" Hello.", 0.0, 1.0),))
+SEGMENT = Segment(" Hello.", 0.0, 1.0, words=(Word(" Hello.", 0.25, 0.75, 0.9),))
 OWN = {
     "audio", "model", "output_dir", "output_format", "max_line_width", "max_line_count", "max_words_per_line",
-    "highlight_words", "force", "stream", "step", "raw", "sample_rate", "microphone", "device",
+    "highlight_words", "force", "stream", "step", "raw", "sample_rate", "microphone", "device", "verbose",
 }  # fmt: skip
+
+
+class Hello:
+    """A transcription of one second of "Hello."."""
+
+    duration_s, language, when_moved = 1.0, "en", None
+
+    def __iter__(self):
+        self.when_moved(1.0)
+        yield SEGMENT
+
+
+class Terminal:
+    """A listener of somebody who watches."""
+
+    on_terminal = True
+
+    def __init__(self):
+        self.notes, self.positions = [], []
+        self.note = self.notes.append
+
+    @contextmanager
+    def measure(self, what, total_s):
+        self.notes.append(f"{what}: {total_s} s")
+        yield self.positions.append
 
 
 @pytest.fixture
@@ -32,7 +58,7 @@ def calls(monkeypatch):
     class Pipeline:
         def segments(self, audio, **options):
             calls.append(options)
-            return SimpleNamespace(duration_s=1.0, language="en", finish=lambda: TRANSCRIPT)
+            return Hello()
 
         def listen(self, blocks, **options):
             calls.append({**options, "n_samples": sum(map(len, blocks))})
@@ -116,7 +142,7 @@ def test_each_is_delivered_when_it_is_done_and_a_bad_one_is_reported(calls, reco
         done.append(audio)
         if audio == "b.wav":
             raise FormatError("not audio", where="b.wav")
-        return SimpleNamespace(duration_s=1.0, language="en", finish=lambda: TRANSCRIPT)
+        return Hello()
 
     monkeypatch.setattr(type(pipeline.load(None)), "segments", segments)
     report = commands.transcribe(["a.wav", "b.wav", "more/a.wav"])
@@ -128,6 +154,29 @@ def test_each_is_delivered_when_it_is_done_and_a_bad_one_is_reported(calls, reco
         report.check()
     with pytest.raises(FormatError, match=r"^b.wav: not audio$"):
         list(commands.transcribe(["b.wav"]).lines())
+
+
+def test_on_a_terminal_segments_are_shown_with_their_times(calls, recordings, monkeypatch):
+    """As openai-whisper's `verbose` prints them: `[00:00.000 --> 00:01.000]`, before what comes after is decoded."""
+    timed = "[00:00.000 --> 00:01.000] Hello."
+    with listening(terminal := Terminal()):
+        assert list(commands.transcribe(["a.wav"]).lines()) == ["Hello."], "the text is piped"
+        assert terminal.notes == ["a.wav: 1.0 s of audio in en", "transcribing a.wav: 1.0 s"]
+        assert terminal.positions == [1.0]
+        list(commands.transcribe(["a.wav"], output_dir=Path("out")).lines())
+        assert terminal.notes[-1] == timed
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        assert list(commands.transcribe(["a.wav"]).lines()) == [timed]
+    assert list(commands.transcribe(["a.wav"]).lines()) == ["Hello."], "--quiet"
+    assert list(commands.transcribe(["a.wav"], verbose=True).lines()) == [timed]
+
+
+def test_times_of_words_are_printed(calls, recordings):
+    lines = commands.transcribe(["a.wav"], word_timestamps=True).lines()
+    assert list(lines) == ["Hello.", "  [00:00.250 --> 00:00.750] Hello."]
+    update = StreamUpdate((Word(" Hello.", 0.5, 1.0, 0.9),), "", 2.0, 0.1, 1.1, "en")
+    step = commands.StreamStep(update, words=True)
+    assert step.lines() == ("[    0.50 s, after 1.1 s] Hello.", "  [00:00.500 --> 00:01.000] Hello.")
 
 
 def test_a_stream_as_json_is_a_line_for_each_step(capsys):
@@ -143,7 +192,9 @@ def test_a_stream_gets_its_options_and_prints_what_is_final(calls, tmp_path):
     first, last = commands.transcribe([str(path)], stream=True, step=2.0, language="de", vad_filter=True)
     assert calls == [
         {"task": "transcribe", "language": "de", "beam_size": None, "initial_prompt": None, "step_s": 2.0,
-         "condition_on_previous_text": True, "vad_filter": True, "n_samples": 16000}
+         "condition_on_previous_text": True, "vad_filter": True, "n_samples": 16000, "patience": None,
+         "length_penalty": None, "suppress_tokens": None, "compression_ratio_threshold": 2.4,
+         "logprob_threshold": -1.0, "no_speech_threshold": 0.6}
     ]  # fmt: skip
     assert first.lines() == ("[    0.50 s, after 1.1 s] Hello.",) and last.lines() == ()
     assert first.to_dict()["words"] == [{"word": " Hello.", "start": 0.5, "end": 1.0}]
@@ -154,7 +205,12 @@ def test_a_stream_gets_its_options_and_prints_what_is_final(calls, tmp_path):
     ("options", "message"),
     [
         ({}, "give audio files"),
-        ({"raw": True}, "give audio files"),
+        ({"raw": True}, "--raw needs --stream"),
+        ({"audio": ["a.wav"], "device": "3"}, "--device needs --stream"),
+        ({"stream": True, "audio": ["a.wav"], "best_of": 3}, "--stream does not take --best-of"),
+        ({"stream": True, "audio": ["a.wav"], "output_dir": Path("o")}, "--stream does not take --output-dir"),
+        ({"stream": True, "audio": ["a.wav"], "temperature": [0.0]}, "--stream does not take --temperature"),
+        ({"stream": True, "audio": ["a.wav"], "patience": 2.0}, "patience is 2.0"),
         ({"audio": ["a.wav"], "max_line_width": 20}, "subtitle layout needs word timestamps"),
         ({"audio": ["a.wav"], "output_dir": Path("b.wav")}, "is not a folder"),
         ({"audio": ["a.wav", "nothere.wav"]}, "nothere.wav: there is no such file"),

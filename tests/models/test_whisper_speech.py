@@ -172,6 +172,17 @@ def test_a_batch_decodes_as_its_windows_do(options):
     assert [r.avg_logprob for r in whole] == pytest.approx([r.avg_logprob for r in single], abs=1e-4)
 
 
+@pytest.mark.parametrize("options", [{}, {"vad_filter": True}, {"batch_size": 2}], ids=str)
+def test_progress_is_in_seconds_of_the_recording(tiny_en, sparse, options):
+    """The last window ends with the recording, or with its last speech, which begins 18 s of silence and a text on."""
+    samples, length = sparse
+    transcription, positions = tiny_en.segments(samples, temperature=0.0, **options), []
+    transcription.when_moved = positions.append
+    assert list(transcription) and positions and positions == sorted(positions)
+    last = len(samples) / 16000 if not options else 4 + 2 * (length + 18) + length + 0.4
+    assert abs(positions[-1] - last) < 0.2
+
+
 def test_nothing_but_silence_is_no_text(tiny_en):
     for options in ({"vad_filter": True}, {"batch_size": 4}):
         found = tiny_en.transcribe(np.zeros(40 * 16000, np.float32), **options)

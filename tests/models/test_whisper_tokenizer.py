@@ -35,6 +35,20 @@ def test_special_tokens_in_text_are_text():
     assert tokenizer.eot not in tokenizer.encode("a <|endoftext|> b")
 
 
+@pytest.mark.parametrize(
+    ("tag", "code"),
+    [("en-US", "en"), ("zh-CN", "zh"), ("zh_Hant_TW", "zh"), ("pt-BR", "pt"), ("jp", "ja"), ("cmn-Hans", "zh")],
+)
+def test_language_tags(tag, code):
+    """BCP 47 puts the language before script and region; `jp` is a country, whose one language is meant."""
+    assert language_code(tag) == code
+
+
+def test_an_unknown_language_names_the_nearest():
+    with pytest.raises(UsageError, match=r"unknown language 'germn'; did you mean 'german'\? known: en, zh"):
+        language_code("germn")
+
+
 def test_languages_by_name_and_code():
     assert language_code("English") == language_code(" en") == "en" and language_code("castilian") == "es"
     with pytest.raises(UsageError, match="klingon"):

@@ -41,9 +41,10 @@ class BatchedTranscription(FilteredTranscription):
         options = replace(self.options, decoding=replace(self.options.decoding, prompt=prompt))
         for first in range(0, len(self.windows), self.batch_size):
             windows = self.windows[first : first + self.batch_size]
-            for segments in self._decode_to_the_end(windows, options):
+            segments_by_window = self._decode_to_the_end(windows, options)
+            self._report(windows[-1][1])
+            for segments in segments_by_window:
                 yield from (self.restore(segment) for segment in segments if segment.text.strip())
-            self.position_s = windows[-1][1] / FRAMES_PER_SECOND
 
     def _decode_to_the_end(self, windows: list[Frames], options: TranscribeOptions) -> list[list[Segment]]:
         """Return the segments of each window; what follows its last timestamp is decoded until nothing is left."""

@@ -3,10 +3,12 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...errors import MachineError, UsageError
+from ...errors import UsageError
+from ...tasks import Transcript
 from .card import CARD
 
 if TYPE_CHECKING:
@@ -14,14 +16,20 @@ if TYPE_CHECKING:
 
     from .stream import StreamUpdate
 
-_STREAM_OPTIONS = {"task", "language", "beam_size", "initial_prompt", "condition_on_previous_text", "vad_filter"}
+_STREAM_OPTIONS = {
+    "task", "language", "beam_size", "patience", "length_penalty", "initial_prompt", "condition_on_previous_text",
+    "compression_ratio_threshold", "logprob_threshold", "no_speech_threshold", "suppress_tokens", "vad_filter",
+}  # fmt: skip
+_STREAM_ONLY = {"step", "raw", "sample_rate", "microphone", "device"}
+_BOTH = {"audio", "model", "stream", "word_timestamps", "verbose"} | _STREAM_OPTIONS
 
 
 @dataclass(frozen=True)
 class StreamStep:
-    """What `transcribe --stream` prints after one step."""
+    """What `transcribe --stream` prints after one step. words: also a line for each word."""
 
     update: "StreamUpdate"
+    words: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the words and the times, for JSON."""
@@ -39,10 +47,13 @@ class StreamStep:
 
     def lines(self) -> tuple[str, ...]:
         """Return one line: start, latency and the committed words; none where nothing was committed."""
+        from .recordings import word_lines
+
         update = self.update
         if not update.committed:
             return ()
-        return (f"[{update.committed[0].start_s:8.2f} s, after {update.latency_s:.1f} s]{update.text}",)
+        line = f"[{update.committed[0].start_s:8.2f} s, after {update.latency_s:.1f} s]{update.text}"
+        return (line, *word_lines(update.committed if self.words else ()))
 
 
 def transcribe(
@@ -85,12 +96,14 @@ def transcribe(
     microphone: bool = False,
     device: str | None = None,
     seed: int = 0,
+    verbose: bool = False,
 ) -> Any:
     """Transcribe speech, or translate it into English.
 
     With --output-dir every recording gets files of its name there, and the folder is made; without it the text is
-    printed, each recording's when it is done. With --stream the audio is transcribed as it arrives, and words are
-    printed as soon as two hypotheses agree on them; --json then gives a line for each step.
+    printed. On a terminal the segments are shown with their times as they are ready. With --stream the audio is
+    transcribed as it arrives, and words are printed as soon as two hypotheses agree on them; --json then gives a line
+    for each step.
 
     Args:
         audio: audio files, or - for stdin
@@ -121,24 +134,28 @@ def transcribe(
         sample_rate: of raw audio, in Hz
         microphone: with --stream, listen to the microphone until interrupted
         device: which microphone, by number or name
+        verbose: show the segments with their times in a pipe too
 
     Example: pytorch-to-mlx whisper transcribe speech.wav --word-timestamps --output-format srt --output-dir out
     """
     arguments = locals()  # the first line: the parameters are the only names yet
     from ...checkpoint import locate
-    from ...progress import note, track
+    from ...outputs import write_output
+    from ...progress import is_watched, measure, note
     from ...text.subtitles import PLAIN, Layout, render, to_dict
     from .pipeline import OPTIONS, check_options, load, stream_options
-    from .recordings import EXTENSIONS, Transcripts, check_destinations, check_inputs
+    from .recordings import EXTENSIONS, Lines, Transcripts, check_destinations, check_inputs, segment_lines
     from .tokenizer import require_tiktoken
 
+    _check_mode(arguments)
     if stream:
         options = {name: arguments[name] for name in _STREAM_OPTIONS}
         stream_options(step_s=step, **{name: value for name, value in options.items() if name != "vad_filter"})
         check_inputs([name for name in audio or [] if not raw])
-        return _stream(model, _blocks(audio or [], raw, sample_rate, microphone, device, step), step_s=step, **options)
-    if raw or microphone or not audio:
-        raise UsageError("give audio files", fix="--raw and --microphone need --stream")
+        blocks = _blocks(audio or [], raw, sample_rate, microphone, device, step)
+        return _stream(model, blocks, words=word_timestamps, step_s=step, **options)
+    if not audio:
+        raise UsageError("give audio files")
     layout = Layout(max_line_width, max_line_count, max_words_per_line, highlight_words)
     if layout != PLAIN and not word_timestamps:
         raise UsageError("subtitle layout needs word timestamps", fix="add --word-timestamps")
@@ -150,25 +167,48 @@ def transcribe(
     files = {} if output_dir is None else check_destinations(audio, output_dir, extensions, force=force)
     pipeline = load(locate(model, (CARD,)).path)
 
-    def transcribe_one(name: str) -> tuple[dict[str, Any], list[str]]:
+    def transcribe_one(name: str, printed: bool) -> Lines:
+        text_at_once = printed and not files and output_format == "txt"
+        timed = verbose or (is_watched() and (not text_at_once or sys.stdout.isatty()))
         transcription = pipeline.segments(sys.stdin.buffer.read() if name == "-" else name, **options)
         note(f"{name}: {transcription.duration_s:.1f} s of audio in {transcription.language}")
-        transcript = transcription.finish()
+        if len(audio) > 1 and not files:
+            yield f"==> {name} <=="
+        segments = []
+        with measure(f"transcribing {name}", transcription.duration_s) as transcription.when_moved:
+            for segment in transcription:
+                segments.append(segment)
+                lines = segment_lines(segment, timed=timed, words=word_timestamps)
+                if text_at_once:
+                    yield from lines
+                elif timed:
+                    note("\n".join(lines))
+        transcript = Transcript("".join(segment.text for segment in segments), transcription.language, tuple(segments))
         entry: dict[str, Any] = {"audio": name, **to_dict(transcript)}
+        if not printed and not files:
+            return entry
         rendered = dict(render(transcript, output_format, layout))
-        if not files:
-            return entry, [content.rstrip("\n") for content in rendered.values()]
-        for path in files[name]:
-            try:
-                path.write_text(rendered[path.suffix[1:]], encoding="utf-8")
-            except OSError as error:
-                raise MachineError(f"cannot be written: {error.strerror}", where=path) from None
-        entry["files"] = [str(path) for path in files[name]]
-        return entry, entry["files"]
+        for path in files.get(name, ()):
+            write_output(path, rendered[path.suffix[1:]])
+            entry.setdefault("files", []).append(str(path))
+        yield from entry.get("files", () if text_at_once else [content.rstrip("\n") for content in rendered.values()])
+        return entry
 
-    names = track(audio, "transcribing", len(audio))
-    headings = len(audio) > 1 and output_dir is None
-    return Transcripts(names, transcribe_one, n_recordings=len(audio), headings=headings)
+    return Transcripts(audio, transcribe_one)
+
+
+def _check_mode(arguments: dict[str, Any]) -> None:
+    """Refuse what does not apply to a stream, or to a recording, by the name of its option."""
+    parameters = signature(transcribe).parameters
+    chosen = [name for name, value in arguments.items() if value not in (parameters[name].default, [])]
+    if arguments["stream"] and (others := [name for name in chosen if name not in _BOTH | _STREAM_ONLY]):
+        raise UsageError(f"--stream does not take {_option(others[0])}", fix="leave out one of them")
+    if not arguments["stream"] and (others := [name for name in chosen if name in _STREAM_ONLY]):
+        raise UsageError(f"{_option(others[0])} needs --stream", fix="add it, or give audio files alone")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _blocks(
@@ -188,12 +228,13 @@ def _blocks(
     return live.from_file(audio[0], 16_000, block_s=step)
 
 
-def _stream(model: str | None, blocks: "Iterator[np.ndarray]", **options: Any) -> Iterator[StreamStep]:
+def _stream(model: str | None, blocks: "Iterator[np.ndarray]", *, words: bool, **options: Any) -> Iterator[StreamStep]:
     """Yield each step of a stream, and at its end report the latencies."""
     from statistics import median
 
     from ...checkpoint import locate
     from ...progress import note
+    from ...units import count_text
     from .pipeline import load
 
     pipeline = load(locate(model, (CARD,)).path)
@@ -202,7 +243,7 @@ def _stream(model: str | None, blocks: "Iterator[np.ndarray]", **options: Any) -
     for update in pipeline.listen(blocks, **options):
         if update.latency_s is not None:
             latencies.append(update.latency_s)
-        yield StreamStep(update)
+        yield StreamStep(update, words)
     if latencies:
-        middle, longest = median(latencies), max(latencies)
-        note(f"{len(latencies)} commits, {middle:.1f} s after their first word (median), {longest:.1f} s at most")
+        commits = count_text(len(latencies), "commit")
+        note(f"{commits}, {median(latencies):.1f} s after their first word (median), {max(latencies):.1f} s at most")

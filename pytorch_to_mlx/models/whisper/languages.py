@@ -116,4 +116,18 @@ ALIASES = {name: code for code, name in LANGUAGES.items()} | {
     "sinhalese": "si",
     "castilian": "es",
     "mandarin": "zh",
+    "filipino": "tl",
+    "fil": "tl",
+    "cmn": "zh",
+    "nb": "no",
+    "iw": "he",
+    "jv": "jw",
+    "jp": "ja",
+    "kr": "ko",
+    "cn": "zh",
+    "ua": "uk",
+    "cz": "cs",
+    "gr": "el",
+    "dk": "da",
 }
+"""Other names: openai-whisper's, ISO 639 codes that it writes otherwise, and countries that are no language's code."""

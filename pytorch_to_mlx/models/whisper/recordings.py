@@ -1,14 +1,17 @@
 """Several recordings in one run: wrong names are found first, and each recording is delivered when it is done."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import MachineError, PortError, UsageError
 from ...progress import note
+from ...tasks import Segment, Word
+from ...text.subtitles import timestamp
 
 EXTENSIONS = ("txt", "vtt", "srt", "tsv", "json")
+Lines = Generator[str, None, dict[str, Any]]
 
 
 def check_inputs(audio: Sequence[str]) -> None:
@@ -70,35 +73,25 @@ def _refuse(kind: type[PortError], paths: Sequence[Path], one: str, several: str
 class Transcripts:
     """What `transcribe` returns: the recordings are transcribed while `lines` or `to_dict` is read.
 
-    transcribe: gives the entry for JSON and the lines of one recording. A recording that fails is reported, and the
-    rest goes on; `check` raises at the end. headings: name each recording before its text.
+    transcribe: yields the lines of one recording as they are ready and returns its entry for JSON; its second argument
+    says that the lines are printed. A recording that fails is reported, and the rest goes on; `check` raises at the
+    end.
     """
 
-    def __init__(
-        self,
-        audio: Iterable[str],
-        transcribe: Callable[[str], tuple[dict[str, Any], list[str]]],
-        *,
-        n_recordings: int,
-        headings: bool = False,
-    ) -> None:
-        self._audio, self._transcribe, self._headings = iter(audio), transcribe, headings
-        self._n_recordings = n_recordings
+    def __init__(self, audio: Sequence[str], transcribe: Callable[[str, bool], Lines]) -> None:
+        self._n_recordings, self._waiting, self._transcribe = len(audio), iter(audio), transcribe
         self._entries: list[dict[str, Any]] = []
-        self._lines: list[str] = []
         self._failures: list[PortError] = []
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Return the entries, for JSON; one that failed has an `error`."""
-        for _ in self._rest():
+        for _ in self._rest(printed=False):
             pass
         return self._entries
 
     def lines(self) -> Iterator[str]:
-        """Yield the text that is printed, each recording's as soon as it is done: transcripts, or the files written."""
-        yield from list(self._lines)
-        for lines in self._rest():
-            yield from lines
+        """Yield the text that is printed, as soon as it is ready: transcripts, or the files written."""
+        yield from self._rest(printed=True)
 
     def check(self) -> "Transcripts":
         """Return self. Raises: an error of the first failure's kind if a recording failed."""
@@ -107,22 +100,34 @@ class Transcripts:
             raise type(self._failures[0])(what, details=[failure.args[0] for failure in self._failures])
         return self
 
-    def _rest(self) -> Iterator[list[str]]:
-        for name in self._audio:
+    def _rest(self, *, printed: bool) -> Iterator[str]:
+        for name in self._waiting:
             try:
-                entry, lines = self._transcribe(name)
+                self._entries.append((yield from self._transcribe(name, printed)))
             except PortError as error:
                 if self._n_recordings == 1:
                     raise
                 note(f"error: {error}" if name in str(error) else f"error: {name}: {error}")
                 self._failures.append(_failure(error, f"{name}: {error.what}"))
                 self._entries.append({"audio": name, "error": str(error)})
-                continue
-            if self._headings:
-                lines = [f"==> {name} <==", *lines]
-            self._entries.append(entry)
-            self._lines += lines
-            yield lines
+
+
+def segment_lines(segment: Segment, *, timed: bool, words: bool) -> Iterator[str]:
+    """Yield a segment as it is printed, with its times if `timed`, and a line for each of its words if `words`."""
+    text = segment.text.strip()
+    yield f"{_times(segment)} {text}" if timed else text
+    if words:
+        yield from word_lines(segment.words)
+
+
+def word_lines(words: Iterable[Word]) -> Iterator[str]:
+    """Yield a line for each word: its times and its text."""
+    yield from (f"  {_times(word)} {word.text.strip()}" for word in words)
+
+
+def _times(stretch: Segment | Word) -> str:
+    start, end = (timestamp(time, comma=False, hours=False) for time in (stretch.start_s, stretch.end_s))
+    return f"[{start} --> {end}]"
 
 
 def _failure(error: PortError, text: str) -> PortError:

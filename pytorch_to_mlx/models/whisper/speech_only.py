@@ -97,6 +97,10 @@ class FilteredTranscription(Transcription):
         """Return the length of the recording in seconds, what is left out included."""
         return self.speech.duration_s
 
+    def time(self, position_s: float) -> float:
+        """Return a time of the joined speech as one of the recording."""
+        return self.speech.time(position_s, is_end=True)
+
     def restore(self, segment: Segment) -> Segment:
         """Return a segment with the times of the recording."""
         return super().restore(self.speech.segment(segment))

@@ -4,8 +4,10 @@ Reference: openai-whisper 20250625, whisper/tokenizer.py.
 """
 
 import base64
+import re
 import string
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache, cached_property
 from importlib import resources
 from typing import Any
@@ -51,11 +53,19 @@ def _encoding(name: str, num_languages: int) -> Any:
 
 
 def language_code(language: str) -> str:
-    """Return the code of a language: 'en' for 'en', 'English' or 'english'. Raises: UsageError for an unknown one."""
-    code = ALIASES.get(language.strip().lower(), language.strip().lower())
-    if code not in LANGUAGES:
-        raise UsageError(f"unknown language '{language}'", fix=f"known: {', '.join(LANGUAGES)}")
-    return code
+    """Return the code of a language: 'en' for 'en', 'English' or the tag 'en-US'.
+
+    Raises: UsageError for an unknown one, naming the nearest.
+    """
+    name = language.strip().lower()
+    tag = re.fullmatch(r"([a-z]{2,3})([-_][a-z0-9]{2,8})+", name)  # BCP 47: the language comes first
+    for spelling in (name, tag[1] if tag else name):
+        code = ALIASES.get(spelling, spelling)
+        if code in LANGUAGES:
+            return code
+    near = get_close_matches(name, ALIASES, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    raise UsageError(f"unknown language '{language}'", fix=f"{hint}known: {', '.join(LANGUAGES)}")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Reference: openai-whisper 20250625, whisper/transcribe.py.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -93,7 +93,8 @@ def _is_implausible(result: DecodingResult, options: TranscribeOptions) -> bool:
 class Transcription:
     """The transcription of one recording: iterate over it, and each window is decoded when its segments are needed.
 
-    Shapes: samples [L] float32 at 16 kHz. `language` is known after construction, `position_s` while iterating.
+    Shapes: samples [L] float32 at 16 kHz. `language` is known after construction. `when_moved`, if it is set, is called
+    after each window with the seconds of the recording that are done.
     """
 
     def __init__(self, model: Model, tokenizer: Tokenizer, samples: mx.array, options: TranscribeOptions) -> None:
@@ -107,7 +108,7 @@ class Transcription:
         self.language = language if tokenizer.multilingual else "en"
         self.options = replace(options, decoding=replace(options.decoding, language=self.language))
         self.rng = np.random.default_rng(options.seed)
-        self.position_s = 0.0
+        self.when_moved: Callable[[float], None] | None = None
         self.last_speech_s = 0.0
 
     @property
@@ -129,6 +130,7 @@ class Transcription:
                 )
                 if self._is_silent(result):
                     seek += size
+                    self._report(seek)
                     continue
                 segments, next_seek = self._segments(result, seek, size)
                 if self.options.word_timestamps:
@@ -139,7 +141,7 @@ class Transcription:
                 segments = [_clear_if_empty(segment) for segment in segments]
                 prompt.add(segments, result)
                 seek = next_seek if next_seek > seek else seek + size  # always forward, whatever the timestamps say
-                self.position_s = min(seek, self.content_frames) / FRAMES_PER_SECOND
+                self._report(seek)
                 yield from map(self.restore, segments)
 
     def restore(self, segment: Segment) -> Segment:
@@ -155,6 +157,14 @@ class Transcription:
         """Return the whole transcript."""
         segments = tuple(self)
         return Transcript("".join(segment.text for segment in segments), self.language, segments)
+
+    def time(self, position_s: float) -> float:
+        """Return a time of what is decoded as one of the recording."""
+        return position_s
+
+    def _report(self, frame: int) -> None:
+        if self.when_moved is not None:
+            self.when_moved(self.time(min(frame, self.content_frames) / FRAMES_PER_SECOND))
 
     def encode(self, mel: mx.array) -> mx.array:
         """Encode one window, padded to 30 s. Shapes: mel [T <= 3000, M] -> [1, S, D]."""
