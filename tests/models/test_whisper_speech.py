@@ -183,7 +183,7 @@ def test_progress_is_in_seconds_of_the_recording(tiny_en, sparse, options):
     if options:
         assert last_clip_s + 1 < positions[-1] < last_clip_s + length + 0.5
     else:
-        assert positions[-1] == len(samples) / 16000
+        assert abs(positions[-1] - len(samples) / 16000) < 0.01  # a frame of the mel
 
 
 def test_nothing_but_silence_is_no_text(tiny_en):
