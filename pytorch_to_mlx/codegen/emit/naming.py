@@ -1,25 +1,16 @@
 """Readable names for the values of a method."""
 
 import ast
+import builtins
 import copy
 from dataclasses import dataclass, field
 
 from ..lowering.sizes import PREFIX
 from .draft import Draft
 
-RESERVED = {
-    "mx",
-    "nn",
-    "math",
-    "self",
-    "max",
-    "min",
-    "int",
-    "round",
-    "zip",
-    "range",
-    "list",
-}  # generated source uses them
+# Names that generated source uses. Parameters may have those of other builtins, such as `input`; variables may not.
+USED = set("mx nn math self max min int round zip range list complex float bool len".split())
+RESERVED = USED | set(vars(builtins))
 
 
 @dataclass
@@ -47,7 +38,7 @@ def choose_names(draft: Draft) -> Method:
         while True:
             candidate = base if number == 1 else f"{base}_{number}"
             in_use = any(last[other] > start or first[other] == start for other in holders.get(candidate, []))
-            if not in_use and candidate not in RESERVED | draft.helpers:
+            if not in_use and candidate not in draft.helpers | (USED if name in args else RESERVED):
                 break
             number += 1
         readable[name] = candidate

@@ -16,6 +16,7 @@ from ..lowering.recorder import to_tree
 from ..lowering.sizes import size_tree
 from ..paths import access
 from .draft import Draft
+from .source_names import short_name
 
 CHECK_SHAPE = "check_shape"
 
@@ -114,6 +115,11 @@ def nest_outputs(draft: Draft, entry: Entry, graph: Graph) -> None:
     """Turn the results of a method into one expression; write changed buffers back first. graph: simplified."""
     captured = entry.captured
     trees = dict(zip(draft.call.outputs, draft.results, strict=True))
+    if captured.updates:  # all is read before anything is written
+        for node, tree in trees.items():
+            if not isinstance(tree, ast.Name):
+                trees[node] = ast.Name(draft.fresh_name(short_name(node)))
+                draft.assign(trees[node], tree)
     for name, node in captured.updates.items():
         draft.assign(access("", name), trees[node])
     leaves = [_leaf(value, trees) for value in graph.output.args[0]]

@@ -39,14 +39,15 @@ def fmod(x, y) -> mx.array:
 
 
 def floor_divide(x, y) -> mx.array:
-    """Return floor(x / y) of floats, exact where x / y rounds up to a whole number.
+    """Return floor(x / y) of floats, exact where x / y rounds up to a whole number; NaN for an infinite x.
 
     Shapes: x and y [...] -> [...], broadcast.
+    Source: div_floor_floating in c10/util/generic_math.h of PyTorch.
     """
-    y = mx.array(y)
-    rest = mx.remainder(x, y)
-    quotient = mx.round((x - rest) / y)
-    return mx.where((y == 0) | mx.isinf(x), mx.floor(x / y), mx.where(mx.isinf(y), mx.floor(x / y), quotient))
+    x, y = mx.array(x), mx.array(y)
+    rest = fmod(x, y)
+    quotient = (x - rest) / y - ((rest != 0) & ((y < 0) != (rest < 0)))
+    return mx.where(y == 0, x / y, mx.round(quotient))
 
 
 def fmax(x: mx.array, y: mx.array) -> mx.array:
@@ -140,3 +141,19 @@ def xor_bits(x: mx.array, axes: list[int], keepdims: bool) -> mx.array:
             left, right, odd = mx.split(bits, [half, 2 * half], axis=axis)
             bits = mx.concatenate([left ^ right, odd], axis=axis)
     return bits if keepdims or not axes else bits.squeeze(tuple(axes))
+
+
+def cumsum(x: mx.array, axis: int) -> mx.array:
+    """Return running sums, added up in float64 on the processor as torch does: phases of oscillators need it.
+
+    Shapes: x [...] float -> [...].
+    """
+    return mx.cumsum(x.astype(mx.float64, stream=mx.cpu), axis=axis, stream=mx.cpu).astype(x.dtype, stream=mx.cpu)
+
+
+def cumprod(x: mx.array, axis: int) -> mx.array:
+    """Return running products, multiplied in float64 on the processor as torch does.
+
+    Shapes: x [...] float -> [...].
+    """
+    return mx.cumprod(x.astype(mx.float64, stream=mx.cpu), axis=axis, stream=mx.cpu).astype(x.dtype, stream=mx.cpu)

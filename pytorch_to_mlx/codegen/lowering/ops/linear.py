@@ -110,7 +110,7 @@ def cross(x, other, dim=None, *, result: Meta):
 
 @lowers("_weight_norm.default", "_weight_norm_interface.default")
 def weight_norm(v, g, dim=0, *, result):
-    axes = tuple(a for a in range(v.ndim) if a != dim % v.ndim)
+    axes = tuple(a for a in range(v.ndim) if a != dim or dim == -1)  # -1: one length for the whole of v
     size = let("size", mx.sqrt(mx.sum(mx.square(v), axis=axes, keepdims=True)))
     scaled = v * (g / size)
     return (scaled, size) if isinstance(result, list | tuple) else scaled

@@ -194,14 +194,19 @@ def _along(name: str, x, dim):
     return getattr(mx, name)(x, axis=dim) if x.ndim else x
 
 
+def _accumulate(name: str, x, dim):
+    """Return running sums or products, of floats in float64 as torch's."""
+    return getattr(fn, name)(x, dim) if is_float(x.dtype) and x.ndim else _along(name, x, dim)
+
+
 @lowers("cumsum.default")
 def cumsum(x, dim, dtype=None, *, result: Meta):
-    return _along("cumsum", to(x, result.dtype), dim)
+    return _accumulate("cumsum", to(x, result.dtype), dim)
 
 
 @lowers("cumprod.default")
 def cumprod(x, dim, dtype=None, *, result: Meta):
-    return _along("cumprod", to(x, result.dtype), dim)
+    return _accumulate("cumprod", to(x, result.dtype), dim)
 
 
 @lowers("logcumsumexp.default")
