@@ -44,6 +44,7 @@ def convert(
     force: bool = False,
     allow_nonfinite: bool = False,
     extend: Sequence[str | Path] | None = None,
+    noise: str | None = None,
 ) -> Any:
     """Convert `source` (path, hub id, `packaged:NAME`, or a converted folder) into the folder `mlx_path`.
 
@@ -58,7 +59,8 @@ def convert(
     quantized model has float16 for float32, and the matrices of convolutions and LSTMs are packed in the file, 8 bits a
     number; loading widens them. The folder is verified and then appears whole, with the report of the conversion in
     conversion.json; a run that fails leaves nothing.
-    extend: Python files to run first, which register ops and modules for the conversion of a torch module.
+    extend: Python files to run first, which register ops and modules for the conversion of a torch module. noise:
+    "input" makes what such a module draws at random inputs of the model.
     Raises: PortError of every kind; errors list all problems.
     """
     quantize = quantize or q_bits is not None or q_group_size is not None
@@ -77,6 +79,7 @@ def convert(
             "q_group_size": q_group_size,
             "force": force,
             "extend": extend,
+            "noise": noise,
         }
         return codegen.convert(source, mlx_path, example_inputs, methods=methods, **options)
     check_destination(Path(mlx_path), force=force)

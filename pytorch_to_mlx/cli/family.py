@@ -65,7 +65,7 @@ VERBS = {
 
         Example: pytorch-to-mlx FAMILY convert --hf-path ./checkpoint --mlx-path FAMILY-mlx
         """,
-        without=("source", "extend"),
+        without=("source", "extend", "noise"),
     ),
     "validate": FamilyVerb(
         general.validate,

@@ -94,6 +94,7 @@ def convert(
     force: bool = False,
     allow_nonfinite: bool = False,
     extend: list[Path] | None = None,
+    noise: Literal["input"] | None = None,
 ) -> Any:
     """Convert a PyTorch checkpoint into a folder of MLX weights, or a PyTorch module into MLX source.
 
@@ -119,6 +120,7 @@ def convert(
         force=force,
         allow_nonfinite=allow_nonfinite,
         extend=extend,
+        noise=noise,
     )
 
 

@@ -40,6 +40,7 @@ OPTIONS: dict[str, Option] = {
     "q_bits": Option("bits of a quantized weight, 8 if not given; implies -q"),
     "q_group_size": Option("weights that share one scale, 64 if not given; implies -q"),
     "extend": Option("Python file to run first: it registers ops and modules with pytorch_to_mlx.codegen"),
+    "noise": Option("input: what a PyTorch module draws at random becomes an input of the model, drawn if not given"),
     # how to run
     "voice": Option("voice, or a blend such as 'a:0.6+b:0.4'", short=("-v",)),
     "speed": Option("speed of speech; 1 is normal, 2 twice as fast"),

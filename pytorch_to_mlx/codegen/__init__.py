@@ -53,7 +53,7 @@ def convert(
 ) -> Any:
     """Write MLX source and weights of a module, with the proof of every submodule. Arguments: see `analyze`.
 
-    options: quantize, q_bits, q_group_size, force, extend. `check()` of the result raises if anything differs.
+    options: quantize, q_bits, q_group_size, force, extend, noise. `check()` of the result raises if anything differs.
 
     Raises: MissingExtraError where torch or ruff is not installed.
     """

@@ -22,11 +22,13 @@ from ..weights import quantize as quantize_layers
 from ..weights.folder import to_json
 from .capture.input_sizes import input_texts, shape_names, short_names
 from .capture.methods import Entry, all_tied, labelled, method_as_forward, size_hints
+from .capture.noise import noise_as_inputs
 from .emit.generate import Generated, generate
 from .emit.weights import reload
 from .extensions import load_extensions
 from .folder import KIND
-from .graph import Meta
+from .graph import Meta, Node
+from .lowering.ops.random import is_random
 from .proof.compare import summary
 from .proof.other_sizes import other_sizes
 from .proof.outputs import check_outputs, import_source
@@ -45,22 +47,28 @@ def convert_module(
     q_group_size: int = 64,
     force: bool = False,
     extend: Sequence[str | Path] | None = None,
+    noise: str | None = None,
 ) -> Conversion:
     """Write the MLX source and weights of a module into a folder, with a report that compares every submodule.
 
     source: `package.module:function`, `file.py:function`, `file.pt2`, a Hugging Face id or folder, or a ModuleSource.
     extend: Python files to run first, which register ops and modules; the folder remembers them for `validate`.
+    noise: "input" makes what the module draws at random inputs of the model; it draws what is not given.
     The folder is written also if something differs; `check()` of the result then raises.
 
     Raises: UsageError where the folder exists (without `force`) or the source cannot be opened; FormatError for what
     cannot be captured or has no MLX form.
     """
+    if noise not in (None, "input"):
+        raise UsageError(f"noise {noise!r} is not supported", fix='use "input"')
     check_destination(Path(mlx_path), force=force)
     extensions = load_extensions(extend)
     opened = open_module(source) if isinstance(source, str) else source
-    result, entries, generated = _generate(opened)
+    result, entries, generated = _generate(opened, noise)
     note(f"comparing {len(generated.drafts) + len(generated.layers)} submodules with PyTorch")
     config = _config(opened, entries, generated)
+    if noise:
+        config["noise"] = noise
     if extensions:
         config["extend"] = extensions
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +88,7 @@ def convert_module(
                 **quantization.config,
                 "layers": quantization.layers,
                 "skipped": quantization.skipped,
-                "error": _largest_error(model, opened, entries),
+                "error": _largest_error(model, opened, entries, generated),
             }
             weights = _parameters(model)
     result.folder = str(mlx_path)
@@ -108,11 +116,11 @@ def validate_folder(folder: str | Path, source: str | ModuleSource | None = None
     if source is None and not config.get("source"):
         raise UsageError("the folder does not say where its module came from", where=folder, fix="give the module")
     opened = source if isinstance(source, ModuleSource) else open_module(source or config["source"])
-    result, entries, generated = _generate(opened)
+    result, entries, generated = _generate(opened, config.get("noise"))
     result.folder = str(folder)
     model = load_generated(folder)
     if quantization := config.get("quantization"):
-        result.quantization = {**quantization, "error": _largest_error(model, opened, entries)}
+        result.quantization = {**quantization, "error": _largest_error(model, opened, entries, generated)}
         return result
     _prove(result, opened, entries, generated, model, folder)
     return result
@@ -129,7 +137,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return read_config(folder)
 
 
-def _generate(opened: ModuleSource) -> tuple[Conversion, list[Entry], Generated]:
+def _generate(opened: ModuleSource, noise: str | None = None) -> tuple[Conversion, list[Entry], Generated]:
     """Capture every method and write the source in memory; the result is described, not compared yet."""
     name = opened.class_name
     result = Conversion(opened.text or name, name, versions=versions())
@@ -138,6 +146,9 @@ def _generate(opened: ModuleSource) -> tuple[Conversion, list[Entry], Generated]
     note(f"capturing {name}")
     with _timed(result, "capture"):
         entries = opened.entries()
+    if noise:
+        for entry in entries:
+            noise_as_inputs(entry.captured.graph, entry.captured.program)
     note("writing source")
     with _timed(result, "generate"):
         generated = generate(entries, opened.module)
@@ -164,6 +175,7 @@ def _describe(result: Conversion, opened: ModuleSource, entries: Sequence[Entry]
         for name, text in input_texts(entry.captured.graph.inputs()).items()
     }
     result.fixed = [labelled(entries, entry, text) for entry in entries for text in entry.captured.fixed]
+    result.noise = [labelled(entries, entry, n.name) for entry in entries for n in _noises(generated, entry)]
     result.replaced = {path: layer.class_name for path, layer in generated.layers.items() if layer.user_module}
     result.renamed = generated.renamed
     result.updated = sorted({name for entry in entries for name in entry.captured.updates})
@@ -172,12 +184,25 @@ def _describe(result: Conversion, opened: ModuleSource, entries: Sequence[Entry]
     result.unused = sorted(set(opened.module.state_dict()) - used)
 
 
-def _largest_error(model: Any, opened: ModuleSource, entries: Sequence[Entry]) -> float:
+def _noises(generated: Generated, entry: Entry) -> list[Node]:
+    """Return the noise that a method of the model takes after its inputs."""
+    return [node for node in generated.roots[entry.name].inputs if node.op == "noise"]
+
+
+def _draws(generated: Generated, entry: Entry) -> list[int] | None:
+    """Return which of PyTorch's draws a method of the model takes; None if it makes one itself."""
+    if any(is_random(node.op) and "noise" not in node.kwargs for node in generated.roots[entry.name].nodes()):
+        return None
+    return [node.args[2] for node in _noises(generated, entry)]
+
+
+def _largest_error(model: Any, opened: ModuleSource, entries: Sequence[Entry], generated: Generated) -> float:
     """Return the largest relative error of any method's outputs on its example inputs."""
     errors = []
     for entry in entries:
         with method_as_forward(opened.module, entry.name):
-            agreements = check_outputs(model, opened.module, entry.args, entry.kwargs, entry.method)
+            draws = _draws(generated, entry)
+            agreements = check_outputs(model, opened.module, entry.args, entry.kwargs, entry.method, noise=draws)
         errors.append(summary(agreements)["error"])
     return max(errors)
 
@@ -194,7 +219,8 @@ def _prove(
             examples = other_sizes(entry.captured, opened.module, entry.args, entry.kwargs, hints)
             with method_as_forward(opened.module, entry.name):
                 for label, args, kwargs in chain([("as captured", entry.args, entry.kwargs)], examples):
-                    agreements = check_outputs(model, opened.module, args, kwargs, entry.method, reset)
+                    draws = _draws(generated, entry)
+                    agreements = check_outputs(model, opened.module, args, kwargs, entry.method, reset, draws)
                     result.outputs.append({"size": labelled(entries, entry, label), **summary(agreements)})
             checks = check_submodules(generated, entry, model, hints, reset)
             result.submodules += [check.as_dict() for check in checks]
@@ -232,6 +258,14 @@ def _config(opened: ModuleSource, entries: Sequence[Entry], generated: Generated
                     }
                     for node in entry.captured.graph.inputs()
                     if isinstance(node.meta, Meta)
+                },
+                "noise": {
+                    node.name: {
+                        "kind": node.args[0],
+                        "dtype": node.meta.dtype_name,
+                        "shape": shape_names(node.meta, short_names(entry.captured.graph.inputs())),
+                    }
+                    for node in _noises(generated, entry)
                 },
             }
             for entry in entries

@@ -101,7 +101,8 @@ class Node:
     """One operation: `name = op(*args, **kwargs)`.
 
     op: an ATen overload ("aten.add.Tensor"; every argument by name, "self" and "input" as x), or one of
-    "input", "weight" (its dotted name), "constant" (an array), "getitem", "call", "output".
+    "input", "weight" (its dotted name), "constant" (an array), "noise" (its kind, the node that draws it, its place
+    among all draws), "getitem", "call", "output".
     stack: the torch modules that were running, outermost (but the root) first. trace: the user's source lines.
     """
 
@@ -144,6 +145,10 @@ class Graph:
     def inputs(self) -> list[Node]:
         """Return the nodes that stand for the inputs, in the order of the call."""
         return [node for node in self.nodes if node.op == "input"]
+
+    def noises(self) -> list[Node]:
+        """Return the nodes that stand for noise that the caller may give, in the order of the draws."""
+        return [node for node in self.nodes if node.op == "noise"]
 
     @property
     def output(self) -> Node:

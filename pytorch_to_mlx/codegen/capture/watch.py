@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.utils.hooks import RemovableHandle
 
+from .noise import drawn, is_draw
 from .tensors import flat_tensors, program_tensor
 
 Call = tuple[str, int]  # the path of a submodule, and which call of it
@@ -44,7 +45,7 @@ def watch_arguments(module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -
 
     children = [(path, child) for path, child in module.named_modules() if path]
     handles = [child.register_forward_pre_hook(hook(path), with_kwargs=True) for path, child in children]
-    with _remove_after(handles), torch.no_grad(), unchanged(module):
+    with _remove_after(handles), torch.no_grad(), unchanged(module), seeded():
         return module(*args, **kwargs), arguments
 
 
@@ -60,7 +61,7 @@ def watch_calls(module: nn.Module, paths: set[str], args: tuple, kwargs: Mapping
         return after
 
     handles = [module.get_submodule(path).register_forward_hook(hook(path), with_kwargs=True) for path in paths]
-    with _remove_after(handles), torch.no_grad(), unchanged(module):
+    with _remove_after(handles), torch.no_grad(), unchanged(module), seeded():
         module(*args, **kwargs)
     return calls
 
@@ -102,6 +103,14 @@ def _remove_after(handles: Iterable[RemovableHandle]) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextlib.contextmanager
+def seeded() -> Iterator[None]:
+    """Let everything that runs inside draw the same random numbers, and leave those of the caller alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 @contextlib.contextmanager
@@ -156,6 +165,10 @@ class Values(torch.fx.Interpreter):
     Args:
         keep: names of the nodes whose values are kept.
         watch: called with the name of each of them as soon as its value is there.
+
+    Attributes:
+        draws: the noise of every node that draws, by name.
+        random: nodes that draw random numbers in any other way.
     """
 
     def __init__(self, program: ExportedProgram, keep: set[str], watch: Callable[[str], None] | None = None) -> None:
@@ -164,6 +177,8 @@ class Values(torch.fx.Interpreter):
         self.keep = keep
         self.watch = watch
         self.kept: dict[str, Any] = {}
+        self.draws: dict[str, torch.Tensor] = {}
+        self.random: set[str] = set()
 
     def compute(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Run on the flat example inputs and return the kept values by node name."""
@@ -172,13 +187,19 @@ class Values(torch.fx.Interpreter):
         for spec in self.program.graph_signature.input_specs:
             value = next(inputs) if spec.kind == InputKind.USER_INPUT else program_tensor(self.program, spec)
             values.append(value.detach() if isinstance(value, torch.Tensor) else value)
-        with torch.no_grad():
+        with torch.no_grad(), seeded():
             self.run(*values, enable_io_processing=False)
         return self.kept
 
     def run_node(self, n: torch.fx.Node) -> Any:
         """Run one node, and keep its value if it is to be kept."""
-        value = super().run_node(n)
+        if n.op == "call_function" and is_draw(n.target, n.args, n.kwargs):
+            value, self.draws[n.name] = drawn(n.target, *self.fetch_args_kwargs_from_env(n), None)
+        else:
+            state = torch.get_rng_state()
+            value = super().run_node(n)
+            if not torch.equal(state, torch.get_rng_state()):
+                self.random.add(n.name)
         if n.name in self.keep:
             self.kept[n.name] = value
             if self.watch is not None:

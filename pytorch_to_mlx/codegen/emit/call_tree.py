@@ -62,7 +62,7 @@ def call_tree(graph: Graph, root_class: str) -> Call:
     open_calls = [root]
     closed: set[tuple[str, int]] = set()
     for node in graph.nodes:
-        if node.op in ("input", "weight", "constant", "output"):
+        if node.op in ("input", "weight", "constant", "noise", "output"):
             continue
         frames = [frame for frame in node.stack if (frame.path, frame.call) not in closed]
         depth = 1  # open calls that this node lies in
@@ -160,7 +160,7 @@ def connect(root: Call, graph: Graph) -> None:
             if n not in inside and n.op != "constant" and not (n.op == "weight" and call.owns(n.args[0]))
         ]
         call.outputs = [node for node in ordered if users[node] - inside]
-    root.inputs = graph.inputs()
+    root.inputs = [*graph.inputs(), *graph.noises()]
 
 
 def _size_users(graph: Graph) -> dict[Any, set[Node]]:

@@ -144,7 +144,7 @@ def _class(name: str, torch_class: str, instances: list[Instance], modules: Mapp
         statements = [replace.visit(statement) for statement in method.statements]
         results = [replace.visit(result) for result in method.results]
         result = results[0] if len(results) == 1 else ast.Tuple(results)
-        parts.append(_function(method.name, method.args, [*statements, ast.Return(result)]))
+        parts.append(_function(method.name, method.args, [*statements, ast.Return(result)], method.n_optional))
     return ast.ClassDef(name, [ast.Attribute(ast.Name("nn"), "Module")], [], parts, [])
 
 
@@ -180,8 +180,9 @@ def method_arguments(model: ast.ClassDef, method: str) -> list[str]:
     return [arg.arg for arg in function.args.args[1:]]
 
 
-def _function(name: str, args: list[str], statements: list[ast.stmt]) -> ast.FunctionDef:
-    arguments = ast.arguments([], [ast.arg("self"), *(ast.arg(a) for a in args)], None, [], [], None, [])
+def _function(name: str, args: list[str], statements: list[ast.stmt], n_optional: int = 0) -> ast.FunctionDef:
+    defaults: list[ast.expr] = [ast.Constant(None)] * n_optional
+    arguments = ast.arguments([], [ast.arg("self"), *(ast.arg(a) for a in args)], None, [], [], None, defaults)
     return ast.FunctionDef(name, arguments, statements, [])
 
 

@@ -16,7 +16,8 @@ class Draft:
 
     args: the names of its parameters. sizes: dynamic sizes that are passed after them. constants: attributes that
     __init__ sets, in order. helpers: helper functions that it calls. suggestions: a readable name for each provisional
-    one. shared_layers: layers whose weight it reads itself. method: its name in the class.
+    one. shared_layers: layers whose weight it reads itself. method: its name in the class. n_optional: how many of its
+    last parameters may be left out.
     """
 
     call: Call
@@ -29,6 +30,7 @@ class Draft:
     suggestions: dict[str, str] = field(default_factory=dict)
     shared_layers: set[str] = field(default_factory=set)
     method: str = "__call__"
+    n_optional: int = 0
 
     def fresh_name(self, suggestion: str) -> str:
         """Return a new provisional name that should become `suggestion`."""

@@ -15,13 +15,17 @@ RESERVED = USED | set(vars(builtins))
 
 @dataclass
 class Method:
-    """A method with its final names. args: without self. locals: every name in it, parameters included."""
+    """A method with its final names. args: without self. locals: every name in it, parameters included.
+
+    n_optional: how many of the last args may be left out.
+    """
 
     name: str
     args: list[str]
     statements: list[ast.stmt]
     results: list[ast.expr]
     locals: set[str] = field(default_factory=set)
+    n_optional: int = 0
 
 
 def choose_names(draft: Draft) -> Method:
@@ -50,6 +54,7 @@ def choose_names(draft: Draft) -> Method:
         [rename.visit(statement) for statement in statements],
         [rename.visit(result) for result in results],
         set(readable.values()),
+        draft.n_optional,
     )
 
 

@@ -177,7 +177,8 @@ class Scope:
         return new_sizes
 
     def _is_input_size(self, size: Any) -> bool:
-        return any(isinstance(node.meta, Meta) and size in node.meta.shape for node in self.call.inputs)
+        inputs = (node for node in self.call.inputs if isinstance(node.meta, Meta) and node.op != "noise")
+        return any(size in node.meta.shape for node in inputs)
 
     def _define_size(self, name: str, array: ast.expr, axis: int) -> None:
         self.draft.assign(ast.Name(name), axis_length(array, axis))

@@ -62,6 +62,8 @@ def nest_inputs(draft: Draft, entry: Entry, module: Module) -> None:
         parameter = draft.fresh_name(name)
         nested.append(parameter)
         parts |= dict(zip(flat, _places(ast.Name(parameter), value), strict=True))
+    nested += waiting  # noise, which the original draws itself
+    draft.n_optional = len(waiting)
     if not parts:
         return
 
@@ -92,6 +94,8 @@ def check_shapes(draft: Draft) -> list[ast.Call]:
     """
     calls: list[ast.Call] = []
     for node, argument in zip(draft.call.inputs, draft.args, strict=True):
+        if node.op == "noise":  # which checks its own shape, if it is given
+            continue
         if isinstance(node.meta, Meta) and any(isinstance(size, int) for size in node.meta.shape):
             shape = tuple(size if isinstance(size, int) else None for size in node.meta.shape)
             calls.append(ast.Call(ast.Name(CHECK_SHAPE), [ast.Constant(""), ast.Name(argument), to_tree(shape)], []))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..graph import Graph, Meta, Node, Sym, leaves, transform
+from ..lowering.ops.random import is_random
 
 
 def _ops(names: str) -> set[str]:
@@ -138,7 +139,9 @@ class Facts:
 
 def _key(node: Node) -> Any:
     """Return a key that only equal values share: the same op on the same arguments in the same module call."""
-    if node.op in ("input", "weight", "constant", "output", "getitem") or not isinstance(node.meta, Meta):
+    if node.op in ("input", "weight", "constant", "noise", "output", "getitem") or not isinstance(node.meta, Meta):
+        return id(node)
+    if is_random(node.op):
         return id(node)
 
     def name(item: Node | Sym) -> Any:

@@ -50,7 +50,8 @@ def read_sizes(draft: Draft, sizes_defined: set[str]) -> None:
 
 def find_read(draft: Draft, name: str) -> SizeRead | None:
     """Return the first axis that is a size; if there is none, the first that it can be solved from."""
-    arrays = [(n, a) for n, a in zip(draft.call.inputs, draft.args, strict=True) if isinstance(n.meta, Meta)]
+    arguments = zip(draft.call.inputs, draft.args, strict=True)
+    arrays = [(n, a) for n, a in arguments if isinstance(n.meta, Meta) and n.op != "noise"]  # which may be None
     for node, argument in arrays:
         for axis, size in enumerate(node.meta.shape):
             if not isinstance(size, int) and f"{PREFIX}{size}" == name:

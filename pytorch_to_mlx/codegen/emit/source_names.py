@@ -30,7 +30,7 @@ class SourceNames:
         name = self._arguments.get((call.path, call.number), {}).get(node)
         if name:
             return name
-        if node.op == "input":
+        if node.op in ("input", "noise"):
             return node.name
         if node.op == "weight":
             return _usable(node.args[0].replace(".", "_")) or "weight"

@@ -7,6 +7,7 @@ from typing import Any
 from ..graph import Meta, Node, Sym, leaves, transform
 from ..lowering.ops import lower
 from ..lowering.ops.conv import channels_first, channels_last
+from ..lowering.ops.random import is_random
 from ..lowering.recorder import Recorded, Recording, recording
 from ..lowering.sizes import PREFIX, as_size, with_sizes
 from ..paths import access
@@ -73,7 +74,9 @@ def _tied_projection(scope: Scope, node: Node) -> ast.expr | None:
 
 
 def _is_constant(scope: Scope, node: Node) -> bool:
-    """Return whether a value depends on no input and on no dynamic size."""
+    """Return whether a value depends on no input and on no dynamic size, and is the same in every call."""
+    if is_random(node.op):
+        return False
     if next(leaves((node.kwargs, node.args), Sym), None) is not None or not isinstance(node.meta, Meta | list):
         return False
     if isinstance(node.meta, Meta) and any(not isinstance(size, int) for size in node.meta.shape):

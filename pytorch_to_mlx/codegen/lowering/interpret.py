@@ -72,6 +72,8 @@ def run(
             value = weights[node.args[0]]
         elif node.op == "constant":
             value = node.args[0]
+        elif node.op == "noise":
+            value = None
         elif node.op == "output":
             return fill_in(node.args[0])
         else:

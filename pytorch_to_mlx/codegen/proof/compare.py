@@ -15,7 +15,7 @@ class Agreement:
     """One compared array. error and own (PyTorch's float32 error) are relative to scale, the largest reference value.
 
     The error of integers and booleans is the number of values that differ.
-    tolerance: the row of the tolerance table.
+    tolerance: the row of the tolerance table. random: PyTorch draws the result anew in every run; it is not compared.
     """
 
     ok: bool
@@ -24,11 +24,15 @@ class Agreement:
     scale: float
     why: str = ""
     tolerance: str = "float32"
+    random: bool = False
 
     @property
     def degenerate(self) -> bool:
         """Whether the result is so small that agreement on it proves nothing."""
         return self.scale < SMALLEST_SCALE
+
+
+NOT_COMPARED = Agreement(True, 0, 0, 0, "random: not compared", random=True)
 
 
 def tolerance_of(*tensors: Any) -> str:
@@ -83,7 +87,7 @@ def _failure(why: str) -> Agreement:
 
 def summary(agreements: list[Agreement]) -> dict[str, Any]:
     """Return the worst of several agreements as plain data for a report."""
-    worst = max(agreements, key=lambda one: (not one.ok, one.error), default=Agreement(True, 0, 0, 0))
+    worst = max(agreements, key=lambda one: (not one.ok, one.random, one.error), default=Agreement(True, 0, 0, 0))
     return {
         "ok": all(one.ok for one in agreements),
         "error": worst.error,
@@ -91,4 +95,5 @@ def summary(agreements: list[Agreement]) -> dict[str, Any]:
         "scale": worst.scale,
         "why": worst.why,
         **({} if worst.tolerance == "float32" else {"tolerance": worst.tolerance}),
+        **({"random": True} if any(one.random for one in agreements) else {}),
     }

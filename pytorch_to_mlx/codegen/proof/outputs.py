@@ -5,7 +5,8 @@ import importlib.util
 import itertools
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -17,10 +18,11 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from ..capture.noise import HandOut
 from ..capture.tensors import flat_tensors, to_mlx, to_numpy
-from ..capture.watch import unchanged
+from ..capture.watch import seeded, unchanged
 from ..emit.signature import model_arguments
-from .compare import Agreement, agree, tolerance_of
+from .compare import NOT_COMPARED, Agreement, agree, tolerance_of
 from .float64 import MODULE_FAILURES, WideCasts, float64_module, to_dense, to_float64
 
 _COUNTER = itertools.count()
@@ -48,29 +50,55 @@ def flat_arrays(tree: Any) -> list[mx.array]:
     return [array for part in parts for array in flat_arrays(part)]
 
 
+@dataclass
+class Reference:
+    """What PyTorch computes: flat outputs in float32, and in float64 if the module can run in it.
+
+    noise: what was drawn in the run and handed out again in float64. is_random: other numbers were drawn as well.
+    """
+
+    float32: list[torch.Tensor]
+    float64: list[torch.Tensor] | None
+    noise: list[torch.Tensor]
+    is_random: bool
+
+
 def reference_outputs(
     module: nn.Module, args: tuple, kwargs: Mapping[str, Any]
 ) -> tuple[list[torch.Tensor], list[torch.Tensor] | None]:
     """Return the module's flat outputs in float32, and in float64 if it can run in it. Its buffers stay as they are."""
-    with torch.no_grad(), warnings.catch_warnings():
+    reference = run_reference(module, args, kwargs)
+    return reference.float32, reference.float64
+
+
+def run_reference(module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> Reference:
+    """Run the module in float32, and in float64 if it can run in it. Its buffers stay as they are."""
+    with torch.no_grad(), warnings.catch_warnings(), seeded():
         warnings.simplefilter("ignore")  # the module's own
-        with unchanged(module):
+        with unchanged(module), HandOut() as drawn:
+            before = torch.get_rng_state()
             result = flat_tensors(module(*copy.deepcopy(args), **copy.deepcopy(dict(kwargs))))
             float32 = [tensor.clone() for tensor in result]
-        float64 = _float64_outputs(float64_module, module, args, kwargs)
+            is_random = not torch.equal(before, torch.get_rng_state())
+        noise = drawn.used
+        float64 = _float64_outputs(float64_module, module, args, kwargs, noise)
         if float64 is None:  # it writes into its own buffers or reads them in a way that a view does not offer
-            float64 = _float64_outputs(lambda original: copy.deepcopy(original).double(), module, args, kwargs)
+            float64 = _float64_outputs(lambda original: copy.deepcopy(original).double(), module, args, kwargs, noise)
     same_shapes = float64 is not None and [t.shape for t in float64] == [t.shape for t in float32]
-    return float32, float64 if same_shapes else None
+    return Reference(float32, float64 if same_shapes else None, noise, is_random)
 
 
 def _float64_outputs(
-    copy_module: Callable[[nn.Module], nn.Module], module: nn.Module, args: tuple, kwargs: Mapping[str, Any]
+    copy_module: Callable[[nn.Module], nn.Module],
+    module: nn.Module,
+    args: tuple,
+    kwargs: Mapping[str, Any],
+    noise: Sequence[torch.Tensor],
 ) -> list[torch.Tensor] | None:
     """Return the outputs of a float64 copy of the module; None if it cannot run."""
     args, kwargs = to_float64((args, dict(kwargs)))
     try:
-        with WideCasts():
+        with WideCasts(), HandOut(noise):
             return flat_tensors(to_dense(copy_module(module)(*args, **kwargs)))
     except MODULE_FAILURES:
         return None
@@ -83,15 +111,23 @@ def check_outputs(
     kwargs: Mapping[str, Any],
     method: str = "__call__",
     reset: Callable[[], None] | None = None,
+    noise: Sequence[int] | None = None,
 ) -> list[Agreement]:
     """Compare every output array of the generated model with the original's, on the same inputs.
 
     reset: restores the state that a call of the model changes, after the check; by default its parameters as they
-    are now.
+    are now. noise: which of PyTorch's draws the model takes after its inputs, from 0; None if it draws itself, and then
+    nothing is compared of a module that draws.
     """
-    float32, float64 = reference_outputs(module, args, kwargs)
+    reference = run_reference(module, args, kwargs)
+    float32, float64 = reference.float32, reference.float64
+    if reference.is_random or (noise is None and reference.noise):
+        return [NOT_COMPARED]
+    if noise and max(noise) >= len(reference.noise):
+        return [Agreement(False, np.inf, 0, 0, f"{max(noise) + 1} draws, PyTorch makes {len(reference.noise)}")]
+    draws = [to_mlx(reference.noise[place]) for place in noise or ()]
     reset = reset or partial(model.update, model.parameters())
-    ours = flat_arrays(getattr(model, method)(*pytree.tree_map(to_mlx, model_arguments(args, kwargs))))
+    ours = flat_arrays(getattr(model, method)(*pytree.tree_map(to_mlx, model_arguments(args, kwargs)), *draws))
     reset()
     if len(ours) != len(float32):
         return [Agreement(False, np.inf, 0, 0, f"{len(ours)} outputs, PyTorch gives {len(float32)}")]

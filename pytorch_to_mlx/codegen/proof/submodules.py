@@ -23,7 +23,7 @@ from ..graph import Meta, Node, Sym, Unsupported, transform
 from ..lowering.interpret import evaluate, step
 from ..lowering.sizes import PREFIX
 from ..paths import mlx_parts, module_lists
-from .compare import Agreement, agree, summary, tolerance_of
+from .compare import NOT_COMPARED, Agreement, agree, summary, tolerance_of
 from .truth import Truth
 
 Sizes = Mapping[Any, int]  # symbol of a dynamic size -> its value
@@ -43,6 +43,7 @@ class SubmoduleCheck:
     scale: float
     why: str = ""
     tolerance: str = "float32"
+    random: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as data for a report."""
@@ -58,7 +59,10 @@ def check_submodules(
     reset: gives the model its weights anew, so that those that a check has read are freed.
     """
     calls = [call for call in generated.roots[entry.name].calls() if call.path]
-    needs = {call: {n.name for n in (*call.inputs, *call.outputs) if n.op not in ("weight", "input")} for call in calls}
+    needs = {
+        call: {n.name for n in (*call.inputs, *call.outputs) if n.op not in ("weight", "input", "noise")}
+        for call in calls
+    }
     n_checks = Counter(name for names in needs.values() for name in names)  # of each value, still to come
     readers = _size_readers(entry)
     missing = {call: names | _readers_of(generated, call, readers) for call, names in needs.items()}
@@ -93,6 +97,9 @@ def _check(
     """Compare one call; nothing is yielded for one that cannot be run alone."""
     nodes = [node for node in call.outputs if isinstance(node.meta, Meta)]
     if not nodes or len(nodes) != len(call.outputs):
+        return
+    if any(truth.is_random(node) for node in call.nodes()):
+        yield SubmoduleCheck(truth.method, call.path, call.number, call.class_name, **summary([NOT_COMPARED]))
         return
     values = [truth.float32(node) for node in call.inputs]
     inputs = [pytree.tree_map(to_mlx, value) for value in values]
@@ -196,7 +203,7 @@ def first_wrong_op(entry: Entry, hints: Sizes) -> WrongOp | None:
     for node in graph.nodes:
         if node.op.count(".") < 2 or not isinstance(node.meta, Meta):
             continue
-        if any(replacement_for(frame.class_name) for frame in node.stack):
+        if any(replacement_for(frame.class_name) for frame in node.stack) or truth.is_random(node):
             continue
         known = {item.name: truth.float32(item) for item in node.inputs() if item.op not in ("weight", "constant")}
         try:

@@ -11,6 +11,7 @@ from torch.fx.node import map_arg
 from torch.utils import _pytree as pytree
 
 from ..capture.methods import Entry
+from ..capture.noise import drawn
 from ..capture.watch import Values
 from ..graph import Node
 from .float64 import float64_dtype, float64_weight, to_dense, to_float64
@@ -26,6 +27,8 @@ class Truth:
         self.method, self.captured, self.flat = entry.name, entry.captured, entry.flat
         self.keep = keep
         self.values: dict[str, Any] = {}
+        self._noise: dict[str, torch.Tensor] = {}
+        self._random: set[str] = set()
         self._program: ExportedProgram = entry.captured.program
         self._specs = {getattr(spec.arg, "name", ""): spec for spec in self._program.graph_signature.input_specs}
         self._nodes = {node.name: node for node in self._program.graph.nodes}
@@ -35,7 +38,7 @@ class Truth:
     def run(self, watch: Callable[[str], None] | None = None) -> "Truth":
         """Compute the float32 values; `watch` is called with the name of each, and may delete values."""
         interpreter = Values(self._program, self.keep, watch=watch)
-        self.values = interpreter.kept
+        self.values, self._noise, self._random = interpreter.kept, interpreter.draws, interpreter.random
         interpreter.compute(self.flat)
         return self
 
@@ -43,7 +46,13 @@ class Truth:
         """Return the float32 value of one of our nodes."""
         if node.op == "weight":
             return self.captured.weights[node.args[0]]
+        if node.op == "noise":
+            return self._noise[node.args[1]]
         return self._inputs[node.name] if node.op == "input" else self.values[node.name]
+
+    def is_random(self, node: Node) -> bool:
+        """Tell whether PyTorch draws a node's value anew in every run."""
+        return node.name in self._random or (node.name in self._noise and "noise" not in node.kwargs)
 
     def float64(self, node: Node, known: Mapping[str, Any]) -> Any:
         """Compute the float64 value of a node from the inputs and from the float32 values of `known` nodes."""
@@ -69,7 +78,10 @@ class Truth:
             arguments = map_arg((node.args, node.kwargs), lambda used: memo[used.name])
             args, kwargs = (pytree.tree_map(float64_dtype, part) for part in arguments)  # dtype=torch.float32 too
             assert callable(node.target)
-            memo[node.name] = node.target(*args, **kwargs)
+            if node.name in self._noise:
+                memo[node.name], _ = drawn(node.target, args, kwargs, self._noise[node.name])
+            else:
+                memo[node.name] = node.target(*args, **kwargs)
             for used in node.all_input_nodes:
                 n_uses[used] -= 1
                 if not n_uses[used]:

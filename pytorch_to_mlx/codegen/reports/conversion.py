@@ -1,12 +1,13 @@
 """The result of a conversion, and the texts of its folder: report.md and README.md."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...errors import CheckError
 from ...tolerances import FLOOR_FACTOR, RELATIVE
 
+RANDOM = " (--noise input makes what it draws an input, and compares both on the same)"
 FIXED = "The source is for these sizes alone, and refuses others; for those, convert again with an example of them:"
 
 
@@ -18,7 +19,8 @@ class Conversion:
     relative, against PyTorch in float64. wrong_op: the first op that differs, if something does. renamed: original
     weight names and those of the source. replaced: paths for which a registered module stands. unused: weights that no
     captured method reads. fixed: what sizes of the inputs must be; the source refuses others. updated: buffers that a
-    call changes. seconds: wall-clock time of each step.
+    call changes. noise: the inputs that stand for what the module draws at random. seconds: wall-clock time of each
+    step.
     """
 
     source: str
@@ -32,6 +34,7 @@ class Conversion:
     outputs: list[dict[str, Any]] = field(default_factory=list)
     submodules: list[dict[str, Any]] = field(default_factory=list)
     wrong_op: dict[str, str] | None = None
+    noise: list[str] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
     replaced: dict[str, str] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
@@ -66,6 +69,9 @@ class Conversion:
         """Return the outputs at every size, and where the folder is, in a few lines."""
         lines = [f"{self.model}: {self.parameters:,} parameters, {self.source_lines} lines of source"]
         for one in self.outputs:
+            if one.get("random"):
+                lines.append(f"outputs {one['size']}: random: not compared{RANDOM}")
+                continue
             verdict = "agrees" if one["ok"] else f"DIFFERS: {one['why']}"
             errors = (
                 f"error {one['error']:.1e} (PyTorch {one.get('tolerance', 'float32')} {one['torch_float32_error']:.1e})"
@@ -157,6 +163,8 @@ def _of_16_bit(result: Conversion) -> str:
 
 
 def _errors(one: Mapping[str, Any]) -> str:
+    if one.get("random"):
+        return "– | – | – | random: not compared"
     verdict = "yes" if one["ok"] else f"**no**: {one['why']}"
     return f"{one['error']:.1e} | {one['torch_float32_error']:.1e} | {one['scale']:.3g} | {verdict}"
 
@@ -175,6 +183,15 @@ def _quantization_text(quantization: Mapping[str, Any]) -> str:
     return f"Quantized to {quantization['bits']} bits: outputs differ by {quantization['error']:.1e}"
 
 
+def _noise_text(kinds: Collection[str]) -> str:
+    words = {"normal": "standard normal", "uniform": "uniform from 0 to 1"}
+    what = " or ".join(words[kind] for kind in sorted(kinds))
+    return (
+        f"What the original draws at random are inputs whose names begin with `noise` ({what}). Each may be left out: "
+        "the model then draws it with `mx.random`. The proof gave PyTorch and MLX the same noise."
+    )
+
+
 def readme_text(result: Conversion, config: Mapping[str, Any]) -> str:
     """Return README.md: how to load and call the model. config: the folder's config.json."""
     methods = config["methods"]
@@ -189,6 +206,14 @@ def readme_text(result: Conversion, config: Mapping[str, Any]) -> str:
         for name, one in signature["inputs"].items()
     ]
     parity = "It agrees with PyTorch" if result.ok else "**It differs from PyTorch**"
+    if any(one.get("random") for one in result.outputs):
+        parity = "It draws random numbers, and its outputs were not compared with PyTorch's"
+    noise_rows = [
+        f"| {f'`{method}` | ' if several else ''}`{name}` | {one['dtype']} | [{', '.join(map(str, one['shape']))}] |"
+        for method, signature in methods.items()
+        for name, one in signature.get("noise", {}).items()
+    ]
+    kinds = {one["kind"] for signature in methods.values() for one in signature.get("noise", {}).values()}
     return "\n".join(
         [
             f"# {result.model}",
@@ -208,9 +233,11 @@ def readme_text(result: Conversion, config: Mapping[str, Any]) -> str:
             f"| {'method | ' if several else ''}input | dtype | shape |",
             f"|{'---|' if several else ''}---|---|---|",
             *rows,
+            *noise_rows,
             "",
             "A name in a shape is a size that may change from call to call. `model.py` needs only `mlx`.",
             "",
+            *([_noise_text(kinds), ""] if kinds else []),
             *([FIXED, "", *(f"- {text}" for text in result.fixed), ""] if result.fixed else []),
         ]
     )

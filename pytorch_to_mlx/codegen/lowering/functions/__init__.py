@@ -28,6 +28,7 @@ MODULES = (
     "spectral",
     "linalg",
     "ldl",
+    "noise",
 )
 
 _USER_FUNCTIONS: dict[str, Callable] = {}  # functions that the user registers

@@ -167,11 +167,6 @@ def dropout(x, p, train):
     return x
 
 
-@lowers("native_dropout.default")
-def native_dropout(x, p, train):
-    return dropout(x, p, train), mx.ones_like(x).astype(mx.bool_)
-
-
 @lowers("native_dropout_backward.default")
 def dropout_backward(grad_output, mask, scale):
     return grad_output * mask.astype(grad_output.dtype) * scale

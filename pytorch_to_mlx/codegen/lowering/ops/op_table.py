@@ -32,6 +32,7 @@ MODULES = (
     "fft",
     "linalg",
     "special",
+    "random",
     "refused",
 )
 
@@ -58,8 +59,9 @@ class Lowering:
         if self.why_not:
             raise Unsupported(f"{self.op} is refused: {self.why_not}")
         parameters = inspect.signature(self.function).parameters
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())  # "from"
         for name, value in arguments.items():
-            if name not in parameters:
+            if name not in parameters and not takes_any:
                 raise Unsupported(f"{self.op}: argument {name}={_short(value)} is not implemented")
         return arguments | ({"result": result} if "result" in parameters else {})
 
@@ -92,7 +94,7 @@ def register_user(op: str, function: Callable) -> None:
     Raises: UsageError if this package has a lowering of `op`.
     """
     current = table().get(op)
-    if current is not None and current.module not in (USER, "refused"):
+    if current is not None and current.module not in (USER, "random", "refused"):
         raise UsageError(f"{op} has a lowering already, in {current.module}")
     _TABLE[op] = Lowering(op, function, USER)
 
