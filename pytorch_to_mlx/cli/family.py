@@ -78,7 +78,7 @@ VERBS = {
 
         Example: pytorch-to-mlx FAMILY validate --hf-path ./checkpoint
         """,
-        without=("source",),
+        without=("source", "original", "extend", "trust_folder"),
     ),
     "benchmark": FamilyVerb(
         general.benchmark,

@@ -132,15 +132,23 @@ def validate(
     mlx_path: Path | None = None,
     cases: list[str] | None = None,
     plot: Path | None = None,
+    original: str | None = None,
+    extend: list[Path] | None = None,
+    trust_folder: bool = False,
 ) -> Any:
     """Prove a port: run PyTorch and MLX on the same weights and input and compare them tap by tap.
 
-    A tap that diverges ends with exit code 5. With --mlx-path the converted folder is validated. A folder of
-    generated source is compared submodule by submodule with the module it was made from; this runs both. SOURCE and
-    --hf-path mean the same.
+    A tap that diverges ends with exit code 5. With --mlx-path the converted folder is validated. SOURCE and --hf-path
+    mean the same.
+
+    A folder of generated source is compared submodule by submodule with the module that --source names: the factory
+    that was converted, your own code, which is run. Nothing that the folder names is run, and its model.py only if it
+    is what the factory gives now, or with --trust-folder.
 
     Args:
         plot: also draw the error of every tap into this file (.svg, .png, .pdf)
+        original: what a folder of generated source was converted from, as `convert` took it
+        trust_folder: run the folder's model.py also where it was edited or made by other versions; read it first
 
     Example: pytorch-to-mlx validate hexgrad/Kokoro-82M --mlx-path kokoro-mlx
     """
@@ -149,7 +157,15 @@ def validate(
 
     if plot is not None:
         check_destination(plot)
-    report = validate(_checkpoint(source, hf_path, family), family=family, mlx_path=mlx_path, cases=cases)
+    report = validate(
+        _checkpoint(source, hf_path, family),
+        original,
+        family=family,
+        mlx_path=mlx_path,
+        cases=cases,
+        extend=extend,
+        trust_folder=trust_folder,
+    )
     if plot is not None:
         from ..errors import UsageError
         from ..validate import Report

@@ -20,6 +20,7 @@ OPTIONS: dict[str, Option] = {
     "hf_path": Option("where the original checkpoint is: a hub id, a folder, a file, or 'packaged:NAME'"),
     "mlx_path": Option("the converted folder"),
     "model": Option("a converted folder, a checkpoint, a hub id, or 'packaged:NAME'", short=("-m",)),
+    "original": Option("what a folder of generated source was converted from", short=("--source",)),
     "family": Option("model family, when it cannot be told from the checkpoint"),
     "revision": Option("branch, tag or commit of the hub repository"),
     "ref_audio": Option("recording of the voice to follow"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import MissingExtraError
 from .extensions import load_extensions, register_module, register_op
-from .folder import is_generated
+from .folder import is_generated, original_not_given
 from .sources.recognise import is_module_source, takes_architecture
 
 __all__ = [
@@ -62,15 +62,26 @@ def convert(
 
 
 def validate(
-    folder: str | Path, module: Any = None, example_inputs: Any = (), *, methods: Mapping[str, Any] | None = None
+    folder: str | Path,
+    module: Any = None,
+    example_inputs: Any = (),
+    *,
+    methods: Mapping[str, Any] | None = None,
+    extend: Sequence[str | Path] | None = None,
+    trust_folder: bool = False,
 ) -> Any:
-    """Compare a generated folder with PyTorch again. This runs the folder's model.py and its factory.
+    """Compare a generated folder with PyTorch again. Nothing that the folder names is run.
 
-    module: the original, where the folder was converted from a module object.
+    module: the original: a torch module or text, as for `analyze`.
+    trust_folder: run the folder's model.py even if it is not, byte for byte, what the original gives now.
 
-    Raises: MissingExtraError where torch or ruff is not installed.
+    Raises: UsageError where the original is not given, and says from what the folder was made; MissingExtraError where
+    torch or ruff is not installed.
     """
-    return _import("convert_module").validate_folder(folder, _module_source(module, example_inputs, methods))
+    if module is None:
+        raise original_not_given(Path(folder))
+    source = _module_source(module, example_inputs, methods)
+    return _import("convert_module").validate_folder(folder, source, extend=extend, trust_folder=trust_folder)
 
 
 def _import(name: str) -> Any:

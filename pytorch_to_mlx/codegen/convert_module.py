@@ -14,6 +14,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
+from ..checkpoint import open_checkpoint, read_config
 from ..errors import UsageError
 from ..progress import note
 from ..version import versions
@@ -52,7 +53,7 @@ def convert_module(
     """Write the MLX source and weights of a module into a folder, with a report that compares every submodule.
 
     source: `package.module:function`, `file.py:function`, `file.pt2`, a Hugging Face id or folder, or a ModuleSource.
-    extend: Python files to run first, which register ops and modules; the folder remembers them for `validate`.
+    extend: Python files to run first, which register ops and modules; config.json names them.
     noise: "input" makes what the module draws at random inputs of the model; it draws what is not given.
     The folder is written also if something differs; `check()` of the result then raises.
 
@@ -102,22 +103,34 @@ def convert_module(
     return result
 
 
-def validate_folder(folder: str | Path, source: str | ModuleSource | None = None) -> Conversion:
+def validate_folder(
+    folder: str | Path,
+    source: str | ModuleSource,
+    *,
+    extend: Sequence[str | Path] | None = None,
+    trust_folder: bool = False,
+) -> Conversion:
     """Compare a generated folder with PyTorch again: outputs at the example sizes and others, then every submodule.
 
-    Of quantized weights only the error of the outputs is measured. source: the original; by default the factory that
-    the folder names.
+    Of quantized weights only the error of the outputs is measured. source: the original. extend: as in
+    `convert_module`. The folder's model.py is run only if it is what `source` gives now, or with `trust_folder`.
 
-    Raises: UsageError where neither names the original.
+    Raises: UsageError where model.py is other code and may not be run.
     """
     folder = Path(folder)
-    config = _read_config(folder)
-    load_extensions(config.get("extend"))
-    if source is None and not config.get("source"):
-        raise UsageError("the folder does not say where its module came from", where=folder, fix="give the module")
-    opened = source if isinstance(source, ModuleSource) else open_module(source or config["source"])
+    config = read_config(folder)
+    load_extensions(extend)
+    opened = source if isinstance(source, ModuleSource) else open_module(source)
     result, entries, generated = _generate(opened, config.get("noise"))
     result.folder = str(folder)
+    if not trust_folder and (folder / "model.py").read_bytes() != generated.source.encode():
+        raise UsageError(
+            "model.py is not what the original gives now (edited, or of other versions); it was not run",
+            where=folder,
+            fix="read it, then pass --trust-folder (trust_folder=True)",
+        )
+    with open_checkpoint(folder):  # the weights' headers are checked before the folder's loader reads them
+        pass
     model = load_generated(folder)
     if quantization := config.get("quantization"):
         result.quantization = {**quantization, "error": _largest_error(model, opened, entries, generated)}
@@ -129,12 +142,6 @@ def validate_folder(folder: str | Path, source: str | ModuleSource | None = None
 def load_generated(folder: Path) -> Any:
     """Load the model of a generated folder, through the folder's own loader."""
     return import_source(folder / "model.py").load(str(folder))
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    from ..checkpoint import read_config
-
-    return read_config(folder)
 
 
 def _generate(opened: ModuleSource, noise: str | None = None) -> tuple[Conversion, list[Entry], Generated]:

@@ -27,19 +27,30 @@ def validate(
     mlx_path: str | Path | None = None,
     cases: Sequence[str] | None = None,
     methods: Mapping[str, Any] | None = None,
+    extend: Sequence[str | Path] | None = None,
+    trust_folder: bool = False,
 ) -> Any:
     """Compare our model with the PyTorch original on the same weights and the same inputs.
 
     source: checkpoint of the original (file, folder, hub id, `packaged:NAME`); None is the default of `family`.
     mlx_path: a converted folder to validate instead of converting `source` in memory. cases: names of the cases to
     run; all by default.
-    A folder of generated source is compared with the PyTorch module that it was converted from: its factory and its
-    model.py are run. module and example_inputs or methods: the original, if there is no factory.
+    A folder of generated source, as `source` or as `mlx_path` with the original as `source`, is compared with the
+    PyTorch module that it was converted from. module: that original, a torch module with example_inputs or methods, or
+    text: a factory, which is run. What the folder names is never run, and its model.py only if it is what the original
+    gives now, or with `trust_folder`. extend: Python files to run first, which register ops and modules.
 
-    Raises: MissingExtraError where torch is not installed; UsageError for the name of a case that does not exist.
+    Raises: MissingExtraError where torch is not installed; UsageError for the name of a case that does not exist, and
+    for a generated folder without its original.
     """
+    if mlx_path is not None and codegen.is_generated(mlx_path):
+        source, module = mlx_path, source if module is None else module
     if source is not None and codegen.is_generated(source):
-        return codegen.validate(source, module, example_inputs, methods=methods)
+        return codegen.validate(
+            source, module, example_inputs, methods=methods, extend=extend, trust_folder=trust_folder
+        )
+    if module is not None or extend or trust_folder:
+        raise UsageError("this is not a folder of generated source, so it has no original to give", where=str(source))
     if find_spec("torch") is None:
         raise MissingExtraError("torch", "validate", needed_for="comparing with PyTorch")
     model = find_model(source, family=family)

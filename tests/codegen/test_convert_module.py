@@ -90,8 +90,10 @@ def test_a_changed_source_is_found(tmp_path):
     convert(module, folder, example_inputs=(args, kwargs))
     source = folder / "model.py"
     source.write_text(source.read_text().replace("nn.gelu(", "nn.gelu_approx("))
+    with pytest.raises(UsageError, match="it was not run; read it, then pass --trust-folder"):
+        validate(folder, module, (args, kwargs))
     with pytest.raises(CheckError, match="differs"):
-        validate(folder, module, (args, kwargs)).check()
+        validate(folder, module, (args, kwargs), trust_folder=True).check()
 
 
 def test_an_existing_folder_stays(tmp_path):
@@ -200,7 +202,7 @@ def test_command_line(tmp_path):
     assert "linear" in (tmp_path / "page.html").read_text()
     done = run("convert", "mine.py:made", "--mlx-path", "out", "-q", cwd=tmp_path)
     assert done.returncode == 0 and b"agrees" in done.stdout, done.stderr
-    done = run("validate", "out", "--json", cwd=tmp_path)
+    done = run("validate", "out", "--source", "mine.py:made", "--json", cwd=tmp_path)
     assert done.returncode == 0 and json.loads(done.stdout)["quantization"]["bits"] == 8, done.stderr
     done = run("convert", "mine.py:missing", "--mlx-path", "out2", cwd=tmp_path)
     assert done.returncode == 2 and not (tmp_path / "out2").exists()

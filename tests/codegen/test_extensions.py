@@ -56,7 +56,7 @@ def test_the_example_from_the_command_line(tmp_path):
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["replaced"] == {"blocks.0.norm": "PowerNorm", "blocks.1.norm": "PowerNorm"}
     assert {"blocks.0.norm", "blocks.1.norm"} <= {one["path"] for one in report["submodules"]} and not report["unused"]
-    process = run("validate", "out", cwd=tmp_path)  # the folder remembers the file
+    process = run("validate", "out", "--source", "own_parts.py:build", "--extend", "own_parts_mlx.py", cwd=tmp_path)
     assert process.returncode == 0, process.stderr
 
 
@@ -67,7 +67,7 @@ def test_a_wrong_replacement_is_found(tmp_path, monkeypatch):
     wrong = {one["path"] for one in result.submodules if not one["ok"]}
     assert {"blocks.0.norm", "blocks.1.norm"} <= wrong and "blocks.0.out" not in wrong
     with pytest.raises(CheckError, match=r"blocks\.0\.norm"):
-        validate("out").check()
+        validate("out", "own_parts.py:build", extend=["own_parts_mlx.py"]).check()
 
 
 @pytest.mark.parametrize("old, new, message", [

@@ -29,14 +29,17 @@ _COUNTER = itertools.count()
 
 
 def import_source(path: Path) -> ModuleType:
-    """Import a generated `model.py` under a name of its own, so that two of them do not collide."""
+    """Import a generated `model.py` under a name of its own, so that two of them do not collide.
+
+    Its text is compiled here: bytecode that lies beside it, and may be other code, is not looked at.
+    """
     name = f"pytorch_to_mlx_generated_{next(_COUNTER)}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
     finally:
         del sys.modules[name]
     return module

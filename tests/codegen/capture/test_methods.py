@@ -112,7 +112,7 @@ def test_it_is_validated_again_and_from_a_factory(converted, tmp_path):
     assert validate(folder, module, methods=methods).ok
     done = convert(f"{__file__}:translator", tmp_path / "mlx")
     done.check()
-    assert validate(tmp_path / "mlx").ok
+    assert validate(tmp_path / "mlx", f"{__file__}:translator").ok
     assert {one["size"].partition(":")[0] for one in done.outputs} == {"encode", "decode", "loss"}
 
 
