@@ -73,7 +73,7 @@ def validate(
     """Compare a generated folder with PyTorch again. Nothing that the folder names is run.
 
     module: the original: a torch module or text, as for `analyze`.
-    trust_folder: run the folder's model.py even if it is not, byte for byte, what the original gives now.
+    trust_folder: run the folder's model.py even if it is not the code that the original gives now.
 
     Raises: UsageError where the original is not given, and says from what the folder was made; MissingExtraError where
     torch or ruff is not installed.

@@ -32,7 +32,7 @@ from .graph import Meta, Node
 from .lowering.ops.random import is_random
 from .proof.compare import summary
 from .proof.other_sizes import other_sizes
-from .proof.outputs import check_outputs, import_source
+from .proof.outputs import check_outputs, code, import_source
 from .proof.submodules import check_submodules, first_wrong_op
 from .reports.conversion import Conversion, plain_json, readme_text, report_text
 from .sources.module_source import ModuleSource
@@ -123,7 +123,7 @@ def validate_folder(
     opened = source if isinstance(source, ModuleSource) else open_module(source)
     result, entries, generated = _generate(opened, config.get("noise"))
     result.folder = str(folder)
-    if not trust_folder and (folder / "model.py").read_bytes() != generated.source.encode():
+    if not trust_folder and code(folder / "model.py") != code(generated.source):
         raise UsageError(
             "model.py is not what the original gives now (edited, or of other versions); it was not run",
             where=folder,

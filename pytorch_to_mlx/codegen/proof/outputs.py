@@ -1,5 +1,6 @@
 """Compare generated source with the PyTorch original: outputs on any inputs, in float32 against float64."""
 
+import ast
 import copy
 import importlib.util
 import itertools
@@ -43,6 +44,18 @@ def import_source(path: Path) -> ModuleType:
     finally:
         del sys.modules[name]
     return module
+
+
+def code(source: str | Path) -> str | None:
+    """Return what Python code does, whatever its layout, comments and docstrings; None if it is not Python code."""
+    try:
+        tree = ast.parse(source.read_bytes() if isinstance(source, Path) else source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                del node.body[0]
+        return ast.dump(tree)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def flat_arrays(tree: Any) -> list[mx.array]:
