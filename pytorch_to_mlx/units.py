@@ -15,3 +15,9 @@ def size_text(n_bytes: float) -> str:
 def count_text(count: int, one: str, many: str = "") -> str:
     """Return a number with its words: "1 shard is missing" or "3 shards are missing"; `many` is `one` with an s."""
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def number_text(value: float, digits: int = 4) -> str:
+    """Return a number in so many significant digits, a larger one whole: "0.1234", "129", "14510"."""
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text else text

@@ -1,8 +1,8 @@
-"""Sizes and counts as a person reads them."""
+"""Sizes, numbers and counts as a person reads them."""
 
 import pytest
 
-from pytorch_to_mlx.units import count_text, size_text
+from pytorch_to_mlx.units import count_text, number_text, size_text
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,11 @@ def test_three_digits_in_powers_of_ten(n_bytes, text):
 )
 def test_words_agree_with_the_number(count, words, text):
     assert count_text(count, *words) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (0.12346, "0.1235"), (1.5, "1.5"), (1234.5, "1234"), (14_512.3, "14512"), (9999.7, "10000")],
+)  # fmt: skip
+def test_a_large_number_has_no_exponent(value, text):
+    assert number_text(value) == text

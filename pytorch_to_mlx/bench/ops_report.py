@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..units import number_text
 from .measurement import Measurement
 from .result import Result
 
@@ -74,4 +75,4 @@ def counts(measurements: tuple[Measurement, ...]) -> str:
 
 
 def _ms(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+    return "" if value is None else number_text(value, 3)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import FormatError
 from ..outputs import write_output
-from ..units import size_text
+from ..units import number_text, size_text
 from ..version import versions
 from .machine import machine
 from .measurement import Measurement
@@ -117,4 +117,4 @@ def _figure(value: float | None, unit: str) -> str:
         return ""
     if unit == "bytes":
         return size_text(value)
-    return f"{value:.3g} {unit}".strip()
+    return f"{number_text(value, 3)} {unit}".strip()

@@ -9,7 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..units import number_text
+
 MAX_LISTED = 4096
+TIMES = ("_s", " s", "seconds")  # how the names of times in seconds end
+PIPE_WIDTH = 120  # of a table that does not go to a terminal; a wider one wraps its words
 
 
 def error(text: str, code: int) -> int:
@@ -46,10 +50,10 @@ def _show_text(result: Any) -> None:
         if hasattr(result, "summary"):
             _line(result.summary())
         return
-    data = plain(result)
+    data = plain(result.brief() if hasattr(result, "brief") else result)
     if isinstance(data, dict):
         for key, value in data.items():
-            _entry(key.replace("_", " "), value)
+            _entry(key, value)
     elif _all(data, dict):
         table(data)
     else:
@@ -59,13 +63,14 @@ def _show_text(result: Any) -> None:
 
 def _entry(key: str, value: Any) -> None:
     """One entry of a result: a line, or a heading with its rows below."""
+    name = key.replace("_", " ")
     if _all(value, dict):
-        _line(f"{key}:")
+        _line(f"{name}:")
         table(value)
     elif _all(value, list):
-        _line("\n  ".join([f"{key}:", *("; ".join(map(_cell, row)) for row in value)]))
+        _line("\n  ".join([f"{name}:", *("; ".join(map(_cell, row)) for row in value)]))
     elif value not in (None, "", [], {}):
-        _line(f"{key}: {_cell(value)}")
+        _line(f"{name}: {_cell(value, key)}")
 
 
 def _all(value: Any, kind: type) -> bool:
@@ -77,39 +82,48 @@ def _line(text: str) -> None:
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> None:
-    """A table with one column for every key. Wide when stdout is not a terminal: a pipe has no right edge."""
+    """A table with one column for every key. Without a terminal no word is cut, however wide it becomes."""
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
+    cells = [[_cell(row.get(column), column) for column in columns] for row in rows]
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    longest_words = []
+    for number, column in enumerate(columns):
         numbers = all(isinstance(row.get(column, 0), (int, float)) for row in rows)
-        made.add_column(Text(printable(column)), justify="right" if numbers else "left")
-    for row in rows:
-        made.add_row(*(Text(_cell(row.get(column))) for column in columns))
+        texts = [printable(column), *(row[number] for row in cells)]
+        longest_words.append(max((cell_len(word) for text in texts for word in text.split()), default=0))
+        min_width = None if sys.stdout.isatty() else longest_words[-1]
+        drawn.add_column(Text(texts[0]), justify="right" if numbers else "left", min_width=min_width)
+    for row in cells:
+        drawn.add_row(*map(Text, row))
     if sys.stdout.isatty():
-        Console(highlight=False).print(made)
+        Console(highlight=False).print(drawn)
         return
-    console = Console(file=io.StringIO(), width=10_000, highlight=False)
-    console.print(made)
+    width = max(PIPE_WIDTH, sum(longest_words) + 3 * len(columns))
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(drawn)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines() if line.strip()))  # type: ignore[attr-defined]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, name: str = "") -> str:
+    """The text of a value. name: of its entry or column, which says whether it is a time."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.3f}" if name.endswith(TIMES) else number_text(value)
     if isinstance(value, list):
-        return ", ".join(_cell(item) for item in value)
+        return ", ".join(_cell(item, name) for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{printable(str(key))} {_cell(item)}" for key, item in value.items())
+        names = {key: name if name.endswith(TIMES) else str(key) for key in value}
+        return ", ".join(f"{printable(str(key))} {_cell(item, names[key])}" for key, item in value.items())
     return printable(str(value))
 
 

@@ -47,6 +47,21 @@ def test_text_of_a_result(capsys):
     assert capsys.readouterr().out == "a b: 1.235\nyes: yes\npairs:\n  x; 1\n  y; 2\n"
 
 
+def test_times_have_three_decimals_and_nothing_an_exponent(capsys):
+    """A stretch after 1000 s was cut to whole seconds, 14.5 s printed as 1.451e+04 ms."""
+    show({"first_audio_ms": 14_512.34, "load_s": 7.8, "parts": [{"start_s": 1234.5678, "n": 20_000.0}]}, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["first audio ms: 14512", "load s: 7.800"] and lines[-1].split() == ["1234.568", "20000"]
+
+
+def test_table_in_a_pipe_wraps_its_words(capsys):
+    """A note of 600 characters made a line of 600; at 120 every word still stands there whole."""
+    words = [f"word{number}" for number in range(90)]
+    show([{"name": "n" * 30, "note": " ".join(words)}], as_json=False)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 120 and out.split()[-90:] == words
+
+
 def test_table_in_a_pipe_is_not_cut(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     show([{"name": "n" * 300, "size": 1}, {"name": "m", "other": "[bold]"}], as_json=False)
