@@ -6,7 +6,7 @@ Importing this is cheap: the commands import it to say what they return, and `--
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,12 +14,15 @@ from typing import Any
 from ..errors import FormatError, MachineError, UsageError
 from ..outputs import check_destination, is_stdout
 from ..progress import note, track
-from ..tasks import Speech, Word
+from ..tasks import Segment, Speech, Word
 
 
 @dataclass
 class Totals:
-    """What the delivered pieces add up to. first_audio_at: perf_counter() at the first samples."""
+    """What the delivered pieces add up to.
+
+    first_audio_at: perf_counter() at the first samples. segments: the text of each piece, with its times.
+    """
 
     sample_rate: int
     n_samples: int = 0
@@ -27,12 +30,19 @@ class Totals:
     first_audio_at: float = 0.0
     phonemes: list[str] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
 
     def add(self, piece: Speech) -> None:
-        """Count one more piece."""
+        """Count one more piece; one without text is the rest of the piece before it."""
         if not self.n_samples and len(piece.audio):
             self.first_audio_at = perf_counter()
+        start_s = self.n_samples / self.sample_rate
         self.n_samples += len(piece.audio)
+        end_s = self.n_samples / self.sample_rate
+        if piece.text:
+            self.segments.append(Segment(piece.text, start_s, end_s))
+        elif self.segments:
+            self.segments[-1] = replace(self.segments[-1], end_s=end_s)
         self.processing_s += piece.processing_s
         self.phonemes += [piece.phonemes] if piece.phonemes else []
         self.words += piece.words
@@ -80,6 +90,10 @@ class Synthesis:
         """Return the fields by name, without those that the family does not report."""
         values = ((f, getattr(self, f.name)) for f in fields(self))
         return {f.name: value for f, value in values if value is not None or f.default is MISSING}
+
+    def brief(self) -> dict[str, Any]:
+        """Return what is printed: all but the phonemes, which of a book fill the screen."""
+        return {name: value for name, value in self.to_dict().items() if name != "phonemes"}
 
 
 def destination(output: Path | None, format: str | None, play: bool) -> tuple[Path | None, str | None]:

@@ -1,11 +1,34 @@
 """Read the text of a command: an argument, a file, or stdin."""
 
+import os
+import stat
 import sys
 from pathlib import Path
 
 from ..errors import FormatError, UsageError
 
 MAX_CHARACTERS = 10_000_000
+
+
+def choose_text(what: str | None, text: str | None, *others: object) -> str | None:
+    """Return the text of a command that takes it as an argument too; where nothing is given and stdin is a pipe or a
+    file, that is meant: -.
+
+    others: what may be given instead of a text.
+    Raises: UsageError for a text that is given twice.
+    """
+    if what is not None and text is not None:
+        raise UsageError("the text is given twice", fix="give it as an argument or with --text")
+    chosen = text if what is None else what
+    return "-" if chosen is None and not any(others) and _is_piped() else chosen
+
+
+def _is_piped() -> bool:
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError, ValueError):  # closed, or replaced by an object without a file
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
 def read_text(text: str | None, text_file: Path | None) -> str | None:

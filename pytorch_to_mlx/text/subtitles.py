@@ -1,11 +1,12 @@
 """Write a transcript as text, subtitles, a table, or JSON."""
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from ..errors import UsageError
-from ..tasks import Transcript, Word
+from ..tasks import Segment, Transcript, Word
 
 PAUSE_S = 3.0  # where cues may span segments, a longer time between the starts of two words begins a new cue
 
@@ -109,6 +110,30 @@ def render(transcript: Transcript, formats: str, layout: Layout = PLAIN) -> Iter
         raise UsageError(f"unknown output format '{formats}'", fix=f"use {', '.join(FORMATS)} or all")
     for name in FORMATS if formats == "all" else (formats,):
         yield name, FORMATS[name](transcript, layout)
+
+
+def of_speech(segments: Sequence[Segment], words: Sequence[Word]) -> Transcript:
+    """Return the subtitles of synthesized speech: a segment for each sentence whose words have times, else as it is.
+
+    segments: the text as it was spoken, piece by piece. words: of all pieces; they lack the marks between them.
+    """
+    text = " ".join(segment.text for segment in segments)
+    starts, position = [0], len(words[0].text) if words else 0  # a word's part of the text ends where the next begins
+    for word in words[1:]:
+        starts.append(text.find(word.text, position))
+        position = starts[-1] + len(word.text)
+    if not words or -1 in starts:  # a word that was read otherwise than it is written
+        return Transcript(text, "", tuple(segments))
+    sentences: list[list[Word]] = [[]]
+    for word, start, end in zip(words, starts, [*starts[1:], len(text)], strict=True):
+        sentences[-1].append(replace(word, text=text[start:end]))
+        if re.search(r"[.!?…][\"'”’)\]]*\s*$", text[start:end]):
+            sentences.append([])
+    return Transcript(text, "", tuple(_sentence(part) for part in sentences if part))
+
+
+def _sentence(words: list[Word]) -> Segment:
+    return Segment("".join(word.text for word in words), words[0].start_s, words[-1].end_s, words=tuple(words))
 
 
 def cues(transcript: Transcript, layout: Layout = PLAIN) -> Iterator[tuple[float, float, str]]:

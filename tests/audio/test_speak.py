@@ -55,6 +55,8 @@ def test_pieces_reach_the_file_and_the_speakers_before_the_next_is_made(tmp_path
     np.testing.assert_allclose(wav.read(tmp_path / "a.wav")[0], TONE, atol=1 / 32768)
     assert (totals.n_samples, totals.phonemes) == (24_000, ["wˈʌn"])
     assert [word.text for word in totals.words] == ["One.", "Two."]
+    times = [(segment.text, segment.start_s, segment.end_s) for segment in totals.segments]
+    assert times == [("One.", 0.0, 1.0), ("Two.", 1.0, 1.5)]
 
 
 def test_the_report_adds_up(tmp_path, clock):
@@ -90,7 +92,16 @@ def test_the_command_line_prints_it(capsys):
     data = json.loads(capsys.readouterr().out)
     assert data["path"] == "a.wav" and data["words"][0]["text"] == "One." and "voice" not in data
     output.show(report, as_json=False)
-    assert "duration s: 0.5\n" in capsys.readouterr().out
+    assert "duration s: 0.500\n" in capsys.readouterr().out
+
+
+def test_phonemes_are_for_json_only(capsys):
+    totals = speak.Totals(RATE, 8_000, 0.1, 12.0)
+    report = speak.Synthesis.of(totals, start=0.0, loaded=11.0, path=Path("a.wav"), model="tiny", phonemes="wˈʌn")
+    output.show(report, as_json=True)
+    assert json.loads(capsys.readouterr().out)["phonemes"] == "wˈʌn"
+    output.show(report, as_json=False)
+    assert "wˈʌn" not in capsys.readouterr().out
 
 
 def test_no_audio_is_one_error_and_no_file(tmp_path):

@@ -36,6 +36,10 @@ def no_weights(tmp_path, monkeypatch):
         ({"speed": 0}, UsageError, "not 0"),
         ({"speed": float("nan")}, UsageError, "not nan"),
         ({"seed": -1}, UsageError, "not -1"),
+        ({"what": "hello again"}, UsageError, "the text is given twice"),
+        ({"subtitles": Path("a.txt")}, UsageError, "subtitles are .srt or .vtt"),
+        ({"subtitles": Path("none/a.srt")}, UsageError, "its folder does not exist"),
+        ({"phonemes_out": Path("model")}, UsageError, "it is a folder"),
         ({"output": Path("none/a.wav")}, UsageError, "its folder does not exist"),
         ({"output": Path("model")}, UsageError, "it is a folder"),
         ({"voice": "af_hart"}, UsageError, "did you mean af_heart"),
@@ -46,7 +50,7 @@ def no_weights(tmp_path, monkeypatch):
 )
 def test_a_cheap_mistake(no_weights, options, error, message):
     with pytest.raises(error, match=message):
-        commands.synthesize(**{"text": "hello", "model": "x", **options})
+        commands.synthesize(options.pop("what", None), **{"text": "hello", "model": "x", **options})
     assert [path.name for path in Path().iterdir()] == ["model"]
 
 

@@ -333,6 +333,16 @@ def test_synthesize_writes(speaking, tmp_path, format):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+def test_synthesize_writes_subtitles_and_phonemes_beside(speaking, tmp_path):
+    subtitles, phonemes = tmp_path / "a.vtt", tmp_path / "a.phonemes"
+    commands.synthesize(
+        "Hello. Yes.", voice="af_one", output=tmp_path / "a.wav", model="x", subtitles=subtitles, phonemes_out=phonemes
+    )
+    lines = subtitles.read_text().splitlines()
+    assert lines[0] == "WEBVTT" and lines[3::3] == ["Hello.", "Yes."] and all(" --> " in line for line in lines[2::3])
+    assert phonemes.read_text(encoding="utf-8") == "həlˈO. jˈɛs.\n"
+
+
 def test_synthesize_writes_the_same_bytes_again(speaking, tmp_path):
     contents = []
     for _ in range(2):

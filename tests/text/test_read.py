@@ -8,7 +8,7 @@ import pytest
 
 from pytorch_to_mlx.errors import FormatError, UsageError
 from pytorch_to_mlx.text import read
-from pytorch_to_mlx.text.read import read_text
+from pytorch_to_mlx.text.read import choose_text, read_text
 
 
 def test_an_argument_is_the_text():
@@ -48,3 +48,18 @@ def test_what_cannot_be_read_is_one_error(tmp_path):
     for path in (tmp_path / "none.txt", tmp_path, tmp_path / "a\0b"):
         with pytest.raises(UsageError, match="cannot be read"):
             read_text(None, path)
+
+
+def test_a_text_is_an_argument_or_an_option_or_comes_through_a_pipe(monkeypatch, tmp_path):
+    assert choose_text("Hi", None) == choose_text(None, "Hi") == "Hi"
+    with pytest.raises(UsageError, match="given twice"):
+        choose_text("Hi", "Hello")
+    (tmp_path / "a.txt").write_text("from a file")
+    with (tmp_path / "a.txt").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert choose_text(None, None) == "-" and choose_text(None, None, None) == "-"
+        assert choose_text(None, None, Path("b.txt")) is None
+    for no_file in (None, io.StringIO("typed"), open("/dev/null")):
+        monkeypatch.setattr(sys, "stdin", no_file)
+        assert choose_text(None, None) is None
+    no_file.close()

@@ -10,7 +10,7 @@ from whisper.utils import WriteSRT, WriteTSV, WriteTXT, WriteVTT
 
 from pytorch_to_mlx.errors import UsageError
 from pytorch_to_mlx.tasks import Segment, Transcript, Word
-from pytorch_to_mlx.text.subtitles import Layout, render, timestamp
+from pytorch_to_mlx.text.subtitles import Layout, of_speech, render, timestamp
 
 TRANSCRIPT = Transcript(
     " Hello --> there. Again?",
@@ -98,3 +98,14 @@ def test_hours():
 def test_unknown_format_is_refused():
     with pytest.raises(UsageError, match="docx"):
         list(render(TRANSCRIPT, "docx"))
+
+
+def test_subtitles_of_speech_have_its_marks_and_a_cue_for_each_sentence():
+    """The words of a synthesizer come without the marks between them; one that is read otherwise leaves the pieces."""
+    pieces = [Segment("Oh, “no”! A", 0.0, 2.0), Segment("bad cat.", 2.0, 3.0)]
+    words = [Word(text, float(n), n + 0.5) for n, text in enumerate(["Oh", "no", "A", "bad", "cat"])]
+    cues = [(s.text, s.start_s, s.end_s) for s in of_speech(pieces, words).segments]
+    assert cues == [("Oh, “no”! ", 0.0, 1.5), ("A bad cat.", 2.0, 4.5)]
+    assert of_speech(pieces, []).segments == of_speech(pieces, [Word("naught", 0.0, 1.0)] * 2).segments == tuple(pieces)
+    srt = dict(render(of_speech(pieces, words), "srt", Layout(max_words_per_line=2)))["srt"]
+    assert srt.split("\n\n")[1] == "2\n00:00:02,000 --> 00:00:03,500\nA bad"

@@ -15,6 +15,8 @@ Mode = Literal["sft", "zero-shot", "cross-lingual", "instruct"]
 
 
 def synthesize(
+    what: str | None = None,
+    /,
     *,
     text: str | None = None,
     text_file: Path | None = None,
@@ -44,6 +46,7 @@ def synthesize(
     --instruct says how to speak. --stream with text from stdin speaks each line as it comes.
 
     Args:
+        what: the text, or - for stdin
         text_file: file with the text (UTF-8), or - for stdin
         speaker: saved speaker (see `speakers`), or none, random, random:SEED
         mode: by default the one that the other options imply
@@ -53,12 +56,13 @@ def synthesize(
     Example: pytorch-to-mlx cosyvoice2 synthesize --text "Hello." --ref-audio me.wav --ref-text "What I say in it."
     """
     from ...checkpoint import locate
-    from ...text.read import read_text
+    from ...text.read import choose_text, read_text
     from .card import CARD
     from .pipeline import load
 
+    text = choose_text(what, text, text_file)
     if [text, text_file].count(None) != 1:
-        raise UsageError("give one of --text and --text-file")
+        raise UsageError("give a text or --text-file")
     mode = mode or _mode(speaker, ref_audio, ref_text, instruct)
     _check(mode, speaker, ref_audio, instruct)
     output, format = destination(output, format, play)

@@ -4,15 +4,20 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ...audio.speak import Synthesis, deliver, destination
+from ...audio.speak import Synthesis, Totals, deliver, destination
 from ...errors import UsageError
+from ...outputs import check_destination, write_output
 from ...progress import note
 from .card import CARD
 
+SUBTITLES = (".srt", ".vtt")
+WORDS_PER_SUBTITLE = 12
 _MAX_COUNTED = 20_000  # characters: a text up to this is cut into its pieces first, so that the progress bar has an end
 
 
 def synthesize(
+    what: str | None = None,
+    /,
     *,
     text: str | None = None,
     text_file: Path | None = None,
@@ -27,12 +32,17 @@ def synthesize(
     stream: bool = False,
     seed: int = 0,
     word_timestamps: bool = False,
+    subtitles: Path | None = None,
+    phonemes_out: Path | None = None,
     model: str | None = None,
     revision: str | None = None,
 ) -> Synthesis:
     """Speak a text: to a WAV, FLAC, OGG or MP3 file (by its ending; speech.wav by default), to the speakers, or both.
 
+    The text is an argument, or what comes through a pipe, or --text, or --text-file.
+
     Args:
+        what: the text, or - for stdin
         text_file: file with the text (UTF-8), or - for stdin
         phonemes: what to say in Kokoro's phonemes, instead of a text
         voices: more voices: a folder, an .npz, a voice file, or 'packaged:kokoro-voices' for all 54 (by npm)
@@ -40,18 +50,21 @@ def synthesize(
         model: converted folder, original files, hub id or 'packaged:NAME'; by default installed weights, else the hub
         stream: first sound sooner; long sentences are decoded in windows, which changes their sound a little
         word_timestamps: also give the time of every word (English)
+        subtitles: also write the text with its times into this file (.srt or .vtt)
+        phonemes_out: also write the phonemes, a line for each piece, into this file
 
-    Example: pytorch-to-mlx kokoro synthesize --text "Hello, world!" --voice af_heart --output hello.wav
+    Example: pytorch-to-mlx kokoro synthesize "Hello, world!" --voice af_heart --output hello.wav
     """
     from ...checkpoint import locate
     from ...tasks import check_seed, check_speed
     from ...text.phonemes import check_text, language, prepare
-    from ...text.read import read_text
+    from ...text.read import choose_text, read_text
     from .pipeline import load
     from .voices import Voice
 
+    text = choose_text(what, text, text_file, phonemes)
     if [text, text_file, phonemes].count(None) != 2:
-        raise UsageError("give one of --text, --text-file and --phonemes")
+        raise UsageError("give a text, --text-file or --phonemes")
     text = read_text(text, text_file)
     code = language(lang_code or Voice.of(voice).lang_code or "a").code
     if word_timestamps and (phonemes is not None or code not in "ab"):
@@ -62,6 +75,11 @@ def synthesize(
         raise UsageError("there are no phonemes to speak")
     check_speed(speed)
     check_seed(seed)
+    if subtitles is not None and subtitles.suffix not in SUBTITLES:
+        raise UsageError("subtitles are .srt or .vtt", where=subtitles)
+    for path in (subtitles, phonemes_out):
+        if path is not None:
+            check_destination(path)
     output, format = destination(output, format, play)
     start = perf_counter()
     located = locate(model, (CARD,), revision=revision)
@@ -77,6 +95,10 @@ def synthesize(
         n_pieces = len(pieces)
     speech = pipeline.speak(pieces, voice=voice, speed=speed, seed=seed, stream=stream)
     totals = deliver(speech, pipeline.sample_rate, output=output, format=format, play=play, n_pieces=n_pieces)
+    if subtitles is not None:
+        _write_subtitles(subtitles, totals)
+    if phonemes_out is not None:
+        write_output(phonemes_out, "".join(f"{line}\n" for line in totals.phonemes))
     return Synthesis.of(
         totals,
         start=start,
@@ -87,6 +109,14 @@ def synthesize(
         phonemes=" ".join(totals.phonemes),
         words=tuple(totals.words) if word_timestamps else (),
     )
+
+
+def _write_subtitles(path: Path, totals: Totals) -> None:
+    from ...text.subtitles import Layout, of_speech, render
+
+    transcript = of_speech(totals.segments, totals.words)
+    [(_, content)] = render(transcript, path.suffix.removeprefix("."), Layout(max_words_per_line=WORDS_PER_SUBTITLE))
+    write_output(path, content)
 
 
 def voices(*, model: str | None = None, lang_code: str | None = None) -> list[Any]:
