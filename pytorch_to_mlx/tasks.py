@@ -129,6 +129,10 @@ class Detection:
     time_s: float
     score: float
 
+    def lines(self) -> tuple[str]:
+        """Return the line that is printed: time, label, score."""
+        return (f"{self.time_s:10.3f} s  {self.label:20}  {self.score:.3f}",)
+
 
 @runtime_checkable
 class TextToSpeech(Protocol):

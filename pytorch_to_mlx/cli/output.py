@@ -150,4 +150,4 @@ def plain(value: Any) -> Any:
 
 def printable(text: str) -> str:
     """Text that cannot steer the terminal: control characters and lone surrogates are shown by their numbers."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)

@@ -150,7 +150,7 @@ def test_each_is_delivered_when_it_is_done_and_a_bad_one_is_reported(calls, reco
     assert [next(lines), next(lines)] == ["==> a.wav <==", "Hello."] and done == ["a.wav"]
     assert list(lines) == ["==> more/a.wav <==", "Hello."] and done == ["a.wav", "b.wav", "more/a.wav"]
     assert report.to_dict()[1] == {"audio": "b.wav", "error": "b.wav: not audio"}
-    with pytest.raises(FormatError, match=r"1 of 3 recordings could not be transcribed\n  b.wav: not audio"):
+    with pytest.raises(FormatError, match=r"1 of 3 recordings failed\n  b.wav: not audio"):
         report.check()
     with pytest.raises(FormatError, match=r"^b.wav: not audio$"):
         list(commands.transcribe(["b.wav"]).lines())

@@ -1,37 +1,16 @@
 """What wake words add to the command line: `detect`, `keywords` and `train`."""
 
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import MissingExtraError, UsageError
 from ...outputs import check_destination, write_figure
-from ...progress import note, track
+from ...progress import note
 from .card import CARD
 
 if TYPE_CHECKING:
+    from ...audio.recordings import Lines
     from .pipeline import Detections
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `detect` returns: the detections in each recording, in order."""
-
-    recordings: "tuple[Detections, ...]"
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return a row of the table for each detection, with the recording's name where there are several."""
-        several = len(self.recordings) > 1
-        return [{**({"audio": r.audio} if several else {}), **row} for r in self.recordings for row in r.rows()]
-
-    def summary(self) -> str:
-        """Return a line for each recording."""
-        return "\n".join(recording.summary() for recording in self.recordings)
-
-    def to_dict(self) -> list[dict[str, Any]]:
-        """Return the detections and scores of each recording, for JSON."""
-        return [recording.to_dict() for recording in self.recordings]
 
 
 def detect(
@@ -52,7 +31,7 @@ def detect(
 ) -> Any:
     """Listen for wake words in recordings, in raw audio from stdin, or to the microphone.
 
-    Recordings give a table of detections, and with --json the score of every keyword in every frame of 80 ms.
+    Recordings give a line for each detection, and with --json the score of every keyword in every frame of 80 ms.
     Raw audio and the microphone give a line as soon as a word is detected.
 
     Args:
@@ -70,6 +49,7 @@ def detect(
     Example: pytorch-to-mlx wakeword detect recording.wav --keyword hey_jarvis --plot scores.png
     """
     from ...audio import live
+    from ...audio.recordings import Recordings, check_inputs, read_input
     from ...checkpoint import locate
     from .config import SAMPLE_RATE
     from .pipeline import load
@@ -81,6 +61,9 @@ def detect(
         raise UsageError("--plot draws one recording")
     if plot is not None:
         check_destination(plot)
+        _require_matplotlib()
+    if kind == "files":
+        check_inputs(audio or [])
     pipeline = load(locate(model, (CARD,), revision=revision).path)
     if keyword:
         pipeline.select(keyword)
@@ -91,15 +74,24 @@ def detect(
     if kind == "microphone":
         blocks = live.from_microphone(SAMPLE_RATE, device=live.parse_device(device))
         return live.until_interrupted(pipeline.listen(blocks, **rules))
-    recordings = []
-    for name in track(audio or [], "listening", len(audio or [])):
-        if name == "-" and sys.stdin is None:
-            raise UsageError("stdin is closed")
-        recording = sys.stdin.buffer.read() if name == "-" else name
-        recordings.append(pipeline.detect(recording, padding_s=padding, **rules))
-    if plot is not None:
-        draw(recordings[0], plot, threshold)
-    return Report(tuple(recordings))
+
+    def detect_one(name: str, printed: bool) -> "Lines":
+        recording = pipeline.detect(read_input(name), padding_s=padding, **rules)
+        if plot is not None:
+            draw(recording, plot, threshold)
+        yield from recording.lines()
+        return recording.to_dict()
+
+    return Recordings(audio or [], detect_one)
+
+
+def _require_matplotlib() -> Any:
+    """Return the class of figures. Raises: MissingExtraError."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("matplotlib", "plot", needed_for="--plot") from error
+    return Figure
 
 
 def draw(recording: "Detections", path: Path, threshold: float) -> None:
@@ -107,11 +99,7 @@ def draw(recording: "Detections", path: Path, threshold: float) -> None:
 
     Raises: MissingExtraError without matplotlib, UsageError for a file that cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("matplotlib", "plot", needed_for="--plot") from error
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = _require_matplotlib()(figsize=(10, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="s", ylabel="score", ylim=(-0.02, 1.02), title=Path(recording.audio).name)
     for label, scores in zip(recording.labels, recording.scores.T, strict=True):
         axes.plot(recording.times_s, scores, label=label)

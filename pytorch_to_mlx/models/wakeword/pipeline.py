@@ -17,6 +17,7 @@ from ...checkpoint.json_file import parse_json
 from ...config import from_dict
 from ...errors import FormatError, UsageError
 from ...tasks import Detection
+from ...units import count_text
 from ...weights import apply, load_into, load_model
 from .config import FRAME, SAMPLE_RATE, Config, Keyword
 from .model import Classifier, Model
@@ -133,9 +134,11 @@ class Detections:
     duration_s: float
     processing_s: float
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return a row of the table for each detection."""
-        return [{"time s": d.time_s, "heard": d.label, "score": d.score} for d in self.detections]
+    def lines(self) -> Iterator[str]:
+        """Yield a line with the number of detections, the speed and the highest scores, and one for each detection."""
+        yield self.summary()
+        for detection in self.detections:
+            yield from detection.lines()
 
     def highest(self) -> dict[str, float]:
         """Return the highest score of each label."""
@@ -146,7 +149,7 @@ class Detections:
         best = sorted(self.highest().items(), key=lambda item: -item[1])[:3]
         highest = ", ".join(f"{label} {score:.3f}" for label, score in best)
         speed = self.duration_s / self.processing_s if self.processing_s else 0.0
-        result = f"{len(self.detections)} detections" if self.detections else "nothing heard"
+        result = count_text(len(self.detections), "detection") if self.detections else "nothing heard"
         return f"{self.audio}: {result} in {self.duration_s:.1f} s ({speed:.0f}x real time); highest scores: {highest}"
 
     def to_dict(self) -> dict[str, Any]:

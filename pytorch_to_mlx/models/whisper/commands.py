@@ -47,7 +47,7 @@ class StreamStep:
 
     def lines(self) -> tuple[str, ...]:
         """Return one line: start, latency and the committed words; none where nothing was committed."""
-        from .recordings import word_lines
+        from .lines import word_lines
 
         update = self.update
         if not update.committed:
@@ -139,12 +139,13 @@ def transcribe(
     Example: pytorch-to-mlx whisper transcribe speech.wav --word-timestamps --output-format srt --output-dir out
     """
     arguments = locals()  # the first line: the parameters are the only names yet
+    from ...audio.recordings import Lines, Recordings, check_destinations, check_inputs, read_input
     from ...checkpoint import locate
     from ...outputs import write_output
     from ...progress import is_watched, measure, note
-    from ...text.subtitles import PLAIN, Layout, render, to_dict
+    from ...text.subtitles import FORMATS, PLAIN, Layout, render, to_dict
+    from .lines import segment_lines
     from .pipeline import OPTIONS, check_options, load, stream_options
-    from .recordings import EXTENSIONS, Lines, Transcripts, check_destinations, check_inputs, segment_lines
     from .tokenizer import require_tiktoken
 
     _check_mode(arguments)
@@ -163,14 +164,14 @@ def transcribe(
     check_options(**options)
     require_tiktoken()
     check_inputs(audio)
-    extensions = EXTENSIONS if output_format == "all" else (output_format,)
+    extensions = tuple(FORMATS) if output_format == "all" else (output_format,)
     files = {} if output_dir is None else check_destinations(audio, output_dir, extensions, force=force)
     pipeline = load(locate(model, (CARD,)).path)
 
     def transcribe_one(name: str, printed: bool) -> Lines:
         text_at_once = printed and not files and output_format == "txt"
         timed = verbose or (is_watched() and (not text_at_once or sys.stdout.isatty()))
-        transcription = pipeline.segments(sys.stdin.buffer.read() if name == "-" else name, **options)
+        transcription = pipeline.segments(read_input(name), **options)
         note(f"{name}: {transcription.duration_s:.1f} s of audio in {transcription.language}")
         if len(audio) > 1 and not files:
             yield f"==> {name} <=="
@@ -194,7 +195,7 @@ def transcribe(
         yield from entry.get("files", () if text_at_once else [content.rstrip("\n") for content in rendered.values()])
         return entry
 
-    return Transcripts(audio, transcribe_one)
+    return Recordings(audio, transcribe_one)
 
 
 def _check_mode(arguments: dict[str, Any]) -> None:

@@ -1,16 +1,14 @@
 """Several recordings in one run: wrong names are found first, and each recording is delivered when it is done."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import MachineError, PortError, UsageError
-from ...progress import note
-from ...tasks import Segment, Word
-from ...text.subtitles import timestamp
+from ..errors import MachineError, PortError, UsageError
+from ..progress import note
 
-EXTENSIONS = ("txt", "vtt", "srt", "tsv", "json")
 Lines = Generator[str, None, dict[str, Any]]
 
 
@@ -70,16 +68,20 @@ def _refuse(kind: type[PortError], paths: Sequence[Path], one: str, several: str
     raise kind(f"{len(paths)} {several}", fix=fix, details=map(str, paths))
 
 
-class Transcripts:
-    """What `transcribe` returns: the recordings are transcribed while `lines` or `to_dict` is read.
+def read_input(name: str) -> str | bytes:
+    """Return the path of a recording, or for - the bytes of stdin."""
+    return sys.stdin.buffer.read() if name == "-" else name
 
-    transcribe: yields the lines of one recording as they are ready and returns its entry for JSON; its second argument
-    says that the lines are printed. A recording that fails is reported, and the rest goes on; `check` raises at the
-    end.
+
+class Recordings:
+    """What a command on recordings returns: the work is done while `lines` or `to_dict` is read.
+
+    work: yields the lines of one recording as they are ready and returns its entry for JSON; its second argument says
+    that the lines are printed. A recording that fails is reported, and the rest goes on; `check` raises at the end.
     """
 
-    def __init__(self, audio: Sequence[str], transcribe: Callable[[str, bool], Lines]) -> None:
-        self._n_recordings, self._waiting, self._transcribe = len(audio), iter(audio), transcribe
+    def __init__(self, audio: Sequence[str], work: Callable[[str, bool], Lines]) -> None:
+        self._n_recordings, self._waiting, self._work = len(audio), iter(audio), work
         self._entries: list[dict[str, Any]] = []
         self._failures: list[PortError] = []
 
@@ -90,44 +92,26 @@ class Transcripts:
         return self._entries
 
     def lines(self) -> Iterator[str]:
-        """Yield the text that is printed, as soon as it is ready: transcripts, or the files written."""
+        """Yield the text that is printed, as soon as it is ready: results, or the files written."""
         yield from self._rest(printed=True)
 
-    def check(self) -> "Transcripts":
+    def check(self) -> "Recordings":
         """Return self. Raises: an error of the first failure's kind if a recording failed."""
         if self._failures:
-            what = f"{len(self._failures)} of {self._n_recordings} recordings could not be transcribed"
+            what = f"{len(self._failures)} of {self._n_recordings} recordings failed"
             raise type(self._failures[0])(what, details=[failure.args[0] for failure in self._failures])
         return self
 
     def _rest(self, *, printed: bool) -> Iterator[str]:
         for name in self._waiting:
             try:
-                self._entries.append((yield from self._transcribe(name, printed)))
+                self._entries.append((yield from self._work(name, printed)))
             except PortError as error:
                 if self._n_recordings == 1:
                     raise
                 note(f"error: {error}" if name in str(error) else f"error: {name}: {error}")
                 self._failures.append(_failure(error, f"{name}: {error.what}"))
                 self._entries.append({"audio": name, "error": str(error)})
-
-
-def segment_lines(segment: Segment, *, timed: bool, words: bool) -> Iterator[str]:
-    """Yield a segment as it is printed, with its times if `timed`, and a line for each of its words if `words`."""
-    text = segment.text.strip()
-    yield f"{_times(segment)} {text}" if timed else text
-    if words:
-        yield from word_lines(segment.words)
-
-
-def word_lines(words: Iterable[Word]) -> Iterator[str]:
-    """Yield a line for each word: its times and its text."""
-    yield from (f"  {_times(word)} {word.text.strip()}" for word in words)
-
-
-def _times(stretch: Segment | Word) -> str:
-    start, end = (timestamp(time, comma=False, hours=False) for time in (stretch.start_s, stretch.end_s))
-    return f"[{start} --> {end}]"
 
 
 def _failure(error: PortError, text: str) -> PortError:
