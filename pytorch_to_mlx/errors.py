@@ -1,9 +1,12 @@
 """The errors that a user can meet. Each builds its own message and carries its exit code."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 MAX_DETAILS = 10
+PYTHON_LIMITS = dict.fromkeys(["kokoro", "kokoro-ja", "kokoro-zh"], "3.11 or 3.12")
+"""Extras that cannot be installed in every Python: misaki 0.9.4 is not for 3.13."""
 
 
 class PortError(Exception):
@@ -67,6 +70,8 @@ class MissingExtraError(MachineError):
     """An optional package is not installed."""
 
     def __init__(self, package: str, extra: str, *, needed_for: str) -> None:
+        limit = PYTHON_LIMITS.get(extra)
+        new = f"make an environment with Python {limit}, and there " if limit and sys.version_info >= (3, 13) else ""
         super().__init__(
-            f"{needed_for} needs the package '{package}'", fix=f"run: pip install 'pytorch-to-mlx[{extra}]'"
+            f"{needed_for} needs the package '{package}'", fix=f"{new}run: pip install 'pytorch-to-mlx[{extra}]'"
         )

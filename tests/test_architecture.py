@@ -23,7 +23,7 @@ LEVELS = {
     "models": 4,
     **dict.fromkeys(["registry", "codegen"], 5),
     "model_source": 5.5,
-    **dict.fromkeys(["convert", "analyze", "validate"], 6),
+    **dict.fromkeys(["convert", "analyze", "validate", "doctor"], 6),
     "bench": 6.5,
     **dict.fromkeys(["cli", "__init__"], 7),
     "__main__": 8,

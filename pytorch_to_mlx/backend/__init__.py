@@ -19,7 +19,7 @@ blas.prepare()
 
 
 def describe(*, measure: bool = True) -> "Machine":
-    """Describe the machine and what MLX uses of it; `measure` times a matrix product (about 0.1 s)."""
+    """Describe the machine and what MLX uses of it; `measure` times a matrix product (about 0.3 s)."""
     from .machine import describe
 
     return describe(measure=measure)

@@ -1,6 +1,5 @@
 """Describe the machine, for `pytorch-to-mlx doctor`."""
 
-import importlib.util
 import os
 import platform
 import time
@@ -10,23 +9,7 @@ from pathlib import Path
 
 from . import blas as _blas
 from . import native
-
-# (name of the part, a module of it, what it is needed for, the command that installs it)
-_PARTS = (
-    ("CPU kernels and BLAS", "pytorch_to_mlx_cpu", "Linux CPU speed", "pip install ./csrc"),
-    ("PyTorch", "torch", "validate, benchmark --against torch", "pip install torch"),
-)
-
-
-@dataclass(frozen=True)
-class Part:
-    """An optional part: whether it is installed, what it gives, and the command that installs it."""
-
-    name: str
-    present: bool
-    gives: str
-    command: str
-    note: str | None = None
+from .dtype import on_cpu
 
 
 @dataclass(frozen=True)
@@ -42,24 +25,16 @@ class Machine:
     cpu: str
     cpu_features: tuple[str, ...]
     kernels: str
-    parts: tuple[Part, ...]
     problems: tuple[tuple[str, str], ...]
 
 
 def describe(*, measure: bool = True) -> Machine:
-    """Describe the machine; `measure` times a matrix product (about 0.1 s)."""
+    """Describe the machine; `measure` times a matrix product (about 0.3 s)."""
     import mlx.core as mx
 
     device = mx.default_device()
     name = mx.device_info().get("device_name", "") if hasattr(mx, "device_info") else ""
     blas, (kernels, reason) = _blas.current(), native.load()
-    problems = []
-    if blas.problem:
-        problems.append((f"{blas.name}: {blas.problem}", blas.fix or ""))
-    on_cpu = device == mx.Device(mx.cpu)
-    if on_cpu and kernels is None and platform.system() == "Linux":
-        slow = "activations, attention and convolutions run 2 to 80 times slower"
-        problems.append((f"no CPU kernels: {reason}; {slow}", "pip install ./csrc"))
     return Machine(
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         device=f"{device.type.name}{f' ({name})' if name else ''}",
@@ -69,14 +44,20 @@ def describe(*, measure: bool = True) -> Machine:
         threads=kernels.threads() if kernels else _n_cores(),
         cpu=_cpu_name(),
         cpu_features=_cpu_features(),
-        kernels="MLX's own" if not on_cpu else kernels.isa if kernels else f"none: {reason}",
-        parts=tuple(
-            Part(name, importlib.util.find_spec(module) is not None, gives, command)
-            for name, module, gives, command in _PARTS
-            if platform.system() == "Linux" or module == "torch"
-        ),
-        problems=tuple(problems),
+        kernels="MLX's own" if not on_cpu() else kernels.isa if kernels else f"none: {reason}",
+        problems=tuple(slow_parts()),
     )
+
+
+def slow_parts() -> list[tuple[str, str]]:
+    """Return what makes this machine slower than it need be, the worst first: what is wrong, and how to fix it."""
+    blas, (kernels, reason) = _blas.current(), native.load()
+    slow = [(f"{blas.name}: {blas.problem}", blas.fix or "")] if blas.problem else []
+    if on_cpu() and kernels is None and platform.system() == "Linux":
+        effect = "activations, attention and convolutions run 2 to 80 times slower"
+        off = str(reason).startswith(native.SWITCH)
+        slow.append((f"no CPU kernels: {reason}; {effect}", f"unset {native.SWITCH}" if off else "pip install ./csrc"))
+    return slow
 
 
 def _n_cores() -> int:
@@ -84,7 +65,7 @@ def _n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 
-def _gflops(n: int = 512, budget_s: float = 0.1) -> float:
+def _gflops(n: int = 512, budget_s: float = 0.3) -> float:
     """Return the best rate of an n × n float32 product within the budget, in 10^9 operations per second."""
     import mlx.core as mx
 

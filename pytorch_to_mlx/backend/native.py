@@ -7,12 +7,14 @@ from types import ModuleType
 
 from .dtype import on_cpu
 
+SWITCH = "PYTORCH_TO_MLX_NATIVE"  # 0 leaves the kernels out
+
 
 @cache
 def load() -> tuple[ModuleType | None, str | None]:
     """Load the kernels once; return their module, or None and the reason why there are none."""
-    if os.environ.get("PYTORCH_TO_MLX_NATIVE") == "0":
-        return None, "PYTORCH_TO_MLX_NATIVE=0"
+    if os.environ.get(SWITCH) == "0":
+        return None, f"{SWITCH}=0"
     if importlib.util.find_spec("pytorch_to_mlx_cpu") is None:
         return None, "the package pytorch-to-mlx-cpu is not installed"
     import pytorch_to_mlx_cpu

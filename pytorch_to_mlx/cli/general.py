@@ -37,13 +37,15 @@ def list_(family: str | None = None) -> list[dict[str, Any]]:
 
 
 def doctor() -> Any:
-    """Show the machine: device, MLX, the BLAS in use and its speed, threads, optional parts and how to add them.
+    """Show the machine: device, MLX, the BLAS in use and its speed, threads; optional parts and how to add them.
+
+    Also whether the hub answers, and the sizes of the caches.
 
     Example: pytorch-to-mlx doctor --json
     """
-    from .. import backend
+    from ..doctor import diagnose
 
-    return backend.describe()
+    return diagnose()
 
 
 def analyze(

@@ -1,6 +1,7 @@
 """Put weights into a module: strict in names, shapes, kinds of number and finite values, every problem at once."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,8 +10,10 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from ..backend.dtype import compute_dtype, on_cpu
+from ..backend.machine import slow_parts
 from ..checkpoint import Checkpoint, open_checkpoint
 from ..errors import FormatError
+from ..progress import note
 from .apply import apply
 from .folder import is_converted
 from .numbers import check_finite, dtype_name, is_float
@@ -45,9 +48,17 @@ def load_into(
         )
     if not allow_nonfinite:
         check_finite(weights, where=where)
+    _warn_once_if_slow()
     module.load_weights(list(weights.items()), strict=True)
     mx.eval(module.parameters())
     return module
+
+
+@cache
+def _warn_once_if_slow() -> None:
+    """Say once, where a listener hears it, what `doctor` says of a machine without the fast parts."""
+    for problem, fix in slow_parts()[:1]:
+        note(f"warning: {problem}; to mend it: {fix}; more: pytorch-to-mlx doctor")
 
 
 def describe(array: mx.array) -> str:
