@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import importlib.machinery
 import importlib.util
 import itertools
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import mlx.core as mx
@@ -29,18 +30,25 @@ from .float64 import MODULE_FAILURES, WideCasts, float64_module, to_dense, to_fl
 _COUNTER = itertools.count()
 
 
+class _TextLoader(importlib.machinery.SourceFileLoader):
+    """Compile a file's text, whatever bytecode there is of it."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def import_source(path: Path) -> ModuleType:
     """Import a generated `model.py` under a name of its own, so that two of them do not collide.
 
-    Its text is compiled here: bytecode that lies beside it, and may be other code, is not looked at.
+    Bytecode that lies beside it, and may be other code, is not looked at.
     """
     name = f"pytorch_to_mlx_generated_{next(_COUNTER)}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
+    spec = importlib.util.spec_from_file_location(name, path, loader=_TextLoader(name, str(path)))
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
+        spec.loader.exec_module(module)
     finally:
         del sys.modules[name]
     return module
