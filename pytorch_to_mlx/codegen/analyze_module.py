@@ -9,9 +9,11 @@ from torch import nn
 
 from ..errors import FormatError
 from .capture.captured import Captured
+from .capture.failures import torch_failures
 from .capture.input_sizes import input_texts
 from .capture.methods import labelled, size_hints
-from .emit.scope import placeholder
+from .capture.patches import plain_encoders
+from .emit.scope import placeholder, with_example
 from .extensions import replacement_for
 from .graph import Graph, Meta, Node, Sym, Unsupported, transform
 from .lowering.ops import lower
@@ -25,6 +27,7 @@ Sizes = Mapping[Any, int]  # symbol of a dynamic size -> its value in the exampl
 Uses = dict[tuple[str, str], OpUse]  # (op, problem) -> where it is used
 
 
+@plain_encoders()
 def analyze_module(source: str | ModuleSource) -> ModuleAnalysis:
     """Tell what of a module would convert to MLX source, and why not; nothing is converted or written.
 
@@ -36,7 +39,8 @@ def analyze_module(source: str | ModuleSource) -> ModuleAnalysis:
     result.parameters = sum(p.numel() for p in module.parameters())
     result.modules = [_describe(path, child) for path, child in module.named_modules()]
     try:
-        entries = opened.entries()
+        with torch_failures(opened.class_name):
+            entries = opened.entries()
     except FormatError as error:
         result.problems.append(str(error))
         return result
@@ -105,7 +109,7 @@ def why_not(node: Node, hints: Sizes) -> str:
             return as_size(item, hints)
         if item.op == "constant":
             return item.args[0]
-        return placeholder(item.meta, ast.Name("x"), hints)
+        return with_example(placeholder(item.meta, ast.Name("x"), hints), item, hints)
 
     try:
         with recording(Recording()):

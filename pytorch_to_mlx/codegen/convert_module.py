@@ -21,9 +21,11 @@ from ..version import versions
 from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
 from ..weights.folder import to_json
+from .capture.failures import torch_failures
 from .capture.input_sizes import input_texts, shape_names, short_names
 from .capture.methods import Entry, all_tied, labelled, method_as_forward, size_hints
 from .capture.noise import noise_as_inputs
+from .capture.patches import plain_encoders
 from .emit.generate import Generated, generate
 from .emit.weights import reload
 from .extensions import load_extensions
@@ -39,6 +41,7 @@ from .sources.module_source import ModuleSource
 from .sources.open import open_module
 
 
+@plain_encoders()
 def convert_module(
     source: str | ModuleSource,
     mlx_path: str | Path,
@@ -103,6 +106,7 @@ def convert_module(
     return result
 
 
+@plain_encoders()
 def validate_folder(
     folder: str | Path,
     source: str | ModuleSource,
@@ -151,13 +155,13 @@ def _generate(opened: ModuleSource, noise: str | None = None) -> tuple[Conversio
     if opened.program is None:
         opened.module.eval()
     note(f"capturing {name}")
-    with _timed(result, "capture"):
+    with _timed(result, "capture"), torch_failures(name):
         entries = opened.entries()
     if noise:
         for entry in entries:
             noise_as_inputs(entry.captured.graph, entry.captured.program)
     note("writing source")
-    with _timed(result, "generate"):
+    with _timed(result, "generate"), torch_failures(name):
         generated = generate(entries, opened.module)
     _describe(result, opened, entries, generated)
     return result, entries, generated
@@ -181,6 +185,7 @@ def _describe(result: Conversion, opened: ModuleSource, entries: Sequence[Entry]
         for entry in entries
         for name, text in input_texts(entry.captured.graph.inputs()).items()
     }
+    result.dropped = [labelled(entries, entry, text) for entry in entries for text in entry.captured.dropped]
     result.fixed = [labelled(entries, entry, text) for entry in entries for text in entry.captured.fixed]
     result.noise = [labelled(entries, entry, n.name) for entry in entries for n in _noises(generated, entry)]
     result.replaced = {path: layer.class_name for path, layer in generated.layers.items() if layer.user_module}
@@ -220,7 +225,7 @@ def _prove(
     """Compare outputs and submodules of every method, and look for the first wrong op if one of them differs."""
     sizes = {entry.name: size_hints(entry) for entry in entries}
     reset = partial(reload, model, folder)
-    with _timed(result, "prove"):
+    with _timed(result, "prove"), torch_failures(opened.class_name):
         for entry in entries:
             hints = sizes[entry.name]
             examples = other_sizes(entry.captured, opened.module, entry.args, entry.kwargs, hints)

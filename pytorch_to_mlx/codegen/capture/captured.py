@@ -28,6 +28,7 @@ class Captured:
         updates: buffer name -> the node with its new value, for modules that change their own state.
         traced_arguments: names, dtypes and example shapes of the tensor arguments of each call of each submodule.
         how: which way of export succeeded.
+        dropped: assertions about values, as "file.py:12: assert …", which the graph does not check.
         guards: the conditions on dynamic sizes that the module's code branched on; the graph holds where all are true.
     """
 
@@ -39,6 +40,7 @@ class Captured:
     traced_arguments: Described = field(default_factory=dict)
     how: str = "torch.export"
     guards: list[Guard] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
     @property
     def fixed(self) -> list[str]:

@@ -6,31 +6,20 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch._dynamo.exc import TorchDynamoException
 from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 
-from ...errors import FormatError
 from .captured import Captured, read_program
 from .decompose import decompositions
+from .failures import EXPORT_FAILURES, Failure, explain
 from .patches import traceable
 from .transformers_export import is_transformers, register_caches, transformers_patches
+from .trees import register_outputs, register_trees
+from .value_questions import watch_questions
 from .watch import watch_traced_arguments
 
 PLAIN_NUMBERS = "torch.export, numbers that are computed from sizes as in the example"
 Export = Callable[[nn.Module, tuple, dict[str, Any]], ExportedProgram]
-# What torch.export raises when a model cannot be exported.
-EXPORT_FAILURES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    TorchDynamoException,
-)
 
 
 def capture(module: nn.Module, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Captured:
@@ -41,6 +30,7 @@ def capture(module: nn.Module, args: tuple = (), kwargs: dict[str, Any] | None =
     """
     kwargs = kwargs or {}
     module.eval()
+    register_trees((args, kwargs))
     attempts: list[tuple[str, Export]] = [("torch.export", _export)]
     if is_transformers(module):
         register_caches(module)
@@ -48,26 +38,25 @@ def capture(module: nn.Module, args: tuple = (), kwargs: dict[str, Any] | None =
     else:
         attempts.append((PLAIN_NUMBERS, _export))
         attempts.append(("torch.export, only first axes dynamic", _export_first_axes))
-    errors: list[tuple[str, BaseException]] = []
+    failures: list[Failure] = []
     for how, export in attempts:
-        with traceable(module, how != PLAIN_NUMBERS), watch_traced_arguments(module) as arguments:
+        with (
+            traceable(module, how != PLAIN_NUMBERS),
+            watch_traced_arguments(module) as arguments,
+            watch_questions() as questions,
+            register_outputs(module),
+        ):
             try:
                 program = export(module, args, kwargs)
                 program = program.run_decompositions(decompositions())
             except EXPORT_FAILURES as error:
-                errors.append((how, error))
+                failures.append(Failure(how, error, questions.refused))
                 continue
         captured = read_program(program)
         captured.how, captured.traced_arguments = how, arguments
+        captured.dropped = list(questions.dropped)
         return captured
-    first = errors[0][1]
-    others = [f"{how}: {_first_lines(error)}" for how, error in errors[1:]]
-    raise FormatError(
-        f"torch.export cannot capture {type(module).__name__}: {_first_lines(first)}",
-        where=_user_line(first),
-        fix="change the code so that it does not branch on the values of tensors, or convert its parts one by one",
-        details=[text for text in others if not text.endswith(_first_lines(first))],
-    ) from first
+    raise explain(module, args, kwargs, failures) from failures[0].error
 
 
 def _export(module: nn.Module, args: tuple, kwargs: dict[str, Any], n_axes: int | None = None) -> ExportedProgram:
@@ -96,20 +85,3 @@ def _dynamic_axes(tree: Any, n_axes: int | None) -> Any:
         return dict.fromkeys(range(item.ndim)[:n_axes], Dim.AUTO) if isinstance(item, torch.Tensor) else None
 
     return pytree.tree_map(axes, tree)
-
-
-def _first_lines(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:2])[:300]}"
-
-
-def _user_line(error: BaseException) -> str | None:
-    """Return "file:line" of the innermost traceback entry outside torch and this package."""
-    line = None
-    trace = error.__traceback__
-    while trace:
-        file = trace.tb_frame.f_code.co_filename
-        if "/torch/" not in file and "/pytorch_to_mlx/" not in file and not file.startswith("<"):
-            line = f"{file}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return line

@@ -4,7 +4,6 @@ While a module is traced, its code branches on sizes; the graph follows the bran
 """
 
 import ast
-import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 from ..graph import Unsupported
 from ..lowering.recorder import to_tree
-from ..lowering.sizes import DATA_SIZE_HINT, PREFIX, size_tree, substitute_sizes
+from ..lowering.sizes import PREFIX, size_tree, substitute_sizes
 from .fx_graph import trace_of
 from .input_sizes import axis_text, named
 
@@ -174,28 +173,6 @@ def _fixes_size(condition: Any) -> bool:
     """Tell whether a condition makes a size a plain number. Equality with 1 is asked for broadcasting, and does not."""
     number = next((side for side in condition.args if side.is_Integer), None) if condition.is_Equality else None
     return number is not None and number > 1
-
-
-def fitting_sizes(program: ExportedProgram, hints: Mapping[Any, int]) -> dict[Any, int]:
-    """Choose values for sizes that depend on data so that the capture's assertions hold: pieces that make up a whole.
-
-    Each asserted equality is solved for one unknown size, in which it is linear; the others are set to
-    DATA_SIZE_HINT.
-    """
-    values: dict[Any, int] = {}
-    environment = next(iter(_input_symbols(program).values()), None)
-    if environment is None:
-        return values
-    for assertion in itertools.chain.from_iterable(environment.deferred_runtime_asserts.values()):
-        if not assertion.expr.is_Equality:
-            continue
-        difference = substitute_sizes(environment.replace(assertion.expr.lhs - assertion.expr.rhs), {**hints, **values})
-        *others, unknown = sorted(difference.free_symbols, key=str) or [None]
-        chosen = dict.fromkeys(others, DATA_SIZE_HINT)
-        start, end = (substitute_sizes(difference, chosen | {unknown: value}) if unknown else 0 for value in (0, 1))
-        if start != end and -start % (end - start) == 0:  # the line through both is zero at a whole number
-            values |= chosen | {unknown: int(-start / (end - start))}
-    return values
 
 
 def _input_symbols(program: ExportedProgram) -> dict[Any, Any]:

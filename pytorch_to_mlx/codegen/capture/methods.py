@@ -16,7 +16,7 @@ from ..graph import Node
 from ..lowering.sizes import Hints
 from ..paths import safe_name
 from .captured import Captured, tied_names
-from .guards import fitting_sizes
+from .example_values import learn_example
 from .tensors import flat_tensors, place_of_values
 
 FORWARD = "forward"
@@ -152,5 +152,5 @@ def size_hints(entry: Entry) -> Hints:
         for size, actual in zip(node.meta.shape, tensor.shape, strict=True):
             if not isinstance(size, int) and size.is_Symbol:
                 hints[size] = actual
-    hints.data = fitting_sizes(captured.program, hints)
+    learn_example(hints, captured.program, entry.flat)
     return hints

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch._decomp import decomposition_table
+from torch.export import _trace
 from torch.fx.experimental.symbolic_shapes import DimConstraints, ShapeEnv
+from torch.utils import _pytree as pytree
 
 from .buffer_numbers import symbolic_buffers
 from .number_patches import dynamic_numbers
@@ -31,7 +33,10 @@ def traceable(module: nn.Module, keep_numbers: bool = True) -> Iterator[None]:
         keep_rnns_fused(),
         skip_constraint_solving(),
         concrete_is_causal(module),
+        masks_as_given(),
+        plain_encoders(),
         dynamic_linspace(),
+        dynamic_tensors(),
         skip_full_masks(),
         dynamic_lengths(module),
         own_numbers(module, keep_numbers),
@@ -43,16 +48,18 @@ def traceable(module: nn.Module, keep_numbers: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence loggers and warnings: torch.export says there what its exception says again."""
+    """Silence loggers, warnings and printed graphs: torch.export says there what its exception says again."""
     loggers = [logging.getLogger(name) for name in ("torch", "torch.fx", "torch._dynamo", "transformers")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
+    vars(_trace)["print"] = lambda *values, **options: None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        del vars(_trace)["print"]
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
@@ -138,6 +145,28 @@ def skip_constraint_solving() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def masks_as_given() -> Iterator[None]:
+    """Let nn.Transformer use the mask that it is given: torch asks for its values, to see whether it is causal."""
+
+    def is_causal(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
+        return bool(is_causal)
+
+    with patch_attribute(nn.modules.transformer, "_detect_is_causal_mask", is_causal):
+        yield
+
+
+@contextlib.contextmanager
+def plain_encoders() -> Iterator[None]:
+    """Run nn.TransformerEncoder as with enable_nested_tensor=False: padded places get values as others do."""
+    was_enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was_enabled)
+
+
+@contextlib.contextmanager
 def concrete_is_causal(module: nn.Module) -> Iterator[None]:
     """Let attention take `is_causal=length > 1`: torch takes a plain flag there, not a condition on a dynamic size.
 
@@ -213,6 +242,21 @@ def dynamic_linspace() -> Iterator[None]:
         return values.to(options.get("dtype") or torch.get_default_dtype())
 
     with patch_attribute(torch, "linspace", linspace):
+        yield
+
+
+@contextlib.contextmanager
+def dynamic_tensors() -> Iterator[None]:
+    """Let `torch.as_tensor([height, width])` hold dynamic sizes, as `torch.tensor` does while a module is traced."""
+    original = torch.as_tensor
+
+    @functools.wraps(original)
+    def as_tensor(data: Any, *args: Any, **options: Any) -> torch.Tensor:
+        leaves = pytree.tree_leaves(data) if isinstance(data, list | tuple) else []
+        is_dynamic = any(isinstance(item, torch.SymInt) for item in leaves)
+        return (torch.tensor if is_dynamic else original)(data, *args, **options)
+
+    with patch_attribute(torch, "as_tensor", as_tensor):
         yield
 
 

@@ -9,7 +9,7 @@ import mlx.core as mx
 from ..graph import Meta, Node, Sym
 from ..lowering.ops.conv import channels_first
 from ..lowering.recorder import Recorded, to_tree
-from ..lowering.sizes import PREFIX, with_sizes
+from ..lowering.sizes import PREFIX, Hints, with_sizes
 from ..paths import access, is_path
 from .call_tree import Call
 from .draft import Draft
@@ -246,6 +246,14 @@ def placeholder(meta: Any, tree: ast.expr, size_hints: Mapping[Any, int]) -> Any
         return Recorded(tree, None)
     sized = with_sizes(meta, size_hints)
     return Recorded(tree, stand_in(sized), sized.shape)
+
+
+def with_example(value: Any, node: Node, size_hints: Mapping[Any, int]) -> Any:
+    """Return a recorded value with the array of the example's run as its stand-in, where that decides about sizes."""
+    array = size_hints.arrays.get(node.name) if isinstance(size_hints, Hints) else None
+    if array is None or not isinstance(value, Recorded):
+        return value
+    return Recorded(value.tree, array, value.announced_shape)
 
 
 def stand_in(meta: Meta) -> mx.array:

@@ -47,14 +47,30 @@ def simplify(graph: Graph, hints: Mapping[Any, int]) -> Graph:
 
 
 def remove_dead(graph: Graph) -> Graph:
-    """Return the graph without nodes that nothing uses. Numbers read from arrays stay, for the sizes made of them."""
+    """Return the graph without nodes that nothing uses. What shows a size first stays where that is used."""
+    first: dict[Any, Node] = {}
+    for node in graph.nodes:
+        for symbol in _symbols(node.meta):
+            first.setdefault(symbol, node)
     alive = set(leaves(graph.output.args, Node))
+    used: set[Any] = set()  # symbols in the arguments of what is alive
+    shown: set[Any] = set()  # and in its shapes
     for node in reversed(graph.nodes):
-        is_number = node.meta is not None and not isinstance(node.meta, Meta | list | tuple)
-        if node in alive or node.op in ("input", "output") or is_number:
+        symbols = used | shown if isinstance(node.meta, Sym) else used
+        shows_first = any(first.get(symbol) is node for symbol in symbols & _symbols(node.meta))
+        if node in alive or node.op in ("input", "output") or shows_first:
             alive.add(node)
             alive |= set(node.inputs())
+            used |= _symbols((node.args, node.kwargs))
+            shown |= _symbols(node.meta)
     return Graph([node for node in graph.nodes if node in alive])
+
+
+def _symbols(tree: Any) -> set[Any]:
+    """Return the dynamic sizes in arguments or announced results."""
+    sizes = [size.expr for size in leaves(tree, Sym)]
+    sizes += [size for meta in leaves(tree, Meta) for size in meta.shape if not isinstance(size, int)]
+    return {symbol for size in sizes for symbol in size.free_symbols}
 
 
 def _replace(tree: Any, equal: Mapping[Node, Node]) -> Any:

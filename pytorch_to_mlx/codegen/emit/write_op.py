@@ -12,7 +12,7 @@ from ..lowering.recorder import Recorded, Recording, recording
 from ..lowering.sizes import PREFIX, as_size, with_sizes
 from ..paths import access
 from .draft import Draft
-from .scope import Scope, array_literal, channels_last_meta, result_of, stand_in
+from .scope import Scope, array_literal, channels_last_meta, result_of, stand_in, with_example
 
 SCALAR_USERS = (
     "add sub mul div rsub pow eq ne lt le gt ge where masked_fill clamp maximum minimum full fill full_like new_full "
@@ -159,7 +159,7 @@ def _record(scope: Scope, node: Node, argument: Callable[[Node], Any], meta: Any
 
     def argument_or_size(item: Node | Sym) -> Any:
         if isinstance(item, Node):
-            return argument(item)
+            return with_example(argument(item), item, scope.size_hints)
         scope.sizes_consumed |= {f"{PREFIX}{symbol}" for symbol in item.expr.free_symbols}
         return as_size(item, scope.size_hints)
 

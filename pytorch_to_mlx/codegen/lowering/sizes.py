@@ -94,9 +94,14 @@ def as_size(value: Any, hints: Mapping[Any, int]) -> Any:
 
 
 class Hints(dict):
-    """The dynamic sizes of the example. data: values for sizes that depend on data, which fit each other."""
+    """The dynamic sizes of the example.
+
+    data: those that depend on data, as in the example's run. arrays: masks and places in that run that decide about
+    such sizes, by node.
+    """
 
     data: Mapping[Any, int] = MappingProxyType({})
+    arrays: Mapping[str, Any] = MappingProxyType({})
 
 
 def substitute_sizes(expr: Any, sizes: Mapping[Any, Any]) -> Any:

@@ -18,9 +18,9 @@ class Conversion:
     outputs, submodules: the comparisons, each with `ok`, `error`, `torch_float32_error`, `scale` and `why`; errors are
     relative, against PyTorch in float64. wrong_op: the first op that differs, if something does. renamed: original
     weight names and those of the source. replaced: paths for which a registered module stands. unused: weights that no
-    captured method reads. fixed: what sizes of the inputs must be; the source refuses others. updated: buffers that a
-    call changes. noise: the inputs that stand for what the module draws at random. seconds: wall-clock time of each
-    step.
+    captured method reads. fixed: what sizes of the inputs must be; the source refuses others. dropped: assertions about
+    values that the source does not check. updated: buffers that a call changes. noise: the inputs that stand for what
+    the module draws at random. seconds: wall-clock time of each step.
     """
 
     source: str
@@ -31,6 +31,7 @@ class Conversion:
     source_lines: int = 0
     inputs: dict[str, str] = field(default_factory=dict)
     fixed: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     submodules: list[dict[str, Any]] = field(default_factory=list)
     wrong_op: dict[str, str] | None = None
@@ -78,6 +79,7 @@ class Conversion:
             )
             lines.append(f"outputs {one['size']}: {errors}, {verdict}")
         lines += [f"fixed size: {text}" for text in self.fixed]
+        lines += [f"not checked by the source: {text}" for text in self.dropped]
         if self.quantization:
             lines.append(_quantization_text(self.quantization))
         return "\n".join([*lines, self.folder])
@@ -148,6 +150,7 @@ def report_text(result: Conversion) -> str:
         ("Replaced by a registered module", [f"{path}: {name}" for path, name in result.replaced.items()]),
         ("Weights that no captured method reads", result.unused),
         ("Buffers that a call updates", result.updated),
+        ("Assertions about values that the source does not check", result.dropped),
     ):
         if names:
             lines += [f"## {title}", "", *(f"- `{name}`" for name in names), ""]

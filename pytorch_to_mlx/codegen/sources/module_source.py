@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
-from ...errors import UsageError
+from ...errors import FormatError, UsageError
 from ..capture.captured import read_program
 from ..capture.export import capture
 from ..capture.fx_graph import class_of
@@ -41,8 +42,10 @@ class ModuleSource:
     def entries(self) -> list[Entry]:
         """Capture every method to convert.
 
-        Raises: FormatError for one that torch.export cannot capture.
+        Raises: FormatError for TorchScript, and for a method that torch.export cannot capture.
         """
+        if any(isinstance(part, torch.jit.ScriptModule) for part in self.module.modules()):
+            raise FormatError(f"{self.class_name} is TorchScript", fix="give the original nn.Module")
         if self.program is not None:
             return [Entry(FORWARD, self.args, self.kwargs, read_program(self.program))]
         entries = []
@@ -75,6 +78,8 @@ def call_factory(text: str, place: str, function: str) -> ModuleSource:
     match result if isinstance(result, tuple) else ():
         case (nn.Module() as module, Mapping() as methods):
             return ModuleSource(module, text=text, methods=examples_by_method(module, methods))
+        case (nn.Module() as module, (tuple(), Mapping()) as example):
+            return ModuleSource(module, *split_example(example), text=text)
         case (nn.Module() as module, args):
             return ModuleSource(module, args if isinstance(args, tuple) else (args,), text=text)
         case (nn.Module() as module, args, kwargs):

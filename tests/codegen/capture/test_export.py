@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from pytorch_to_mlx.codegen.capture.export import capture
+from pytorch_to_mlx.codegen.sources.module_source import from_object
 from pytorch_to_mlx.errors import FormatError
 
 
@@ -41,7 +42,9 @@ def test_sizes_that_torch_cannot_reason_about_stay_and_the_batch_is_dynamic():
 def test_the_error_of_every_attempt_is_shown():
     class Refusing(nn.Module):
         def forward(self, x):
-            raise ValueError("all dynamic" if isinstance(x.shape[1], torch.SymInt) else "the first axis alone")
+            if torch.compiler.is_exporting():
+                raise ValueError("all dynamic" if isinstance(x.shape[1], torch.SymInt) else "the first axis alone")
+            return x
 
     with pytest.raises(FormatError, match="all dynamic") as raised:
         capture(Refusing(), (torch.randn(2, 8),))
@@ -58,3 +61,17 @@ def test_the_error_names_the_line_that_cannot_be_exported():
         capture(Branching(), (torch.randn(2, 3),))
     line = Branching.forward.__code__.co_firstlineno + 1
     assert raised.value.where == f"{__file__}:{line}"
+
+
+def test_example_inputs_on_which_the_module_does_not_run():
+    with pytest.raises(FormatError, match=r"^Linear does not run on its example inputs: RuntimeError: mat1"):
+        capture(nn.Linear(3, 4), (torch.randn(2, 5),))
+    with pytest.raises(FormatError, match=r"TypeError: .* example inputs on which it runs"):
+        capture(nn.Linear(3, 4), (torch.randn(2, 3), 1))
+
+
+def test_torchscript_is_refused():
+    module = nn.Sequential(nn.Linear(3, 4), torch.jit.script(nn.ReLU()))
+    for one in (module, torch.jit.trace(nn.Linear(3, 4), torch.randn(2, 3))):
+        with pytest.raises(FormatError, match="TorchScript; give the original nn.Module"):
+            from_object(one, torch.randn(2, 3), None).entries()

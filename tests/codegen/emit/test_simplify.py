@@ -73,11 +73,16 @@ def test_a_chain_of_views_is_one_view():
     assert lines(graph(x, wide, flat)) == ["flat = aten.view.default(x=x, size=[8])", "output = output((flat))"]
 
 
-def test_nodes_without_use_are_dropped_but_numbers_from_data_stay():
+def test_nodes_without_use_are_dropped_but_not_those_that_show_a_size_which_is_used():
     x = node("x", "input")
-    count = Node("count", "aten._local_scalar_dense.default", (), {"x": x}, Sym(Symbol("u0")))
-    whole = graph(x, node("unused", "exp.default", x=x), count, node("y", "relu.default", x=x))
-    assert [item.name for item in simplify(whole, {}).nodes] == ["x", "count", "y", "output"]
+    numbers = [
+        Node(name, "aten._local_scalar_dense.default", (), {"x": x}, Sym(Symbol(name))) for name in ("used", "unused")
+    ]
+    places = node("places", "nonzero.default", (Symbol("count"), 1), "int64", x=x)
+    twin = node("twin", "nonzero.default", (Symbol("other"), 1), "int64", x=x)
+    y = node("y", "slice.Tensor", (2, 3), x=x, start=Sym(Symbol("used")), end=Sym(Symbol("count")))
+    whole = graph(x, node("dead", "exp.default", x=x), *numbers, places, twin, y)
+    assert [item.name for item in simplify(whole, {}).nodes] == ["x", "used", "places", "y", "output"]
 
 
 def test_an_array_of_one_number_becomes_the_number():
