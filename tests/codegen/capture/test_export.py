@@ -73,5 +73,5 @@ def test_example_inputs_on_which_the_module_does_not_run():
 def test_torchscript_is_refused():
     module = nn.Sequential(nn.Linear(3, 4), torch.jit.script(nn.ReLU()))
     for one in (module, torch.jit.trace(nn.Linear(3, 4), torch.randn(2, 3))):
-        with pytest.raises(FormatError, match="TorchScript; give the original nn.Module"):
+        with pytest.raises(FormatError, match=r"TorchScript; give the original nn\.Module"):
             from_object(one, torch.randn(2, 3), None).entries()
