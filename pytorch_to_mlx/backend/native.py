@@ -8,6 +8,7 @@ from types import ModuleType
 from .dtype import on_cpu
 
 SWITCH = "PYTORCH_TO_MLX_NATIVE"  # 0 leaves the kernels out
+VERSION = "0.2.0"  # of the kernels that `plain` has the arguments of
 
 
 @cache
@@ -21,6 +22,8 @@ def load() -> tuple[ModuleType | None, str | None]:
 
     from . import plain
 
+    if pytorch_to_mlx_cpu.__version__ != VERSION:
+        return None, f"pytorch-to-mlx-cpu is version {pytorch_to_mlx_cpu.__version__}, and {VERSION} is needed"
     try:
         module = pytorch_to_mlx_cpu.kernels()
     except ImportError as error:  # built for another MLX, or a broken build: the message says which

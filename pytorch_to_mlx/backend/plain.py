@@ -104,6 +104,22 @@ def leaky_relu(x: mx.array, negative_slope: float = 0.01) -> mx.array:
     return mx.where(x > 0, x, negative_slope * x)
 
 
+def _activate(y: mx.array, slope: float | None, floor: float) -> mx.array:
+    """Return the leaky ReLU of y, at least floor; y itself if slope is None. Shapes: y, any -> the same."""
+    if slope is None:
+        return y
+    return mx.maximum(leaky_relu(y, slope), floor) if floor > -math.inf else leaky_relu(y, slope)
+
+
+def power(x: mx.array) -> mx.array:
+    """Return a² + b² of rows that hold a and b side by side, such as a transform's real and imaginary parts.
+
+    Shapes: x [..., 2D] -> [..., D].
+    """
+    a, b = mx.split(x, 2, axis=-1)
+    return a * a + b * b
+
+
 def softmax(x: mx.array, axis: int = -1, *, scale: float = 1.0, mask: mx.array | None = None) -> mx.array:
     """Return softmax(scale · x + mask) along one axis. Shapes: x, any, mask (additive) broadcasts to x -> as x."""
     x = x if scale == 1.0 else scale * x
@@ -205,9 +221,20 @@ def instance_norm_leaky_relu(
     return leaky_relu(instance_norm(x, eps, weight, bias), negative_slope)
 
 
-def linear(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.array:
-    """Return x Wᵀ + bias. Shapes: x [..., D_in], weight [D_out, D_in], bias [D_out] -> [..., D_out]."""
-    return x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
+def linear(
+    x: mx.array,
+    weight: mx.array,
+    bias: mx.array | None = None,
+    *,
+    slope: float | None = None,
+    floor: float = -math.inf,
+) -> mx.array:
+    """Return x Wᵀ + bias.
+
+    slope: of a leaky ReLU that follows, 0 for ReLU; floor: the least that it returns.
+    Shapes: x [..., D_in], weight [D_out, D_in], bias [D_out] -> [..., D_out].
+    """
+    return _activate(x @ weight.T if bias is None else mx.addmm(bias, x, weight.T), slope, floor)
 
 
 def quantized_matmul(
@@ -238,10 +265,12 @@ def conv1d(
     dilation: int = 1,
     groups: int = 1,
     add: mx.array | None = None,
+    slope: float | None = None,
+    floor: float = -math.inf,
 ) -> mx.array:
     """Convolve over time: y[t] = bias + Σ_k weight[:, k] · x[t · stride + k · dilation - left] + add[t].
 
-    padding: zeros on both sides, or (left, right).
+    padding: zeros on both sides, or (left, right). slope, floor: of a leaky ReLU that follows, as in `linear`.
     Shapes: x [B, L, D_in], weight [D_out, K, D_in / groups], bias [D_out], add [B, L_out, D_out] -> [B, L_out, D_out],
     with L_out = (L + left + right - dilation · (K - 1) - 1) // stride + 1.
     Raises: ValueError if the shapes do not fit.
@@ -256,7 +285,7 @@ def conv1d(
     y = y if bias is None else y + bias
     if add is not None and add.shape != y.shape:
         raise ValueError(f"conv1d: add must have the shape of the result, {y.shape}, not {add.shape}")
-    return y if add is None else y + add
+    return _activate(y if add is None else y + add, slope, floor)
 
 
 def _shifted_conv1d(x, weight, *, stride, padding, dilation, groups):
@@ -354,14 +383,17 @@ def conv2d(
     padding: int | tuple[int, int] = 0,
     dilation: int | tuple[int, int] = 1,
     groups: int = 1,
+    slope: float | None = None,
+    floor: float = -math.inf,
 ) -> mx.array:
     """Convolve over height and width; pairs are (height, width).
 
+    slope, floor: of a leaky ReLU that follows, as in `linear`.
     Shapes: x [B, H, W, C_in], weight [C_out, KH, KW, C_in / groups], bias [C_out] -> [B, H_out, W_out, C_out],
     with H_out = (H + 2 · padding - dilation · (KH - 1) - 1) // stride + 1, and W_out alike.
     """
     y = _conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    return y if bias is None else y + bias
+    return _activate(y if bias is None else y + bias, slope, floor)
 
 
 def lstm(gates: mx.array, weight: mx.array) -> mx.array:
@@ -375,15 +407,16 @@ def lstm(gates: mx.array, weight: mx.array) -> mx.array:
 
 
 def lstm_steps(gates: mx.array, weight: mx.array, hidden: mx.array, cell: mx.array) -> tuple[mx.array, mx.array]:
-    """Run `lstm` from a given state, for streams. The state after it is h[:, :, -1] and the returned cell.
+    """Run `lstm` from a given state, for streams. The state after it is h[..., -1, :] and the returned cell.
 
-    Shapes: gates [N, B, L, 4D], weight [N, 4D, D], hidden and cell [N, B, D] -> h [N, B, L, D], cell [N, B, D].
+    Shapes: gates [N, B, L, 4D], weight [N, 4D, D], hidden and cell [N, B, D] -> h [N, B, L, D], cell [N, B, D];
+    all of them without N for one recurrence.
     Source: as `lstm`.
     """
     recurrent, outputs = weight.swapaxes(-1, -2), []
-    for step in range(gates.shape[2]):
-        i, f, g, o = mx.split(gates[:, :, step] + hidden @ recurrent, 4, axis=-1)
+    for step in range(gates.shape[-2]):
+        i, f, g, o = mx.split(gates[..., step, :] + hidden @ recurrent, 4, axis=-1)
         cell = _sigmoid(f) * cell + _sigmoid(i) * _tanh(g)
         hidden = _sigmoid(o) * _tanh(cell)
         outputs.append(hidden)
-    return mx.stack(outputs, axis=2), cell
+    return mx.stack(outputs, axis=-2), cell

@@ -34,10 +34,15 @@ class Conv1d(Module):
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
     def __call__(
-        self, x: mx.array, add: mx.array | None = None, padding: int | tuple[int, int] | None = None
+        self,
+        x: mx.array,
+        add: mx.array | None = None,
+        padding: int | tuple[int, int] | None = None,
+        slope: float | None = None,
     ) -> mx.array:
-        """Convolve x, and add `add` if there is one. padding: replaces the layer's own.
+        """Convolve x, and add `add` if there is one.
 
+        padding: replaces the layer's own. slope: of a leaky ReLU that follows, 0 for ReLU.
         Shapes: x [B, L, D_in] -> add and y [B, (L + left + right - dilation·(K-1) - 1) // stride + 1, D_out].
         """
         return ops.conv1d(
@@ -49,6 +54,7 @@ class Conv1d(Module):
             dilation=self.dilation,
             groups=self.groups,
             add=add,
+            slope=slope,
         )
 
 

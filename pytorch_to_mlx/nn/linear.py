@@ -6,12 +6,16 @@ import mlx.nn as nn
 from ..backend import ops
 
 
-def linear(layer: nn.Linear | nn.QuantizedLinear, x: mx.array) -> mx.array:
-    """Return x Wᵀ + b. Shapes: x [..., D_in] -> [..., D_out]. Source: mlx.nn.Linear and QuantizedLinear."""
+def linear(layer: nn.Linear | nn.QuantizedLinear, x: mx.array, *, slope: float | None = None) -> mx.array:
+    """Return x Wᵀ + b. slope: of a leaky ReLU that follows, 0 for ReLU.
+
+    Shapes: x [..., D_in] -> [..., D_out]. Source: mlx.nn.Linear and QuantizedLinear.
+    """
     if isinstance(layer, nn.QuantizedLinear):
         y = _quantized(layer, x)
-        return y if layer.get("bias") is None else y + layer.bias
-    return ops.linear(x, layer.weight, layer.get("bias"))
+        y = y if layer.get("bias") is None else y + layer.bias
+        return y if slope is None else ops.leaky_relu(y, slope)
+    return ops.linear(x, layer.weight, layer.get("bias"), slope=slope)
 
 
 def layer_norm(layer: nn.LayerNorm, x: mx.array) -> mx.array:

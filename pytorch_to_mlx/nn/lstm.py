@@ -35,8 +35,8 @@ class LSTM(Module):
     def steps(self, x: mx.array, state: LSTMState) -> tuple[mx.array, LSTMState]:
         """Run from `state`, for streams; also return the state after x. Shapes: x [B, L, D_in] -> [B, L, D]."""
         hidden, cell = state
-        outputs, last = ops.lstm_steps(self.gates(x)[None], self.Wh[None], hidden[None], cell[None])
-        return outputs[0], (outputs[0, :, -1], last[0])
+        outputs, last = ops.lstm_steps(self.gates(x), self.Wh, hidden, cell)
+        return outputs, (outputs[:, -1], last)
 
 
 class BiLSTM(Module):

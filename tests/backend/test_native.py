@@ -55,6 +55,17 @@ def test_kernels_built_for_another_mlx_are_refused_in_words(monkeypatch, request
     assert ops.gelu(mx.array([0.0])).item() == 0
 
 
+def test_kernels_of_another_version_are_refused_in_words(monkeypatch, request):
+    if native.load()[0] is None:
+        pytest.skip("the kernels are not here")
+    request.getfixturevalue("fresh")
+    import pytorch_to_mlx_cpu
+
+    monkeypatch.setattr(pytorch_to_mlx_cpu, "__version__", "0.1.0")
+    assert native.load() == (None, "pytorch-to-mlx-cpu is version 0.1.0, and 0.2.0 is needed")
+    assert any("0.1.0" in problem and "./csrc" in fix for problem, fix in backend.describe(measure=False).problems)
+
+
 def test_no_kernel_is_used_off_the_cpu(monkeypatch):
     monkeypatch.setattr(native, "on_cpu", lambda: False)
     assert native.kernels() is None

@@ -54,6 +54,15 @@ def conv_transpose1d(d: Draw) -> Case:
     yield lambda o: o.conv_transpose1d(x, w, b, **options), (x.shape, w.shape, options)
 
 
+def convolutions(d: Draw) -> Case:
+    slope, floor = d.one_of(None, 0.0, 0.2), d.one_of(-np.inf, -0.4)
+    L, K, C, D = d.size(300), d.size(5), d.size(100), d.size(100)
+    x, w, b = d.array(d.size(3), L + K, C), d.array(D, K, C), d.one_of(None, d.array(D))
+    yield lambda o: o.conv1d(x, w, b, slope=slope, floor=floor), (x.shape, w.shape, slope, floor)
+    image, filters = d.array(2, d.size(20) + K, 9 + K, C), d.array(D, K, K, C)
+    yield lambda o: o.conv2d(image, filters, b, slope=slope, floor=floor), (image.shape, filters.shape, slope, floor)
+
+
 def lstm(d: Draw) -> Case:
     N, B, L, D = d.size(3), d.size(200), d.size(30), d.size(200)
     gates, weight, hidden, cell = (
@@ -61,6 +70,7 @@ def lstm(d: Draw) -> Case:
     )  # fmt: skip
     yield lambda o: o.lstm(gates, weight), gates.shape
     yield lambda o: o.lstm_steps(gates, weight, hidden, cell), gates.shape
+    yield lambda o: o.lstm_steps(gates[0], weight[0], hidden[0], cell[0]), gates.shape[1:]
 
 
 def linear(d: Draw) -> Case:
@@ -68,7 +78,8 @@ def linear(d: Draw) -> Case:
     x, wide, b = d.array(rows, depth), d.array(columns, depth), d.one_of(None, d.array(columns))
     odd = d.size(900)
     narrow, thin = x[:, :odd], wide[:, :odd]
-    yield lambda o: o.linear(narrow, thin, b), (narrow.shape, thin.shape)
+    slope, floor = d.one_of(None, 0.0, 0.2), d.one_of(-np.inf, -0.4)
+    yield lambda o: o.linear(narrow, thin, b, slope=slope, floor=floor), (narrow.shape, thin.shape, slope, floor)
     packed = mx.quantize(wide, group_size=32, bits=bits)
     yield lambda o: o.quantized_matmul(x, *packed, group_size=32, bits=bits), (x.shape, wide.shape, bits)
 
@@ -77,6 +88,7 @@ def norms(d: Draw) -> Case:
     B, L, D = d.size(3), d.size(500), d.size(2000)
     x, w, b = d.array(B, L, D), d.one_of(None, d.array(D), d.array(B, 1, D)), d.one_of(None, d.array(D))
     yield lambda o: o.layer_norm(x, w, b, 1e-5), x.shape
+    yield lambda o: o.power(x[..., : D // 2 * 2]) if D > 1 else o.power(mx.concatenate([x, x], axis=-1)), x.shape
     yield lambda o: o.rms_norm(x, b, 1e-5), x.shape
     mask = d.one_of(None, d.array(D), d.array(L, 1), d.array(B, 1, D))
     yield lambda o: o.softmax(x, scale=0.5, mask=mask), (x.shape, getattr(mask, "shape", None))
@@ -96,7 +108,9 @@ def channels(d: Draw) -> Case:
 
 @pytest.mark.skipif(CPU is None, reason="the kernels are not here")
 @pytest.mark.parametrize("seed", range(30))
-@pytest.mark.parametrize("draw", [attention, conv_transpose1d, lstm, linear, norms, channels], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "draw", [attention, conv_transpose1d, convolutions, lstm, linear, norms, channels], ids=lambda f: f.__name__
+)
 def test_same_numbers_as_mlx(draw, seed):
     for call, drawn in draw(Draw(seed)):
         ours, theirs = call(CPU), call(plain)

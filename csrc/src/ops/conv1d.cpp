@@ -148,11 +148,12 @@ void convolve_depthwise(const Input& x, const Geometry& g, const float* w, const
 
 class Conv1d : public Op {
  public:
-  Conv1d(mx::Stream s, int64_t stride, int64_t left, int64_t right, int64_t dilation, int64_t groups, Names names)
+  Conv1d(mx::Stream s, int64_t stride, int64_t left, int64_t right, int64_t dilation, int64_t groups, Activation activation, Names names)
       : Op(s, "conv1d",
-           {{"stride", stride}, {"padding", std::vector<int64_t>{left, right}}, {"dilation", dilation}, {"groups", groups}},
+           joined({{"stride", stride}, {"padding", std::vector<int64_t>{left, right}}, {"dilation", dilation}, {"groups", groups}},
+                  activation.options()),
            std::move(names)),
-        stride_(stride), left_(left), right_(right), dilation_(dilation), groups_(groups) {}
+        stride_(stride), left_(left), right_(right), dilation_(dilation), groups_(groups), activation_(activation) {}
 
   std::vector<Shape> output_shapes(const Arrays& inputs) override {
     const int64_t reach = (inputs[1].shape(1) - 1) * dilation_ + 1;
@@ -171,25 +172,31 @@ class Conv1d : public Op {
     const float *w = data("weight"), *bias = data("bias"), *add = data("add");
     auto& encoder = begin(inputs, y);
     const Geometry g{y.shape(0), y.shape(1), y.shape(2), inputs[1].shape(1), stride_, left_, dilation_, groups_};
-    encoder.dispatch([x = Input(inputs[0]), w, bias, add, out = y.data<float>(), g] {
-      if (winograd_pays(x, g)) return convolve_winograd(x, g, w, bias, add, out);
-      const int64_t per_group = x.channels / g.groups, depth = g.taps * per_group, group_cols = g.cols / g.groups;
-      if (per_group == 1 && g.cols == g.groups && g.groups > 1) {
-        convolve_depthwise(x, g, tap_major(w, g.cols, g.taps), bias, out, g.rows * g.cols, g.cols);
-        return;
-      }
-      if (least_rows(g)) return convolve_least(x, g, w, bias, add, out);
-      if (few_rows(g, depth)) return convolve_few(x, g, w, bias, add, {{0, g.rows, out, g.rows * g.cols}}, g.cols);
-      const int64_t size = panels_size(depth, group_cols);
-      float* panels = scratch(panels_slot, size * g.groups);
-      for (int64_t group = 0; group < g.groups; group++)
-        pack_panels(w + group * group_cols * depth, 1, depth, depth, group_cols, 1, panels + group * size);
-      convolve(x, g, panels, bias, add, out, g.rows * g.cols, g.cols);
+    encoder.dispatch([x = Input(inputs[0]), w, bias, add, out = y.data<float>(), g, activation = activation_, n = (int64_t)y.size()] {
+      convolve_best(x, g, w, bias, add, out);
+      activation(out, n);
     });
   }
 
  private:
+  static void convolve_best(const Input& x, const Geometry& g, const float* w, const float* bias, const float* add, float* out) {
+    if (winograd_pays(x, g)) return convolve_winograd(x, g, w, bias, add, out);
+    const int64_t per_group = x.channels / g.groups, depth = g.taps * per_group, group_cols = g.cols / g.groups;
+    if (per_group == 1 && g.cols == g.groups && g.groups > 1) {
+      convolve_depthwise(x, g, tap_major(w, g.cols, g.taps), bias, out, g.rows * g.cols, g.cols);
+      return;
+    }
+    if (least_rows(g)) return convolve_least(x, g, w, bias, add, out);
+    if (few_rows(g, depth)) return convolve_few(x, g, w, bias, add, {{0, g.rows, out, g.rows * g.cols}}, g.cols);
+    const int64_t size = panels_size(depth, group_cols);
+    float* panels = scratch(panels_slot, size * g.groups);
+    for (int64_t group = 0; group < g.groups; group++)
+      pack_panels(w + group * group_cols * depth, 1, depth, depth, group_cols, 1, panels + group * size);
+    convolve(x, g, panels, bias, add, out, g.rows * g.cols, g.cols);
+  }
+
   int64_t stride_, left_, right_, dilation_, groups_;
+  Activation activation_;
 };
 
 class ConvTranspose1d : public Op {
@@ -315,7 +322,7 @@ using Padding = std::variant<int64_t, std::pair<int64_t, int64_t>>;
 
 std::optional<array> conv1d(const array& x, const array& w, const std::optional<array>& bias, int64_t stride,
                             const Padding& both, int64_t dilation, int64_t groups, const std::optional<array>& add,
-                            mx::StreamOrDevice where) {
+                            std::optional<double> slope, double floor, mx::StreamOrDevice where) {
   if (!supported({x, w}) || (add && (groups > 1 || !supported({*add})))) return {};
   const auto padding = both.index() == 1 ? std::get<1>(both) : std::pair{std::get<0>(both), std::get<0>(both)};
   check(x.ndim() == 3 && w.ndim() == 3 && groups > 0 && stride > 0 && dilation > 0 && padding.first >= 0 &&
@@ -326,7 +333,8 @@ std::optional<array> conv1d(const array& x, const array& w, const std::optional<
   Names names{"x", "weight"};
   if (bias) names.push_back("bias");
   if (add) names.push_back("add");
-  const auto op = std::make_shared<Conv1d>(s, stride, padding.first, padding.second, dilation, groups, std::move(names));
+  const auto op = std::make_shared<Conv1d>(s, stride, padding.first, padding.second, dilation, groups, Activation{slope, floor},
+                                           std::move(names));
   if (add && add->shape() != op->output_shapes({x, w})[0])
     throw std::invalid_argument("conv1d: add must have the shape of the result");
   return finish(op, x, w, bias, add, s);
@@ -346,7 +354,8 @@ std::optional<array> conv_transpose1d(const array& x, const array& w, const std:
 
 void bind_conv1d(nb::module_& m) {
   m.def("conv1d", &conv1d, "x"_a, "weight"_a, "bias"_a = nb::none(), nb::kw_only(), "stride"_a = 1,
-        "padding"_a = 0, "dilation"_a = 1, "groups"_a = 1, "add"_a = nb::none(), "stream"_a = nb::none());
+        "padding"_a = 0, "dilation"_a = 1, "groups"_a = 1, "add"_a = nb::none(), "slope"_a = nb::none(),
+        "floor"_a = no_floor, "stream"_a = nb::none());
   m.def("conv_transpose1d", &conv_transpose1d, "x"_a, "weight"_a, "bias"_a = nb::none(), nb::kw_only(), "stride"_a = 1,
         "padding"_a = 0, "output_padding"_a = 0, "groups"_a = 1, "stream"_a = nb::none());
 }

@@ -82,13 +82,13 @@ void convolve(const Plan& p, const float* x, const float* w, const float* bias, 
 
 class Conv2d : public Op {
  public:
-  Conv2d(mx::Stream s, Pair stride, Pair padding, Pair dilation, int64_t groups)
+  Conv2d(mx::Stream s, Pair stride, Pair padding, Pair dilation, int64_t groups, Activation activation)
       : Op(s, "conv2d",
-           {{"stride", std::vector<int64_t>{stride.first, stride.second}},
+           joined({{"stride", std::vector<int64_t>{stride.first, stride.second}},
             {"padding", std::vector<int64_t>{padding.first, padding.second}},
             {"dilation", std::vector<int64_t>{dilation.first, dilation.second}},
-            {"groups", groups}}),
-        stride_(stride), padding_(padding), dilation_(dilation), groups_(groups) {}
+            {"groups", groups}}, activation.options())),
+        stride_(stride), padding_(padding), dilation_(dilation), groups_(groups), activation_(activation) {}
 
   std::vector<Shape> output_shapes(const Arrays& inputs) override {
     auto size = [](int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
@@ -107,16 +107,21 @@ class Conv2d : public Op {
     const Plan plan{y.shape(0), x.shape(1), x.shape(2), x.shape(3), y.shape(1), y.shape(2), y.shape(3),
                     w.shape(1), w.shape(2), groups_, stride_, padding_, dilation_};
     encoder.dispatch([plan, x = x.data<float>(), w = w.data<float>(), y = y.data<float>(),
-                      bias = inputs.size() > 2 ? b.data<float>() : nullptr] { convolve(plan, x, w, bias, y); });
+                      bias = inputs.size() > 2 ? b.data<float>() : nullptr, activation = activation_, n = (int64_t)outputs[0].size()] {
+      convolve(plan, x, w, bias, y);
+      activation(y, n);
+    });
   }
 
  private:
   Pair stride_, padding_, dilation_;
   int64_t groups_;
+  Activation activation_;
 };
 
 std::optional<array> conv2d(const array& x, const array& w, const std::optional<array>& bias, const OneOrTwo& stride,
-                            const OneOrTwo& padding, const OneOrTwo& dilation, int64_t groups, mx::StreamOrDevice where) {
+                            const OneOrTwo& padding, const OneOrTwo& dilation, int64_t groups, std::optional<double> slope,
+                            double floor, mx::StreamOrDevice where) {
   if (!supported({x, w})) return {};
   const auto [sh, sw] = two(stride);
   const auto [ph, pw] = two(padding);
@@ -125,7 +130,7 @@ std::optional<array> conv2d(const array& x, const array& w, const std::optional<
                     dw > 0 && w.shape(0) % groups == 0 && x.shape(3) == w.shape(3) * groups &&
                     (!bias || (bias->ndim() == 1 && bias->shape(0) == w.shape(0)));
   const auto s = mx::to_stream(where);
-  const auto op = std::make_shared<Conv2d>(s, Pair{sh, sw}, Pair{ph, pw}, Pair{dh, dw}, groups);
+  const auto op = std::make_shared<Conv2d>(s, Pair{sh, sw}, Pair{ph, pw}, Pair{dh, dw}, groups, Activation{slope, floor});
   const auto shape = fits ? op->output_shapes({x, w})[0] : Shape{0, 0, 0, 0};
   if (shape[1] < 1 || shape[2] < 1) {
     std::ostringstream message;
@@ -141,7 +146,7 @@ std::optional<array> conv2d(const array& x, const array& w, const std::optional<
 
 void bind_conv2d(nb::module_& m) {
   m.def("conv2d", &conv2d, "x"_a, "weight"_a, "bias"_a = nb::none(), nb::kw_only(), "stride"_a = 1, "padding"_a = 0,
-        "dilation"_a = 1, "groups"_a = 1, "stream"_a = nb::none());
+        "dilation"_a = 1, "groups"_a = 1, "slope"_a = nb::none(), "floor"_a = no_floor, "stream"_a = nb::none());
 }
 
 } // namespace ptm

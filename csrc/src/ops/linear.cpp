@@ -61,7 +61,7 @@ struct Stored {
 
 // The same for x, y and bias of any supported dtype; x and y have the same one.
 void multiply(const Stored& x, const RowWeights& w, const Stored& y, int64_t rows, int64_t columns, int64_t depth,
-              const std::optional<Stored>& bias) {
+              const std::optional<Stored>& bias, const Activation& activation = {}) {
   using Space = std::unique_ptr<float[]>;
   auto wide = [](const Stored& from, int64_t n, Space& space) {
     if (from.dtype == Dtype::float32) return (const float*)from.data;
@@ -73,9 +73,13 @@ void multiply(const Stored& x, const RowWeights& w, const Stored& y, int64_t row
   };
   Space x_space, bias_space;
   const float *from = wide(x, rows * depth, x_space), *start = bias ? wide(*bias, columns, bias_space) : nullptr;
-  if (y.dtype == Dtype::float32) return multiply(from, w, (float*)y.data, rows, columns, depth, start);
+  if (y.dtype == Dtype::float32) {
+    multiply(from, w, (float*)y.data, rows, columns, depth, start);
+    return activation((float*)y.data, rows * columns);
+  }
   const Space sums(new float[rows * columns]);
   multiply(from, w, sums.get(), rows, columns, depth, start);
+  activation(sums.get(), rows * columns);
   parallel_ranges(rows * columns, conversion, [&](int64_t begin, int64_t end) {
     narrow(y.dtype, &sums[begin], end - begin, y.data + begin * y.bytes);
   });
@@ -83,7 +87,7 @@ void multiply(const Stored& x, const RowWeights& w, const Stored& y, int64_t row
 
 class Linear : public Op {
  public:
-  explicit Linear(mx::Stream s) : Op(s, "linear") {}
+  Linear(mx::Stream s, Activation activation) : Op(s, "linear", activation.options()), activation_(activation) {}
 
   std::vector<Shape> output_shapes(const Arrays& inputs) override {
     auto shape = inputs[0].shape();
@@ -97,10 +101,13 @@ class Linear : public Op {
     const int64_t depth = w.shape(1), columns = w.shape(0), rows = x.size() / depth;
     const RowWeights weights{storage(w), w.data<void>(), depth * (int64_t)w.itemsize()};
     const auto bias = inputs.size() > 2 ? std::optional(Stored(b)) : std::nullopt;
-    encoder.dispatch([x = Stored(x), weights, y = Stored(outputs[0]), rows, columns, depth, bias] {
-      multiply(x, weights, y, rows, columns, depth, bias);
+    encoder.dispatch([x = Stored(x), weights, y = Stored(outputs[0]), rows, columns, depth, bias, activation = activation_] {
+      multiply(x, weights, y, rows, columns, depth, bias, activation);
     });
   }
+
+ private:
+  Activation activation_;
 };
 
 class QuantizedMatmul : public Op {
@@ -130,7 +137,8 @@ class QuantizedMatmul : public Op {
   int64_t group_, bits_;
 };
 
-std::optional<array> linear(const array& x, const array& weight, const std::optional<array>& bias, mx::StreamOrDevice where) {
+std::optional<array> linear(const array& x, const array& weight, const std::optional<array>& bias, std::optional<double> slope,
+                            double floor, mx::StreamOrDevice where) {
   if (x.ndim() < 1 || weight.ndim() != 2 || x.shape(-1) != weight.shape(1) ||
       (bias && (bias->ndim() != 1 || bias->shape(0) != weight.shape(0))))
     throw std::invalid_argument("linear: weight must be [D_out, D_in] and bias [D_out] for x [..., D_in]");
@@ -138,7 +146,7 @@ std::optional<array> linear(const array& x, const array& weight, const std::opti
   const auto s = mx::to_stream(where);
   Arrays inputs{mx::astype(x, mx::result_type(x, weight), s), weight};
   if (bias) inputs.push_back(supported({*bias}) ? *bias : as_float32(*bias, s));
-  const auto op = std::make_shared<Linear>(s);
+  const auto op = std::make_shared<Linear>(s, Activation{slope, floor});
   return array(op->output_shapes(inputs)[0], inputs[0].dtype(), op, inputs);
 }
 
@@ -160,7 +168,8 @@ std::optional<array> quantized_matmul(const array& x, const array& w, const arra
 } // namespace
 
 void bind_linear(nb::module_& m) {
-  m.def("linear", &linear, "x"_a, "weight"_a, "bias"_a = nb::none(), "stream"_a = nb::none());
+  m.def("linear", &linear, "x"_a, "weight"_a, "bias"_a = nb::none(), nb::kw_only(), "slope"_a = nb::none(),
+        "floor"_a = no_floor, "stream"_a = nb::none());
   m.def("quantized_matmul", &quantized_matmul, "x"_a, "w"_a, "scales"_a, "biases"_a = nb::none(), "transpose"_a = true,
         "group_size"_a = nb::none(), "bits"_a = nb::none(), "mode"_a = "affine", "stream"_a = nb::none());
 }

@@ -55,11 +55,10 @@ class Lstm : public Op {
   Lstm(mx::Stream s, const char* name) : Op(s, name) {}
 
   std::vector<Shape> output_shapes(const Arrays& inputs) override {
-    const auto& gates = inputs[0];
-    const int units = gates.shape(3) / 4;
-    std::vector<Shape> found{{gates.shape(0), gates.shape(1), gates.shape(2), units}};
-    if (inputs.size() > 2) found.push_back({gates.shape(0), gates.shape(1), units});
-    return found;
+    Shape y = inputs[0].shape();
+    y.back() /= 4;
+    if (inputs.size() < 3) return {y};
+    return {y, inputs[2].shape()};
   }
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
@@ -71,7 +70,7 @@ class Lstm : public Op {
       outputs[1].set_data(mx::allocator::malloc(outputs[1].nbytes()));
       encoder.set_output_array(outputs[1]);
     }
-    encoder.dispatch([n = Sizes{y.shape(0), y.shape(1), y.shape(2), y.shape(3)}, gates = dense[0].data<float>(),
+    encoder.dispatch([n = Sizes{y.ndim() > 3 ? y.shape(0) : 1, y.shape(-3), y.shape(-2), y.shape(-1)}, gates = dense[0].data<float>(),
                       weight = dense[1].data<float>(), hidden = state ? dense[2].data<float>() : nullptr,
                       before = state ? dense[3].data<float>() : nullptr, cell = state ? outputs[1].data<float>() : nullptr,
                       y = y.data<float>()] {
@@ -88,12 +87,13 @@ class Lstm : public Op {
 
 void check(bool fits) {
   if (!fits)
-    throw std::invalid_argument("lstm: gates must be [N, B, L, 4D], weight [N, 4D, D], and hidden and cell [N, B, D], L > 0");
+    throw std::invalid_argument("lstm: gates must be [N, B, L, 4D], weight [N, 4D, D], and hidden and cell [N, B, D], all with or without N; L > 0");
 }
 
 bool fit(const array& gates, const array& weight) {
-  return gates.ndim() == 4 && weight.ndim() == 3 && weight.shape(0) == gates.shape(0) && weight.shape(1) == gates.shape(3) &&
-      weight.shape(1) == 4 * weight.shape(2);
+  const bool directions = gates.ndim() == 4 && weight.ndim() == 3 && weight.shape(0) == gates.shape(0);
+  return (directions || (gates.ndim() == 3 && weight.ndim() == 2)) && weight.shape(-2) == gates.shape(-1) &&
+      weight.shape(-2) == 4 * weight.shape(-1);
 }
 
 std::optional<array> lstm(const array& gates, const array& weight, mx::StreamOrDevice where) {
@@ -107,8 +107,10 @@ std::optional<array> lstm(const array& gates, const array& weight, mx::StreamOrD
 
 std::optional<std::pair<array, array>> lstm_steps(const array& gates, const array& weight, const array& hidden, const array& cell,
                                                   mx::StreamOrDevice where) {
-  check(fit(gates, weight) && gates.shape(2) > 0);
-  const Shape state{gates.shape(0), gates.shape(1), weight.shape(2)};
+  check(fit(gates, weight) && gates.shape(-2) > 0);
+  Shape state = gates.shape(); // without the length
+  state.erase(state.end() - 2);
+  state.back() = weight.shape(-1);
   check(hidden.shape() == state && cell.shape() == state);
   if (!supported({gates, weight, hidden, cell})) return {};
   const auto s = mx::to_stream(where);

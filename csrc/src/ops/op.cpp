@@ -10,6 +10,7 @@
 #include "mlx/transforms.h"
 #include "ops/bind.h"
 #include "pool.h"
+#include "simd/unary.h"
 
 namespace ptm {
 
@@ -108,6 +109,21 @@ const array* Op::named(const Arrays& inputs, const char* name) const {
   for (size_t i = 0; i < names_.size(); i++)
     if (names_[i] == name) return &inputs[i];
   return nullptr;
+}
+
+Options joined(Options first, const Options& more) {
+  first.insert(first.end(), more.begin(), more.end());
+  return first;
+}
+
+Options Activation::options() const {
+  if (!slope) return {};
+  return {{"slope", *slope}, {"floor", floor}};
+}
+
+void Activation::operator()(float* y, int64_t n) const {
+  if (!slope) return;
+  parallel_ranges(n, 16384, [&](int64_t begin, int64_t end) { leaky_relu_above(*slope, floor, y + begin, end - begin); });
 }
 
 Dtype storage(const array& x) {

@@ -1,5 +1,6 @@
 // The base of our MLX primitives, and what they share.
 #pragma once
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -59,8 +60,24 @@ class Op : public mx::Primitive {
   Names names_;
 };
 
+constexpr double no_floor = -std::numeric_limits<double>::infinity();
+
+// The leaky ReLU that may follow an op, with a lower bound: y = max(floor, y > 0 ? y : slope · y).
+struct Activation {
+  std::optional<double> slope = std::nullopt; // none: no activation
+  double floor = no_floor;
+
+  // The same as options of the op.
+  Options options() const;
+  // Applies it in place, in parallel.
+  void operator()(float* y, int64_t n) const;
+};
+
 // Whether the kernels take these arrays: each is float32, float16 or bfloat16, and not empty.
 bool supported(const Arrays& arrays);
+
+// Options one after the other.
+Options joined(Options first, const Options& more);
 
 // The dtype of a supported array.
 Dtype storage(const array& x);

@@ -120,6 +120,37 @@ Optional softmax(const array& x, int axis, double scale, const Optional& mask, m
   return array(x.shape(), x.dtype(), std::make_shared<SoftmaxRows>(s, scale, std::move(names)), std::move(inputs));
 }
 
+class Power : public Op {
+ public:
+  explicit Power(mx::Stream s) : Op(s, "power") {}
+
+  std::vector<Shape> output_shapes(const Arrays& inputs) override {
+    auto shape = inputs[0].shape();
+    shape.back() /= 2;
+    return {shape};
+  }
+
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    const auto x = row_major(inputs[0]);
+    auto& encoder = begin(inputs, outputs[0]);
+    const int64_t size = outputs[0].shape(-1), rows = outputs[0].size() / size;
+    encoder.dispatch([=, in = x.data<float>(), out = outputs[0].data<float>()] {
+      parallel_ranges(rows, 1 + job_elements / size, [&](int64_t begin, int64_t end) {
+        power_rows(in + begin * 2 * size, out + begin * size, end - begin, size);
+      });
+    });
+  }
+};
+
+Optional power(const array& x, mx::StreamOrDevice where) {
+  if (x.ndim() < 1 || x.shape(-1) % 2) throw std::invalid_argument("power: the last axis must be even");
+  if (!supported({x})) return {};
+  const auto s = mx::to_stream(where);
+  const auto op = std::make_shared<Power>(s);
+  const Arrays inputs{as_float32(x, s)};
+  return mx::astype(array(op->output_shapes(inputs)[0], mx::float32, op, inputs), x.dtype(), s);
+}
+
 } // namespace
 
 void bind_rows(nb::module_& m) {
@@ -129,6 +160,7 @@ void bind_rows(nb::module_& m) {
   m.def("rms_norm", [](const array& x, const Optional& weight, double eps, mx::StreamOrDevice s) {
           return norm(x, weight, std::nullopt, eps, false, s);
         }, "x"_a, "weight"_a.none(), "eps"_a, "stream"_a = nb::none());
+  m.def("power", &power, "x"_a, "stream"_a = nb::none());
   m.def("softmax", &softmax, "x"_a, "axis"_a = -1, nb::kw_only(), "scale"_a = 1.0, "mask"_a = nb::none(),
         "stream"_a = nb::none());
 }

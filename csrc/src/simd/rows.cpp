@@ -111,6 +111,16 @@ void softmax_rows(Dtype dtype, const void* x, float scale, const float* mask, vo
   });
 }
 
+void power_rows(const float* x, float* y, int64_t rows, int64_t size) {
+  for (int64_t row = 0; row < rows; row++, x += 2 * size, y += size) {
+    auto one = [&](int64_t i, int64_t n) {
+      const F a = load_some(x + i, n), b = load_some(x + size + i, n);
+      store_some(y + i, a * a + b * b, n);
+    };
+    each(size, [&](int64_t i) { one(i, W); }, one);
+  }
+}
+
 void exact_products(const float* a, const float* b, float* c, int64_t ldc, int64_t rows, int64_t cols, int64_t depth) {
   for (int64_t j = 0; j < cols; j++, b += depth)
     for (int64_t i = 0; i < rows; i++)

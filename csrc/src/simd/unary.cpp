@@ -26,6 +26,13 @@ void unary(Unary function, float parameter, Dtype dtype, const void* x, void* y,
   }
 }
 
+void leaky_relu_above(float slope, float floor, float* y, int64_t n) {
+  map(y, y, n, [=](F v) {
+    const F leaky = leaky_relu(v, slope);
+    return leaky < floor ? splat(floor) : leaky;
+  });
+}
+
 template <int N>
 static void add_some(const float* const* x, float scale, float* y, int64_t n) {
   auto one = [&](int64_t i, int64_t count) {

@@ -28,7 +28,7 @@ class State(NamedTuple):
     Shapes: context [B, K] samples, lstm (h, c) of [B, D] each.
     """
 
-    context: mx.array
+    context: np.ndarray
     lstm: LSTMState
 
 
@@ -41,7 +41,7 @@ class Network(nn.Module):
         self.context = self.chunk // 8
         window = self.chunk // 2
         frame = np.arange(self.context + self.chunk)
-        self._frame = mx.array(np.concatenate([frame, frame[-2 : -2 - self.context : -1]])[None])  # the end is mirrored
+        self._frame = np.concatenate([frame, frame[-2 : -2 - self.context : -1]])  # the end is mirrored
         self.stft = Conv1d(1, window + 2, window, stride=window // 2, bias=False)
         self.encoder = [
             Conv1d(window // 2 + 1, 128, 3, padding=1),
@@ -55,43 +55,42 @@ class Network(nn.Module):
     def start(self, batch: int = 1) -> State:
         """Return the state before the first sample."""
         zeros = mx.zeros((batch, HIDDEN))
-        return State(mx.zeros((batch, self.context)), (zeros, zeros))
+        return State(np.zeros((batch, self.context), np.float32), (zeros, zeros))
 
     def features(self, frames: mx.array) -> mx.array:
-        """Return the features of each frame. Shapes: frames [N, chunk + 2 · context] in samples -> [N, D]."""
-        real, imaginary = mx.split(self.stft(frames[..., None]), 2, axis=-1)  # [N, 4, F]
-        x = tap("magnitude", mx.sqrt(real * real + imaginary * imaginary))
+        """Return the features of each frame. Shapes: frames [N, chunk + 2 · context, 1] in samples -> [N, 1, D]."""
+        x = tap("magnitude", mx.sqrt(ops.power(self.stft(frames))))  # [N, 4, F]
         for layer in self.encoder:
-            x = ops.leaky_relu(layer(x), 0.0)  # ReLU; [N, 4, D], [N, 2, D], [N, 1, D], [N, 1, D]
-        return tap("features", x[:, 0])
+            x = layer(x, slope=0.0)  # with ReLU; [N, 4, D], [N, 2, D], [N, 1, D], [N, 1, D]
+        return x
 
-    def frames(self, audio: mx.array, context: mx.array) -> mx.array:
+    def frames(self, audio: np.ndarray, context: np.ndarray) -> np.ndarray:
         """Return each chunk after the end of the one before, its own end mirrored.
 
+        In NumPy: on one chunk of a stream, each call of MLX costs as much as the arithmetic.
         Shapes: audio [B, L], context [B, K] -> [B, N, chunk + 2 · context].
         """
-        is_one_chunk = audio.shape[1] == self.chunk
-        index = self._frame if is_one_chunk else self._frame + mx.arange(0, audio.shape[1], self.chunk)[:, None]
-        return mx.concatenate([context, audio], axis=1)[:, index]
+        starts = np.arange(0, audio.shape[1], self.chunk)[:, None]
+        return np.concatenate([context, audio], axis=1)[:, self._frame + starts]
 
-    def encode(self, audio: mx.array, context: mx.array) -> mx.array:
+    def encode(self, audio: np.ndarray, context: np.ndarray) -> mx.array:
         """Return the features of all chunks, computed block by block.
 
         Shapes: audio [B, L], context [B, K] -> [B, N, D].
         """
-        frames = self.frames(audio.astype(self.stft.weight.dtype), context.astype(self.stft.weight.dtype))
+        frames = self.frames(audio, context)
         batch, count, width = frames.shape
-        frames = frames.reshape(batch * count, width)
+        frames = mx.array(frames.reshape(batch * count, width, 1)).astype(self.stft.weight.dtype)
         if batch * count <= BLOCK:
-            return self.features(frames).reshape(batch, count, HIDDEN)
+            return tap("features", self.features(frames).reshape(batch, count, HIDDEN))
         parts = [self.features(frames[start : start + BLOCK]) for start in range(0, batch * count, BLOCK)]
         for part in parts:
             mx.eval(part)
-        return mx.concatenate(parts).reshape(batch, count, HIDDEN)
+        return tap("features", mx.concatenate(parts).reshape(batch, count, HIDDEN))
 
     def classify(self, hidden: mx.array) -> mx.array:
         """Return the probability of speech. Shapes: hidden [B, N, D] -> [B, N]."""
-        logits = linear(self.output, ops.leaky_relu(tap("hidden", hidden), 0.0))[..., 0]
+        logits = linear(self.output, ops.leaky_relu(tap("hidden", hidden), 0.0)).squeeze(-1)
         return tap("probability", ops.sigmoid(logits))
 
 
@@ -116,23 +115,25 @@ class Model(nn.Module):
             raise UsageError(f"the model has no network for {sample_rate} Hz", fix=f"it has one for {rates} Hz")
         return getattr(self, name_of(sample_rate))
 
-    def __call__(self, audio: mx.array, sample_rate: int = 16000) -> mx.array:
+    def __call__(self, audio: mx.array | np.ndarray, sample_rate: int = 16000) -> mx.array:
         """Return the probability of speech in each chunk of a whole recording.
 
         Shapes: audio [B, L] in samples, L a multiple of the chunk -> [B, L / chunk]. Raises: what `network` raises.
         """
         network = self.network(sample_rate)
-        return network.classify(network.lstm(network.encode(audio, network.start(audio.shape[0]).context)))
+        samples = np.asarray(audio, np.float32)
+        return network.classify(network.lstm(network.encode(samples, network.start(len(samples)).context)))
 
-    def step(self, audio: mx.array, state: State, sample_rate: int = 16000) -> tuple[mx.array, State]:
+    def step(self, audio: mx.array | np.ndarray, state: State, sample_rate: int = 16000) -> tuple[mx.array, State]:
         """Return the same for the next chunks of a stream, and the state after them.
 
         `network(rate).start()` is the state before the first.
         Shapes: audio [B, L] in samples, L a multiple of the chunk -> [B, L / chunk]. Raises: what `network` raises.
         """
         network = self.network(sample_rate)
-        hidden, lstm = network.lstm.steps(network.encode(audio, state.context), state.lstm)
-        return network.classify(hidden), State(audio[:, -network.context :], lstm)
+        samples = np.asarray(audio, np.float32)
+        hidden, lstm = network.lstm.steps(network.encode(samples, state.context), state.lstm)
+        return network.classify(hidden), State(samples[:, -network.context :], lstm)
 
 
 def name_of(sample_rate: int) -> str:

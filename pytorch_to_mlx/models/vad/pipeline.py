@@ -49,7 +49,7 @@ class VADPipeline:
         if not len(samples):
             return np.zeros(0, np.float32)
         padding = -len(samples) % self.model.network(rate).chunk
-        audio = mx.pad(mx.array(np.asarray(samples, np.float32)), (0, padding))
+        audio = np.pad(np.asarray(samples, np.float32), (0, padding))
         return np.array(self.model(audio[None], rate)[0].astype(mx.float32))
 
     def stream(self, *, sample_rate: int | None = None, **options: Any) -> "VADStream":
@@ -130,9 +130,9 @@ class VADStream:
         """Yield start in samples and probability of every chunk, computed in graphs of at most a second."""
         step = 32 * self._network.chunk
         for start in range(0, len(samples), step):
-            piece = mx.array(samples[start : start + step])[None]
+            piece = samples[None, start : start + step]
             probabilities, self._state = self._model.step(piece, self._state, self._rate)
-            mx.eval(probabilities, self._state)
+            mx.eval(probabilities, self._state.lstm)
             for probability in np.array(probabilities.astype(mx.float32))[0].tolist():
                 yield self._position, probability
                 self._position += self._network.chunk

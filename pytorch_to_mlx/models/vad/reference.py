@@ -68,7 +68,7 @@ class Reference(Contract):
             probabilities = self.pipeline.model(mx.array(whole_chunks(case))[None], case.inputs["rate"])
         mx.eval(probabilities)
         arrays = {name: np.array(value) for name, value in taps.items()}
-        return {name: value[0] if name in ("hidden", "probability") else value for name, value in arrays.items()}
+        return {name: value if name == "magnitude" else value[0] for name, value in arrays.items()}
 
     def torch(self, case: Case, dtype: str = "float32") -> Taps:
         import torch

@@ -55,8 +55,7 @@ class Mel(nn.Module):
     def __call__(self, samples: mx.array) -> mx.array:
         """Return mel rows. Shapes: samples [R, L] as 16-bit numbers -> [R, (L - 512) // 160 + 1, 32] float32."""
         spec = self.stft(samples[..., None].astype(mx.float32))  # [R, T, 514]
-        real, imag = mx.split(mx.square(spec), 2, axis=-1)
-        power = mx.maximum((real + imag) @ self.filters.astype(mx.float32), LOWEST_POWER)
+        power = mx.maximum(ops.power(spec) @ self.filters.astype(mx.float32), LOWEST_POWER)
         bels = mx.log10(power) + 2.0
         return mx.maximum(bels, bels.max(axis=(1, 2), keepdims=True) - RANGE_DB / 10)
 
@@ -71,9 +70,14 @@ class Conv2d(nn.Module):
         if bias:
             self.bias = mx.zeros(out_channels)
 
-    def __call__(self, x: mx.array) -> mx.array:
-        """Apply the convolution. Shapes: x [B, T, W, D_in] -> [B, T - KH + 1, W, D_out]."""
-        return ops.conv2d(x, self.weight, self.get("bias"), padding=(0, self.weight.shape[2] // 2))
+    def __call__(self, x: mx.array, *, activate: bool) -> mx.array:
+        """Apply the convolution, then the leaky ReLU or not.
+
+        Shapes: x [B, T, W, D_in] -> [B, T - KH + 1, W, D_out].
+        """
+        padding = (0, self.weight.shape[2] // 2)
+        slope = SLOPE if activate else None
+        return ops.conv2d(x, self.weight, self.get("bias"), padding=padding, slope=slope, floor=FLOOR)
 
 
 POOLS = {2: (2, 2), 6: (1, 2), 10: (2, 2), 14: (1, 2), 18: (2, 2)}
@@ -102,19 +106,14 @@ class Embedding(nn.Module):
         """
         x = mel[..., None].astype(self.convs[0].weight.dtype)  # [B, T, 32, 1]
         last_rows: list[mx.array] = []
-        floor = mx.array(FLOOR, x.dtype)
         for number, conv in enumerate(self.convs):
             if conv.weight.shape[1] > 1:  # over time
                 if before is not None:
                     x = mx.concatenate([before[len(last_rows)], x], axis=1)
                 last_rows.append(x[:, -2:])
-            x = conv(x)
-            if number in POOLS:  # before the activation, which is monotonic: it then has fewer numbers to go through
-                x = max_pool(x, *POOLS[number])
-            if number + 1 < len(self.convs):
-                x = mx.maximum(ops.leaky_relu(x, SLOPE), floor)
+            x = conv(x, activate=number + 1 < len(self.convs))
             if number in POOLS:
-                x = start_computing(x)
+                x = start_computing(max_pool(x, *POOLS[number]))
         return x.squeeze(2), last_rows  # [B, N, D]
 
 
@@ -142,10 +141,10 @@ class Dense(nn.Module):
     def __call__(self, x: mx.array) -> mx.array:
         """Return logits. Shapes: x [..., D_in] -> [..., V]."""
         for number, layer in enumerate(self.linears[:-1]):
-            x = linear(layer, x)
             if "norms" in self:
-                x = layer_norm(self.norms[number], x)
-            x = ops.leaky_relu(x, 0.0)  # ReLU, in one operation
+                x = ops.leaky_relu(layer_norm(self.norms[number], linear(layer, x)), 0.0)  # ReLU, in one operation
+            else:
+                x = linear(layer, x, slope=0.0)
         return linear(self.linears[-1], x)
 
 
