@@ -83,7 +83,7 @@ def _count_ops(result: ModuleAnalysis, uses: Uses, graph: Graph, hints: Sizes) -
     """Add a graph's ops to `uses`; note registered modules and data-dependent sizes in the result."""
     known = set(hints)
     for node in graph.nodes:
-        if not node.op.startswith("aten.") and node.op.count(".") == 0:
+        if (not node.op.startswith("aten.") and node.op.count(".") == 0) or node.op.startswith("loop."):
             continue
         replacements = ((frame.path, replacement_for(frame.class_name)) for frame in node.stack)
         outermost = next(((path, replacement) for path, replacement in replacements if replacement), None)

@@ -30,7 +30,7 @@ from .emit.generate import Generated, generate
 from .emit.weights import reload
 from .extensions import load_extensions
 from .folder import KIND
-from .graph import Meta, Node
+from .graph import Meta, Node, Unsupported
 from .lowering.ops.random import is_random
 from .proof.compare import summary
 from .proof.other_sizes import other_sizes
@@ -68,17 +68,26 @@ def convert_module(
     check_destination(Path(mlx_path), force=force)
     extensions = load_extensions(extend)
     opened = open_module(source) if isinstance(source, str) else source
-    result, entries, generated = _generate(opened, noise)
-    note(f"comparing {len(generated.drafts) + len(generated.layers)} submodules with PyTorch")
-    config = _config(opened, entries, generated)
-    if noise:
-        config["noise"] = noise
-    if extensions:
-        config["extend"] = extensions
     with tempfile.TemporaryDirectory() as folder:
-        trial = _write_trial(Path(folder), generated)
-        model = load_generated(trial)
-        _prove(result, opened, entries, generated, model, trial)
+        start = time.perf_counter()
+        entries = _capture(opened, noise)
+        seconds = time.perf_counter() - start
+        proved, with_loops = None, True
+        try:
+            proved = _write_and_prove(opened, entries, Path(folder))
+        except Unsupported:
+            with_loops = not _unroll(entries, noise)
+            if with_loops:
+                raise
+        if proved is None or (not proved[0].ok and _unroll(entries, noise)):
+            note("its loops are not the same at every length: writing one round after the other")
+            proved, with_loops = _write_and_prove(opened, entries, Path(folder) / "unrolled"), False
+        result, generated, model = proved
+        result.seconds["capture"] = seconds
+        config = _config(opened, entries, generated)
+        config |= {} if with_loops else {"loops": False}
+        config |= {"noise": noise} if noise else {}
+        config |= {"extend": extensions} if extensions else {}
         weights: Mapping[str, mx.array] = generated.weights
         if quantize:
             quantization = quantize_layers(
@@ -125,7 +134,8 @@ def validate_folder(
     config = read_config(folder)
     load_extensions(extend)
     opened = source if isinstance(source, ModuleSource) else open_module(source)
-    result, entries, generated = _generate(opened, config.get("noise"))
+    entries = _capture(opened, config.get("noise"), with_loops=config.get("loops") is not False)
+    result, generated = _generate(opened, entries)
     result.folder = str(folder)
     if not trust_folder and code(folder / "model.py") != code(generated.source):
         raise UsageError(
@@ -148,23 +158,50 @@ def load_generated(folder: Path) -> Any:
     return import_source(folder / "model.py").load(str(folder))
 
 
-def _generate(opened: ModuleSource, noise: str | None = None) -> tuple[Conversion, list[Entry], Generated]:
-    """Capture every method and write the source in memory; the result is described, not compared yet."""
-    name = opened.class_name
-    result = Conversion(opened.text or name, name, versions=versions())
+def _capture(opened: ModuleSource, noise: str | None, *, with_loops: bool = True) -> list[Entry]:
+    """Capture every method, without its loops as loops if not `with_loops`; make what it draws inputs for `noise`."""
     if opened.program is None:
         opened.module.eval()
-    note(f"capturing {name}")
-    with _timed(result, "capture"), torch_failures(name):
+    note(f"capturing {opened.class_name}")
+    with torch_failures(opened.class_name):
         entries = opened.entries()
-    if noise:
-        for entry in entries:
-            noise_as_inputs(entry.captured.graph, entry.captured.program)
+    if not with_loops:
+        _unroll(entries, None)
+    _draw_outside(entries, noise)
+    return entries
+
+
+def _draw_outside(entries: Sequence[Entry], noise: str | None) -> None:
+    for entry in entries if noise else ():
+        noise_as_inputs(entry.captured.graph, entry.captured.program)
+
+
+def _unroll(entries: Sequence[Entry], noise: str | None) -> bool:
+    """Put one round after the other in place of every loop. Returns whether there were any."""
+    had_loops = any([entry.captured.unroll() for entry in entries])
+    _draw_outside(entries, noise)
+    return had_loops
+
+
+def _generate(opened: ModuleSource, entries: Sequence[Entry]) -> tuple[Conversion, Generated]:
+    """Write the source in memory; the result is described, not compared yet."""
+    name = opened.class_name
+    result = Conversion(opened.text or name, name, versions=versions())
     note("writing source")
     with _timed(result, "generate"), torch_failures(name):
         generated = generate(entries, opened.module)
     _describe(result, opened, entries, generated)
-    return result, entries, generated
+    return result, generated
+
+
+def _write_and_prove(opened: ModuleSource, entries: Sequence[Entry], folder: Path) -> tuple[Conversion, Generated, Any]:
+    """Write source and weights into a folder, and compare them with PyTorch."""
+    result, generated = _generate(opened, entries)
+    note(f"comparing {len(generated.drafts) + len(generated.layers)} submodules with PyTorch")
+    trial = _write_trial(folder, generated)
+    model = load_generated(trial)
+    _prove(result, opened, entries, generated, model, trial)
+    return result, generated, model
 
 
 @contextmanager

@@ -14,7 +14,7 @@ class Loop(nn.Module):
     def forward(self, x):
         h = torch.zeros_like(x[:, 0])
         for t in range(x.shape[1]):
-            h = torch.tanh(x[:, t] + h)
+            h = torch.tanh(x[:, t] * 1.5**t + h)  # no step further than the round before: not written as a loop
         return h
 
 
@@ -40,7 +40,7 @@ class Last(nn.Module):
 
 class Nested(nn.Module):
     def forward(self, parts):
-        return sum(parts["rows"][1][:, i] for i in range(parts["rows"][1].shape[1]))
+        return sum(parts["rows"][1][:, i] * 2.0**i for i in range(parts["rows"][1].shape[1]))
 
 
 CASES = [

@@ -30,6 +30,8 @@ class Captured:
         how: which way of export succeeded.
         dropped: assertions about values, as "file.py:12: assert …", which the graph does not check.
         guards: the conditions on dynamic sizes that the module's code branched on; the graph holds where all are true.
+        indices: the indices of the graph's loops, with their value in the round that it holds.
+        unrolled: the graph and its updates before their loops were found; None if it has none.
     """
 
     graph: Graph
@@ -41,6 +43,16 @@ class Captured:
     how: str = "torch.export"
     guards: list[Guard] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    indices: dict[Any, int] = field(default_factory=dict)
+    unrolled: tuple[Graph, dict[str, Node]] | None = None
+
+    def unroll(self) -> bool:
+        """Put one round after the other again, as torch traced them. Returns whether there were loops."""
+        if self.unrolled is None:
+            return False
+        self.graph, self.updates = self.unrolled
+        self.indices, self.unrolled = {}, None
+        return True
 
     @property
     def fixed(self) -> list[str]:

@@ -13,6 +13,7 @@ from .captured import Captured, read_program
 from .decompose import decompositions
 from .failures import EXPORT_FAILURES, Failure, explain
 from .patches import traceable
+from .time_loops import capture_loops
 from .transformers_export import is_transformers, register_caches, transformers_patches
 from .trees import register_outputs, register_trees
 from .value_questions import watch_questions
@@ -40,23 +41,38 @@ def capture(module: nn.Module, args: tuple = (), kwargs: dict[str, Any] | None =
         attempts.append(("torch.export, only first axes dynamic", _export_first_axes))
     failures: list[Failure] = []
     for how, export in attempts:
-        with (
-            traceable(module, how != PLAIN_NUMBERS),
-            watch_traced_arguments(module) as arguments,
-            watch_questions() as questions,
-            register_outputs(module),
-        ):
-            try:
-                program = export(module, args, kwargs)
-                program = program.run_decompositions(decompositions())
-            except EXPORT_FAILURES as error:
-                failures.append(Failure(how, error, questions.refused))
-                continue
-        captured = read_program(program)
-        captured.how, captured.traced_arguments = how, arguments
-        captured.dropped = list(questions.dropped)
+        captured = _capture(module, args, kwargs, how, export, failures)
+        if captured is None:
+            continue
+
+        def again(args: tuple, kwargs: dict[str, Any], how: str = how, export: Export = export) -> Captured | None:
+            return _capture(module, args, kwargs, how, export, [])
+
+        capture_loops(captured, module, args, kwargs, again)
         return captured
     raise explain(module, args, kwargs, failures) from failures[0].error
+
+
+def _capture(
+    module: nn.Module, args: tuple, kwargs: dict[str, Any], how: str, export: Export, failures: list[Failure]
+) -> Captured | None:
+    """Export a module in one way, and read the program; None where that fails, which is noted in `failures`."""
+    with (
+        traceable(module, how != PLAIN_NUMBERS),
+        watch_traced_arguments(module) as arguments,
+        watch_questions() as questions,
+        register_outputs(module),
+    ):
+        try:
+            program = export(module, args, kwargs)
+            program = program.run_decompositions(decompositions())
+        except EXPORT_FAILURES as error:
+            failures.append(Failure(how, error, questions.refused))
+            return None
+    captured = read_program(program)
+    captured.how, captured.traced_arguments = how, arguments
+    captured.dropped = list(questions.dropped)
+    return captured
 
 
 def _export(module: nn.Module, args: tuple, kwargs: dict[str, Any], n_axes: int | None = None) -> ExportedProgram:

@@ -153,4 +153,5 @@ def size_hints(entry: Entry) -> Hints:
             if not isinstance(size, int) and size.is_Symbol:
                 hints[size] = actual
     learn_example(hints, captured.program, entry.flat)
+    hints.data = dict(hints.data) | captured.indices
     return hints

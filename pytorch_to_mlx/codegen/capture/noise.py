@@ -138,7 +138,7 @@ def noise_as_inputs(graph: Graph, program: ExportedProgram) -> None:
     by_name = {node.name: node for node in graph.nodes}
     for number, fx_node in enumerate(draw_nodes(program.graph), 1):
         node = by_name.get(fx_node.name)
-        if node is None or find(node.op).module == USER:
+        if node is None or "noise" in node.kwargs or find(node.op).module == USER:
             continue
         kind = "normal" if _name(fx_node.target) in NORMAL else "uniform"
         result = node.meta[0] if isinstance(node.meta, list) else node.meta

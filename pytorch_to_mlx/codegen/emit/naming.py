@@ -64,15 +64,23 @@ def _lifetimes(
     """Return for each provisional name the statement that sets it (-1: a parameter), and the last that uses it."""
     first = dict.fromkeys(args, -1)
     last = dict.fromkeys(args, -1)
-    for time, statement in enumerate([*statements, *results]):
+    for place, statement in enumerate([*statements, *results]):
+        start = 2 * min(place, len(statements))
+        end = start + isinstance(statement, ast.For)  # what a loop reads is in use until its last round
+        for name in _provisional(statement):
+            last[name] = max(last.get(name, end), end)
         for part in ast.walk(statement):
-            if isinstance(part, ast.Name) and part.id[0] in ("%", PREFIX):
-                last[part.id] = max(last.get(part.id, time), min(time, len(statements)))
-        if isinstance(statement, ast.Assign):
-            for part in ast.walk(statement.targets[0]):
-                if isinstance(part, ast.Name) and part.id[0] in ("%", PREFIX):
-                    first.setdefault(part.id, time)
+            if isinstance(part, ast.Assign | ast.For):
+                target = part.target if isinstance(part, ast.For) else part.targets[0]
+                for name in _provisional(target):
+                    first.setdefault(name, start)
     return first, last
+
+
+def _provisional(tree: ast.AST) -> list[str]:
+    """Return the provisional names in a syntax tree."""
+    names = (part.id for part in ast.walk(tree) if isinstance(part, ast.Name))
+    return [name for name in names if name[0] in ("%", PREFIX)]
 
 
 class _Rename(ast.NodeTransformer):

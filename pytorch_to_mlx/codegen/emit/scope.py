@@ -45,10 +45,18 @@ class Scope:
         self._attributes: dict[Node, Recorded] = {}
         self._n_uses: dict[Node, int] = {}
         self._last_user: dict[Node, Node | Call] = {}
+        self.loops: dict[Node, Any] = {}  # by the node that begins it, and the one that ends it
+        in_loop: set[Node] | None = None  # what the rounds of a loop compute
         for item in call.items:
+            op = item.op if isinstance(item, Node) else ""
             for value in item.inputs if isinstance(item, Call) else item.inputs():
-                self._n_uses[value] = self._n_uses.get(value, 0) + 1
+                read_often = (in_loop is not None and value not in in_loop) or op == "loop.last"
+                self._n_uses[value] = self._n_uses.get(value, 0) + (2 if read_often else 1)
                 self._last_user[value] = item
+            if op in ("loop.begin", "loop.end"):
+                in_loop = set() if op == "loop.begin" else None
+            if in_loop is not None:
+                in_loop |= set(item.outputs) if isinstance(item, Call) else {item}
         for value in call.outputs:
             self._n_uses[value] = self._n_uses.get(value, 0) + 1
 
@@ -87,7 +95,7 @@ class Scope:
             value = self.init_values[node]
             if not isinstance(value, Recorded):
                 return value
-            name = f"_{self._suggestion(node)}"
+            name = f"_{self.suggestion(node)}"
             while name in self.draft.constants:
                 name += "_"
             self.draft.constants[name] = value.tree
@@ -161,7 +169,8 @@ class Scope:
             value.channels_last_form = None
             self.values[node] = self._bind(node, value)
 
-    def _suggestion(self, node: Node) -> str:
+    def suggestion(self, node: Node) -> str:
+        """Return a name for a value: that in the source, else one after its op."""
         return self.names.target_name(node, self.call) or short_name(node)
 
     def _new_sizes(self, node: Node) -> list[tuple[str, int]]:
@@ -196,12 +205,12 @@ class Scope:
         if len(ast.unparse(ast.fix_missing_locations(tree))) > LONGEST:
             return True
         user = self._last_user.get(node)
-        if user is None:  # it is returned
+        if user is None or (isinstance(user, Node) and user.op == "loop.begin"):  # it is returned, or named there
             return False
         return self.names.ends_statement(node, user, self.call)
 
     def _bind(self, node: Node, value: Recorded) -> Recorded:
-        variable = ast.Name(self.draft.fresh_name(self._suggestion(node)))
+        variable = ast.Name(self.draft.fresh_name(self.suggestion(node)))
         shape = _shape(node.meta, self.size_hints)
         if value.channels_last_form is not None:
             self.draft.assign(variable, value.channels_last_form.tree)

@@ -13,6 +13,7 @@ from ..lowering.sizes import PREFIX, as_size, with_sizes
 from ..paths import access
 from .draft import Draft
 from .scope import Scope, array_literal, channels_last_meta, result_of, stand_in, with_example
+from .write_loop import write_loop
 
 SCALAR_USERS = (
     "add sub mul div rsub pow eq ne lt le gt ge where masked_fill clamp maximum minimum full fill full_like new_full "
@@ -35,7 +36,9 @@ def write_op(scope: Scope, node: Node) -> None:
 
     Raises: Unsupported for an op or an argument that has no MLX form.
     """
-    if node.op == "getitem":
+    if node.op.startswith("loop."):
+        write_loop(scope, node)
+    elif node.op == "getitem":
         _write_part(scope, node)
     elif (projection := _tied_projection(scope, node)) is not None:
         tree = ast.Call(projection, [scope.tree(node.kwargs["x"])], [])

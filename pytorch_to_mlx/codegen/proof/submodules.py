@@ -71,7 +71,8 @@ def check_submodules(
 
     def check(call: Call) -> None:
         sizes = {symbol: truth.values[name] for symbol, name in readers.items() if name in truth.values}
-        results[call] = list(_check(call, generated, truth, model, {**hints, **sizes}, reset))
+        known = {**entry.captured.indices, **hints, **sizes}
+        results[call] = list(_check(call, generated, truth, model, known, reset))
         for name in needs[call]:
             n_checks[name] -= 1
             if not n_checks[name] and name not in readers.values():
@@ -191,7 +192,7 @@ def first_wrong_op(entry: Entry, hints: Sizes) -> WrongOp | None:
     """Run a graph node by node, each on PyTorch's own inputs, and return the first that differs."""
     graph = entry.captured.graph
     truth = Truth(entry, {node.name for node in graph.nodes}).run()
-    sizes = dict(hints)
+    sizes = {**entry.captured.indices, **hints}
 
     def argument(item: Any) -> Any:
         if isinstance(item, Sym):
