@@ -28,13 +28,18 @@ class Tap:
 
 @dataclass(frozen=True)
 class Published:
-    """A published checkpoint: hub id, licence, and the name in `checkpoint.packaged` if a package carries it."""
+    """A published checkpoint: hub id, licence, and the name in `checkpoint.packaged` if a package carries it.
+
+    names: short names that `--model` takes. nbytes: of the weights, rounded.
+    """
 
     hub_id: str
     licence: str
     revision: str = "main"
     packaged: str | None = None
     note: str = ""
+    names: tuple[str, ...] = ()
+    nbytes: float | None = None
 
 
 @dataclass(frozen=True)

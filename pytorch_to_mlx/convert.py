@@ -15,7 +15,7 @@ from .checkpoint.files import SourceFile, relative_inside
 from .errors import CheckError, UsageError
 from .model_source import ModelSource, find_model_or_module
 from .progress import note, track
-from .units import size_text
+from .units import count_text, size_text
 from .version import __version__
 from .weights import Report, apply, check_destination, dequantize, load_into, new_folder, rebuild
 from .weights.folder import fill_folder, to_json
@@ -160,7 +160,9 @@ def _unpacked(
         weights[name] = cast(name, array, stored, problems, allow_nonfinite=allow_nonfinite)
         report.kept_float32 += [name] if stored is not dtype else []
     if problems:
-        raise CheckError(f"{len(problems)} weights cannot be converted", where=model.path, details=problems)
+        raise CheckError(
+            f"{count_text(len(problems), 'weight')} cannot be converted", where=model.path, details=problems
+        )
     return config, weights, _other_files(model.path), report
 
 

@@ -105,9 +105,10 @@ def measure(
     )
 
 
-def worst_element(index: tuple[int, ...], ours: float, reference: float, arbiter: str) -> str:
-    """Return where the largest error is, and both values there, in words."""
-    return f"at {list(index)}: ours {ours:.9g}, PyTorch ({arbiter}) {reference:.9g}"
+def worst_element(index: tuple[int, ...], ours: float, reference: float, arbiter: str, other: str = "PyTorch") -> str:
+    """Return where the largest error is, and both values there, in words. other: whose the reference is."""
+    whose = f"{other} ({arbiter})" if other == "PyTorch" else other
+    return f"at {list(index)}: ours {ours:.9g}, {whose} {reference:.9g}"
 
 
 def _misplaced(ours: np.ndarray, torch32: np.ndarray, finite: np.ndarray) -> str:

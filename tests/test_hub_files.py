@@ -58,6 +58,8 @@ ON_HUB = [
     for card in registry.cards()
     for published in card.checkpoints
     if not published.hub_id.startswith("packaged:")
+    # base stands for all sizes of Whisper: their repositories have the same files
+    if published.hub_id == "openai/whisper-base" or not published.hub_id.startswith("openai/whisper-")
 ]
 VERBS = {
     "load": lambda repository, family: pytorch_to_mlx.load(repository),

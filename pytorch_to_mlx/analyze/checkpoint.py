@@ -67,7 +67,7 @@ class Analysis:
         verdict = "already converted" if self.converted else "would convert"
         lines = [
             f"{self.source}: {self.kind}, family {self.family or 'unknown'}",
-            f"{self.tensors} tensors, {self.parameters:,} numbers, {size_text(self.bytes)}: {sizes}",
+            f"{count_text(self.tensors, 'tensor')}, {self.parameters:,} numbers, {size_text(self.bytes)}: {sizes}",
             *([f"converted: {written}"] if written else []),
             verdict if self.convertible else f"would not convert: {count_text(len(self.problems), 'problem')}",
             *(f"  {problem}" for problem in self.problems),

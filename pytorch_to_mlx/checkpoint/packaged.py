@@ -10,6 +10,7 @@ import sys
 import tarfile
 import tempfile
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
 
@@ -176,7 +177,10 @@ def find(name: str) -> Path:
     """
     spec = PACKAGED.get(name)
     if spec is None:
-        raise UsageError(f"no packaged weights {quote(name)}", fix=f"known: {' '.join(PACKAGED)}")
+        longer = [known for known in PACKAGED if name and known.startswith(name)]
+        near = longer or get_close_matches(name, PACKAGED, n=1)
+        hint = f"did you mean packaged:{near[0]}? " if near else ""
+        raise UsageError(f"no packaged weights {quote(name)}", fix=f"{hint}known: {' '.join(PACKAGED)}")
     pin = hashlib.sha256(repr(spec).encode()).hexdigest()[:12]
     folder = cache_folder() / "packaged" / f"{name}-{pin}"
     stamp = folder.with_suffix(".json")
@@ -202,6 +206,11 @@ def is_installed(name: str) -> bool:
         return all(metadata.version(package) == version for package, version in spec.packages.items())
     except metadata.PackageNotFoundError:
         return False
+
+
+def extra_of(name: str) -> str | None:
+    """Return the extra of this package that installs the named weights, if there is one."""
+    return getattr(PACKAGED[name], "extra", None)
 
 
 def _make(name: str, spec: "Python | Npm", folder: Path, stamp: Path) -> None:

@@ -8,19 +8,26 @@ from typing import Any, Literal
 def list_(family: str | None = None) -> list[dict[str, Any]]:
     """List the model families with their task and checkpoints, or the published checkpoints of one.
 
+    A name, a hub id, or a packaged:NAME is what --model takes.
+
     Args:
         family: the family whose checkpoints to list
 
     Example: pytorch-to-mlx list
     """
     from .. import registry
+    from ..checkpoint.packaged import is_installed
+    from ..units import size_text
 
     if family is not None:
         return [
             {
+                "name": ", ".join(p.names),
+                "size": p.nbytes and size_text(p.nbytes),
                 "checkpoint": p.hub_id,
                 "licence": p.licence,
                 "packaged": p.packaged and f"packaged:{p.packaged}",
+                "installed": bool(p.packaged and is_installed(p.packaged)),
                 "note": p.note,
             }
             for p in registry.card(family).checkpoints
@@ -30,7 +37,7 @@ def list_(family: str | None = None) -> list[dict[str, Any]]:
             "family": card.name,
             "task": card.task,
             "what": card.summary,
-            "checkpoints": [f"packaged:{p.packaged}" if p.packaged else p.hub_id for p in card.checkpoints],
+            "checkpoints": list(dict.fromkeys(p.names[0] if p.names else p.hub_id for p in card.checkpoints)),
         }
         for card in registry.cards()
     ]

@@ -13,6 +13,7 @@ from ..units import number_text
 
 MAX_LISTED = 4096
 TIMES = ("_s", " s", "seconds")  # how the names of times in seconds end
+NARROW = 12  # a column that is not wider does not wrap
 PIPE_WIDTH = 120  # of a table that does not go to a terminal; a wider one wraps its words
 
 
@@ -84,31 +85,41 @@ def _line(text: str) -> None:
 def table(rows: Iterable[Mapping[str, Any]]) -> None:
     """A table with one column for every key. Without a terminal no word is cut, however wide it becomes."""
     from rich import box
-    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     rows = list(rows)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [[_cell(row.get(column), column) for column in columns] for row in rows]
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    columns = [[printable(name), *(_cell(row.get(name), name) for row in rows)] for name in names]
+    widths = [None] * len(columns) if sys.stdout.isatty() else _widths(columns)
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    longest_words = []
-    for number, column in enumerate(columns):
-        numbers = all(isinstance(row.get(column, 0), (int, float)) for row in rows)
-        texts = [printable(column), *(row[number] for row in cells)]
-        longest_words.append(max((cell_len(word) for text in texts for word in text.split()), default=0))
-        min_width = None if sys.stdout.isatty() else longest_words[-1]
-        drawn.add_column(Text(texts[0]), justify="right" if numbers else "left", min_width=min_width)
-    for row in cells:
+    for name, texts, width in zip(names, columns, widths, strict=True):
+        numbers = all(isinstance(row.get(name, 0), (int, float)) for row in rows)
+        drawn.add_column(Text(texts[0]), justify="right" if numbers else "left", width=width)
+    for row in list(zip(*columns, strict=True))[1:]:
         drawn.add_row(*map(Text, row))
     if sys.stdout.isatty():
         Console(highlight=False).print(drawn)
         return
-    width = max(PIPE_WIDTH, sum(longest_words) + 3 * len(columns))
-    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console = Console(file=io.StringIO(), width=10_000, highlight=False)
     console.print(drawn)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines() if line.strip()))  # type: ignore[attr-defined]
+
+
+def _widths(columns: list[list[str]]) -> list[int]:
+    """Return the width of each column: the widest give way until the table has PIPE_WIDTH, but whole words stay."""
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(line) for text in texts for line in text.split("\n")) for texts in columns]
+    words = [[cell_len(word) for text in texts for word in text.split()] for texts in columns]
+    least = [max(min(width, NARROW), *lengths, 0) for width, lengths in zip(widths, words, strict=True)]
+    for _ in range(sum(widths) + 3 * len(widths) - PIPE_WIDTH):
+        wide = [number for number in range(len(widths)) if widths[number] > least[number]]
+        if not wide:
+            break
+        widths[max(wide, key=lambda number: widths[number])] -= 1
+    return widths
 
 
 def _cell(value: Any, name: str = "") -> str:

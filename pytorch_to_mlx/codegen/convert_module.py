@@ -17,6 +17,7 @@ from mlx.utils import tree_flatten
 from ..checkpoint import open_checkpoint, read_config
 from ..errors import UsageError
 from ..progress import note
+from ..units import count_text
 from ..version import versions
 from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
@@ -197,7 +198,7 @@ def _generate(opened: ModuleSource, entries: Sequence[Entry]) -> tuple[Conversio
 def _write_and_prove(opened: ModuleSource, entries: Sequence[Entry], folder: Path) -> tuple[Conversion, Generated, Any]:
     """Write source and weights into a folder, and compare them with PyTorch."""
     result, generated = _generate(opened, entries)
-    note(f"comparing {len(generated.drafts) + len(generated.layers)} submodules with PyTorch")
+    note(f"comparing {count_text(len(generated.drafts) + len(generated.layers), 'submodule')} with PyTorch")
     trial = _write_trial(folder, generated)
     model = load_generated(trial)
     _prove(result, opened, entries, generated, model, trial)

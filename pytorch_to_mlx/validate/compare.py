@@ -33,6 +33,7 @@ class TapResult:
     reference: float | None = None
     problem: str = ""
     why: str = ""
+    other: str = "PyTorch"
 
 
 def compare(
@@ -42,8 +43,9 @@ def compare(
     torch64: np.ndarray | None = None,
     *,
     zeros_prove: bool = False,
+    other: str = "PyTorch",
 ) -> TapResult:
-    """Compare one tap under its tolerance.
+    """Compare one tap under its tolerance. other: whose the reference is, for messages.
 
     Every number must be finite. A reference of nothing but zeros proves nothing and fails, unless it is a stored
     tensor (`zeros_prove`). torch64 is left out where its shape differs and where the tap sets its own limits.
@@ -59,16 +61,18 @@ def compare(
 
     def failure(problem: str) -> TapResult:
         nan = float("nan")
-        return TapResult(tap.name, False, tap.tolerance, ours.shape, against, nan, nan, nan, "", problem=problem)
+        return TapResult(
+            tap.name, False, tap.tolerance, ours.shape, against, nan, nan, nan, "", problem=problem, other=other
+        )
 
     if ours.shape != torch32.shape:
-        return failure(f"shape {list(ours.shape)}, PyTorch's is {list(torch32.shape)}")
+        return failure(f"shape {list(ours.shape)}, {other}'s is {list(torch32.shape)}")
     if ours.size == 0:
         return failure("nothing to compare: the tap is empty")
     rms = tap.measure == "rms"
     difference = measure(ours, torch32, torch64, rms=rms)
     if difference.n_reference_nonfinite:
-        return failure(f"PyTorch's own value holds {difference.n_reference_nonfinite} non-finite numbers")
+        return failure(f"{other}'s own value holds {difference.n_reference_nonfinite} non-finite numbers")
     if difference.n_nonfinite:
         return failure(f"{difference.n_nonfinite} of {ours.size} numbers are not finite")
 
@@ -76,7 +80,7 @@ def compare(
         n_different = difference.n_different
         limit, problem = "equal", f"{n_different} of {ours.size} values differ" if n_different else ""
     elif difference.scale == 0 and not (zeros_prove and difference.max_abs == 0):
-        limit, problem = "", "PyTorch's value is all zeros: the case proves nothing"
+        limit, problem = "", f"{other}'s value is all zeros: the case proves nothing"
     elif own_limits:
         limit, problem = _own_limits(tap, difference)
     else:
@@ -100,6 +104,7 @@ def compare(
         difference.reference,
         problem,
         tap.why,
+        other,
     )
 
 

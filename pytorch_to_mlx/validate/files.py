@@ -1,6 +1,7 @@
 """Compare two files of one kind: two recordings, or two checkpoints tensor by tensor."""
 
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,9 @@ class Comparison:
             {
                 "name": r.name,
                 "shape": str(list(r.shape)),
-                "max abs": f"{r.max_abs:.2e}",
-                "relative": f"{r.relative:.2e}",
-                "SNR dB": f"{r.snr_db:.1f}",
+                "max abs": "" if isnan(r.max_abs) else f"{r.max_abs:.2e}",
+                "relative": "" if isnan(r.relative) else f"{r.relative:.2e}",
+                "SNR dB": "" if isnan(r.snr_db) else f"{r.snr_db:.1f}",
                 "": "equal" if r.max_abs == 0 else ("close" if r.passed else "differs"),
             }
             for r in worst[:20]
@@ -83,8 +84,13 @@ def _audio(ours: Path, reference: Path, tolerance: Any) -> Comparison:
     from ..audio import wav
 
     (a, a_rate), (b, b_rate) = wav.read(ours), wav.read(reference)
-    only = () if a_rate == b_rate else (f"sample rates {a_rate} and {b_rate} Hz",)
-    return Comparison(str(ours), str(reference), (compare(Tap("audio", tolerance), a, b),), only)
+    only = [] if a_rate == b_rate else [f"sample rates {a_rate} and {b_rate} Hz"]
+    common = min(len(a), len(b))
+    if len(a) != len(b):
+        lengths = f"{len(a)} and {len(b)} samples ({len(a) / a_rate:.3f} and {len(b) / b_rate:.3f} s)"
+        only.append(f"lengths {lengths}; only what both have is compared")
+    result = compare(Tap("audio", tolerance), a[:common], b[:common], zeros_prove=True, other=reference.name)
+    return Comparison(str(ours), str(reference), (result,), tuple(only))
 
 
 def _checkpoints(ours: str, reference: str, tolerance: Any) -> Comparison:
@@ -101,7 +107,9 @@ def _checkpoints(ours: str, reference: str, tolerance: Any) -> Comparison:
         only = [f"only in {ours}: {name}" for name in sorted(set(a.names()) - set(b.names()))]
         only += [f"only in {reference}: {name}" for name in sorted(set(b.names()) - set(a.names()))]
         results = tuple(
-            compare(Tap(name, tolerance), numpy_of(a[name]), numpy_of(b[name]), zeros_prove=True)
+            compare(
+                Tap(name, tolerance), numpy_of(a[name]), numpy_of(b[name]), zeros_prove=True, other=Path(reference).name
+            )
             for name in track(names, "comparing tensors", len(names))
         )
     return Comparison(ours, reference, results, tuple(only))

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..errors import CheckError
 from ..tolerances import worst_element
+from ..units import count_text
 from .compare import TapResult
 
 MAX_ROWS = 40
@@ -83,7 +84,8 @@ class Report:
         """Return the verdict, the reason of every loosened limit, and the versions."""
         n_taps = sum(len(case.taps) for case in self.cases)
         verdict = "pass: equal within the limits" if self.passed else "FAIL"
-        lines = [f"{self.family}: {n_taps} taps in {len(self.cases)} cases: {verdict} ({self.source})"]
+        counts = f"{count_text(n_taps, 'tap')} in {count_text(len(self.cases), 'case')}"
+        lines = [f"{self.family}: {counts}: {verdict} ({self.source})"]
         if self.weights_from:
             lines.append(f"weights of the reference: {self.weights_from}")
         loosened = {tap.name: tap.why for case in self.cases for tap in case.taps if tap.why}
@@ -110,4 +112,4 @@ def describe(tap: TapResult) -> str:
     """Return what is wrong with a failed tap and where, in words."""
     if tap.ours is None or tap.reference is None:
         return tap.problem
-    return f"{tap.problem} {worst_element(tap.index, tap.ours, tap.reference, tap.against)}"
+    return f"{tap.problem} {worst_element(tap.index, tap.ours, tap.reference, tap.against, tap.other)}"

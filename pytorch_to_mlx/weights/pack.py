@@ -13,6 +13,7 @@ from mlx.utils import tree_flatten, tree_unflatten
 
 from ..checkpoint.packed_rows import BIASES, BITS, KEY, SCALES, padded
 from ..errors import CheckError
+from ..units import count_text
 from .numbers import cast, is_float
 from .quantize import Predicate, Quantized, quantize
 
@@ -55,7 +56,7 @@ def narrow(
         kept += [name] if dtype == mx.float32 else []
     if problems:
         raise CheckError(
-            f"{len(problems)} weights do not fit into 16 bits",
+            f"{count_text(len(problems), 'weight does', 'weights do')} not fit into 16 bits",
             where=where,
             fix="use --dtype bfloat16",
             details=problems,

@@ -165,7 +165,7 @@ def either(*rules: Rules) -> tuple[Rule, ...]:
     The first says how the reference implementation stores it; `invert` uses that one.
     """
     flat = flatten(rules)
-    group = f"either({', '.join(map(str, flat))})"
+    group = " or ".join(map(str, flat))
     return tuple(replace(rule, group=group) for rule in flat)
 
 

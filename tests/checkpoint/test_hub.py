@@ -37,7 +37,9 @@ def test_offline(tmp_path):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
     assert child.returncode == 0, child.stderr
-    assert child.stdout.startswith("6 org/model-that-is-not-cached: is not in the hub's cache"), child.stdout
+    assert child.stdout.startswith(
+        "6 org/model-that-is-not-cached: no such folder; as a hub id: is not in the hub's cache"
+    ), child.stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime - before.ru_utime < 4.0  # of the processor, the process's own start included
 

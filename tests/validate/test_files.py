@@ -28,7 +28,7 @@ def test_checkpoints_tensor_by_tensor(tmp_path):
         result.check()
     assert list(error.value.details) == [
         f"only in {ours}: mine",
-        "off: relative error 3.33e-01 > 1.00e-05 at [1]: ours 2, PyTorch (float32) 3",
+        "off: relative error 3.33e-01 > 1.00e-05 at [1]: ours 2, b.safetensors 3",
     ]
     assert json.loads(json.dumps(compare_files(ours, ours).check().to_dict(), default=vars))["same"]
 
@@ -54,3 +54,18 @@ def test_recordings(tmp_path):
     assert other_rate.only == ("sample rates 8000 and 16000 Hz",) and not other_rate.same
     with pytest.raises(FormatError, match="one is audio, the other is not"):
         compare_files(paths["a"], tmp_path / "b.safetensors")
+
+
+def test_recordings_of_other_lengths_are_compared_where_both_have_samples(tmp_path):
+    """The words of two files, neither of which is PyTorch's; the figures were nan, and are those of the common part."""
+    sound = np.sin(np.arange(800) / 9) / 2
+    soundfile.write(tmp_path / "a.wav", sound, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "b.wav", sound[:640] * 1.1, 16000, subtype="FLOAT")
+    result = compare_files(tmp_path / "a.wav", tmp_path / "b.wav")
+    with pytest.raises(CheckError) as error:
+        result.check()
+    [lengths, failure] = error.value.details
+    assert lengths == "lengths 800 and 640 samples (0.050 and 0.040 s); only what both have is compared"
+    assert "b.wav 0." in failure and "PyTorch" not in str(error.value)
+    assert result.results[0].relative == pytest.approx(0.1 / 1.1, rel=1e-3)
+    assert not compare_files(tmp_path / "a.wav", tmp_path / "a.wav").only

@@ -18,7 +18,7 @@ def test_a_report_that_passes():
     report = Report("toy", "here", (CaseResult("one", (RIGHT,)),), versions={"mlx": "0.32.4", "torch": "2.13.0"})
     assert report.check() is report and report.first_bad is None
     assert report.summary().splitlines() == [
-        "toy: 1 taps in 1 cases: pass: equal within the limits (here)",
+        "toy: 1 tap in 1 case: pass: equal within the limits (here)",
         "mlx 0.32.4, torch 2.13.0",
     ]
     (row,) = report.rows()

@@ -77,7 +77,7 @@ def test_split_is_by_concat_unless_it_says_otherwise():
 
 def test_either_makes_one_group():
     one, two = either(rename("old", "b"), rename("new", "b"))
-    assert one.group == two.group == "either(rename(old -> b), rename(new -> b))"
+    assert one.group == two.group == "rename(old -> b) or rename(new -> b)"
     assert one == rename("old", "b")  # the group is not part of what a rule does
 
 

@@ -75,11 +75,13 @@ class ModuleAnalysis:
 
     def summary(self) -> str:
         """Return the sizes, the verdict and every problem, in a few lines."""
-        lines = [f"{self.source}: {self.model}, {self.parameters:,} parameters in {len(self.modules)} modules"]
+        lines = [
+            f"{self.source}: {self.model}, {self.parameters:,} parameters in {count_text(len(self.modules), 'module')}"
+        ]
         if self.captured:
             n_ops = sum(use.count for use in self.ops)
             lines += [
-                f"captured with {self.captured}: {n_ops} ops of {len(self.ops)} kinds",
+                f"captured with {self.captured}: {count_text(n_ops, 'op')} of {count_text(len(self.ops), 'kind')}",
                 f"dynamic sizes: {', '.join(self.dynamic) or 'none'}",
                 *(f"fixed size: {text}" for text in self.fixed),
                 f"memory: {self._memory_text()}",

@@ -11,6 +11,7 @@ CARD = ModelCard(
             "FunAudioLLM/CosyVoice2-0.5B",
             "Apache-2.0",
             note="cosyvoice2.yaml, llm.pt, flow.pt, hift.pt, two .onnx, CosyVoice-BlankEN/",
+            names=("cosyvoice2",),
         ),
     ),
     fingerprint=(

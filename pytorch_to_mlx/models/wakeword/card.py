@@ -11,6 +11,8 @@ CARD = ModelCard(
             "packaged:openwakeword",
             "CC-BY-NC-SA-4.0",
             packaged="openwakeword",
+            names=("openwakeword",),
+            nbytes=8.49e6,
             note="ONNX, in the PyPI package openwakeword 0.5.1; the embedding network alone is Google's, Apache-2.0",
         ),
     ),

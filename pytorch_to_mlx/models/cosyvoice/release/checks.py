@@ -8,6 +8,7 @@ from ....checkpoint import Checkpoint, TensorInfo
 from ....checkpoint.base import Entry
 from ....checkpoint.files import quote
 from ....errors import FormatError
+from ....units import count_text
 from ..versions import DISTINCTIVE_TENSORS, Version
 from .sizes import campplus_config, speech_tokenizer_config
 
@@ -61,7 +62,8 @@ def check_shapes(
         elif info.shape != shape:
             problems.append(f"{name} is {list(info.shape)}, the configuration says {list(shape)}")
     if problems:
-        what = f"{len(problems)} tensors contradict {version.yaml} or {version.qwen_folder}/config.json"
+        count = count_text(len(problems), "tensor contradicts", "tensors contradict")
+        what = f"{count} {version.yaml} or {version.qwen_folder}/config.json"
         fix = "the file or the yaml is of another model; " + release_fix(version)
         raise FormatError(what, where=where, fix=fix, details=problems)
 

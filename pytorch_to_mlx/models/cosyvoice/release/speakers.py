@@ -8,6 +8,7 @@ import mlx.core as mx
 from ....checkpoint import Checkpoint
 from ....checkpoint.files import quote
 from ....errors import FormatError
+from ....units import count_text
 
 # A field of spk2info.pt -> our array, its type and its shape.
 _FIELDS: dict[str, tuple[str, mx.Dtype, Callable[[mx.array], mx.array]]] = {
@@ -46,7 +47,9 @@ def read_speakers(checkpoint: Checkpoint, config: dict[str, Any]) -> dict[str, d
         problems += [f"{quote(name)}: {problem}" for problem in speaker_problems(arrays, config)]
     if problems:
         where, fix = checkpoint.source, "save the speakers again with the original, or remove the file"
-        raise FormatError(f"{len(problems)} entries cannot be used", where=where, fix=fix, details=problems)
+        raise FormatError(
+            f"{count_text(len(problems), 'entry', 'entries')} cannot be used", where=where, fix=fix, details=problems
+        )
     return speakers
 
 
