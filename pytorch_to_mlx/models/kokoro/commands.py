@@ -34,6 +34,7 @@ def synthesize(
     word_timestamps: bool = False,
     subtitles: Path | None = None,
     phonemes_out: Path | None = None,
+    text_frontend: bool = True,
     model: str | None = None,
     revision: str | None = None,
 ) -> Synthesis:
@@ -52,6 +53,7 @@ def synthesize(
         word_timestamps: also give the time of every word (English)
         subtitles: also write the text with its times into this file (.srt or .vtt)
         phonemes_out: also write the phonemes, a line for each piece, into this file
+        text_frontend: say "-$5", "7am" and the like in words (English), leave out emoji and lone punctuation
 
     Example: pytorch-to-mlx kokoro synthesize "Hello, world!" --voice af_heart --output hello.wav
     """
@@ -88,7 +90,7 @@ def synthesize(
         prepare(code)  # before the weights: a package that is missing is found at once
     pipeline = load(located.path, voices=voices, voice=voice)
     loaded = perf_counter()
-    pieces: Any = pipeline.pieces(text, phonemes=phonemes, lang_code=code, stream=stream)
+    pieces: Any = pipeline.pieces(text, phonemes=phonemes, lang_code=code, stream=stream, text_frontend=text_frontend)
     n_pieces = None
     if not (stream or play) and len(text or "") <= _MAX_COUNTED:
         pieces = list(pieces)

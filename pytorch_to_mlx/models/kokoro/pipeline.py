@@ -77,6 +77,7 @@ class KokoroPipeline:
         lang_code: str | None = None,
         seed: int = 0,
         stream: bool = False,
+        text_frontend: bool = True,
     ) -> Iterator[Speech]:
         """Yield speech piece by piece; `Speech.concatenate` joins them. The same seed gives the same bytes.
 
@@ -85,25 +86,39 @@ class KokoroPipeline:
             voice: a name or a blend, see `Voices`; by default af_heart
             lang_code: the language of the text; by default the voice's
             stream: shorter pieces, sooner, at a small cost in sound: see streaming.py
+            text_frontend: say amounts, dates and the like in words, as text/english does; without it, as KPipeline does
         Raises: UsageError for contradictory or unknown arguments, FormatError for text that cannot be spoken,
         MachineError for a piece that does not fit the memory.
         """
         voice = voice or DEFAULT_VOICE
         lang_code = lang_code or Voice.of(voice).lang_code
-        pieces = self.pieces(text, phonemes=phonemes, lang_code=lang_code or "a", stream=stream)
+        pieces = self.pieces(
+            text, phonemes=phonemes, lang_code=lang_code or "a", stream=stream, text_frontend=text_frontend
+        )
         return self.speak(pieces, voice=voice, speed=speed, seed=seed, stream=stream)
 
     def pieces(
-        self, text: str | None = None, *, phonemes: str | None = None, lang_code: str = "a", stream: bool = False
+        self,
+        text: str | None = None,
+        *,
+        phonemes: str | None = None,
+        lang_code: str = "a",
+        stream: bool = False,
+        text_frontend: bool = True,
     ) -> Iterator[list[Token]]:
         """Yield the words of a text with their phonemes, in pieces that fit the model; `speak` makes the speech.
+
+        The text of a token is what is written, as -$5; without `text_frontend` it is KPipeline's.
 
         Raises: UsageError unless there is either text or phonemes, and for unknown phonemes or an unknown language.
         """
         if (text is None) == (phonemes is None):
             raise UsageError("give either text or phonemes")
         code = language(lang_code).code
-        utterances = phonemize(text, code) if text is not None else iter([self._tokens(phonemes or "")])
+        if text is not None:
+            utterances = phonemize(text, code, normalized=text_frontend)
+        else:
+            utterances = iter([self._tokens(phonemes or "")])
         limit = min(self.max_phonemes, STREAM_PHONEMES) if stream else self.max_phonemes
         return (piece for tokens in utterances for piece in split_tokens(tokens, limit))
 

@@ -1,0 +1,1 @@
+"""Write English out as it is spoken: amounts, ranges, dates, times, abbreviations, by tables and rules."""
