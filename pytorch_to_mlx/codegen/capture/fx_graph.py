@@ -3,6 +3,7 @@
 import operator
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from .tensors import dtype_name, to_mlx
 
 # Arguments that choose where and how torch stores a result, never its values.
 STORAGE = {"device", "layout", "pin_memory", "memory_format", "non_blocking", "generator", "copy", "requires_grad"}
+PACKAGE = str(Path(__file__).parents[1])
 SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 ASSERTIONS = ("_assert", "sym_constrain", "_assert_tensor_metadata", "_linalg_check_errors")
 
@@ -194,10 +196,10 @@ def _full_name(kind: type | str) -> str:
 
 
 def trace_of(item: FxNode) -> tuple[Line, ...]:
-    """Return the source lines outside torch that led to this node, outermost first."""
+    """Return the source lines outside torch and this package that led to this node, outermost first."""
     lines = []
     for text in (item.meta.get("stack_trace") or "").splitlines():
         match = re.match(r'\s*File "(.+)", line (\d+), in ', text)
-        if match and "/torch/" not in match[1] and not match[1].startswith("<"):
+        if match and "/torch/" not in match[1] and not match[1].startswith(("<", PACKAGE)):
             lines.append(Line(match[1], int(match[2])))
     return tuple(lines)

@@ -18,10 +18,12 @@ from torch.utils import _pytree as pytree
 
 from .buffer_numbers import symbolic_buffers
 from .number_patches import dynamic_numbers
+from .packed import traceable_packs
 from .size_patches import skip_size_proofs
 
 DispatchKey = torch._C.DispatchKey
 RNNS = [getattr(torch.ops.aten, name).input for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")]
+PACKED_RNNS = [getattr(torch.ops.aten, name).data for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")]
 
 
 @contextlib.contextmanager
@@ -31,6 +33,7 @@ def traceable(module: nn.Module, keep_numbers: bool = True) -> Iterator[None]:
         quiet(),
         skip_noop_casts(),
         keep_rnns_fused(),
+        traceable_packs(),
         skip_constraint_solving(),
         concrete_is_causal(module),
         masks_as_given(),
@@ -97,12 +100,13 @@ def skip_noop_casts() -> Iterator[None]:
 @contextlib.contextmanager
 def keep_rnns_fused() -> Iterator[None]:
     """Keep LSTM, GRU and RNN as one op each: torch unrolls them step by step, which fixes the sequence length."""
-    saved = {op: (dict(op.py_kernels), decomposition_table[op]) for op in RNNS}
-    for op in RNNS:
+    results = dict.fromkeys(RNNS, rnn_results) | dict.fromkeys(PACKED_RNNS, packed_rnn_results)
+    saved = {op: (dict(op.py_kernels), decomposition_table[op]) for op in results}
+    for op, function in results.items():
         op.py_kernels.pop(DispatchKey.Autograd, None)
-        op.py_kernels[DispatchKey.CompositeImplicitAutograd] = rnn_results
+        op.py_kernels[DispatchKey.CompositeImplicitAutograd] = function
         op._dispatch_cache.clear()
-        decomposition_table[op] = rnn_results  # what fake tensors compute shapes with
+        decomposition_table[op] = function  # what fake tensors compute shapes with
     try:
         yield
     finally:
@@ -125,6 +129,17 @@ def rnn_results(
     states = list(hx) if isinstance(hx, list | tuple) else [hx]
     width = states[0].shape[-1] * (2 if bidirectional else 1)
     return (x.new_empty((*x.shape[:-1], width)), *[torch.empty_like(state) for state in states])
+
+
+def packed_rnn_results(
+    data: torch.Tensor, batch_sizes: torch.Tensor, hx: Any, params: Any, has_biases: bool, num_layers: int,
+    dropout: float, train: bool, bidirectional: bool,
+) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    """Return empty results of a recurrent layer on a packed sequence.
+
+    Shapes: data [N, D], hx as in `rnn_results` -> [N, directions · H], and each state as in hx.
+    """
+    return rnn_results(data, hx, params, has_biases, num_layers, dropout, train, bidirectional, False)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ PACKAGE = str(Path(__file__).parents[1])
 INNER = ("/torch/_", "/torch/fx/", "/torch/utils/_", "/torch/export/", "/torch/overrides.py", "/torch/__init__.py")
 REPORTS = {"print", "warn", "warning", "info", "debug", "error", "warning_once"}  # calls that change no value
 TRANSPARENT = {"CACHE", "COPY", "EXTENDED_ARG", "NOP", "PRECALL", "TO_BOOL"}
+LONGEST = 100  # characters of a line that are shown
 Place = tuple[int, int]  # line and column
 
 
@@ -102,8 +103,10 @@ def _where(frame: FrameType) -> str:
 
 def _first_line(frame: FrameType) -> str:
     statement = _statement(frame)
-    text = ast.unparse(statement) if statement else linecache.getline(frame.f_code.co_filename, frame.f_lineno)
-    return text.strip().partition("\n")[0]
+    text = ast.unparse(statement).partition("\n")[0] if statement else ""
+    if not text or len(text) > LONGEST:
+        text = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _question(frame: FrameType, name: str) -> Question:

@@ -16,8 +16,8 @@ class Draft:
 
     args: the names of its parameters. sizes: dynamic sizes that are passed after them. constants: attributes that
     __init__ sets, in order. helpers: helper functions that it calls. suggestions: a readable name for each provisional
-    one. shared_layers: layers whose weight it reads itself. method: its name in the class. n_optional: how many of its
-    last parameters may be left out.
+    one. number_results: the sizes among the results of the model. shared_layers: layers whose weight it reads itself.
+    method: its name in the class. n_optional: how many of its last parameters may be left out.
     """
 
     call: Call
@@ -25,6 +25,7 @@ class Draft:
     sizes: list[str] = field(default_factory=list)
     statements: list[ast.stmt] = field(default_factory=list)
     results: list[ast.expr] = field(default_factory=list)
+    number_results: list[ast.expr] = field(default_factory=list)
     constants: dict[str, ast.expr] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
     suggestions: dict[str, str] = field(default_factory=dict)
@@ -44,4 +45,4 @@ class Draft:
 
     def trees(self) -> list[ast.stmt | ast.expr]:
         """Return the statements and the results."""
-        return [*self.statements, *self.results]
+        return [*self.statements, *self.results, *self.number_results]

@@ -9,7 +9,7 @@ import mlx.core as mx
 from ..capture.fx_graph import class_of
 from ..capture.methods import Entry, method_as_forward, share_weights, size_hints
 from ..capture.tensors import Module, Tensor
-from ..graph import Meta, Node, leaves
+from ..graph import Meta, Node, Sym, leaves
 from ..paths import current_module_lists, module_lists
 from .call_tree import CONTAINERS, Call, call_tree, connect, foreign_calls, hoist_views, inline_calls, trivial_calls
 from .class_methods import ClassMethods
@@ -146,8 +146,10 @@ def write_calls(
     for call in reversed(list(method.root.calls())):
         if call.path in layers:
             continue
-        guards = method.entry.captured.guards if call is method.root else ()
-        drafts[call] = write_method(call, layers, drafts, names, method.hints, guards)
+        is_root = call is method.root
+        guards = method.entry.captured.guards if is_root else ()
+        numbers = list(leaves(method.graph.output.args, Sym)) if is_root else ()
+        drafts[call] = write_method(call, layers, drafts, names, method.hints, guards, numbers)
         if call is not method.root:
             class_methods.add_call(drafts[call])
     return drafts

@@ -13,7 +13,6 @@ from ..capture.methods import Entry
 from ..capture.tensors import Module, Tensor, flat_tensors
 from ..graph import Graph, Meta, Node, Sym
 from ..lowering.recorder import to_tree
-from ..lowering.sizes import size_tree
 from ..paths import access
 from .draft import Draft
 from .source_names import short_name
@@ -126,14 +125,14 @@ def nest_outputs(draft: Draft, entry: Entry, graph: Graph) -> None:
                 draft.assign(trees[node], tree)
     for name, node in captured.updates.items():
         draft.assign(access("", name), trees[node])
-    leaves = [_leaf(value, trees) for value in graph.output.args[0]]
+    numbers = iter(draft.number_results)
+    leaves = [next(numbers) if isinstance(value, Sym) else _leaf(value, trees) for value in graph.output.args[0]]
+    draft.number_results = []
     draft.results = [_structure(captured.out_spec, leaves)]
 
 
 def _leaf(value: Any, trees: Mapping[Node, ast.expr]) -> ast.expr:
-    if isinstance(value, Node):
-        return trees[value]
-    return size_tree(value.expr) if isinstance(value, Sym) else to_tree(value)
+    return trees[value] if isinstance(value, Node) else to_tree(value)
 
 
 def _structure(spec: Any, leaves: list[ast.expr]) -> ast.expr:

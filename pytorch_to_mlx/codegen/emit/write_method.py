@@ -5,7 +5,8 @@ from typing import Any
 
 from ..capture.guards import CHECK, Guard
 from ..capture.input_sizes import size_names
-from ..graph import Node, Unsupported
+from ..graph import Node, Sym, Unsupported
+from ..lowering.sizes import size_tree
 from .call_tree import Call
 from .draft import Draft
 from .layers import Layer
@@ -23,10 +24,12 @@ def write_method(
     names: SourceNames,
     size_hints: Mapping[Any, int],
     guards: Sequence[Guard] = (),
+    numbers: Sequence[Sym] = (),
 ) -> Draft:
     """Return the draft of one call.
 
     drafts: the methods of the calls inside, which are written before. guards: conditions on sizes to check first.
+    numbers: the sizes that the model returns.
     Raises: Unsupported, with the op's place in the user's source, for what has no MLX form.
     """
     scope = Scope(call, layers, names, size_hints)
@@ -42,6 +45,7 @@ def write_method(
             raise error.at(node) from error
     draft = scope.draft
     draft.results = [scope.tree(node) for node in call.outputs]
+    draft.number_results = [size_tree(number.expr) for number in numbers]
     if guards:
         sizes = size_names(call.inputs)
         arguments = {node.name: name for node, name in zip(call.inputs, draft.args, strict=True)}

@@ -67,11 +67,20 @@ def code(source: str | Path) -> str | None:
 
 
 def flat_arrays(tree: Any) -> list[mx.array]:
-    """Return the arrays of nested tuples, lists and dicts, in order."""
+    """Return the arrays of nested tuples, lists and dicts, in order; numbers as arrays without axes."""
     if isinstance(tree, mx.array):
         return [tree]
+    if isinstance(tree, int | float):
+        is_whole = isinstance(tree, int) and not isinstance(tree, bool)
+        return [mx.array(tree, dtype=mx.int64) if is_whole else mx.array(tree)]
     parts: Iterable[Any] = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else ()
     return [array for part in parts for array in flat_arrays(part)]
+
+
+def flat_results(tree: Any) -> list[torch.Tensor]:
+    """Return the tensors of a result, in order; numbers as tensors without axes."""
+    leaves = [item for item in pytree.tree_leaves(tree) if isinstance(item, torch.Tensor | int | float)]
+    return [item if isinstance(item, torch.Tensor) else torch.tensor(item) for item in leaves]
 
 
 @dataclass
@@ -101,7 +110,7 @@ def run_reference(module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> 
         warnings.simplefilter("ignore")  # the module's own
         with unchanged(module), HandOut() as drawn:
             before = torch.get_rng_state()
-            result = flat_tensors(module(*copy.deepcopy(args), **copy.deepcopy(dict(kwargs))))
+            result = flat_results(module(*copy.deepcopy(args), **copy.deepcopy(dict(kwargs))))
             float32 = [tensor.clone() for tensor in result]
             is_random = not torch.equal(before, torch.get_rng_state())
         noise = drawn.used
@@ -123,7 +132,7 @@ def _float64_outputs(
     args, kwargs = to_float64((args, dict(kwargs)))
     try:
         with WideCasts(), HandOut(noise):
-            return flat_tensors(to_dense(copy_module(module)(*args, **kwargs)))
+            return flat_results(to_dense(copy_module(module)(*args, **kwargs)))
     except MODULE_FAILURES:
         return None
 

@@ -12,6 +12,7 @@ from toy_graph import call, graph, node
 from pytorch_to_mlx.codegen.emit.draft import Draft
 from pytorch_to_mlx.codegen.emit.signature import model_arguments, nest_inputs, nest_outputs
 from pytorch_to_mlx.codegen.graph import Sym
+from pytorch_to_mlx.codegen.lowering.sizes import size_tree
 
 ONE = torch.ones(1)
 
@@ -60,6 +61,7 @@ def nested(tree, outputs, updates=None):
     draft = Draft(call("", *nodes))
     draft.call.outputs = nodes
     draft.results = [ast.Name(item.name) for item in nodes]
+    draft.number_results = [size_tree(item.expr) for item in outputs if isinstance(item, Sym)]
     captured = SimpleNamespace(updates=updates or {}, out_spec=pytree.tree_structure(tree))
     nest_outputs(draft, SimpleNamespace(captured=captured), graph(outputs=tuple(outputs)))
     return [text(tree) for tree in draft.trees()]

@@ -10,9 +10,6 @@ def _run(kind, x, states, params, has_biases, num_layers, dropout, train, bidire
         raise Unsupported(
             f"{kind}: dropout in training mode is refused: it is random", fix="call .eval() on the module"
         )
-    directions = 2 if bidirectional else 1
-    if len(params) != num_layers * directions * (4 if has_biases else 2):
-        raise Unsupported(f"{kind}: argument proj_size is not implemented")
     return tuple(fn.recurrent(kind, x, list(states), list(params), has_biases, num_layers, bidirectional, batch_first))
 
 
@@ -34,6 +31,43 @@ def rnn_tanh(x, hx, params, has_biases, num_layers, dropout, train, bidirectiona
 @lowers("rnn_relu.input")
 def rnn_relu(x, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):
     return _run("relu", x, [hx], params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
+
+
+def _run_packed(kind, data, batch_sizes, states, params, has_biases, num_layers, dropout, train, bidirectional):
+    if train and dropout:
+        raise Unsupported(f"{kind}: dropout in training mode is refused: it is random", fix="call .eval()")
+    parts = list(states), list(params)
+    return tuple(fn.packed_recurrent(kind, data, batch_sizes, *parts, has_biases, num_layers, bidirectional))
+
+
+@lowers("lstm.data")
+def lstm_packed(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional):
+    return _run_packed("lstm", data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional)
+
+
+@lowers("gru.data")
+def gru_packed(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional):
+    return _run_packed("gru", data, batch_sizes, [hx], params, has_biases, num_layers, dropout, train, bidirectional)
+
+
+@lowers("rnn_tanh.data")
+def rnn_tanh_packed(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional):
+    return _run_packed("tanh", data, batch_sizes, [hx], params, has_biases, num_layers, dropout, train, bidirectional)
+
+
+@lowers("rnn_relu.data")
+def rnn_relu_packed(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional):
+    return _run_packed("relu", data, batch_sizes, [hx], params, has_biases, num_layers, dropout, train, bidirectional)
+
+
+@lowers("_pack_padded_sequence.default")
+def pack_padded_sequence(x, lengths, batch_first):
+    return tuple(fn.pack_padded(x, lengths, batch_first))
+
+
+@lowers("pytorch_to_mlx.pad_packed.default")
+def pad_packed(data, batch_sizes, batch_first, padding_value, total_length, n_rows):
+    return tuple(fn.pad_packed(data, batch_sizes, batch_first, padding_value, total_length, n_rows))
 
 
 @lowers("lstm_cell.default")
