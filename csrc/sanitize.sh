@@ -21,6 +21,7 @@ grep -qw avx512vl /proc/cpuinfo && levels="$levels avx512"
 tests=$here/../tests/backend
 without=(
   --ignore "$tests/test_blas.py" # it tests speed
+  --deselect "tests/backend/test_memory.py::test_malloc_gives_the_holes_back" # so does this
   --deselect "tests/backend/test_process.py::test_large_arrays_reuse_memory_unless_the_user_says_otherwise" # it tests glibc's malloc
 )
 for level in $levels; do
