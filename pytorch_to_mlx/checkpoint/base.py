@@ -16,6 +16,7 @@ from .files import SourceFile, quote, require_memory
 if TYPE_CHECKING:
     import mlx.core as mx
 
+MAX_NAME = 4096
 MAX_DIMS = 16
 MAX_DIM = 2**31 - 1  # MLX keeps a dimension in 32 bits
 
@@ -156,12 +157,25 @@ class Entries(Mapping[str, "mx.array"]):
         return len(self.entries)
 
 
-def check_shape(shape: object, *, name: str, where: str | Path) -> tuple[int, ...]:
-    """Return a shape from a header as a tuple of ints that MLX can hold.
+def check_name(name: str, where: str | Path) -> None:
+    """Refuse a tensor's name that is endless, or holds half a character (a lone surrogate)."""
+    if len(name) > MAX_NAME:
+        raise FormatError(
+            f"the tensor name {quote(name)} has {len(name)} characters, at most {MAX_NAME} are read", where=where
+        )
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise FormatError(f"the tensor name {quote(name)} is not text: a lone surrogate", where=where) from None
 
-    Raises: FormatError for a dimension that is not an int from 0 to MAX_DIM, for more than MAX_DIMS of them, and for
-    2^60 elements or more.
+
+def check_shape(shape: object, *, name: str, where: str | Path) -> tuple[int, ...]:
+    """Return a shape from a header as a tuple of ints that MLX can hold; the tensor's name is checked too.
+
+    Raises: FormatError for a name that `check_name` refuses, for a dimension that is not an int from 0 to MAX_DIM, for
+    more than MAX_DIMS of them, and for 2^60 elements or more.
     """
+    check_name(name, where)
     if not isinstance(shape, (list, tuple)):
         raise FormatError(f"tensor {quote(name)}: the shape is {quote(shape)}, not a list", where=where)
     if len(shape) > MAX_DIMS:
@@ -190,7 +204,7 @@ def to_mlx(data: np.ndarray, dtype: str, shape: tuple[int, ...], *, name: str, w
             raise FormatError(f"tensor {quote(name)}: a bool byte holds {typed.max()}", where=where)
         return mx.array(typed).astype(mx.bool_)
     if dtype == "float64":
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             narrow = typed.astype(np.float32)
         n_overflows = int(np.count_nonzero(np.isfinite(typed) & ~np.isfinite(narrow)))
         if n_overflows:

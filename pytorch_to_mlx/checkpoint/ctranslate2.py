@@ -11,13 +11,13 @@ import numpy as np
 
 from ..errors import FormatError
 from .base import STORAGE, Checkpoint, Entry, TensorInfo, check_shape, itemsize, to_mlx
+from .budget import TENSOR, Budget
 from .files import SourceFile, closing_on_error, quote
 
 if TYPE_CHECKING:
     import mlx.core as mx
 
 VERSIONS = range(4, 7)
-MAX_VARIABLES = 100_000
 DTYPES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")
 _SPEC = re.compile(rb"[A-Za-z0-9]{1,60}\x00")
 
@@ -29,7 +29,7 @@ def is_ctranslate2(file: SourceFile) -> bool:
     return len(head) > 6 and head[0] < 20 and head[1:4] == b"\0\0\0" and bool(_SPEC.fullmatch(head[6 : 6 + length]))
 
 
-def open_ctranslate2(path: Path) -> Checkpoint:
+def open_ctranslate2(path: Path, budget: Budget) -> Checkpoint:
     """Open a CTranslate2 model.bin; names get "." for "/", and scalars (heads, flags) are in `extra`.
 
     Raises: FormatError for another version, sizes that do not fit, bytes after the end, and 4-bit weights.
@@ -37,14 +37,14 @@ def open_ctranslate2(path: Path) -> Checkpoint:
     """
     file = SourceFile(path)
     with closing_on_error(file):
-        return _Reader(file).read()
+        return _Reader(file, budget).read()
 
 
 class _Reader:
     """Read the file from front to back; each method reads one thing and moves `offset` behind it."""
 
-    def __init__(self, file: SourceFile) -> None:
-        self.file, self.offset = file, 0
+    def __init__(self, file: SourceFile, budget: Budget) -> None:
+        self.file, self.budget, self.offset = file, budget, 0
         self.variables: dict[str, tuple[str, tuple[int, ...], int]] = {}  # name -> dtype, shape, offset
 
     def number(self, form: str) -> int:
@@ -71,10 +71,8 @@ class _Reader:
         if version not in VERSIONS:
             raise self.error(f"CTranslate2 format {version}; {VERSIONS[0]} to {VERSIONS[-1]} are read")
         extra: dict = {"spec": self.string(), "revision": self.number("<I")}
-        count = self.number("<I")
-        if count > MAX_VARIABLES:
-            raise self.error(f"{count} variables, at most {MAX_VARIABLES} are read")
-        for _ in range(count):
+        for _ in range(self.number("<I")):
+            self.budget.spend(3 * TENSOR)
             self.variable()
         aliases = self.aliases()
         if self.offset != self.file.size:
@@ -110,10 +108,8 @@ class _Reader:
 
     def aliases(self) -> dict[str, str]:
         aliases: dict[str, str] = {}
-        count = self.number("<I")
-        if count > MAX_VARIABLES:
-            raise self.error(f"{count} aliases, at most {MAX_VARIABLES} are read")
-        for _ in range(count):
+        for _ in range(self.number("<I")):
+            self.budget.spend(2 * TENSOR)
             alias, name = self.string(), self.string()
             if name not in self.variables or alias in self.variables or alias in aliases:
                 raise self.error(f"the alias {quote(alias)} occurs twice or stands for no variable")

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import FormatError
 from .base import Checkpoint, Entry, TensorInfo, check_shape, itemsize, to_mlx
+from .budget import TENSOR, Budget
 from .files import SourceFile, closing_on_error, not_a, quote
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 MAX_HEADER = 128 << 20
 _WINDOW = 4 << 20
-MAX_KEYS = 100_000
-MAX_ITEMS = 4_000_000
 DTYPES = {0: "float32", 1: "float16", 24: "int8", 25: "int16", 26: "int32", 27: "int64", 28: "float64", 30: "bfloat16"}
 # type id -> (name, bytes of a block of 32 values)
 BLOCKS = {2: ("Q4_0", 18), 3: ("Q4_1", 20), 8: ("Q8_0", 34)}
@@ -42,7 +41,7 @@ class _Tensor:
     nbytes: int
 
 
-def open_gguf(path: Path) -> Checkpoint:
+def open_gguf(path: Path, budget: Budget) -> Checkpoint:
     """Open a GGUF file; quantized tensors are read as float32, and the metadata is in `extra`.
 
     Raises: FormatError for other versions and quantizations, counts and lengths that the file cannot hold, and tensors
@@ -53,7 +52,7 @@ def open_gguf(path: Path) -> Checkpoint:
     with closing_on_error(file):
         if file.size < 24 or file.read(0, 4) != b"GGUF":
             raise not_a("a GGUF file", file)
-        reader = _HeaderReader(file)
+        reader = _HeaderReader(file, budget)
         extra, tensors, data_start = reader.read()
         _check_spans(tensors, data_start, file, reader.alignment)
         entries = {tensor.name: _entry(file, tensor, data_start) for tensor in tensors}
@@ -63,8 +62,8 @@ def open_gguf(path: Path) -> Checkpoint:
 class _HeaderReader:
     """Read the header from front to back; each method reads one thing and moves `offset` behind it."""
 
-    def __init__(self, file: SourceFile) -> None:
-        self.file, self.offset, self.n_items = file, 4, 0
+    def __init__(self, file: SourceFile, budget: Budget) -> None:
+        self.file, self.budget, self.offset = file, budget, 4
         self.data = file.read(0, min(file.size, _WINDOW))
         self.alignment = 32
 
@@ -83,12 +82,6 @@ class _HeaderReader:
     def number(self, form: str) -> Any:
         return struct.unpack(form, self.take(struct.calcsize(form)))[0]
 
-    def count(self, most: int, what: str) -> int:
-        value = self.number("<Q")
-        if value > most:
-            raise self.error(f"{value} {what}, at most {most} are read")
-        return value
-
     def string(self) -> str:
         try:
             return self.take(self.number("<Q")).decode("utf-8")
@@ -96,9 +89,9 @@ class _HeaderReader:
             raise self.error(f"the text before byte {self.offset} is not UTF-8") from None
 
     def value(self, kind: int, depth: int = 0) -> Any:
-        self.n_items += 1
-        if self.n_items > MAX_ITEMS or depth > 2:
-            raise self.error("the metadata is too long or nested too deep")
+        self.budget.spend(2)
+        if depth > 2:
+            raise self.error("the metadata is nested too deep")
         if kind in _VALUES:
             return self.number(_VALUES[kind])
         if kind == _STRING:
@@ -106,17 +99,17 @@ class _HeaderReader:
         if kind != _ARRAY:
             raise self.error(f"metadata of the unknown type {kind}")
         item_kind = self.number("<I")
-        return [self.value(item_kind, depth + 1) for _ in range(self.count(MAX_ITEMS, "items in one array"))]
+        return [self.value(item_kind, depth + 1) for _ in range(self.number("<Q"))]
 
     def read(self) -> tuple[dict[str, Any], list[_Tensor], int]:
         """Return the metadata, the tensors, and the offset at which the data begins."""
         version = self.number("<I")
         if version not in (2, 3):
             raise self.error(f"GGUF version {version}; 2 and 3 are read")
-        tensor_count = self.count(MAX_KEYS, "tensors")
-        key_count = self.count(MAX_KEYS, "keys")
+        tensor_count, key_count = self.number("<Q"), self.number("<Q")
         extra: dict[str, Any] = {}
         for _ in range(key_count):
+            self.budget.spend(2)
             key = self.string()
             if key in extra:
                 raise self.error(f"the key {quote(key)} occurs twice")
@@ -126,6 +119,7 @@ class _HeaderReader:
             raise self.error(f"general.alignment is {quote(self.alignment)}")
         tensors, names = [], set()
         for _ in range(tensor_count):
+            self.budget.spend(2 * TENSOR)
             tensor = self.tensor()
             if tensor.name in names:
                 raise self.error(f"the tensor {quote(tensor.name)} occurs twice")

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..errors import FormatError, UnsafeError
 from .base import Checkpoint, Entry, TensorInfo, check_shape, itemsize, to_mlx
+from .budget import TENSOR, Budget
 from .files import SourceFile, closing_on_error, not_a, quote
-from .zip_file import Member, read_member, read_members
+from .zip_file import Member, read_head, read_member, read_members
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -37,7 +38,7 @@ DTYPES = {
 }
 
 
-def open_npz(path: Path) -> Checkpoint:
+def open_npz(path: Path, budget: Budget) -> Checkpoint:
     """Open an .npz archive; each member NAME.npy is one tensor.
 
     Raises: UnsafeError for object arrays (a pickle); FormatError for anything else that is not a plain array.
@@ -45,15 +46,18 @@ def open_npz(path: Path) -> Checkpoint:
     file = SourceFile(path)
     with closing_on_error(file):
         entries = {}
-        for member in read_members(file).values():
+        for member in read_members(file, budget).values():
             if not member.name.endswith(".npy"):
                 raise FormatError(f"member {quote(member.name)} is not a .npy file", where=path)
             name = member.name.removesuffix(".npy")
+            if name.endswith(".npy"):  # numpy takes the ending off once or twice, and two names could be one
+                raise FormatError(f"member {quote(member.name)} has the ending .npy twice", where=path)
+            budget.spend(TENSOR)
             entries[name] = _member_entry(file, member, name)
     return Checkpoint(str(path), "npz", entries, files=[file])
 
 
-def open_npy(path: Path) -> Checkpoint:
+def open_npy(path: Path, budget: Budget) -> Checkpoint:
     """Open one .npy file as a checkpoint with one tensor, named like the file.
 
     Raises: UnsafeError for object arrays (a pickle); FormatError for anything else that is not a plain array.
@@ -81,18 +85,14 @@ class _Layout:
 
 
 def _member_entry(file: SourceFile, member: Member, name: str) -> Entry:
-    # A deflated member must be inflated to see its header; read_members has limited its size.
-    head = read_member(file, member)[: MAX_HEADER + 12] if member.deflated else None
-    if head is None:
-        head = file.read_array(member.offset, min(member.stored, MAX_HEADER + 12))
-    layout = _parse_header(head.tobytes(), member.size, name, file.path)
+    layout = _parse_header(read_head(file, member, MAX_HEADER + 12), member.size, name, file.path)
     return Entry(layout.info, lambda: _read_array(read_member(file, member)[layout.data_start :], layout, file.path))
 
 
 def _parse_header(head: bytes, size: int, name: str, where: Path) -> _Layout:
     """Return the layout of an array from the beginning of a file of `size` bytes."""
-    if head[:6] != b"\x93NUMPY" or len(head) < 10 or head[6] not in (1, 2, 3):
-        raise FormatError(f"{quote(name)} is not a NumPy array of version 1 to 3", where=where)
+    if head[:6] != b"\x93NUMPY" or len(head) < 10 or head[6] not in (1, 2, 3) or head[7]:
+        raise FormatError(f"{quote(name)} is not a NumPy array of version 1.0, 2.0 or 3.0", where=where)
     width = 2 if head[6] == 1 else 4
     length = int.from_bytes(head[8 : 8 + width], "little")
     start = 8 + width + length

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import FormatError
 from .base import Checkpoint, Entries, Entry, TensorInfo, to_mlx
+from .budget import TENSOR, Budget
 from .files import SourceFile, closing_on_error, not_a, quote, sniff
 from .onnx_graph import Graph, Node, read_graph
 
@@ -49,7 +50,7 @@ class Quantized:
     axis: int | None
 
 
-def open_onnx(path: Path) -> Checkpoint:
+def open_onnx(path: Path, budget: Budget) -> Checkpoint:
     """Open an ONNX file with all of its parameters.
 
     Raises: FormatError for malformed files, and for quantized or packed weights in an operator that is not understood.
@@ -58,8 +59,9 @@ def open_onnx(path: Path) -> Checkpoint:
     with closing_on_error(file):
         if sniff(file) != "data" or file.size > 2**31:
             raise not_a("an ONNX graph of at most 2 GB", file)
-        graph = read_graph(file)
+        graph = read_graph(file, budget)
         try:
+            budget.spend(TENSOR * len(graph.initializers))
             reader = _Reader(graph)
             reader.collect()
         except FormatError:

@@ -10,10 +10,10 @@ import numpy as np
 
 from ..errors import FormatError
 from .base import STORAGE, check_shape, itemsize
+from .budget import Budget
 from .files import SourceFile, quote, relative_inside
 from .protobuf import Span, Wire
 
-MAX_NODES = 300_000
 MAX_DEPTH = 16
 DTYPES = {
     1: "float32",
@@ -129,13 +129,12 @@ class Graph:
         if not tensor.typed:
             data = (tensor.file or self.wire.file).read_array(tensor.data[0], tensor.data[1] - tensor.data[0])
             return data.view(numpy_dtype).reshape(tensor.shape)
-        values = self.wire.ints(tensor.data)
+        values = self.wire.ints(tensor.data, most=math.prod(tensor.shape))
         if len(values) != math.prod(tensor.shape):
             raise self.error(f"initializer {quote(key)} has {len(values)} values for shape {list(tensor.shape)}")
         # Of float16, bfloat16 and bool the field holds the bits, as numbers.
-        bits = np.array([value & (2**64 - 1) for value in values], np.uint64)
         unsigned = np.dtype(f"<u{np.dtype(numpy_dtype).itemsize}")
-        return bits.astype(unsigned).view(numpy_dtype).reshape(tensor.shape)
+        return values.astype(unsigned).view(numpy_dtype).reshape(tensor.shape)
 
     def error(self, what: str, *, fix: str | None = None) -> FormatError:
         """Return the error that names this file."""
@@ -147,13 +146,13 @@ class Graph:
             file.close()
 
 
-def read_graph(file: SourceFile) -> Graph:
+def read_graph(file: SourceFile, budget: Budget) -> Graph:
     """Read the graph of an open ONNX file.
 
     Raises: FormatError for malformed protobuf, unknown tensor types, sizes that do not fit, external data outside the
     file's own folder, and graphs nested more than MAX_DEPTH deep.
     """
-    graph = Graph(file.path, Wire(file))
+    graph = Graph(file.path, Wire(file, budget))
     model = graph.wire.message((0, file.size), _MODEL)
     if model["ir_version"] is None or model["graph"] is None or not model["opsets"]:
         raise graph.error("not an ONNX model (it has no version, operator set or graph)")
@@ -236,8 +235,6 @@ def _read_node(graph: Graph, fields: dict[str, Any], scopes: list[dict[str, str]
     name = fields["name"] or f"{op}_{len(graph.nodes)}"
     node = Node(op, fields["domain"] or "", name, inputs, outputs, attributes)
     graph.nodes.append(node)
-    if len(graph.nodes) > MAX_NODES:
-        raise graph.error(f"more than {MAX_NODES} nodes")
     graph.producers.update(dict.fromkeys(outputs, node))
     for part in fields["attributes"]:
         attribute = graph.wire.message(part, _ATTRIBUTE)

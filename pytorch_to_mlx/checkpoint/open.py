@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import FormatError, MachineError, UnsafeError, UsageError
 from .base import Checkpoint
+from .budget import Budget
 from .ctranslate2 import is_ctranslate2, open_ctranslate2
 from .files import SourceFile, quote, require_memory, sniff
 from .gguf import open_gguf
@@ -19,13 +20,13 @@ from .torch_pickle import open_torch
 from .training import strip_wrappers
 
 
-def _open_bin(path: Path) -> Checkpoint:
+def _open_bin(path: Path, budget: Budget) -> Checkpoint:
     with SourceFile(path) as file:
         converted = is_ctranslate2(file)
-    return open_ctranslate2(path) if converted else open_torch(path)
+    return open_ctranslate2(path, budget) if converted else open_torch(path, budget)
 
 
-READERS: dict[str, Callable[[Path], Checkpoint]] = {
+READERS: dict[str, Callable[[Path, Budget], Checkpoint]] = {
     ".safetensors": open_safetensors,
     ".pth": open_torch,
     ".pt": open_torch,
@@ -57,7 +58,8 @@ def open_checkpoint(path: str | Path, *, max_bytes: int | None = None, as_stored
         raise UsageError(f"{quote(path)} is no usable path") from None
     if not is_there:
         raise UsageError("no such file or folder", where=path, fix="give a path, or a hub id such as org/name")
-    checkpoint = _open_folder(path, as_stored) if is_folder else _open_file(path)
+    budget = Budget(path)
+    checkpoint = _open_folder(path, as_stored, budget) if is_folder else _open_file(path, budget)
     checkpoint.max_bytes = max_bytes
     if checkpoint.kind in ("torch", "safetensors"):
         strip_wrappers(checkpoint)
@@ -70,9 +72,9 @@ def open_checkpoint(path: str | Path, *, max_bytes: int | None = None, as_stored
     return checkpoint
 
 
-def _open_file(path: Path) -> Checkpoint:
+def _open_file(path: Path, budget: Budget) -> Checkpoint:
     if path.name.endswith(".index.json"):
-        return _open_index(path)
+        return _open_index(path, budget)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         with SourceFile(path) as file:
@@ -81,17 +83,17 @@ def _open_file(path: Path) -> Checkpoint:
             fix = f"name the function that builds the module: {path.name}:build"
             raise FormatError("this is Python source, not a checkpoint", where=path, fix=fix)
         raise FormatError(f"this is {found}; checkpoints are {' '.join(READERS)}", where=path)
-    return reader(path)
+    return reader(path, budget)
 
 
-def _open_index(path: Path) -> Checkpoint:
+def _open_index(path: Path, budget: Budget) -> Checkpoint:
     suffix = Path(path.name.removesuffix(".index.json")).suffix
     if suffix not in (".safetensors", ".bin"):
         raise FormatError("is the index of no known kind of shards", where=path)
-    return open_shards(path, suffix, READERS[suffix])
+    return open_shards(path, suffix, READERS[suffix], budget)
 
 
-def _open_folder(path: Path, as_stored: bool) -> Checkpoint:
+def _open_folder(path: Path, as_stored: bool, budget: Budget) -> Checkpoint:
     config = read_config(path) if (path / "config.json").exists() else None
     if config is not None and "model_file" in config:
         raise UnsafeError(
@@ -99,7 +101,7 @@ def _open_folder(path: Path, as_stored: bool) -> Checkpoint:
             where=path,
             fix="remove the key if the weights alone are wanted",
         )
-    checkpoint = _open_file(_pick(path))
+    checkpoint = _open_file(_pick(path), budget)
     checkpoint.source, checkpoint.folder, checkpoint.config = str(path), path, config
     if not as_stored:
         try:

@@ -12,14 +12,14 @@ from typing import Any
 
 from ..errors import FormatError, UnsafeError
 from .base import MAX_DIMS
+from .budget import Budget
 from .files import quote
 from .placeholder import GETATTR, Placeholder, holds, is_member, may_stand
 
-MAX_OPCODES = 2_000_000
 MAX_MARKS = 1000
-MAX_LEAVES = 500_000
+MAX_GLOBAL = 1024  # characters of a global's name
 MAX_BYTES = 64 << 20
-_KEYS = (str, int, float, bool, type(None))
+KEYS = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True)
@@ -76,16 +76,23 @@ class _Malformed(Exception):
     """A malformed pickle; `load` turns it into a FormatError with the file's name."""
 
 
-def _ordered_dict(*args: Any) -> dict:
-    if not args:
-        return {}
-    if len(args) != 1 or not isinstance(args[0], list):
+def _set(target: dict, key: Any, value: Any) -> None:
+    """Set an item; refuse a key twice, and integers over 64 bits, of which any number can have the same hash."""
+    if type(key) not in KEYS or (type(key) is int and key.bit_length() > 64):
+        raise _Malformed(f"a key is a {type(key).__name__}")
+    if key in target:
+        raise _Malformed(f"the key {quote(key)} occurs twice")
+    target[key] = value
+
+
+def _ordered_dict(pairs: Any = ()) -> dict:
+    if not isinstance(pairs, (list, tuple)):
         raise _Malformed("OrderedDict is not built from a list")
     result: dict = {}
-    for pair in args[0]:
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or type(pair[0]) not in _KEYS or pair[0] in result:
-            raise _Malformed("OrderedDict is not built from pairs with different keys")
-        result[pair[0]] = pair[1]
+    for pair in pairs:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise _Malformed("OrderedDict is not built from pairs")
+        _set(result, *pair)
     return result
 
 
@@ -140,10 +147,10 @@ def _size(value: Any = ()) -> tuple[int, ...]:
     return _integers(tuple(value) if isinstance(value, list) else value, "size")
 
 
-def _device(*args: Any) -> str:
-    if not args or any(type(arg) not in (str, int) for arg in args):
-        raise _Malformed("a device is not built from a name")
-    return ":".join(map(str, args))
+def _device(kind: Any, index: Any = None) -> str:
+    if type(kind) is not str or len(kind) > 32 or not (index is None or (type(index) is int and -1 <= index < 1 << 16)):
+        raise _Malformed("a device is not built from a name and a number")
+    return kind if index is None else f"{kind}:{index}"
 
 
 _STORAGES = {
@@ -179,13 +186,14 @@ _CODE_RUNNERS = {b"i": "INST", b"o": "OBJ"}
 _CODE_RUNNERS |= {b"\x82": "EXT1", b"\x83": "EXT2", b"\x84": "EXT4", b"P": "PERSID", b"\x97": "NEXT_BUFFER"}
 
 
-def load(data: bytes, *, where: str | Path, start: int = 0) -> tuple[Any, int]:
+def load(data: bytes, *, where: str | Path, start: int = 0, budget: Budget | None = None) -> tuple[Any, int]:
     """Interpret one pickle; return its value (plain data, Tensor, Storage) and the offset after its STOP.
 
-    Raises: UnsafeError for a global or an opcode that state dicts do not use; FormatError for anything malformed.
+    Raises: UnsafeError for a global or an opcode that state dicts do not use; FormatError for anything malformed, and
+    where the budget is spent.
     """
     try:
-        machine = _Machine(data, where, start)
+        machine = _Machine(data, where, start, budget or Budget(where))
         return machine.run(), machine.offset
     except _Malformed as error:
         raise FormatError(f"malformed pickle: {error}", where=where) from None
@@ -196,15 +204,15 @@ def load(data: bytes, *, where: str | Path, start: int = 0) -> tuple[Any, int]:
 class _Machine:
     """The stack machine of a pickle: one method for each thing that an opcode does."""
 
-    def __init__(self, data: bytes, where: str | Path, start: int) -> None:
-        self.data, self.where, self.offset = data, where, start
+    def __init__(self, data: bytes, where: str | Path, start: int, budget: Budget) -> None:
+        self.data, self.where, self.offset, self.budget = data, where, start, budget
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
-        self.budget = [MAX_LEAVES]
 
     def run(self) -> Any:
-        for _ in range(MAX_OPCODES):
+        while True:
+            self.budget.spend()
             opcode = self.take(1)
             if opcode == b".":
                 if self.marks or len(self.stack) != 1:
@@ -215,7 +223,6 @@ class _Machine:
                 self.refuse(opcode)
             else:
                 handler(self)
-        raise _Malformed(f"more than {MAX_OPCODES} opcodes")
 
     def refuse(self, opcode: bytes) -> None:
         """Refuse an opcode that has no handler."""
@@ -287,12 +294,8 @@ class _Machine:
             raise _Malformed("a key has no value")
         target = self.stack[-1]
         for key, value in zip(items[::2], items[1::2], strict=True):
-            key = f"{key} {len(target)}" if isinstance(key, Placeholder) else key
-            if type(key) not in _KEYS:
-                raise _Malformed(f"a key is a {type(key).__name__}")
-            if key in target:
-                raise _Malformed(f"the key {quote(key)} occurs twice")
-            target[key] = value
+            key = self.budget.name(f"{key} {len(target)}") if isinstance(key, Placeholder) else key
+            _set(target, key, value)
 
     def put(self, index: int) -> None:
         if not self.stack:
@@ -308,6 +311,8 @@ class _Machine:
         """Push what GLOBALS has for a name; refuse any other name as unsafe."""
         if type(module) is not str or type(name) is not str:
             raise _Malformed("a global has no name")
+        if len(module) + len(name) > MAX_GLOBAL:
+            raise _Malformed(f"a global's name has {len(module) + len(name)} characters, at most {MAX_GLOBAL} are read")
         value = GLOBALS.get(f"{module}.{name}")
         full_name = f"{module}.{name}"
         if value is None and not may_stand(full_name):
@@ -339,6 +344,8 @@ class _Machine:
             return
         if not isinstance(function, Function) or not isinstance(arguments, tuple):
             raise UnsafeError("the pickle calls what is not a known constructor; nothing was run", where=self.where)
+        # What a constructor makes is as large as its arguments, which the memo may give it again and again.
+        self.budget.spend(sum(len(part) for part in arguments if isinstance(part, (list, tuple, dict))))
         try:
             self.push(function.build(*arguments))
         except TypeError:
@@ -444,50 +451,3 @@ _HANDLERS: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x91": lambda m: m.push(_frozen(m, m.pop_mark())),
     b"Q": _Machine.persistent,
 }
-
-
-class _Flattener:
-    """Walk nested containers and collect their leaves, up to a limit that shared and cyclic containers run into."""
-
-    def __init__(self, where: str | Path) -> None:
-        self.where = where
-        self.tensors: dict[str, Tensor] = {}
-        self.extra: dict[str, Any] = {}
-        self.n_remaining = MAX_LEAVES
-
-    def walk(self, value: Any, path: tuple[str, ...]) -> None:
-        self.n_remaining -= 1
-        if len(path) > 64 or self.n_remaining < 0:
-            raise FormatError("containers are nested too deep or refer to themselves", where=self.where)
-        if isinstance(value, dict):
-            for key, child in value.items():
-                self.walk(child, (*path, str(key)))
-        elif isinstance(value, (list, tuple)) and any(isinstance(item, (dict, list, tuple, Tensor)) for item in value):
-            for index, child in enumerate(value):
-                self.walk(child, (*path, str(index)))
-        else:
-            self.add(value, ".".join(path))
-
-    def add(self, value: Any, name: str) -> None:
-        if name in self.tensors or name in self.extra:
-            raise FormatError(f"the key {quote(name)} occurs twice once nested dicts are joined", where=self.where)
-        if isinstance(value, Tensor):
-            self.tensors[name or "tensor"] = value
-        elif isinstance(value, (str, int, float, bool, type(None))):
-            self.extra[name] = value
-        elif isinstance(value, (list, tuple)):
-            self.n_remaining -= len(value)
-            self.extra[name] = [item if isinstance(item, (str, int, float)) else str(item) for item in value]
-        else:
-            self.extra[name] = value.name if isinstance(value, Dtype) else type(value).__name__
-
-
-def flatten(value: Any, *, where: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors of nested dicts and lists by dotted names, and everything else likewise.
-
-    A bare tensor gets the name "tensor".
-    Raises: FormatError for two values of one name, and for nesting that is too deep or endless.
-    """
-    walker = _Flattener(where)
-    walker.walk(value, ())
-    return walker.tensors, walker.extra

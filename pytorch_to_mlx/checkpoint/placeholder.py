@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from .budget import Budget
+
 # Modules whose functions run or load code, or touch files and the network: a file that names one is refused.
 _REFUSED = frozenset(
     "os posix nt subprocess sys builtins __builtin__ runpy importlib pip cProfile profile pydoc ctypes idlelib marshal "
@@ -48,14 +50,14 @@ def is_member(arguments: Any) -> bool:
     )
 
 
-def holds(value: Any, kinds: tuple[type, ...], budget: list[int], depth: int = 0) -> bool:
-    """Return whether one of `kinds` lies in nested containers. budget: the containers that may still be looked into."""
+def holds(value: Any, kinds: tuple[type, ...], budget: Budget, depth: int = 0) -> bool:
+    """Return whether one of `kinds` lies in nested containers."""
     if isinstance(value, kinds):
         return True
     if not isinstance(value, dict | list | tuple):
         return False
-    budget[0] -= 1
-    if budget[0] < 0 or depth > 64:
+    budget.spend(1 + len(value))
+    if depth > 64:
         return True  # as if it did: it is refused
     children = value.values() if isinstance(value, dict) else value
     return any(holds(child, kinds, budget, depth + 1) for child in children)

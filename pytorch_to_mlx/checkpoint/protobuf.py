@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from .base import MAX_DIMS
+from .budget import Budget
 from .files import SourceFile
 
 Span = tuple[int, int]  # the offsets at which a message or its bytes begin and end
 _WINDOW = 1 << 18
-MAX_FIELDS = 10_000_000
-MAX_REPEATED = 300_000
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _WIRE = {"int": _VARINT, "float": _FIXED32, "text": _BYTES, "span": _BYTES, "texts": _BYTES, "spans": _BYTES}
 
@@ -24,10 +24,9 @@ _WIRE = {"int": _VARINT, "float": _FIXED32, "text": _BYTES, "span": _BYTES, "tex
 class Wire:
     """Read the messages of a file, each by its span."""
 
-    def __init__(self, file: SourceFile) -> None:
-        self.file = file
+    def __init__(self, file: SourceFile, budget: Budget) -> None:
+        self.file, self.budget = file, budget
         self.window, self.window_start = b"", 0
-        self.n_remaining = MAX_FIELDS
 
     def error(self, what: str) -> FormatError:
         """Return the error that names this file."""
@@ -68,15 +67,15 @@ class Wire:
     def fields(self, span: Span) -> Iterator[tuple[int, int, Any]]:
         """Yield (field number, wire type, value) in order; the value is a number for a varint, else a span.
 
-        Raises: FormatError for fields that do not fit their message, unknown wire types, and too many fields.
+        Raises: FormatError for fields that do not fit their message, unknown wire types, and where the budget is spent.
         """
         offset, end = span
         while offset < end:
             tag, offset = self.varint(offset, end)
             number, wire = tag >> 3, tag & 7
-            self.n_remaining -= 1
-            if number == 0 or self.n_remaining < 0:
-                raise self.error("field number 0" if number == 0 else f"more than {MAX_FIELDS} fields")
+            self.budget.spend(4)
+            if number == 0:
+                raise self.error("field number 0")
             if wire == _VARINT:
                 value, offset = self.varint(offset, end)
             elif wire == _BYTES:
@@ -94,7 +93,8 @@ class Wire:
     def message(self, span: Span, spec: dict[int, tuple[str, str]]) -> dict[str, Any]:
         """Return the fields of a message that `spec` names, {number: (name, kind)}; others are skipped.
 
-        kinds: int, float, text, span (at most once, else None); texts, spans, ints (a list; ints packed or not).
+        kinds: int, float, text, span (at most once, else None); texts, spans, ints (a list; ints packed or not,
+        MAX_DIMS at most).
         Raises: FormatError for a field of another wire type, or one that occurs twice.
         """
         result: dict[str, Any] = {name: [] if kind.endswith("s") else None for name, kind in spec.values()}
@@ -103,7 +103,7 @@ class Wire:
                 continue
             name, kind = spec[number]
             if kind == "ints" and wire in (_VARINT, _BYTES):
-                result[name] += self.ints(value) if wire == _BYTES else [signed(value)]
+                result[name] += self.ints(value, most=MAX_DIMS).tolist() if wire == _BYTES else [signed(value)]
                 continue
             if wire != _WIRE.get(kind):
                 raise self.error(f"field {name} has wire type {wire}")
@@ -115,8 +115,6 @@ class Wire:
                 (value,) = struct.unpack("<f", self.bytes(value))
             if kind.endswith("s"):
                 result[name].append(value)
-                if len(result[name]) > MAX_REPEATED:
-                    raise self.error(f"more than {MAX_REPEATED} of field {name}")
             elif result[name] is not None:
                 raise self.error(f"field {name} occurs twice")
             else:
@@ -132,18 +130,26 @@ class Wire:
         except UnicodeDecodeError:
             raise self.error("a name is not UTF-8") from None
 
-    def ints(self, span: Span, *, most: int = 1 << 24) -> list[int]:
+    def ints(self, span: Span, *, most: int) -> np.ndarray:
         """Return a packed list of varints as signed numbers.
 
-        Raises: FormatError for more than `most` of them.
+        Shapes: -> [at most `most`] int64
+        Raises: FormatError for more than `most` of them, one that is cut off, and one of more than ten bytes.
         """
-        offset, values = span[0], []
-        while offset < span[1]:
-            value, offset = self.varint(offset, span[1])
-            values.append(signed(value))
-            if len(values) > most:
-                raise self.error(f"more than {most} numbers")
-        return values
+        data = self.array(span)
+        ends = np.flatnonzero(data < 0x80)
+        if len(ends) > most:
+            raise self.error(f"{len(ends)} numbers, at most {most} are expected")
+        if not len(data):
+            return np.zeros(0, np.int64)
+        if data[-1] >= 0x80:
+            raise self.error("it is cut off")
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        lengths = ends - starts + 1
+        if lengths.max() > 10:
+            raise self.error("a number of more than ten bytes")
+        places = np.arange(len(data)) - np.repeat(starts, lengths)
+        return np.add.reduceat((data & 0x7F).astype(np.uint64) << (7 * places).astype(np.uint64), starts).view(np.int64)
 
     def array(self, span: Span) -> np.ndarray:
         """Return the bytes of a span. Shapes: -> [nbytes] uint8."""

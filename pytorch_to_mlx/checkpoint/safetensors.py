@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import FormatError
 from .base import Checkpoint, Entry, TensorInfo, check_shape, itemsize, to_mlx
+from .budget import TENSOR, Budget
 from .files import SourceFile, closing_on_error, not_a, quote
 from .json_file import parse_json
 
@@ -28,7 +29,7 @@ DTYPES = {
 }
 
 
-def open_safetensors(path: Path) -> Checkpoint:
+def open_safetensors(path: Path, budget: Budget) -> Checkpoint:
     """Open one .safetensors file.
 
     Raises: FormatError for duplicate keys, impossible dimensions, offsets that overlap or leave holes or trailing
@@ -37,11 +38,12 @@ def open_safetensors(path: Path) -> Checkpoint:
     """
     file = SourceFile(path)
     with closing_on_error(file):
-        header, data_start = _read_header(file)
+        header, data_start = _read_header(file, budget)
         metadata = header.pop("__metadata__", None)
         metadata = {} if metadata is None else metadata  # MLX writes null where it has none
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
             raise FormatError("__metadata__ must map strings to strings", where=path)
+        budget.spend(TENSOR * len(header))
         entries, spans = {}, []
         for name, fields in header.items():
             info, begin, end, stored_dtype = _read_tensor(name, fields, path)
@@ -52,7 +54,7 @@ def open_safetensors(path: Path) -> Checkpoint:
     return Checkpoint(str(path), kind, entries, extra=dict(metadata), files=[file])
 
 
-def _read_header(file: SourceFile) -> tuple[dict, int]:
+def _read_header(file: SourceFile, budget: Budget) -> tuple[dict, int]:
     """Return the header and the offset at which the data begins."""
     if file.size < 8:
         raise not_a("a safetensors file", file)
@@ -64,7 +66,7 @@ def _read_header(file: SourceFile) -> tuple[dict, int]:
             f"the header claims {length} bytes; the file has {file.size} and a header at most {MAX_HEADER}",
             where=file.path,
         )
-    return parse_json(file.read(8, length), where=file.path, max_depth=3), 8 + length
+    return parse_json(file.read(8, length), where=file.path, max_depth=3, budget=budget), 8 + length
 
 
 def _read_tensor(name: str, fields: object, path: Path) -> tuple[TensorInfo, int, int, str]:

@@ -7,20 +7,23 @@ from pathlib import Path
 from ..errors import FormatError
 from ..units import count_text
 from .base import Checkpoint, Entry, itemsize
+from .budget import Budget
 from .files import quote, relative_inside
 from .json_file import read_json
 
 MAX_SHARDS = 10_000
 
 
-def open_shards(index_path: Path, suffix: str, open_one: Callable[[Path], Checkpoint]) -> Checkpoint:
+def open_shards(
+    index_path: Path, suffix: str, open_one: Callable[[Path, Budget], Checkpoint], budget: Budget
+) -> Checkpoint:
     """Open every shard that an index names, as one checkpoint.
 
     open_one: opens one shard.
     Raises: FormatError naming the file, for shards outside the folder or missing, tensors that are in two shards, in
     another one or in none, shards beside the index that it does not name, and a total_size that does not fit.
     """
-    index = read_json(index_path)
+    index = read_json(index_path, budget=budget)
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise FormatError("has no weight_map", where=index_path)
@@ -40,7 +43,7 @@ def open_shards(index_path: Path, suffix: str, open_one: Callable[[Path], Checkp
     shards: dict[str, Checkpoint] = {}
     try:
         for shard, path in files.items():
-            shards[shard] = open_one(path)
+            shards[shard] = open_one(path, budget)
         entries = _join_entries(index_path, weight_map, shards)
         _check_total(index_path, index, shards)
     except FormatError:

@@ -1,6 +1,7 @@
 """Read PyTorch checkpoints (.pt .pth .bin .ckpt) without PyTorch: zip archives, and the legacy format before them."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,10 @@ import numpy as np
 from ..errors import FormatError, UnsafeError
 from . import pickle_machine
 from .base import STORAGE, Checkpoint, Entry, TensorInfo, check_shape, itemsize, to_mlx
+from .budget import TENSOR, Budget
 from .files import SourceFile, closing_on_error, not_a, quote, sniff
-from .pickle_machine import Storage, Tensor, not_allowed
+from .flatten import flatten
+from .pickle_machine import Tensor, not_allowed
 from .placeholder import Placeholder
 from .training import find_weights
 from .zip_file import read_member, read_members
@@ -25,7 +28,7 @@ _Record = tuple[int, Callable[[], np.ndarray]]
 _SAVE_AGAIN = "load it with PyTorch where you trust it, and save its state_dict() with torch.save"
 
 
-def open_torch(path: Path) -> Checkpoint:
+def open_torch(path: Path, budget: Budget) -> Checkpoint:
     """Open a file written by torch.save, without running anything in it.
 
     Raises: UnsafeError for anything off the allow-list; FormatError for malformed files, TorchScript and .pt2.
@@ -34,18 +37,19 @@ def open_torch(path: Path) -> Checkpoint:
     with closing_on_error(file):
         kind = sniff(file)
         if kind == "a zip archive":
-            value, locate = _open_zip(file)
+            value, locate = _open_zip(file, budget)
         elif kind == "a legacy PyTorch file":
-            value, locate = _open_legacy(file)
+            value, locate = _open_legacy(file, budget)
         else:
             raise not_a("a PyTorch checkpoint", file)
-        tensors, extra = pickle_machine.flatten(value, where=path)
+        tensors, extra = flatten(value, where=path, budget=budget)
         if not tensors:
             raise _no_tensors(extra, path)
-        part, notes = find_weights(value)
+        part, notes = find_weights(value, budget)
         if notes:
-            tensors, _ = pickle_machine.flatten(part, where=path)
+            tensors, _ = flatten(part, where=path, budget=budget)
         reader = _StorageReader(file, locate)
+        budget.spend(TENSOR * len(tensors))
         entries = {name: _entry(name, tensor, reader) for name, tensor in tensors.items()}
     return Checkpoint(str(path), "torch", entries, extra=extra, notes=notes, files=[file])
 
@@ -129,9 +133,9 @@ def _read(info: TensorInfo, tensor: Tensor, reader: _StorageReader, *, shared: b
     return to_mlx(np.ascontiguousarray(view), tensor.dtype, info.shape, name=info.name, where=reader.file.path)
 
 
-def _open_zip(file: SourceFile) -> tuple[Any, Callable[[str], _Record]]:
+def _open_zip(file: SourceFile, budget: Budget) -> tuple[Any, Callable[[str], _Record]]:
     """Return the pickled value, and the function that finds a storage by its key."""
-    members = read_members(file)
+    members = read_members(file, budget)
     where = file.path
     pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
     prefix = pickles[0].removesuffix("data.pkl") if pickles else ""
@@ -143,23 +147,29 @@ def _open_zip(file: SourceFile) -> tuple[Any, Callable[[str], _Record]]:
         )
     if any(name.endswith(("archive_format", ".pt2")) or "/models/" in name for name in members):
         raise FormatError("this is a .pt2 exported program", where=where, fix="save the module's state_dict() instead")
-    if len(pickles) != 1 or prefix.count("/") > 1:
+    if len(pickles) != 1 or prefix.count("/") != 1:
         raise FormatError("this zip archive is not a PyTorch checkpoint (it has no data.pkl)", where=where)
     byte_order = members.get(f"{prefix}byteorder")
-    if byte_order and read_member(file, byte_order).tobytes() != b"little":
+    if byte_order and (byte_order.size > 10 or read_member(file, byte_order).tobytes() != b"little"):
         raise FormatError("saved on a big-endian machine", where=where, fix=_SAVE_AGAIN)
     member = members[pickles[0]]
     if member.size > pickle_machine.MAX_BYTES:
         raise FormatError(f"a pickle of {member.size} bytes", where=where, fix=_SAVE_AGAIN)
     data = read_member(file, member).tobytes()
-    value, end = pickle_machine.load(data, where=where)
+    value, end = pickle_machine.load(data, where=where, budget=budget)
     if end != len(data):
         raise FormatError(f"{len(data) - end} bytes after the pickle's end", where=where)
+
+    version = members.get(f"{prefix}version")
+    if version and (version.size > 10 or not re.fullmatch(rb"([1-9]|10)\s*", read_member(file, version).tobytes())):
+        raise FormatError("the archive is of an unknown version", where=where, fix=_SAVE_AGAIN)
 
     def locate(key: str) -> _Record:
         member = members.get(f"{prefix}data/{key}")
         if member is None:
             raise FormatError(f"the storage {quote(key)} is missing", where=where)
+        if not (key.isascii() and key.isdigit()):
+            raise FormatError(f"the storage {quote(key)} has no number for a name", where=where)
         if member.deflated:
             raise FormatError(f"the storage {quote(key)} is compressed", where=where, fix=_SAVE_AGAIN)
         return member.size, lambda: _aligned(read_member(file, member))
@@ -172,7 +182,7 @@ def _aligned(data: np.ndarray) -> np.ndarray:
     return data if data.flags.owndata else data.copy()
 
 
-def _open_legacy(file: SourceFile) -> tuple[Any, Callable[[str], _Record]]:
+def _open_legacy(file: SourceFile, budget: Budget) -> tuple[Any, Callable[[str], _Record]]:
     """Return the pickled value, and the function that finds a storage by its key.
 
     The file is five pickles (magic, version, system, value, storage keys), then for each key an int64 count and the
@@ -182,14 +192,16 @@ def _open_legacy(file: SourceFile) -> tuple[Any, Callable[[str], _Record]]:
     data = file.read(0, min(file.size, pickle_machine.MAX_BYTES))
     offset, values = 0, []
     for _ in range(5):
-        value, offset = pickle_machine.load(data, where=where, start=offset)
+        value, offset = pickle_machine.load(data, where=where, start=offset, budget=budget)
         values.append(value)
     magic, version, system, value, keys = values
     if magic != LEGACY_MAGIC or version != 1001 or not isinstance(keys, list) or not isinstance(system, dict):
         raise FormatError("this legacy PyTorch file has an unknown version", where=where, fix=_SAVE_AGAIN)
     if system.get("little_endian") is not True:
         raise FormatError("saved on a big-endian machine", where=where, fix=_SAVE_AGAIN)
-    sizes = _storages(value, where)
+    tensors, _ = flatten(value, where=where, budget=budget)
+    sizes = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    budget.spend(10 * len(keys))
     spans: dict[str, tuple[int, int]] = {}
     for key in keys:
         if type(key) is not str or key in spans or key not in sizes:
@@ -212,9 +224,3 @@ def _open_legacy(file: SourceFile) -> tuple[Any, Callable[[str], _Record]]:
         return length, lambda: file.read_array(start, length)
 
     return value, locate
-
-
-def _storages(value: object, where: Path) -> dict[str, Storage]:
-    """Return the storages of all tensors in a pickled value, by key."""
-    tensors, _ = pickle_machine.flatten(value, where=where)
-    return {tensor.storage.key: tensor.storage for tensor in tensors.values()}

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from .base import Checkpoint
+from .budget import Budget
 from .files import quote
-from .pickle_machine import MAX_LEAVES, Tensor
+from .pickle_machine import Tensor
 from .placeholder import holds
 
 # Keys under which programs save a model's weights, the ones to take first.
@@ -23,7 +24,7 @@ _TRAINING_MORE = frozenset({"loops", "callbacks", "hyper_parameters"})
 _WRAPPERS = ("module.", "_orig_mod.")
 
 
-def find_weights(value: Any) -> tuple[Any, list[str]]:
+def find_weights(value: Any, budget: Budget) -> tuple[Any, list[str]]:
     """Return the part of a saved value that holds the weights, and a line for each thing that was left out.
 
     Only where the keys say so: a sub-dict of a known name beside which nothing else holds tensors, but for the state of
@@ -33,7 +34,7 @@ def find_weights(value: Any) -> tuple[Any, list[str]]:
     for _ in range(4):
         if not isinstance(value, Mapping):
             break
-        with_tensors = [key for key, part in value.items() if holds(part, (Tensor,), [MAX_LEAVES])]
+        with_tensors = [key for key, part in value.items() if holds(part, (Tensor,), budget)]
         left = [key for key in with_tensors if _is_training(key, value[key])]
         rest = [key for key in with_tensors if key not in left]
         if left and rest:
@@ -58,8 +59,9 @@ def _is_training(key: object, part: Any) -> bool:
 
 def strip_wrappers(checkpoint: Checkpoint) -> None:
     """Take the prefixes of wrappers off the names, where every tensor has them."""
-    while prefix := next((p for p in _WRAPPERS if all(name.startswith(p) for name in checkpoint.entries)), None):
-        if not checkpoint.entries:
+    for _ in range(4):
+        prefix = next((p for p in _WRAPPERS if all(name.startswith(p) for name in checkpoint.entries)), None)
+        if not prefix or not checkpoint.entries:
             return
         strip_prefix(checkpoint, prefix)
 

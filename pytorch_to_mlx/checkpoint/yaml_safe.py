@@ -3,6 +3,7 @@
 Scalars follow YAML 1.2's core schema, so that `no` is a word and 1e-5 is a number.
 """
 
+import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..errors import FormatError, UnsafeError
+from .budget import Budget
 from .files import SourceFile, quote
 
-MAX_BYTES = 4 << 20
+MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_ALIASES = 1000
-MAX_VALUES = 200_000
+MAX_DIGITS = 100
+_EVENT, _COPY = 150, 15  # steps for what PyYAML parses, and for a value that a reference copies
 # Tags for which the original program imports or calls something: each becomes a Node.
 _INERT = ("!new:", "!name:", "!apply:", "!module:", "!applyref:")
 _REFERENCE = re.compile(r"<([A-Za-z_][\w.-]*)((?:\[[\w.-]+\])*)>")
@@ -58,17 +61,18 @@ def read_yaml(path: str | Path, *, allowed: Collection[str] | None = None) -> di
     column for anything malformed, duplicate or merged keys, unknown tags, and depth or aliases over the limits.
     """
     path = Path(path)
+    budget = Budget(path)
     with SourceFile(path) as file:
         if file.size > MAX_BYTES:
             raise FormatError(f"{file.size} bytes of YAML, at most {MAX_BYTES} are read", where=path)
         data = file.read(0, file.size)
     try:
-        value = _load(data.decode("utf-8"), path)
+        value = _load(data.decode("utf-8"), path, budget)
     except UnicodeDecodeError:
         raise FormatError("not UTF-8", where=path) from None
     if not isinstance(value, dict):
         raise FormatError(f"a mapping is expected, found {type(value).__name__}", where=path)
-    value = _Resolver(value, path).resolve(value, ())
+    value = _Resolver(value, path, budget).resolve(value, ())
     if allowed is not None:
         check_targets(value, allowed, where=path)
     return value
@@ -93,11 +97,11 @@ def check_targets(value: Any, allowed: Collection[str], *, where: str | Path) ->
         check_targets(child, allowed, where=where)
 
 
-def _load(text: str, where: Path) -> Any:
+def _load(text: str, where: Path, budget: Budget) -> Any:
     import yaml
 
     try:
-        _check_events(yaml, text, where)
+        _check_events(yaml, text, where, budget)
         loader = _loader_class(yaml, where)(text)
         try:
             return loader.get_single_data()
@@ -111,19 +115,20 @@ def _load(text: str, where: Path) -> Any:
         raise FormatError(f"malformed YAML: {quote(error)}", where=where) from None
 
 
-def _check_events(yaml: Any, text: str, where: Path) -> None:
-    """Refuse too much depth, or too many aliases or values, before anything is built."""
+def _check_events(yaml: Any, text: str, where: Path, budget: Budget) -> None:
+    """Refuse too much depth, or too many aliases, before anything is built, and where the budget is spent."""
     depth = aliases = 0
-    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        budget.spend(_EVENT)
         if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             depth += 1
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             depth -= 1
         elif isinstance(event, yaml.AliasEvent):
             aliases += 1
-        if depth > MAX_DEPTH or aliases > MAX_ALIASES or count > MAX_VALUES:
+        if depth > MAX_DEPTH or aliases > MAX_ALIASES:
             line = event.start_mark.line + 1
-            raise FormatError(f"line {line}: nested too deep, or too many aliases or values", where=where)
+            raise FormatError(f"line {line}: nested too deep, or too many aliases", where=where)
 
 
 def _loader_class(yaml: Any, where: Path) -> Any:
@@ -131,6 +136,13 @@ def _loader_class(yaml: Any, where: Path) -> Any:
 
     class Loader(yaml.SafeLoader):
         yaml_implicit_resolvers: ClassVar[dict] = {}
+
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except (ValueError, TypeError, LookupError, AttributeError):
+                problem = f"{node.tag.rpartition(':')[2]} cannot be made of {quote(node.value)}"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
 
     for tag, pattern, first_characters in _SCALARS:
         Loader.add_implicit_resolver(tag, re.compile(pattern), first_characters)
@@ -148,6 +160,13 @@ def _loader_class(yaml: Any, where: Path) -> Any:
     def integer(loader: Any, node: Any) -> int:
         text = loader.construct_scalar(node)
         return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
+
+    def real(loader: Any, node: Any) -> float:
+        text = loader.construct_scalar(node)
+        value = loader.construct_yaml_float(node)
+        if len(text) > MAX_DIGITS or text.lstrip("+-").isdigit() or (math.isinf(value) and "inf" not in text.lower()):
+            raise ValueError("a number of too many digits")
+        return value
 
     def arguments(loader: Any, node: Any) -> Any:
         if isinstance(node, yaml.MappingNode):
@@ -168,6 +187,7 @@ def _loader_class(yaml: Any, where: Path) -> Any:
 
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
     Loader.add_constructor("tag:yaml.org,2002:int", integer)
+    Loader.add_constructor("tag:yaml.org,2002:float", real)
     for tag in ("timestamp", "binary", "omap", "pairs", "set"):
         Loader.add_constructor(f"tag:yaml.org,2002:{tag}", unknown)
     for kind in _INERT:
@@ -182,14 +202,14 @@ def _loader_class(yaml: Any, where: Path) -> Any:
 
 
 class _Resolver:
-    """Replace references by copies of what they name, up to a limit that shared and cyclic values run into."""
+    """Replace references by copies of what they name, within a budget that shared and cyclic values run into."""
 
-    def __init__(self, document: dict[str, Any], where: Path) -> None:
-        self.document, self.where, self.n_remaining = document, where, MAX_VALUES
+    def __init__(self, document: dict[str, Any], where: Path, budget: Budget) -> None:
+        self.document, self.where, self.budget = document, where, budget
 
     def resolve(self, value: Any, path: tuple[str, ...]) -> Any:
-        self.n_remaining -= 1
-        if self.n_remaining < 0 or len(path) > 2 * MAX_DEPTH:
+        self.budget.spend(_COPY)
+        if len(path) > 2 * MAX_DEPTH:
             raise FormatError("aliases or references expand too far", where=self.where)
         if isinstance(value, dict):
             return {key: self.resolve(child, (*path, "")) for key, child in value.items()}

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import FormatError
+from .budget import Budget
 from .files import SourceFile, not_a, quote
 
-MAX_MEMBERS = 200_000
 MAX_DIRECTORY = 24 << 20
-MAX_EXPANSION = 100  # a member over 64 MiB may be at most this many times its compressed size
+MAX_EXPANSION = 100  # what is over 64 MiB, one member or all together, may be this many times its compressed size
+_ENTRY = 90  # bytes of a member in the directory, about
+_STEPS = 12  # for a member: to read its entry, and again to compare its headers
 _LOCAL = struct.Struct("<4s5H3I2H")
 _END = struct.Struct("<4s4H2IH")
+_LOCATOR, _END64 = struct.Struct("<4sIQI"), struct.Struct("<4sQ2H2I4Q")
 _UTF8, _DESCRIPTOR = 0x800, 0x8
 
 
@@ -37,8 +40,8 @@ class Member:
 class _FileObject:
     """A SourceFile as the file object that the standard library's directory parser reads."""
 
-    def __init__(self, file: SourceFile) -> None:
-        self.file, self.offset = file, 0
+    def __init__(self, file: SourceFile, budget: Budget) -> None:
+        self.file, self.offset, self.budget = file, 0, budget
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self.offset = max(0, offset + (0, self.offset, self.file.size)[whence])
@@ -55,15 +58,17 @@ class _FileObject:
         length = n_remaining if length < 0 else min(length, n_remaining)
         if length > MAX_DIRECTORY:
             raise FormatError(f"a zip directory of {length} bytes", where=self.file.path)
+        self.budget.spend(length // _ENTRY * _STEPS)
         data = self.file.read(self.offset, length)
         self.offset += length
         return data
 
 
-def read_members(file: SourceFile) -> dict[str, Member]:
+def read_members(file: SourceFile, budget: Budget) -> dict[str, Member]:
     """Return every member by name, in the order of the archive.
 
-    Raises: FormatError for encrypted, duplicate, overlapping, oddly named or badly described members.
+    Raises: FormatError for encrypted, duplicate, overlapping, oddly named or badly described members, for an end record
+    that tells something else, for a bomb, and where the budget is spent.
     """
     where = file.path
     if file.size < _END.size or file.read(0, 4) != b"PK\x03\x04":
@@ -71,13 +76,13 @@ def read_members(file: SourceFile) -> dict[str, Member]:
     if file.read(file.size - _END.size, 4) != b"PK\x05\x06":
         raise FormatError("the zip archive is cut off or carries bytes after its end", where=where)
     try:
-        with zipfile.ZipFile(_FileObject(file)) as archive:  # type: ignore[arg-type]
+        with zipfile.ZipFile(_FileObject(file, budget)) as archive:  # type: ignore[arg-type]
             infos = archive.infolist()
             directory_start = archive.start_dir
     except (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError, EOFError) as error:
         raise FormatError(f"the zip directory is damaged: {error}", where=where) from None
-    if len(infos) > MAX_MEMBERS:
-        raise FormatError(f"{len(infos)} zip members, at most {MAX_MEMBERS} are read", where=where)
+    _check_end(file, len(infos))
+    budget.spend(len(infos) * _STEPS)
     members: dict[str, Member] = {}
     seen: set[str] = set()
     last_end = 0
@@ -93,7 +98,36 @@ def read_members(file: SourceFile) -> dict[str, Member]:
             raise FormatError("bytes before the first zip member", where=where)
         last_end = member.offset + member.stored
         members[member.name] = member
+    packed = [member for member in members.values() if member.deflated]
+    _check_expansion(sum(m.stored for m in packed), sum(m.size for m in packed), "the archive", where)
     return members
+
+
+def _check_end(file: SourceFile, count: int) -> None:
+    """Refuse an end record that tells of other disks or another number of members: readers would see other archives."""
+    _, *disks, one_disk, total, _, _, _ = _END.unpack(file.read(file.size - _END.size, _END.size))
+    numbers, expected = [*disks, one_disk, total], [0, 0, min(count, 0xFFFF), min(count, 0xFFFF)]
+    at = file.size - _END.size - _LOCATOR.size
+    if at >= 0 and file.read(at, 4) == b"PK\x06\x07":
+        _, disk, end64, n_disks = _LOCATOR.unpack(file.read(at, _LOCATOR.size))
+        _, _, _, _, *disks, one_disk, total, _, _ = _END64.unpack(file.read(end64, _END64.size))
+        numbers += [disk, n_disks, *disks, one_disk, total]
+        expected += [0, 1, 0, 0, count, count]
+    if numbers != expected:
+        raise FormatError(f"the end of the zip archive tells of other disks or members than {count}", where=file.path)
+
+
+def _check_expansion(stored: int, size: int, what: str, where: object) -> None:
+    if size > max(64 << 20, MAX_EXPANSION * stored):
+        raise FormatError(f"{what} expands from {stored} to {size} bytes", where=str(where))
+
+
+def _is_well_formed(extra: bytes) -> bool:
+    """Return whether an extra field is a row of (id, length, content)."""
+    at = 0
+    while at + 4 <= len(extra):
+        at += 4 + int.from_bytes(extra[at + 2 : at + 4], "little")
+    return at == len(extra)
 
 
 def _check_name(info: zipfile.ZipInfo, where: object) -> None:
@@ -115,7 +149,8 @@ def _read_headers(file: SourceFile, info: zipfile.ZipInfo) -> Member:
     local = _LOCAL.unpack(file.read(info.header_offset, _LOCAL.size))
     signature, _, flags, method, _, _, crc, stored, size, name_length, extra_length = local
     name_offset = info.header_offset + _LOCAL.size
-    local_name = file.read(name_offset, name_length)
+    local_end = file.read(name_offset, name_length + extra_length)
+    local_name, extra = local_end[:name_length], local_end[name_length:]
     try:
         same_name = local_name.decode("utf-8" if flags & _UTF8 else "cp437") == name
     except UnicodeDecodeError:
@@ -128,15 +163,29 @@ def _read_headers(file: SourceFile, info: zipfile.ZipInfo) -> Member:
         agree = agree and size in (info.file_size, 0xFFFFFFFF)
     if not agree:
         raise FormatError(f"zip member {quote(name)}: its two headers disagree", where=where)
+    if not (_is_well_formed(extra) and _is_well_formed(info.extra)):
+        raise FormatError(f"zip member {quote(name)}: its extra field is damaged", where=where)
     deflated = method == zipfile.ZIP_DEFLATED
     if not deflated and info.compress_size != info.file_size:
         raise FormatError(f"zip member {quote(name)} is stored, yet has two sizes", where=where)
-    if deflated and info.file_size > max(64 << 20, MAX_EXPANSION * info.compress_size):
-        raise FormatError(
-            f"zip member {quote(name)} expands from {info.compress_size} to {info.file_size} bytes", where=where
-        )
+    if deflated:
+        _check_expansion(info.compress_size, info.file_size, f"zip member {quote(name)}", where)
     offset = name_offset + name_length + extra_length
     return Member(name, offset, info.file_size, info.compress_size, deflated, info.CRC)
+
+
+def read_head(file: SourceFile, member: Member, count: int) -> bytes:
+    """Return the first bytes of a member, at most `count`; the rest is neither read nor inflated.
+
+    Raises: FormatError if it does not inflate.
+    """
+    data = file.read(member.offset, min(member.stored, count))  # deflated bytes are never many more than plain ones
+    if not member.deflated:
+        return data
+    try:
+        return zlib.decompressobj(-15).decompress(data, count)
+    except zlib.error as error:
+        raise FormatError(f"zip member {quote(member.name)}: {error}", where=file.path) from None
 
 
 def read_member(file: SourceFile, member: Member) -> np.ndarray:

@@ -195,7 +195,7 @@ def test_bool_bytes(tmp_path, byte):
     assert_file_refused(path, FormatError, "tensor 'a'", f"a bool byte holds {byte}")
 
 
-@pytest.mark.parametrize("name", ["", "a\0b", "../../etc/x", "/etc/passwd", "a\nb", "é", "\U0001f600", "x" * 5000])
+@pytest.mark.parametrize("name", ["", "a\0b", "../../etc/x", "/etc/passwd", "a\nb", "é", "\U0001f600", "x" * 4096])
 def test_names_are_data_never_paths(tmp_path, name):
     """Fault 39."""
     path = with_header(tmp_path, {name: ONE})

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...checkpoint.budget import Budget
 from ...checkpoint.files import SourceFile, quote
 from ...checkpoint.onnx_graph import Graph, Node, read_graph
 from ...errors import FormatError
@@ -57,7 +58,7 @@ class Walk:
 def open_graph(path: Path) -> Iterator[Graph]:
     """Yield the graph of an ONNX file, readable inside the block. Raises: FormatError for a malformed file."""
     with SourceFile(path) as file:
-        graph = read_graph(file)
+        graph = read_graph(file, Budget(path))
         try:
             yield graph
         finally:
