@@ -29,6 +29,7 @@ class Captured:
         traced_arguments: names, dtypes and example shapes of the tensor arguments of each call of each submodule.
         how: which way of export succeeded.
         dropped: assertions about values, as "file.py:12: assert …", which the graph does not check.
+        fixed_values: arguments of the example that are numbers, flags or text, which are written into the graph.
         guards: the conditions on dynamic sizes that the module's code branched on; the graph holds where all are true.
         indices: the indices of the graph's loops, with their value in the round that it holds.
         unrolled: the graph and its updates before their loops were found; None if it has none.
@@ -43,6 +44,7 @@ class Captured:
     how: str = "torch.export"
     guards: list[Guard] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    fixed_values: dict[str, Any] = field(default_factory=dict)
     indices: dict[Any, int] = field(default_factory=dict)
     unrolled: tuple[Graph, dict[str, Node]] | None = None
 
@@ -56,8 +58,9 @@ class Captured:
 
     @property
     def fixed(self) -> list[str]:
-        """What the sizes of the inputs must be, in sentences."""
-        return fixed_sizes(self.graph.inputs(), self.guards)
+        """What the sizes of the inputs, and arguments that are no tensors, must be, in sentences."""
+        values = [f"{name} is {value!r} only" for name, value in self.fixed_values.items()]
+        return fixed_sizes(self.graph.inputs(), self.guards) + values
 
     @property
     def in_spec(self) -> Any:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 
+from .arguments import distinct_tensors, is_fixed, named_arguments
 from .captured import Captured, read_program
 from .decompose import decompositions
 from .failures import EXPORT_FAILURES, Failure, explain
@@ -72,11 +73,14 @@ def _capture(
     captured = read_program(program)
     captured.how, captured.traced_arguments = how, arguments
     captured.dropped = list(questions.dropped)
+    arguments_by_name = named_arguments(module.forward, args, kwargs)
+    captured.fixed_values = {name: value for name, value in arguments_by_name if is_fixed(value)}
     return captured
 
 
 def _export(module: nn.Module, args: tuple, kwargs: dict[str, Any], n_axes: int | None = None) -> ExportedProgram:
     """Export with every axis, or the first n_axes, of every tensor dynamic."""
+    args, kwargs = distinct_tensors((args, kwargs))
     bound = inspect.signature(module.forward).bind(*args, **kwargs)
     shapes = {name: _dynamic_axes(value, n_axes) for name, value in bound.arguments.items()}
     with torch.no_grad():

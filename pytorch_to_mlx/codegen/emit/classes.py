@@ -3,7 +3,7 @@
 import ast
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..lowering.recorder import to_tree
@@ -144,7 +144,7 @@ def _class(name: str, torch_class: str, instances: list[Instance], modules: Mapp
         statements = [replace.visit(statement) for statement in method.statements]
         results = [replace.visit(result) for result in method.results]
         result = results[0] if len(results) == 1 else ast.Tuple(results)
-        parts.append(_function(method.name, method.args, [*statements, ast.Return(result)], method.n_optional))
+        parts.append(_function(method.name, method.args, [*statements, ast.Return(result)], method.defaults))
     return ast.ClassDef(name, [ast.Attribute(ast.Name("nn"), "Module")], [], parts, [])
 
 
@@ -175,14 +175,19 @@ def _constructor_arguments(
 
 
 def method_arguments(model: ast.ClassDef, method: str) -> list[str]:
-    """Return the parameters of a method of a class, without self."""
+    """Return the parameters of a method of a class, without self; those with a default value with it."""
     (function,) = [part for part in model.body if isinstance(part, ast.FunctionDef) and part.name == method]
-    return [arg.arg for arg in function.args.args[1:]]
+    names, defaults = [arg.arg for arg in function.args.args[1:]], function.args.defaults
+    for place, default in enumerate(defaults, len(names) - len(defaults)):
+        if not isinstance(default, ast.Constant) or default.value is not None:  # noise is drawn if it is left out
+            names[place] = f"{names[place]}={ast.unparse(ast.fix_missing_locations(default))}"
+    return names
 
 
-def _function(name: str, args: list[str], statements: list[ast.stmt], n_optional: int = 0) -> ast.FunctionDef:
-    defaults: list[ast.expr] = [ast.Constant(None)] * n_optional
-    arguments = ast.arguments([], [ast.arg("self"), *(ast.arg(a) for a in args)], None, [], [], None, defaults)
+def _function(
+    name: str, args: list[str], statements: list[ast.stmt], defaults: Sequence[ast.expr] = ()
+) -> ast.FunctionDef:
+    arguments = ast.arguments([], [ast.arg("self"), *(ast.arg(a) for a in args)], None, [], [], None, list(defaults))
     return ast.FunctionDef(name, arguments, statements, [])
 
 

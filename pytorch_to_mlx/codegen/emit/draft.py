@@ -17,7 +17,7 @@ class Draft:
     args: the names of its parameters. sizes: dynamic sizes that are passed after them. constants: attributes that
     __init__ sets, in order. helpers: helper functions that it calls. suggestions: a readable name for each provisional
     one. number_results: the sizes among the results of the model. shared_layers: layers whose weight it reads itself.
-    method: its name in the class. n_optional: how many of its last parameters may be left out.
+    method: its name in the class. defaults: of parameters that may be left out.
     """
 
     call: Call
@@ -31,7 +31,7 @@ class Draft:
     suggestions: dict[str, str] = field(default_factory=dict)
     shared_layers: set[str] = field(default_factory=set)
     method: str = "__call__"
-    n_optional: int = 0
+    defaults: dict[str, ast.expr] = field(default_factory=dict)
 
     def fresh_name(self, suggestion: str) -> str:
         """Return a new provisional name that should become `suggestion`."""

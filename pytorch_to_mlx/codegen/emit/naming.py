@@ -17,7 +17,7 @@ RESERVED = USED | set(vars(builtins))
 class Method:
     """A method with its final names. args: without self. locals: every name in it, parameters included.
 
-    n_optional: how many of the last args may be left out.
+    defaults: of the last args, which may be left out.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Method:
     statements: list[ast.stmt]
     results: list[ast.expr]
     locals: set[str] = field(default_factory=set)
-    n_optional: int = 0
+    defaults: list[ast.expr] = field(default_factory=list)
 
 
 def choose_names(draft: Draft) -> Method:
@@ -54,8 +54,14 @@ def choose_names(draft: Draft) -> Method:
         [rename.visit(statement) for statement in statements],
         [rename.visit(result) for result in results],
         set(readable.values()),
-        draft.n_optional,
+        [draft.defaults[name] for name in _optional(draft, args)],
     )
+
+
+def _optional(draft: Draft, args: list[str]) -> list[str]:
+    """Return the last parameters, as far as they have a default."""
+    n_required = next((place for place in range(len(args), 0, -1) if args[place - 1] not in draft.defaults), 0)
+    return args[n_required:]
 
 
 def _lifetimes(

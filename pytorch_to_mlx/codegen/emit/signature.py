@@ -5,10 +5,10 @@ Lists, tuples and dicts of arrays stay what they are; classes of outputs become 
 
 import ast
 import copy
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ..capture.arguments import is_fixed, named_arguments
 from ..capture.methods import Entry
 from ..capture.tensors import Module, Tensor, flat_tensors
 from ..graph import Graph, Meta, Node, Sym
@@ -18,17 +18,18 @@ from .draft import Draft
 from .source_names import short_name
 
 CHECK_SHAPE = "check_shape"
+CHECK_VALUE = "check_value"
 
 
 def model_arguments(args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
     """Return what the generated model is called with, in order.
 
-    Tensors, and lists, tuples and dicts of nothing but tensors, stay as they are; anything else, such as a cache class,
-    is given as its tensors one by one.
+    Tensors, lists, tuples and dicts of nothing but tensors, numbers, flags and text stay as they are; anything else,
+    such as a cache class, is given as its tensors one by one. Keywords that are no tensors come last.
     """
     arguments: list[Any] = []
-    for value in (*args, *kwargs.values()):
-        if _is_tree(value):
+    for value in (*args, *sorted(kwargs.values(), key=is_fixed)):
+        if _is_tree(value) or is_fixed(value):
             arguments.append(value)
         else:
             arguments += flat_tensors(value)
@@ -44,15 +45,22 @@ def _is_tree(value: Any) -> bool:
 
 
 def nest_inputs(draft: Draft, entry: Entry, module: Module) -> None:
-    """Give a method one parameter for every list, tuple or dict, where it has one for each tensor inside."""
-    parameters = inspect.signature(getattr(module, entry.name)).parameters.values()
-    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    args, kwargs = entry.args, entry.kwargs
-    extra = [f"inputs_{i}" for i in range(len(positional), len(args))]
+    """Give a method one parameter for every list, tuple or dict, where it has one for each tensor inside.
+
+    Numbers, flags and text are parameters as well, whose values are checked.
+    """
     waiting = list(draft.args)
     nested: list[str] = []
     parts: dict[str, ast.expr] = {}  # a parameter for one tensor -> its place in a nested one
-    for name, value in zip([*positional[: len(args)], *extra, *kwargs], (*args, *kwargs.values()), strict=True):
+    checks: list[ast.stmt] = []
+    for name, value in named_arguments(getattr(module, entry.name), entry.args, entry.kwargs):
+        if is_fixed(value):
+            parameter = draft.fresh_name(name)
+            nested.append(parameter)
+            draft.defaults[parameter] = to_tree(value)
+            call = ast.Call(ast.Name(CHECK_VALUE), [to_tree(name), ast.Name(parameter), to_tree(value)], [])
+            checks.append(ast.Expr(call))
+            continue
         count = len(flat_tensors(value))
         flat, waiting = waiting[:count], waiting[count:]
         if not _is_tree(value):
@@ -62,9 +70,9 @@ def nest_inputs(draft: Draft, entry: Entry, module: Module) -> None:
         nested.append(parameter)
         parts |= dict(zip(flat, _places(ast.Name(parameter), value), strict=True))
     nested += waiting  # noise, which the original draws itself
-    draft.n_optional = len(waiting)
-    if not parts:
-        return
+    draft.defaults |= {name: ast.Constant(None) for name in waiting}
+    draft.statements[:0] = checks
+    draft.helpers |= {CHECK_VALUE} if checks else set()
 
     class Replace(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.expr:

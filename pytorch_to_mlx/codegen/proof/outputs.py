@@ -160,7 +160,9 @@ def check_outputs(
         return [Agreement(False, np.inf, 0, 0, f"{max(noise) + 1} draws, PyTorch makes {len(reference.noise)}")]
     draws = [to_mlx(reference.noise[place]) for place in noise or ()]
     reset = reset or partial(model.update, model.parameters())
-    ours = flat_arrays(getattr(model, method)(*pytree.tree_map(to_mlx, model_arguments(args, kwargs)), *draws))
+    ours = flat_arrays(
+        getattr(model, method)(*pytree.tree_map_only(torch.Tensor, to_mlx, model_arguments(args, kwargs)), *draws)
+    )
     reset()
     if len(ours) != len(float32):
         return [Agreement(False, np.inf, 0, 0, f"{len(ours)} outputs, PyTorch gives {len(float32)}")]

@@ -8,7 +8,7 @@ from ...errors import CheckError
 from ...tolerances import FLOOR_FACTOR, RELATIVE
 
 RANDOM = " (--noise input makes what it draws an input, and compares both on the same)"
-FIXED = "The source is for these sizes alone, and refuses others; for those, convert again with an example of them:"
+FIXED = "The source is for these sizes and values alone. For others, which it refuses, convert again with an example:"
 
 
 @dataclass

@@ -3,12 +3,16 @@
 import ast
 from types import SimpleNamespace
 
+import mlx.core as mx
+import pytest
 import torch
 from sympy import Symbol
 from torch import nn
 from torch.utils import _pytree as pytree
 from toy_graph import call, graph, node
 
+from pytorch_to_mlx import convert
+from pytorch_to_mlx.codegen.convert_module import load_generated
 from pytorch_to_mlx.codegen.emit.draft import Draft
 from pytorch_to_mlx.codegen.emit.signature import model_arguments, nest_inputs, nest_outputs
 from pytorch_to_mlx.codegen.graph import Sym
@@ -36,7 +40,7 @@ def draft_of(*inputs):
 def test_plain_containers_stay_and_classes_give_their_tensors():
     cache = pytree.tree_map(lambda x: x, SimpleNamespace())
     assert model_arguments((ONE, [ONE, (ONE, {"k": ONE})]), {"mask": ONE}) == [ONE, [ONE, (ONE, {"k": ONE})], ONE]
-    assert model_arguments((3, None, cache, [ONE, 3]), {}) == [ONE]  # a list with a number is no list of tensors
+    assert model_arguments((3, None, cache, [ONE, 3]), {}) == [3, ONE]  # a list with a number is no list of tensors
 
 
 def test_a_container_is_one_parameter():
@@ -53,6 +57,26 @@ def test_arguments_without_containers_stay():
     draft = draft_of(node("x", "input"), node("states", "input"))
     nest_inputs(draft, SimpleNamespace(name="forward", args=(ONE, ONE), kwargs={}), Paired())
     assert draft.args == ["%1", "%2"] and list(draft.suggestions) == ["%1", "%2"]
+
+
+class Scaled(nn.Module):
+    def forward(self, x, scale, y, *, mode="sum"):
+        return x * scale + y if mode == "sum" else x
+
+
+def test_numbers_flags_and_text_are_parameters_that_are_checked(tmp_path):
+    """In their place among the arguments; keywords last, with the example's value as their default."""
+    x = torch.randn(2, 3)
+    result = convert(Scaled(), tmp_path / "out", example_inputs=((x, 2.5, x), {"mode": "sum"}))
+    result.check()
+    assert result.fixed == ["scale is 2.5 only", "mode is 'sum' only"]
+    assert "result = model(x, scale, y, mode='sum')" in (tmp_path / "out" / "README.md").read_text()
+    model, ones = load_generated(tmp_path / "out"), mx.ones([4, 3])
+    assert model(ones, 2.5, ones).tolist() == model(ones, 2.5, ones, mode="sum").tolist() == [[3.5] * 3] * 4
+    with pytest.raises(ValueError, match=r"scale is 2\.5 only, not 3\.0: convert again"):
+        model(ones, 3.0, ones)
+    with pytest.raises(ValueError, match="mode is 'sum' only, not 'none'"):
+        model(ones, 2.5, ones, mode="none")
 
 
 def nested(tree, outputs, updates=None):

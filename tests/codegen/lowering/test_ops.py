@@ -10,6 +10,7 @@ import torch.nn.modules.linear_cross_entropy  # it registers the ops of torch_nn
 import transformers.integrations.moe  # noqa: F401  it registers an op
 
 from pytorch_to_mlx.bench.coverage.op_samples import entries, entry_name, measure, trace
+from pytorch_to_mlx.codegen.capture import packed  # noqa: F401  it registers an op
 from pytorch_to_mlx.codegen.capture.tensors import to_mlx
 from pytorch_to_mlx.codegen.graph import Meta, Unsupported
 from pytorch_to_mlx.codegen.lowering.interpret import run

@@ -20,6 +20,7 @@ def factory(tmp_path, result):
     ("nn.Linear(4, 3), x", 1, []),
     ("nn.Linear(4, 3), (x,)", 1, []),
     ("nn.Linear(4, 3), (), {'input': x}", 0, ["input"]),
+    ("nn.Linear(4, 3), ((), {'input': x})", 0, ["input"]),
 ])  # fmt: skip
 def test_what_a_factory_returns(tmp_path, result, n_args, kwargs):
     source = factory(tmp_path, result)

@@ -1,4 +1,4 @@
-"""The checks of sizes that generated source makes before it computes."""
+"""The checks of sizes and values that generated source makes before it computes."""
 
 
 def check_size(holds: bool, condition: str, line: str) -> None:
@@ -26,3 +26,12 @@ def check_shape(name: str, x, shape: tuple) -> None:
             raise ValueError(
                 f"axis {axis} of {name} is {size} only, not {x.shape[axis]}: convert again with an example of that size"
             )
+
+
+def check_value(name: str, value, example) -> None:
+    """Refuse another value of an argument than that with which this source was written.
+
+    Raises: ValueError, with both values.
+    """
+    if value != example:
+        raise ValueError(f"{name} is {example!r} only, not {value!r}: convert again with an example of that value")
