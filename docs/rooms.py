@@ -26,7 +26,7 @@ WALKS: dict[str, list[tuple[str, str]]] = {
     ],
     "A text becomes sound": [
         ("models/kokoro/commands.py", "`kokoro synthesize`: options in, one report out"),
-        ("text/phonemes.py", "text to phonemes, and `text/split.py` to pieces that the model takes at once"),
+        ("text/phonemes.py", "text to words (`text/english/`) and phonemes; `text/split.py`: pieces for the model"),
         ("models/kokoro/pipeline.py", "piece by piece: ids, the voice's style, `model.py`, a `Speech` for each"),
         ("models/kokoro/model.py", "durations, pitch, harmonic source, vocoder: blocks (`nn/`) and ops (`backend/`)"),
         ("audio/speak.py", "to a file, a player, or both, while the rest is being computed"),

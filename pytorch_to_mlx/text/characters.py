@@ -47,7 +47,7 @@ def foreign_words(text: str, code: str) -> Iterator[re.Match[str]]:
     run = rf"[{re.escape(letters)}][{re.escape(letters + marks)}]*"
     for match in re.finditer(rf"{MARKUP.pattern}|(?:(?<!\s)[^\S\n]+)?(?P<run>{run})", text):
         word = match["run"]
-        if word and not (len(word) == 1 and unicodedata.name(word).startswith("GREEK")):
+        if word and not (len(word) == 1 and unicodedata.name(word, "").startswith("GREEK")):
             yield match
 
 
@@ -75,9 +75,11 @@ def _composed(text: str) -> Iterator[tuple[int, int, str]]:
 def _simple(spaces: str, character: str) -> str | None:
     """Return what stands for a character and the spaces before it, None if they stay."""
     category = unicodedata.category(character)
-    simple = _SAME.get(character, character)
-    if unicodedata.decomposition(simple).startswith(_COMPATIBLE) and simple not in _INCOMPATIBLE:
-        simple = unicodedata.normalize("NFKC", simple)
+    if character in _SAME:
+        return spaces + _SAME[character]
+    simple = character
+    if unicodedata.decomposition(character).startswith(_COMPATIBLE) and character not in _INCOMPATIBLE:
+        simple = unicodedata.normalize("NFKC", character)
     elif (category == "So" and character not in _SAID_SYMBOLS) or ord(character) in _SKIN_TONES:
         return ""
     elif category in ("Cf", "Cn", "Co", "Mn", "Me"):

@@ -110,8 +110,8 @@ def _name_foreign_words(text: str, code: str) -> None:
     words = list(dict.fromkeys(match["run"] for match in foreign_words(text, code)))
     if words:
         more = f" and {len(words) - MAX_NAMED} more" if len(words) > MAX_NAMED else ""
-        fate = "are left out" if code in "ab" else "may be said wrongly"
-        note(f"not in the script of {LANGUAGES[code].name}, {fate}: {' '.join(words[:MAX_NAMED])}{more}")
+        fate = "left out" if code in "ab" else "perhaps said wrongly"
+        note(f"warning: {fate}, not in the script of {LANGUAGES[code].name}: {' '.join(words[:MAX_NAMED])}{more}")
 
 
 def prepare(lang_code: str) -> None:

@@ -31,6 +31,7 @@ def no_weights(tmp_path, monkeypatch):
     [
         ({"text": ""}, UsageError, "no text to speak"),
         ({"text": " \n\t"}, UsageError, "no text to speak"),
+        ({"text": "...\n— 😀"}, UsageError, "only punctuation"),
         ({"text": "\ud800"}, FormatError, "not Unicode"),
         ({"text": None, "phonemes": " "}, UsageError, "no phonemes"),
         ({"speed": 0}, UsageError, "not 0"),

@@ -139,6 +139,15 @@ def test_other_languages_are_composed(misaki):
     assert said("cafe\u0301", "e") == said("café", "e")
 
 
+def test_every_character_has_its_stretch():
+    """What is said refers to all that is written, whatever the character (U+0000 to U+2FFF, and emoji)."""
+    for start in (*range(0, 0x3000, 256), *range(0x1F300, 0x1FB00, 256)):
+        characters = [chr(code) for code in range(start, start + 256)]
+        for written in ("x " + " ".join(characters), "a" + "a".join(characters), "5" + "5".join(characters)):
+            spoken = normalize(written)
+            assert "".join(written[a:b] for a, b in spoken.stretches) == written
+
+
 @pytest.mark.parametrize(
     "unit", [" ", "1", "-", "1-", "$1.5 ", "e\u0301", "😀 ", "1/2 ", "I V X ", "+1 (", "a@", "12:30 ", "你"]
 )

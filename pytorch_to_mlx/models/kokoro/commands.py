@@ -59,6 +59,7 @@ def synthesize(
     """
     from ...checkpoint import locate
     from ...tasks import check_seed, check_speed
+    from ...text.characters import is_only_punctuation
     from ...text.phonemes import check_text, language, prepare
     from ...text.read import choose_text, read_text
     from .pipeline import load
@@ -73,6 +74,8 @@ def synthesize(
         raise UsageError("word timestamps are for English text", fix="leave out --word-timestamps")
     if text is not None:
         check_text(text)
+        if text_frontend and is_only_punctuation(text):
+            raise UsageError("there is no text to speak, only punctuation", fix="give words")
     elif not (phonemes or "").strip():
         raise UsageError("there are no phonemes to speak")
     check_speed(speed)

@@ -126,7 +126,9 @@ def _inches(match: re.Match[str], british: bool) -> str | None:
     return None if is_quoted else f"{cardinal(match[1], british)} inch"
 
 
-def _sizes(match: re.Match[str], british: bool) -> str:
+def _sizes(match: re.Match[str], british: bool) -> str | None:
+    if match[1].startswith("0"):
+        return None  # 0x12 is hexadecimal
     joint = " times " if match.string[match.end() :].lstrip().startswith("=") else " by "
     said = joint.join(cardinal(number, british) for number in match.groups()[:3] if number)
     return f"{said} {_unit(match['unit'], False, british)}" if match["unit"] else said

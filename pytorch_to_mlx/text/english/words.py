@@ -99,7 +99,8 @@ def _abbreviation(match: re.Match[str], _: bool) -> str | None:
     said = ABBREVIATIONS.get(word, ABBREVIATIONS.get(word.lower(), ""))
     if word.lower() in ("max", "min", "temp", "est", "apt", "ext", "tel", "ca") and ends_sentence(match):
         return None  # a name or a word at the end of a sentence
-    stop = "" if word.lower() in ("vs", "e.g", "i.e", "eg", "ie", "cf") else _stop(match)
+    is_last = word.lower() in ("etc", "et al") or not match.string[match.end() :].strip()
+    stop = _stop(match) if is_last else ""
     return (said.capitalize() if word[0].isupper() else said) + stop
 
 
@@ -162,6 +163,6 @@ RULES: tuple[Rule, ...] = (
 )
 SIGN_RULES: tuple[Rule, ...] = (  # after the amounts, whose units have such signs
     (_POWER, _power),
-    (_GREEK, lambda match, _: GREEK[match[0].lower()]),
+    (_GREEK, lambda match, _: GREEK.get(match[0].lower())),
     (_DASH, lambda match, _: " — " if match[0][:1].isspace() else "—"),
 )
