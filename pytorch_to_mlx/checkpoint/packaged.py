@@ -182,18 +182,19 @@ def find(name: str) -> Path:
         hint = f"did you mean packaged:{near[0]}? " if near else ""
         raise UsageError(f"no packaged weights {quote(name)}", fix=f"{hint}known: {' '.join(PACKAGED)}")
     pin = hashlib.sha256(repr(spec).encode()).hexdigest()[:12]
-    folder = cache_folder() / "packaged" / f"{name}-{pin}"
-    stamp = folder.with_suffix(".json")
-    if _is_verified(folder, stamp):
-        return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with open(folder.parent / f"{name}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making it
-            if not _is_verified(folder, stamp):
+        folder = _own_folder() / f"{name}-{pin}"
+        stamp = folder.parent / f"{folder.name}.json"
+        if _is_verified(spec, folder, stamp):
+            return folder
+        # A link in the lock's place would make us lock, or write, any file of the user.
+        lock = os.open(folder.parent / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(lock, "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # another process may be making it
+            if not _is_verified(spec, folder, stamp):
                 _make(name, spec, folder, stamp)
     except OSError as error:
-        raise MachineError(f"cannot be put into the cache: {error}", where=folder) from None
+        raise MachineError(f"cannot be put into the cache: {error}", where=cache_folder()) from None
     return folder
 
 
@@ -227,6 +228,32 @@ def _make(name: str, spec: "Python | Npm", folder: Path, stamp: Path) -> None:
         os.replace(written, stamp)
 
 
+def changed() -> list[str]:
+    """Return the files of the cache that are not the pinned ones, each hashed anew."""
+    wrong = []
+    for name, spec in PACKAGED.items():
+        pin = hashlib.sha256(repr(spec).encode()).hexdigest()[:12]
+        folder = cache_folder() / "packaged" / f"{name}-{pin}"
+        digests = _pinned(spec, folder.parent / f"{folder.name}.json") if folder.is_dir() else {}
+        wrong += [str(path) for path in sorted(folder.glob("*")) if path.name not in digests]
+        wrong += [str(folder / file) for file in digests if not _is(folder / file, digests[file])]
+    return wrong
+
+
+def _own_folder() -> Path:
+    """Make the cache's folder, which only its owner can write. Raises: MachineError if it is another user's."""
+    folder = cache_folder() / "packaged"
+    for path in (folder.parent, folder):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.stat().st_uid not in (0, os.geteuid()):
+            raise MachineError(
+                "the cache belongs to another user, who can change what is in it",
+                where=path,
+                fix="set PYTORCH_TO_MLX_CACHE to a folder of your own",
+            )
+    return folder
+
+
 def cache_folder() -> Path:
     """Where joined and unpacked files are kept; PYTORCH_TO_MLX_CACHE overrides the system's usual place."""
     if chosen := os.environ.get("PYTORCH_TO_MLX_CACHE"):
@@ -236,21 +263,35 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytorch-to-mlx"
 
 
-def _stat(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
+def _stat(path: Path) -> list[int]:
+    """Return what changes with a file. The time of its last change, unlike the others, cannot be put back."""
+    status = path.lstat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def _is_verified(folder: Path, stamp: Path) -> bool:
-    """Size and time as when they were verified, or the same sha256 again."""
+def _is_verified(spec: "Python | Npm", folder: Path, stamp: Path) -> bool:
+    """Return whether the folder holds the pinned files and no others, each as it was verified, or hashed again."""
     try:
-        stamps = json.loads(stamp.read_text())
-        for file, (size, mtime, digest) in stamps.items():
-            if _stat(folder / file) != (size, mtime) and _sha256(folder / file) != digest:
-                return False
+        digests, stamps = _pinned(spec, stamp), json.loads(stamp.read_text())
+        if not digests or digests.keys() != stamps.keys() or {path.name for path in folder.iterdir()} != digests.keys():
+            return False
+        return all(
+            stamps[file] == [*_stat(folder / file), digest] or _is(folder / file, digest)
+            for file, digest in digests.items()
+        )
     except (OSError, ValueError, AttributeError, TypeError):
         return False
-    return bool(stamps)
+
+
+def _pinned(spec: "Python | Npm", stamp: Path) -> dict[str, str]:
+    """Return the sha256 of every file: by the pins, or for an npm package by the stamp of when its own was checked."""
+    if isinstance(spec, Python):
+        return {file: digest for file, (digest, _) in spec.files.items()}
+    return {file: numbers[-1] for file, numbers in json.loads(stamp.read_text()).items()}
+
+
+def _is(path: Path, digest: str) -> bool:
+    return path.is_file() and not path.is_symlink() and _sha256(path) == digest
 
 
 def _sha256(path: Path) -> str:

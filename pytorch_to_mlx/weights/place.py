@@ -18,6 +18,7 @@ from ..errors import MachineError, UsageError
 from ..units import size_text
 
 SUFFIX = ".pytorch-to-mlx"
+MAX_TRIES = 100
 _FIX = "choose another --mlx-path"
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -188,11 +189,11 @@ def _lock(work: Path, *, create: bool) -> int | None:
 
     None means that a living process holds it, or that the folder is gone and `create` is not given.
     """
-    while True:
+    for _ in range(MAX_TRIES):
+        if create:
+            with suppress(FileExistsError):  # not exist_ok: it looks again, and another run may have removed it
+                work.mkdir()
         try:
-            if create:
-                with suppress(FileExistsError):  # not exist_ok: it looks again, and another run may have removed it
-                    work.mkdir()
             if work.is_symlink():
                 raise OSError(errno.ELOOP, "the work folder is a symbolic link", str(work))
             fd = os.open(work / "lock", os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT if create else 0), 0o600)
@@ -209,6 +210,7 @@ def _lock(work: Path, *, create: bool) -> int | None:
             if os.path.samestat(os.fstat(fd), os.stat(work / "lock")):
                 return fd
         os.close(fd)  # we locked a file that its owner had just removed
+    raise OSError(errno.EAGAIN, "the work folder is removed again and again", str(work))
 
 
 def _recover(work: Path, dest: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -304,3 +305,11 @@ def test_folder_that_a_killed_run_had_put_aside_comes_back(tmp_path, old, weight
         write_folder(tmp_path / "other", config=CONFIG, weights=weights)
     assert list(read_folder(old)[1]) == ["old"]
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+@pytest.mark.parametrize("dest", ["/proc/x", "/proc/self/fd/x"])
+def test_a_parent_that_takes_no_folders(dest, weights):
+    """mkdir answers "no such file" there however often it is asked."""
+    with pytest.raises(MachineError, match="cannot be written"):
+        write_folder(dest, config={}, weights=weights)
