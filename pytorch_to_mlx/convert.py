@@ -18,7 +18,7 @@ from .progress import note, track
 from .units import count_text, size_text
 from .version import __version__
 from .weights import Report, apply, check_destination, dequantize, load_into, new_folder, rebuild
-from .weights.folder import fill_folder, to_json
+from .weights.folder import fill_folder
 from .weights.numbers import FLOATS, cast
 from .weights.pack import narrow, pack
 from .weights.readme import readme, source_files
@@ -123,10 +123,10 @@ def convert(
                 }
             about["bytes"] = sum(array.nbytes for array in flat.values())
             note(_size_note(sum(file.size for file in checkpoint.files) or checkpoint.nbytes(), about))
-            files = {**files, REPORT: to_json(about), "README.md": readme(about, model.family.card, model.published)}
+            files = {**files, "README.md": readme(about, model.family.card, model.published)}
             note("writing and verifying")
             ordered = {name: flat[name] for name in sorted(flat)}
-            fill_folder(folder, config=config, weights=ordered, files=files, where=mlx_path)
+            fill_folder(folder, config=config, weights=ordered, files=files, where=mlx_path, report=(REPORT, about))
     return Path(mlx_path)
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from . import backend, registry
 from .backend.machine import Machine
-from .checkpoint.packaged import PACKAGED, Python, cache_folder, is_installed
-from .errors import PYTHON_LIMITS
-from .units import size_text
+from .checkpoint.packaged import PACKAGED, Python, cache_folder, changed, is_installed
+from .errors import PYTHON_LIMITS, CheckError, UsageError
+from .units import count_text, size_text
+from .weights.folder import check_files
 
 EXTRAS = {
     "cpu": "MLX on a Linux CPU",
@@ -220,3 +221,27 @@ def folder_size(folder: Path) -> int:
                 continue
             total += status.st_size if not os.path.islink(os.path.join(here, name)) else 0
     return total
+
+
+def verify_folder(folder: Path) -> dict[str, Any]:
+    """Compare a converted folder's files with the sha256 that its conversion wrote.
+
+    Raises: CheckError where one was changed; UsageError where nothing says what they were.
+    """
+    count = check_files(folder)
+    if not count:
+        fix = "give a folder that this version converted"
+        raise UsageError("no report says what the files of this folder were", where=folder, fix=fix)
+    return {"folder": str(folder), "files as they were converted": count}
+
+
+def verify_cache() -> dict[str, Any]:
+    """Hash the installed weights in the cache. Raises: CheckError naming those that are not the pinned ones."""
+    if wrong := changed():
+        raise CheckError(
+            f"{count_text(len(wrong), 'file is not the pinned one', 'files are not the pinned ones')}",
+            where=cache_folder(),
+            fix="remove it and load again",
+            details=wrong,
+        )
+    return {"cache": str(cache_folder()), "changed": 0}

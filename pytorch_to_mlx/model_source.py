@@ -8,8 +8,8 @@ from . import registry
 from .card import Published
 from .checkpoint import Checkpoint, Located, locate, open_checkpoint, read_config
 from .codegen import is_module_source, takes_architecture
-from .errors import FormatError
-from .weights.folder import is_converted
+from .errors import FormatError, UsageError
+from .weights.folder import check_files, is_converted
 
 if TYPE_CHECKING:
     from .registry import AnyFamily
@@ -81,14 +81,22 @@ def load(
     revision: str | None = None,
     offline: bool | None = None,
     dequantize: bool | None = None,
+    verify: bool = False,
 ) -> Any:
     """Load a converted folder, a checkpoint, a hub id or `packaged:NAME` as the pipeline of its family.
 
     Without a source it is the default checkpoint of `family`. What the pipeline can do is the Protocol of its task in
     `pytorch_to_mlx.tasks`: `generate` for text to speech, `transcribe` for speech to text.
     dequantize: unpack quantized layers; by default where this machine runs them faster so.
+    verify: hash a converted folder's files first and compare them with what its conversion wrote.
+
+    Raises: CheckError where one was changed; UsageError where `verify` has nothing to compare with.
     """
     model = find_model(source, family=family, revision=revision, offline=offline)
+    if verify and not (model.converted and check_files(model.path)):
+        raise UsageError(
+            "nothing says what its files were", where=model.path, fix="verify a folder that this version converted"
+        )
     return model.family.load(model.path, dequantize=dequantize)
 
 

@@ -1,5 +1,6 @@
 """Open untrusted files: regular files only, one descriptor for checking and reading, bounded reads."""
 
+import hashlib
 import os
 import re
 import stat
@@ -13,6 +14,7 @@ from ..errors import FormatError, MachineError
 from ..units import size_text
 
 _LONGEST_READ = 1 << 30  # Linux cuts one read at 2^31 - 4096 bytes
+_CHUNK = 1 << 24
 _WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:")
 _KINDS = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket", stat.S_ISBLK: "a block device"}
 _KINDS[stat.S_ISCHR] = "a character device"
@@ -83,6 +85,13 @@ class SourceFile:
         if n_read < length or (status.st_size, status.st_mtime_ns) != self._stamp:
             raise FormatError("the file changed while it was read", where=self.path, fix="try again")
         return buffer
+
+    def sha256(self) -> str:
+        """Return the sha256 of the whole file. Raises: FormatError if it has changed since it was opened."""
+        digest = hashlib.sha256()
+        for offset in range(0, self.size, _CHUNK):
+            digest.update(self.read_array(offset, min(_CHUNK, self.size - offset)).data)
+        return digest.hexdigest()
 
     def close(self) -> None:
         """Close the descriptor; a second call does nothing."""

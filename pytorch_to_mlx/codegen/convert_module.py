@@ -21,7 +21,7 @@ from ..units import count_text
 from ..version import versions
 from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
-from ..weights.folder import to_json
+from ..weights.folder import check_files
 from .capture.failures import torch_failures
 from .capture.input_sizes import input_texts, shape_names, short_names
 from .capture.methods import Entry, all_tied, labelled, method_as_forward, size_hints
@@ -108,11 +108,17 @@ def convert_module(
     result.folder = str(mlx_path)
     files = {
         "model.py": generated.source.encode(),
-        "report.json": to_json(result.to_dict()),
         "report.md": report_text(result).encode(),
         "README.md": readme_text(result, config).encode(),
     }
-    write_folder(mlx_path, config=config, weights=weights, files=files, force=force)
+    write_folder(
+        mlx_path,
+        config=config,
+        weights=weights,
+        files=files,
+        force=force,
+        report=("report.json", result.to_dict()),
+    )
     return result
 
 
@@ -144,6 +150,7 @@ def validate_folder(
             where=folder,
             fix="read it, then pass --trust-folder (trust_folder=True)",
         )
+    check_files(folder, weights_only=True)
     with open_checkpoint(folder):  # the weights' headers are checked before the folder's loader reads them
         pass
     model = load_generated(folder)

@@ -14,6 +14,7 @@ from ..errors import FormatError, MissingExtraError, UsageError
 from ..model_source import ModelSource, find_model
 from ..progress import note
 from ..version import versions
+from ..weights.folder import check_files
 from .compare import TapResult, compare
 from .report import CaseResult, Report
 
@@ -54,6 +55,9 @@ def validate(
     if find_spec("torch") is None:
         raise MissingExtraError("torch", "validate", needed_for="comparing with PyTorch")
     model = find_model(source, family=family)
+    for path in (model.path if model.converted else None, mlx_path):
+        if path is not None:
+            check_files(path, weights_only=True)
     reference = open_reference(model, None if mlx_path is None else Path(mlx_path))
     return run(
         reference, model.family.card.taps, family=model.family.name, source=str(source or model.name), cases=cases

@@ -1,5 +1,6 @@
 """Write a converted folder that is whole or not there, and read it through the checked reader."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -10,14 +11,17 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from ..checkpoint import open_checkpoint
+from ..checkpoint import open_checkpoint, read_json
+from ..checkpoint.files import SourceFile, relative_inside
 from ..checkpoint.safetensors import DTYPES
-from ..errors import CheckError, FormatError, UsageError
+from ..errors import CheckError, FormatError, MachineError, UsageError
+from ..units import count_text
 from ..version import __version__
 from .numbers import dtype_name
 from .place import disk_errors, new_folder
 
 MAX_SHARD_BYTES = 5 << 30
+REPORTS = ("conversion.json", "report.json")  # of a checkpoint of a family; of a module
 _HEADER_BYTES = 200  # of one tensor in a safetensors header, at most
 _SAFETENSORS_DTYPES = {name: code for code, name in DTYPES.items()}
 METADATA = {"format": "mlx", "converted_by": f"pytorch-to-mlx {__version__}"}
@@ -33,16 +37,26 @@ def write_folder(
     force: bool = False,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     source: str | Path | None = None,
+    report: tuple[str, Mapping[str, Any]] | None = None,
 ) -> Path:
     """Write config.json, model.safetensors (or shards with an index) and `files`; `dest` appears when all is verified.
 
     weights: read one at a time, so that a mapping that makes or reads them on demand keeps only one in memory.
     files: relative path -> bytes, or arrays for a .safetensors. source: the checkpoint, which `dest` must stay out of.
+    report: name and content of a JSON file that is told the sha256 of all others, for `check_files`.
     Raises: UsageError if `dest` exists and `force` is not given; FormatError for file names that leave the folder or
     clash; MachineError if the disk is full or another run writes there; CheckError if it does not read back as written.
     """
     with new_folder(dest, force=force, source=source, needs=folder_bytes(weights, files)) as folder:
-        fill_folder(folder, config=config, weights=weights, files=files, max_shard_bytes=max_shard_bytes, where=dest)
+        fill_folder(
+            folder,
+            config=config,
+            weights=weights,
+            files=files,
+            max_shard_bytes=max_shard_bytes,
+            where=dest,
+            report=report,
+        )
     return Path(dest)
 
 
@@ -70,6 +84,7 @@ def fill_folder(
     files: Files | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     where: str | Path | None = None,
+    report: tuple[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write, flush to disk and verify everything inside an existing empty folder; `where` is its name in errors.
 
@@ -92,10 +107,11 @@ def fill_folder(
         else:
             arrays[name] = content
     with disk_errors(Path(where or folder), folder_bytes(weights, files)):
-        for file, names in model.items():
-            _write_arrays(folder / file, weights, names)
-        for name, content in arrays.items():
-            _write_arrays(folder / name, content, list(content))
+        digests = {file: _write_arrays(folder / file, weights, names) for file, names in model.items()}
+        digests |= {name: _write_arrays(folder / name, content, list(content)) for name, content in arrays.items()}
+        if report:
+            digests |= {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
+            texts[report[0]] = to_json({**report[1], "files": dict(sorted(digests.items()))})
         for name, text in texts.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(text)
@@ -171,6 +187,37 @@ def read_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, mx.array]]:
         return dict(checkpoint.config or {}), {name: checkpoint[name] for name in checkpoint}
 
 
+def check_files(folder: str | Path, *, weights_only: bool = False) -> int:
+    """Compare a converted folder's files with the sha256 that its report has of each; return how many it has.
+
+    weights_only: look at the .safetensors only. README.md and report.md, which people edit, are not looked at.
+    Raises: CheckError listing every file that is changed, missing or unreadable; FormatError for a malformed report.
+    """
+    folder = Path(folder)
+    report = next((folder / name for name in REPORTS if (folder / name).is_file()), None)
+    digests = read_json(report).get("files", {}) if report else {}
+    if not isinstance(digests, dict):
+        raise FormatError("'files' is not an object", where=report)
+    problems = []
+    for name, digest in digests.items():
+        if PurePosixPath(name).suffix == ".md" or (weights_only and not name.endswith(".safetensors")):
+            continue
+        try:
+            with SourceFile(relative_inside(folder, name, where=folder)) as file:
+                if file.sha256() != digest:
+                    problems.append(f"changed: {name}")
+        except (FormatError, MachineError) as error:
+            problems.append(f"{name}: {error.what}")
+    if problems:
+        raise CheckError(
+            f"{count_text(len(problems), 'file is', 'files are')} not as the conversion wrote them",
+            where=folder,
+            fix="convert again, or copy the folder again",
+            details=problems,
+        )
+    return len(digests)
+
+
 def is_converted(path: str | Path) -> bool:
     """Return whether a folder was written by a converter to MLX."""
     path = Path(path)
@@ -204,8 +251,8 @@ def _shard_name(number: int, count: int) -> str:
     return "model.safetensors" if count == 1 else f"model-{number:05d}-of-{count:05d}.safetensors"
 
 
-def _write_arrays(path: Path, content: Mapping[str, mx.array], names: Iterable[str]) -> None:
-    """Write a .safetensors file, one array in memory at a time.
+def _write_arrays(path: Path, content: Mapping[str, mx.array], names: Iterable[str]) -> str:
+    """Write a .safetensors file, one array in memory at a time, and return its sha256.
 
     Source: https://github.com/huggingface/safetensors, "Format".
     """
@@ -220,9 +267,14 @@ def _write_arrays(path: Path, content: Mapping[str, mx.array], names: Iterable[s
     text += b" " * (-len(text) % 8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
+        head = len(text).to_bytes(8, "little") + text
+        digest = hashlib.sha256(head)
+        file.write(head)
         for name in names:
-            file.write(np.array(_bytes(content[name]), copy=False).data)
+            data = np.array(_bytes(content[name]), copy=False).data
+            digest.update(data)
+            file.write(data)
+    return digest.hexdigest()
 
 
 def _check_names(files: Files) -> None:

@@ -1,6 +1,5 @@
 """Write the README.md of a converted folder: the hub's metadata, where the weights come from, how to check them."""
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from ..card import ModelCard, Published
@@ -8,21 +7,13 @@ from ..card import ModelCard, Published
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
 
-_CHUNK = 1 << 24
-
 
 def source_files(checkpoint: "Checkpoint") -> list[dict[str, Any]]:
     """Return name, size and sha256 of every file of a checkpoint, read through the descriptors that are open.
 
     Raises: FormatError if a file has changed since it was opened.
     """
-    rows = []
-    for file in checkpoint.files:
-        digest = hashlib.sha256()
-        for offset in range(0, file.size, _CHUNK):
-            digest.update(file.read(offset, min(_CHUNK, file.size - offset)))
-        rows.append({"name": file.path.name, "bytes": file.size, "sha256": digest.hexdigest()})
-    return rows
+    return [{"name": file.path.name, "bytes": file.size, "sha256": file.sha256()} for file in checkpoint.files]
 
 
 def readme(about: dict[str, Any], card: ModelCard, published: Published | None) -> bytes:
