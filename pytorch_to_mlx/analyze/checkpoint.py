@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import codegen
 from ..checkpoint import Checkpoint, TensorInfo, open_checkpoint
-from ..errors import FormatError
+from ..errors import CheckError, FormatError
 from ..model_source import ModelSource, find_model_or_module, locate_model
 from ..units import count_text, size_text
 from ..weights import WeightMap, make_plan
@@ -19,6 +19,8 @@ from ..weights.quantize import layer_sizes
 
 if TYPE_CHECKING:
     from ..registry import AnyFamily
+
+MAX_ROWS = 1000
 
 
 @dataclass
@@ -49,6 +51,12 @@ class Analysis:
     sizes: dict[str, int] = field(default_factory=dict)
     contents: list[TensorInfo] = field(default_factory=list, repr=False)
 
+    def check(self) -> "Analysis":
+        """Return self. Raises: CheckError if it would not convert."""
+        if not self.convertible:
+            raise CheckError("would not convert", where=self.source, details=self.problems)
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything, as JSON types."""
         data = asdict(self)
@@ -56,9 +64,12 @@ class Analysis:
         return data
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a line for all tensors whose names differ only in numbers."""
+        """Return a line for all tensors whose names differ only in numbers; of very many lines the first."""
         infos = {info.name: info for info in self.contents}
-        return [{"tensor": line} for line in grouped(infos, lambda n: f"{infos[n].dtype} {list(infos[n].shape)}")]
+        lines = grouped(infos, lambda name: f"{infos[name].dtype} {list(infos[name].shape)}")
+        if len(lines) > MAX_ROWS:
+            lines[MAX_ROWS:] = [f"… and {len(lines) - MAX_ROWS} more kinds of names; all are in --json"]
+        return [{"tensor": line} for line in lines]
 
     def summary(self) -> str:
         """Return the verdict, the sizes and the problems in a few lines."""

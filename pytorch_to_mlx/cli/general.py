@@ -70,6 +70,7 @@ def analyze(
     revision: str | None = None,
     extend: list[Path] | None = None,
     html: Path | None = None,
+    check: bool = False,
 ) -> Any:
     """Tell what a checkpoint or a PyTorch module holds, and what would not convert and why.
 
@@ -79,6 +80,7 @@ def analyze(
 
     Args:
         html: also write the analysis of a module as one page
+        check: exit code 5 if it would not convert
 
     Example: pytorch-to-mlx analyze kokoro-v1_0.pth
     """

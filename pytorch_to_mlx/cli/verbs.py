@@ -83,7 +83,7 @@ def add(app: typer.Typer, name: str, function: Callable[..., Any]) -> None:
                 stack.enter_context(redirect_stdout(sys.stderr))
             result = function(*args, **values)
             show(result, as_json=as_json_)
-        if hasattr(result, "check"):
+        if hasattr(result, "check") and values.get("check", True):  # where a verb has an option --check, it decides
             result.check()
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  Typer reads it

@@ -33,7 +33,9 @@ def test_switched_off_kernels_are_a_problem_with_a_fix(monkeypatch, fresh):
     assert native.load() == (None, "PYTORCH_TO_MLX_NATIVE=0") and native.kernels() is None
     if on_cpu():
         problems = dict(backend.describe(measure=False).problems)
-        assert any("PYTORCH_TO_MLX_NATIVE=0" in p and fix == "unset PYTORCH_TO_MLX_NATIVE" for p, fix in problems.items())
+        assert any(
+            "PYTORCH_TO_MLX_NATIVE=0" in p and fix == "unset PYTORCH_TO_MLX_NATIVE" for p, fix in problems.items()
+        )
 
 
 def test_kernels_that_are_not_installed_are_named(monkeypatch, fresh):

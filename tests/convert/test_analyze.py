@@ -2,14 +2,18 @@
 
 import json
 
+import mlx.core as mx
 import pytest
 import torch
 import toy_net
 import toy_torch
 
 from pytorch_to_mlx.analyze import analyze
+from pytorch_to_mlx.analyze.checkpoint import Analysis
+from pytorch_to_mlx.checkpoint.base import TensorInfo
+from pytorch_to_mlx.cli import main
 from pytorch_to_mlx.convert import convert
-from pytorch_to_mlx.errors import FormatError, UsageError
+from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
 
 
 def test_a_checkpoint_that_would_convert(source, net):
@@ -92,3 +96,23 @@ def test_other_files_are_refused(tmp_path, family):
         analyze(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="no model family is called 'nothing'"):
         analyze(tmp_path / "page.pth", family="nothing")
+
+
+def test_of_very_many_names_the_first_are_shown():
+    """400,000 names that differ in more than numbers took minutes to lay out."""
+    contents = [TensorInfo.of(f"a{number}x.weight", "float32", (1,)) for number in range(5000)]
+    result = Analysis("big.safetensors", "safetensors", None, contents=contents, problems=["no family"])
+    rows = result.rows()
+    assert len(rows) == 1001 and rows[999] == {"tensor": "a999x.weight   float32 [1]"}
+    assert rows[1000] == {"tensor": "… and 4000 more kinds of names; all are in --json"}
+    assert len(result.to_dict()["contents"]) == 5000
+    with pytest.raises(CheckError, match=r"big.safetensors: would not convert\n  no family"):
+        result.check()
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--check"], 5)])
+def test_exit_code_5_is_asked_for(tmp_path, capsys, options, code):
+    mx.save_safetensors(str(tmp_path / "a.safetensors"), {"w": mx.zeros(2)})
+    assert main(["analyze", str(tmp_path / "a.safetensors"), *options]) == code
+    out, err = capsys.readouterr()
+    assert "would not convert: 1 problem" in out and ("error: " in err) == bool(code)

@@ -1,10 +1,13 @@
 """The result of an analysis of a module, and its HTML page: no scripts, no other files, every text escaped."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from html import escape
+from pathlib import Path
 from typing import Any
 
+from ...errors import CheckError
 from ...units import count_text, size_text
 
 STYLE = (
@@ -57,6 +60,12 @@ class ModuleAnalysis:
             return "would convert"
         return f"would not convert: {count_text(len(self.problems), 'problem')}"
 
+    def check(self) -> "ModuleAnalysis":
+        """Return self. Raises: CheckError if it would not convert."""
+        if not self.convertible:
+            raise CheckError("would not convert", where=self.source, details=self.problems)
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON types."""
         return asdict(self)
@@ -91,7 +100,7 @@ class ModuleAnalysis:
         return "\n".join([*lines, self.verdict, *(f"  {problem}" for problem in self.problems)])
 
     def html(self) -> str:
-        """Return one page with everything, without scripts or other files."""
+        """Return one page with everything, without scripts or other files; places in source are relative paths."""
         ops = ((use.op, use.count, use.module or "(root)", use.where, use.problem or "yes") for use in self.ops)
         modules = ((one["path"], one["class"], f"{one['parameters']:,}") for one in self.modules)
         captured = f"Captured with {self.captured}; {self._memory_text()}" if self.captured else ""
@@ -110,7 +119,8 @@ class ModuleAnalysis:
             _table("Modules", ("path", "class", "own parameters"), modules),
         ]
         head = f'<meta charset="utf-8"><title>{escape(self.model)}</title><style>{STYLE}</style>'
-        return f"<!doctype html><html><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+        body = re.sub(r"/[^\s<>]*/site-packages/", "", "".join(parts).replace(escape(f"{Path.cwd()}/"), ""))
+        return f"<!doctype html><html><head>{head}</head><body>{body}</body></html>\n"
 
     def _memory_text(self) -> str:
         return ", ".join(f"{name} {size_text(size)}" for name, size in self.memory.items())

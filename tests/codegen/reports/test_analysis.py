@@ -1,6 +1,11 @@
 """codegen/reports/analysis.py: the lines and the page of an analysis."""
 
+from pathlib import Path
+
+import pytest
+
 from pytorch_to_mlx.codegen.reports.analysis import ModuleAnalysis, OpUse
+from pytorch_to_mlx.errors import CheckError
 
 
 def analysis(*problems, **fields):
@@ -58,3 +63,19 @@ def test_the_page_escapes_every_text():
     assert "Net&lt;T&gt;" in page and "<li>a &lt; b</li>" in page and "<p class=no>" in page
     assert "<td>net.py:5</td><td>yes</td>" in page and "<td>1,234</td>" in page
     assert "<p class=yes>would convert</p>" in analysis().html()
+
+
+def test_the_page_has_relative_paths():
+    """It is sent to other people: the folders of this machine are left out, of packages too."""
+    places = [f"{Path.cwd()}/nets/net.py:3", "/usr/lib/python3/site-packages/torch/nn/functional.py:7", "/other/x.py:1"]
+    uses = [OpUse(f"aten.op{number}", 1, place) for number, place in enumerate(places)]
+    page = ModuleAnalysis("net.py:build", "Net", ops=uses, problems=[f"{places[0]}: no"]).html()
+    for place in ("nets/net.py:3", "torch/nn/functional.py:7", "/other/x.py:1"):
+        assert f"<td>{place}</td>" in page
+    assert "<li>nets/net.py:3: no</li>" in page
+
+
+def test_check_is_an_error_where_it_would_not_convert():
+    with pytest.raises(CheckError, match=r"net.py:build: would not convert\n  no op"):
+        ModuleAnalysis("net.py:build", "Net", problems=["no op"]).check()
+    assert ModuleAnalysis("net.py:build", "Net", convertible=True).check().convertible
