@@ -215,6 +215,8 @@ def to_tree(item: Any) -> ast.expr:
     if isinstance(item, mlx.core.Dtype):
         name = str(item).rpartition(".")[2]
         return ast.Attribute(ast.Name("mx"), "bool_" if name == "bool" else name)
+    if isinstance(item, mlx.core.DeviceType):
+        return ast.Attribute(ast.Name("mx"), item.name)
     if isinstance(item, bool | int | str | EllipsisType | None):
         if isinstance(item, int) and not isinstance(item, bool) and item < 0:
             return ast.UnaryOp(ast.USub(), ast.Constant(-item))

@@ -277,13 +277,17 @@ def qr(a: mx.array, mode: str) -> list[mx.array]:
 def pinv(a: mx.array, atol, rtol, hermitian: bool) -> mx.array:
     """Return the pseudo-inverse; singular values at or below max(atol, rtol · largest) count as 0.
 
+    rtol: float32's rounding times the longer side where it is None, and no atol says what counts.
+
     Shapes: a [..., N, M], atol and rtol [] or [...] -> [..., M, N]. hermitian: only the lower triangle of a is read.
     """
     if 0 in a.shape:
         return mx.zeros([*a.shape[:-2], a.shape[-1], a.shape[-2]])
     a = mx.tril(a) + swap(mx.tril(a, -1)) if hermitian else a
     u, s, v = svd(a, False, True)
-    rtol = mx.array(0.0) if rtol is None else rtol
+    if rtol is None:
+        rounding = mx.array(1.1920929e-07 * max(a.shape[-2:]))
+        rtol = rounding if atol is None else mx.where(atol > 0, 0.0, rounding)
     atol = mx.array(0.0) if atol is None else atol
     limit = mx.maximum(
         atol[..., None] if atol.ndim else atol,

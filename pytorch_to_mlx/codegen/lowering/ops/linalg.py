@@ -179,10 +179,6 @@ def ormqr(x, input2, input3, left=True, transpose=False):
 @lowers("linalg_pinv.atol_rtol_tensor")
 def pinv(x, atol: Any = None, rtol: Any = None, hermitian=False):
     real_only(x)
-    if rtol is None and atol is None:
-        rtol = mx.array(1.1920929e-07 * max(x.shape[-2:]))
-    elif rtol is None:
-        rtol = mx.where(atol > 0, 0.0, 1.1920929e-07 * max(x.shape[-2:]))
     return fn.pinv(x, atol, rtol, hermitian)
 
 

@@ -6,7 +6,12 @@ from ..recorder import fn, let, mx
 from .op_table import lowers
 
 
-@lowers("sort.default", "sort.stable", "msort.default")
+@lowers("msort.default")
+def msort(x):
+    return fn.sort(x, 0, False)[0]
+
+
+@lowers("sort.default", "sort.stable")
 def sort(x, dim=-1, descending=False, stable=None):
     return fn.sort(x, dim, descending)
 
