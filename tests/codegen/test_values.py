@@ -90,3 +90,21 @@ def test_no_variable_hides_a_builtin(tmp_path):
     ours = converted(Hiding(), tmp_path / "out", x)(input=mx.array(x.numpy()))
     np.testing.assert_allclose(np.array(ours), Hiding()(x).numpy(), atol=1e-5)
     assert "sum =" not in (tmp_path / "out" / "model.py").read_text()
+
+
+SQUARE = torch.eye(4) + torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0)) / 8
+SYMMETRIC = SQUARE @ SQUARE.mT
+
+
+@pytest.mark.parametrize("function, x, other", [
+    (torch.linalg.cholesky, SYMMETRIC, SYMMETRIC[:2]),
+    (lambda x: torch.linalg.solve(x, x.sum(-1)), SQUARE, SQUARE[:2]),
+    (lambda x: torch.linalg.eigh(x)[0], SYMMETRIC, SYMMETRIC[:2]),
+    (torch.linalg.pinv, torch.randn(3, 5, 4), torch.randn(2, 4, 7)),
+    (torch.msort, torch.randn(4, 6), torch.tensor([[2.0], [math.nan], [1.0]])),
+], ids=["cholesky", "solve", "eigh", "pinv", "msort"])  # fmt: skip
+def test_ops_that_make_fx_and_torch_export_trace_differently(tmp_path, function, x, other):
+    """PyTorch's values. torch.export adds the check of a matrix, and leaves sizes dynamic."""
+    model = converted(Function(function), tmp_path / "out", x)
+    for one in (x, other):
+        np.testing.assert_allclose(np.array(model(mx.array(one.numpy()))), function(one).numpy(), atol=1e-4)
