@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pytorch_to_mlx.progress import listening
+from pytorch_to_mlx.text import phonemes
 from pytorch_to_mlx.text.english.normalize import normalize
 from pytorch_to_mlx.text.phonemes import phonemize
 from pytorch_to_mlx.text.split import join
@@ -26,7 +26,7 @@ He owes -£5.	He owes minus five pounds.
 
 def forms():
     """Read tables of kinds: {kind: [(written, spelled out)]}. The spelled-out sentences were written by hand."""
-    kinds = {}
+    kinds, rows = {}, []
     for line in (DATA / "english_forms.tsv").read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):
             rows = kinds.setdefault(line[2:], [])
@@ -44,17 +44,12 @@ def misaki():
     pytest.importorskip("misaki.en", reason="English phonemes need the extra 'kokoro'")
 
 
-class Lines:
-    """Collects what is reported."""
-
-    def __init__(self):
-        self.lines = []
-
-    def note(self, text):
-        self.lines.append(text)
-
-    def track(self, items, what, total):
-        yield from items
+@pytest.fixture
+def lines(monkeypatch):
+    """What is reported, line by line."""
+    reported = []
+    monkeypatch.setattr(phonemes, "note", reported.append)
+    return reported
 
 
 def test_there_are_two_hundred_forms():
@@ -119,20 +114,16 @@ def test_markup_stays(misaki):
     ("code", "text", "words"),
     [("a", "I say 你好 and привет, 你好!", "你好 привет"), ("j", "Hello.", "Hello"), ("z", "我用Python。", "Python")],
 )
-def test_words_of_another_script_are_named_once(code, text, words):
-    lines = Lines()
-    with listening(lines):
-        list(phonemize(text, code, normalized=True))
-    (line,) = lines.lines
+def test_words_of_another_script_are_named_once(lines, code, text, words):
+    list(phonemize(text, code, normalized=True))
+    (line,) = lines
     assert line.endswith(f": {words}")
 
 
-def test_words_of_the_own_script_are_not_named(misaki):
-    lines = Lines()
-    with listening(lines):
-        list(phonemize("Zoë naïve α 5 μm 😀 [x](/θ/)", "a", normalized=True))
-        list(phonemize("cafe\u0301 ñandú", "e", normalized=True))
-    assert lines.lines == []
+def test_words_of_the_own_script_are_not_named(misaki, lines):
+    list(phonemize("Zoë naïve α 5 μm 😀 [x](/θ/)", "a", normalized=True))
+    list(phonemize("cafe\u0301 ñandú", "e", normalized=True))
+    assert lines == []
 
 
 def test_other_languages_are_composed(misaki):

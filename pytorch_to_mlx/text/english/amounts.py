@@ -41,7 +41,7 @@ _MEASURE = re.compile(
 )
 _HEIGHT = re.compile(rf"{START}(\d)\s?['′]\s?(1[01]|\d)(?:[\"″”]|''|′′|(?![\w.'′]))")
 _FEET = re.compile(rf"{START}(\d+)\s?(?:ft|feet)\.?\s(1[01]|\d)\s?in\b\.?")
-_INCHES = re.compile(rf"{START}({NUMBER})\"(?=[ -][a-z])")
+_INCHES = re.compile(rf"{START}({NUMBER})[\"″](?=[ -][A-Za-z])")
 _SIZES = re.compile(
     rf"{START}({NUMBER})\s?[x×]\s?({NUMBER})(?:\s?[x×]\s?({NUMBER}))?(?:\s?(?P<unit>{one_of(_ALL_UNITS)}))?{END}"
 )
@@ -68,7 +68,7 @@ def _sum(number: str, scale: str, currency: str, british: bool, singular: bool) 
         return f"{cardinal(number, british)} {scale}{one if singular else many}"
     whole = whole or "0"
     parts: list[str] = []
-    if int(whole.replace(",", "")) or not int(hundredths or 0):
+    if int(re.sub("[, ]", "", whole)) or not int(hundredths or 0):
         parts.append(f"{cardinal(whole, british)} {one if singular or whole == '1' else many}")
     if int(hundredths or 0):
         parts.append(f"{cardinal(str(int(hundredths)), british)} {cent if singular or hundredths == '01' else cents}")
@@ -99,8 +99,8 @@ def _measure(match: re.Match[str], british: bool) -> str | None:
 
 
 def _cardinal(number: str, british: bool) -> str:
-    number, _, scale = number.partition(" ")
-    return f"{cardinal(number, british)} {scale}".strip()
+    scale = number.lstrip("0123456789., ")
+    return f"{cardinal(number.removesuffix(scale).strip(), british)} {scale}".strip()
 
 
 def _unit(unit: str, singular: bool, british: bool) -> str:
@@ -122,8 +122,9 @@ def _is_attribute(match: re.Match[str]) -> bool:
 
 
 def _inches(match: re.Match[str], british: bool) -> str | None:
-    is_quoted = match.string.count('"', 0, match.start()) % 2
-    return None if is_quoted else f"{cardinal(match[1], british)} inch"
+    is_quoted = match[0].endswith('"') and match.string.count('"', 0, match.start()) % 2
+    one_of_many = "inches" if next_word(match) in _NO_NOUNS else "inch"
+    return None if is_quoted else f"{cardinal(match[1], british)} {one_of_many}"
 
 
 def _sizes(match: re.Match[str], british: bool) -> str | None:
@@ -135,7 +136,7 @@ def _sizes(match: re.Match[str], british: bool) -> str | None:
 
 
 RULES: tuple[Rule, ...] = (
-    (_HEIGHT, lambda match, british: f"{cardinal(match[1])} foot {cardinal(match[2])}"),
+    (_HEIGHT, lambda match, _: f"{cardinal(match[1])} foot {cardinal(match[2])}".removesuffix(" zero")),
     (_FEET, lambda match, british: f"{cardinal(match[1])} feet {cardinal(match[2])} inches"),
     (_INCHES, _inches),
     (_SIZES, _sizes),

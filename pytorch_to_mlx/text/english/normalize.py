@@ -1,6 +1,6 @@
 """English as it is spoken. The order of the rules is their rank: where two match, the first one speaks.
 
-Of the 203 forms in tests/text/data misaki alone says 26 as their spelled-out sentence, and wetext 0.1.8, which
+Of 203 of the forms in tests/text/data misaki alone says 26 as their spelled-out sentence, and wetext 0.1.8, which
 CosyVoice's texts go through, makes it 74; of 102 sentences that must stay (scores, versions, names) wetext changes 34,
 and it cannot tell which word came from what. So the rules are our own, made for misaki: what misaki says rightly (25,
 1990s, 21st, AT&T) is left to it. num2words gives the words of numbers.

@@ -6,13 +6,13 @@ from typing import Any
 
 from ...errors import MissingExtraError
 
-NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+NUMBER = r"(?:\d{1,3}(?: \d{3})* 000(?!\d)|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 _MOST_DIGITS = 21  # of a number that has a name
 
 
 def cardinal(number: str, british: bool = False) -> str:
     """Return "1,250.5" as "one thousand two hundred fifty point five"; in British English with "and fifty"."""
-    whole, _, decimals = number.replace(",", "").partition(".")
+    whole, _, decimals = re.sub("[, ]", "", number).partition(".")
     if not whole:
         return f"point {digits(decimals)}"
     if len(whole) > _MOST_DIGITS or re.match("0[0-9]", whole):

@@ -8,6 +8,7 @@ from .matching import DASH, END, START, next_word, one_of, words_before
 from .numbers import NUMBER, cardinal, year
 from .tables import (
     DENOMINATORS,
+    HOURS_BEFORE,
     MEASURES,
     NOT_RANGES,
     PLURALS,
@@ -16,6 +17,7 @@ from .tables import (
     SCORE_AFTER,
     SCORE_BEFORE,
     SIGNS,
+    UNITS,
 )
 
 _RANGE = re.compile(rf"{START}(?P<first>{NUMBER})(?P<dash>{DASH})(?P<second>{NUMBER}){END}")
@@ -24,9 +26,9 @@ _DECIMAL = re.compile(rf"{START}(?:\d{{1,3}}(?:,\d{{3}})+|\d*)\.\d+{END}")
 _VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _FRACTION = re.compile(
     rf"{START}(?P<sign>-)?(?:(?:(?P<whole>\d+)(?:\s|-))?(?P<top>\d{{1,2}})/(?P<bottom>\d{{1,3}})"
-    rf"|(?P<whole2>\d+)?\s?(?P<vulgar>[{_VULGAR}]))(?:{END}|(?=-[a-z]))(?:(?P<joint>[ -])(?P<noun>[a-z]+)(?!\w))?"
+    rf"|(?P<whole2>\d+)?\s?(?P<vulgar>[{_VULGAR}]))(?:{END}|(?=-[a-z]))(?:(?P<joint>[ -])(?P<noun>[A-Za-z]+)(?!\w))?"
 )
-_DECADES = re.compile(rf"(?<![\w.,:/-])('?\d{{1,3}}0s){DASH}('?\d{{1,3}}0s)(?!\w)")
+_DECADES = re.compile(rf"(?<![\w.,:/-])('?\d{{1,3}}0s|\d+[kKMB]){DASH}('?\d{{1,3}}0s|\d+[kKMB])(?!\w)")
 _RATIO = re.compile(rf"{START}(\d+):(\d+){END}")
 _RATIO_WORDS = frozenset("ratio odds aspect scale".split())
 _OPERATORS = {"-": "minus", "–": "minus", "×": "times", "*": "times", "÷": "divided by", "/": "divided by"}
@@ -37,11 +39,11 @@ _OPERATION = re.compile(
 
 def _range(match: re.Match[str], british: bool) -> str | None:
     first, second = match["first"], match["second"]
-    low, high = (float(number.replace(",", "")) for number in (first, second))
+    low, high = (float(re.sub("[, ]", "", number)) for number in (first, second))
     before, after = words_before(match, 4), next_word(match).lower()
     if re.match("0[0-9]", first) or re.match("0[0-9]", second):
         return None
-    if _is_year(first) and _is_year(second) and low < high:
+    if _is_year(first) and _is_year(second) and low < high and not _is_plural(match):
         return f"{year(first, british)} to {year(second, british)}"
     if SCORE_BEFORE.intersection(before) or after in SCORE_AFTER:
         return None
@@ -49,7 +51,7 @@ def _range(match: re.Match[str], british: bool) -> str | None:
         rise = int(second) - int(first[2:])
         return f"{year(first, british)} to {cardinal(second)}" if rise == 1 or (rise > 0 and high > 12) else None
     has_word = bool(before) and before[-1] in RANGE_BEFORE
-    if before[-1:] == ["from"] and low > high:
+    if low > high and high < 13 and HOURS_BEFORE.intersection(re.split("[-–]", before[-1])[-1:] if before else ()):
         return f"{cardinal(first, british)} to {cardinal(second, british)}"  # from 9-5
     if low >= high or ((first, second) in NOT_RANGES and not has_word):
         return None
@@ -83,7 +85,7 @@ def _fraction(match: re.Match[str], british: bool) -> str | None:
         not match["vulgar"]
         and not whole
         and noun != "of"
-        and noun not in MEASURES
+        and noun not in _SINGULARS
         and parts in (10, 100)
         and n <= parts
     ):
@@ -93,15 +95,17 @@ def _fraction(match: re.Match[str], british: bool) -> str | None:
     if parts not in DENOMINATORS or not 0 < n < parts or noun == "time":
         return None
     one, many = DENOMINATORS[parts]
+    if whole and noun in _SYMBOLS and joint == " ":
+        typed = f" {UNITS[noun][1]}"
     if whole:
-        return f"{minus}{cardinal(whole, british)} and {'a ' + one if n == 1 else cardinal(top) + ' ' + many}{typed}"
+        part = f"{_article(one)} {one}" if n == 1 else f"{cardinal(top)} {many}"
+        return f"{minus}{cardinal(whole, british)} and {part}{typed}"
     if joint == "-":
         return f"{minus}{'' if parts == 2 else cardinal(top) + '-'}{one}{typed}"
     singular = _SINGULARS.get(noun)
     if singular:
-        article = "an" if singular[0] in "aeio" or singular == "hour" else "a"
-        part = one if parts == 2 else f"a {one} of" if n == 1 else f"{cardinal(top)} {many} of"
-        return f"{minus}{part} {article} {singular}"
+        part = one if parts == 2 else f"{_article(one)} {one} of" if n == 1 else f"{cardinal(top)} {many} of"
+        return f"{minus}{part} {_article(singular)} {singular}"
     if parts == 2 and (
         noun in ("of", "the", "a", "an", "price", "off", "as") or (match["vulgar"] and noun not in ("", "and", "or"))
     ):
@@ -109,7 +113,14 @@ def _fraction(match: re.Match[str], british: bool) -> str | None:
     return f"{minus}{cardinal(top)} {one if n == 1 else many}{typed}"
 
 
-_SINGULARS = {word: singular for singular, plural in MEASURES.items() for word in (singular, plural)}
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeio" or word == "hour" else "a"
+
+
+_SYMBOLS = frozenset(unit for unit in UNITS if unit.isalpha() and unit != "in")
+_SINGULARS = {unit: UNITS[unit][0] for unit in _SYMBOLS} | {
+    word: singular for singular, plural in MEASURES.items() for word in (singular, plural)
+}
 
 
 def _ratio(match: re.Match[str], british: bool) -> str | None:

@@ -54,7 +54,8 @@ UNITS = {
     "°C": ("degree Celsius", "degrees Celsius"), "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
     "° C": ("degree Celsius", "degrees Celsius"), "° F": ("degree Fahrenheit", "degrees Fahrenheit"),
     "degrees C": ("degree Celsius", "degrees Celsius"), "degrees F": ("degree Fahrenheit", "degrees Fahrenheit"),
-    "deg": ("degree", "degrees"),
+    "deg": ("degree", "degrees"), "° N": ("degree north", "degrees north"), "° S": ("degree south", "degrees south"),
+    "° E": ("degree east", "degrees east"), "° W": ("degree west", "degrees west"),
     "°": ("degree", "degrees"), "°N": ("degree north", "degrees north"), "°S": ("degree south", "degrees south"),
     "°E": ("degree east", "degrees east"), "°W": ("degree west", "degrees west"),
     "%": ("percent", "percent"), "‰": ("per thousand", "per thousand"),
@@ -127,6 +128,12 @@ RANGE_BEFORE = frozenset(
 """.split()
 )
 PLURALS = frozenset("people men women children feet percent kids teeth mice sheep fish dozen thousand million".split())
+HOURS_BEFORE = frozenset(
+    """
+    from open hours weekdays daily works
+    mon tue wed thu fri sat sun monday tuesday wednesday thursday friday saturday sunday
+""".split()
+)
 RANGE_ADJECTIVES = frozenset("more new other different extra small large full short long working".split())
 NOT_RANGES = frozenset((("7", "11"), ("9", "11")))  # a shop and a day
 SCORE_BEFORE = frozenset(
@@ -157,12 +164,13 @@ ABBREVIATIONS = {
     "approx": "approximately", "dept": "department", "govt": "government", "est": "estimated", "max": "maximum",
     "misc": "miscellaneous", "appt": "appointment", "apt": "apartment", "assn": "association",
     "asst": "assistant", "attn": "attention", "avg": "average", "cf": "compare", "incl": "including",
-    "et al": "and others", "tel": "telephone", "temp": "temperature", "tbsp": "tablespoon", "tsp": "teaspoon",
+    "et al": "and others", "tel": "telephone", "temp": "temperature",
     "univ": "university",
     "ext": "extension", "a.k.a": "also known as", "viz": "namely", "ca": "about",
 }  # fmt: skip
 # Before a number only: one, several.
-NUMBERED = {"fig": ("figure", "figures"), "vol": ("volume", "volumes"), "ch": ("chapter", "chapters"),
+NUMBERED = {"sec": ("section", "sections"),
+            "fig": ("figure", "figures"), "vol": ("volume", "volumes"), "ch": ("chapter", "chapters"),
             "p": ("page", "pages"), "pp": ("pages", "pages"), "pg": ("page", "pages"), "eq": ("equation", "equations"),
             "ver": ("version", "versions")}  # fmt: skip
 
