@@ -48,6 +48,7 @@ def test_commands_exist_with_their_options(name):
         verb = known[words[0]]
         spellings = {s for p in verb.parameters for both in p.spellings for s in both.split("/")} | {
             "--json",
+            "--quiet",
             "--debug",
         }
         used = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}

@@ -1,0 +1,59 @@
+"""README's commands, run as printed and in their order, in a folder that is empty but for the files it prints."""
+
+import re
+import subprocess
+
+import pytest
+from command import COMMAND, ROOT
+from test_docs import commands
+
+HUB = {"hexgrad/Kokoro-82M": "packaged:kokoro-82m-int8"}  # the hub is not asked in tests
+NOT_HERE = {
+    "cosyvoice2 ": "its weights are on the hub alone",
+    "--microphone": "there is no sound device",
+}
+MINUTES = ("kokoro convert", "kokoro validate", "kokoro benchmark")  # of work with PyTorch: for `make test-full`
+
+
+def run_all(folder, lines: list[str]) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, code in re.findall(r"```python (\S+)\n(.*?)```", text, re.S):
+        (folder / name).write_text(code, encoding="utf-8")
+    for line in lines:
+        for there, here in HUB.items():
+            line = line.replace(there, here)
+        command = " ".join([*COMMAND, line.removeprefix("pytorch-to-mlx ")])
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=folder, capture_output=True, timeout=1800, stdin=subprocess.DEVNULL
+        )
+        assert done.returncode == 0, f"{line}: {done.stderr.decode()}"
+
+
+def here(line: str) -> bool:
+    return not any(part in line for part in NOT_HERE)
+
+
+def quick(line: str) -> bool:
+    return not any(part in line for part in MINUTES)
+
+
+def test_what_takes_seconds(tmp_path):
+    lines = [line for line in commands("README.md") if here(line) and quick(line)]
+    assert len(lines) >= 6 and {line.split()[1] for line in lines} >= {
+        "kokoro",
+        "whisper",
+        "vad",
+        "wakeword",
+        "convert",
+    }
+    run_all(tmp_path, lines)
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made >= {"hello.wav", "out", "scores.png", "my-mlx"}
+    assert "Hello, world" in (tmp_path / "out" / "hello.srt").read_text()
+
+
+@pytest.mark.full
+def test_what_takes_minutes(tmp_path):
+    """A quantized Kokoro, its proof, and the benchmark beside PyTorch."""
+    run_all(tmp_path, [line for line in commands("README.md") if here(line) and not quick(line)])
+    assert (tmp_path / "kokoro.json").is_file()
