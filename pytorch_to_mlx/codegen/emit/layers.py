@@ -246,7 +246,7 @@ def conv(call: Call, node: Node) -> Layer | None:
 
 @_matches("aten.conv_transpose1d.default", "aten.conv_transpose2d.input")
 def conv_transpose(call: Call, node: Node) -> Layer | None:
-    """Match a transposed convolution of batched input, without groups and with output_padding below the stride."""
+    """Match a transposed convolution of batched input, without groups, of paddings that MLX takes."""
     weights = _own_weights(call, node, weight="weight", bias="bias")
     if not weights or "weight" not in weights or node.kwargs.get("groups", 1) != 1:
         return None
@@ -255,7 +255,8 @@ def conv_transpose(call: Call, node: Node) -> Layer | None:
     names = ("stride", "padding", "dilation", "output_padding")
     defaults = {name: 0 if "padding" in name else 1 for name in names}
     values = {name: pair(node.kwargs.get(name, defaults[name]), count) for name in names}
-    if any(o >= s for o, s in zip(values["output_padding"], values["stride"], strict=True)):
+    sizes = zip(kernel, *(values[name] for name in names), strict=True)
+    if any(o >= s or p > d * (k - 1) for k, s, p, d, o in sizes):
         return None
     if node.kwargs["x"].meta.ndim != count + 2:
         return None

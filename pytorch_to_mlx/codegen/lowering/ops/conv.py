@@ -74,15 +74,18 @@ def _convolve_transposed(x, weight, bias, stride, padding, output_padding, group
     x = mx.expand_dims(x, 0) if single else x
     stride, padding = pair(stride, count), pair(padding, count)
     output_padding, dilation = pair(output_padding, count), pair(dilation, count)
+    sizes = list(zip(weight.shape[2:], stride, padding, output_padding, dilation, strict=True))
     if groups > 1:
         weight = fn.split_transposed_groups(weight, groups)
     else:
         weight = weight.transpose(1, *range(2, weight.ndim), 0)  # [I, O, *K] -> [O, *K, I]
     x = channels_last(x)
-    if count == 3 or groups > 1 or any(o >= s for o, s in zip(output_padding, stride, strict=True)):
+    if count == 3 or any(o >= s or p > d * (k - 1) for k, s, p, o, d in sizes):  # MLX's own takes none of these
         y = fn.conv_transpose(x, weight, stride, padding, output_padding, dilation, groups)
     else:
-        options = _options(stride=stride, padding=padding, dilation=dilation, output_padding=output_padding)
+        options = _options(
+            stride=stride, padding=padding, dilation=dilation, output_padding=output_padding, groups=groups
+        )
         y = getattr(mx, f"conv_transpose{count}d")(x, weight, **options)
     y = y if bias is None else y + bias
     y = channels_first(y)
