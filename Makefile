@@ -9,6 +9,7 @@
 #   make speak-and-listen   Kokoro says three sentences, Whisper must hear the same words
 #   make lint        format, lint and types only
 #   make docs        the generated tables in docs/
+#   make help        this list
 #   make clean       remove .venv and what was built
 #
 # PIP_OPTIONS goes to every `pip install`, such as PIP_OPTIONS='--extra-index-url …' for PyTorch's index of CPU builds.
@@ -17,6 +18,7 @@ PYTHON ?= python3
 PIP_OPTIONS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
+.DEFAULT_GOAL := hello
 STAMPS := $(VENV)/stamps
 PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check $(PIP_OPTIONS)
 
@@ -30,8 +32,11 @@ sum = $(shell cat $(1) 2>/dev/null | cksum | cut -d' ' -f1)
 ASKED := $(call sum,pyproject.toml tests/requirements-no-deps.txt)
 CSRC := $(call sum,$(sort $(shell find csrc -type f -not -path '*/build/*' -not -name '*.so' -not -name '*.pyc')))
 
-.PHONY: hello test test-full speak-and-listen lint docs clean kernels
+.PHONY: help hello test test-full speak-and-listen lint docs clean kernels
 .DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
 
 hello: $(STAMPS)/hello-$(ASKED) kernels
 	@echo "== speaking"

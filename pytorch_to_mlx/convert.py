@@ -21,6 +21,7 @@ from .weights import Report, apply, check_destination, dequantize, load_into, ne
 from .weights.folder import fill_folder
 from .weights.numbers import FLOATS, cast
 from .weights.pack import narrow, pack
+from .weights.quantize import check_quantization
 from .weights.readme import readme, source_files
 
 REPORT = "conversion.json"
@@ -67,6 +68,8 @@ def convert(
     q_bits, q_group_size = 8 if q_bits is None else q_bits, 64 if q_group_size is None else q_group_size
     if quantize and dequantize:
         raise UsageError("a conversion cannot quantize and dequantize", fix="give one of the two")
+    if quantize:
+        check_quantization(q_bits, q_group_size)
     if dtype not in (None, *FLOATS):
         raise UsageError(f"dtype {dtype!r} is not supported", fix=f"use {', '.join(FLOATS)}")
     model = find_model_or_module(source, family=family, revision=revision)

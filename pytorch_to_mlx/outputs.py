@@ -14,7 +14,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, BinaryIO
 
-from .errors import MachineError, UsageError
+from .errors import MachineError, MissingExtraError, UsageError
 
 STDOUT = Path("-")  # as a destination: stdout
 _MAX_LINKS = 40
@@ -178,6 +178,21 @@ def write_output(path: Path, content: str | bytes) -> None:
     """Write an output at once, text as UTF-8. Raises: what `open_output` raises."""
     with open_output(path) as output:
         output.file.write(content.encode() if isinstance(content, str) else content)
+
+
+def check_figure(path: Path) -> None:
+    """Check that a figure can be written to `path`, before the work whose result it shows.
+
+    Raises: MissingExtraError without matplotlib, UsageError for an ending that is not a picture's, and what
+    `check_destination` raises.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("matplotlib", "plot", needed_for="--plot") from error
+    check_destination(path)
+    if path.suffix and path.suffix[1:].lower() not in Figure().canvas.get_supported_filetypes():
+        raise UsageError("the plot cannot be written: not the ending of a picture", where=path, fix="use .svg or .png")
 
 
 def write_figure(figure: Any, path: Path, **options: Any) -> None:

@@ -171,11 +171,11 @@ def validate(
 
     Example: pytorch-to-mlx validate hexgrad/Kokoro-82M --mlx-path kokoro-mlx
     """
-    from ..outputs import check_destination
+    from ..outputs import check_figure
     from ..validate import validate
 
     if plot is not None:
-        check_destination(plot)
+        check_figure(plot)
     report = validate(
         _checkpoint(source, hf_path, family),
         original,

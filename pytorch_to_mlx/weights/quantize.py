@@ -45,7 +45,7 @@ def quantize(
     whose rows do not divide into groups stay. check: False evaluates nothing, for the sizes alone.
     Raises: UsageError for sizes that MLX does not have; CheckError if a number is not finite or no layer fits.
     """
-    default = _check_sizes({"bits": bits, "group_size": group_size}, where="--q-bits, --q-group-size", error=UsageError)
+    default = check_quantization(bits, group_size)
     layers = _quantizable(module)
     sizes_of: dict[str, dict[str, int]] = {}
     result = Quantized({**default, "mode": "affine"})
@@ -163,6 +163,11 @@ def _unpack(
 
 def _quantizable(module: nn.Module) -> dict[str, Any]:
     return {path: m for path, m in module.named_modules() if hasattr(m, "to_quantized") and "weight" in m}
+
+
+def check_quantization(bits: int, group_size: int) -> dict[str, int]:
+    """Return {"bits", "group_size"}. Raises: UsageError for what MLX does not have."""
+    return _check_sizes({"bits": bits, "group_size": group_size}, where="--q-bits, --q-group-size", error=UsageError)
 
 
 def _check_sizes(sizes: Mapping[str, Any], *, where: str | Path | None, error: type = FormatError) -> dict[str, int]:

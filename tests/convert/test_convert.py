@@ -1,5 +1,6 @@
 """From a PyTorch checkpoint to a converted folder and on; and what must be refused (faults 48 to 50, 80 to 94)."""
 
+import importlib
 import json
 import os
 import re
@@ -378,3 +379,12 @@ def test_on_a_cpu_small_weights_are_computed_in_float32(tmp_path, source):
     assert config["quantization"]["bits"] == 8 and small.layers[0].weight.dtype == mx.uint32
     difference = small(mx.array(IDS)) - module(mx.array(IDS))
     assert mx.abs(difference).max().item() < 1e-2
+
+
+@pytest.mark.parametrize(("option", "value"), [("q_bits", 7), ("q_bits", 0), ("q_group_size", 48)])
+def test_impossible_quantization_is_found_before_the_checkpoint_is_looked_at(monkeypatch, tmp_path, option, value):
+    """MLX packs 2, 3, 4, 5, 6 or 8 bits in groups of 32, 64 or 128; 5 to 30 s of reading came before that was said."""
+    module = importlib.import_module("pytorch_to_mlx.convert")
+    monkeypatch.setattr(module, "find_model_or_module", lambda *_, **__: pytest.fail("the checkpoint was looked at"))
+    with pytest.raises(UsageError, match=f"is {value}; use "):
+        convert("packaged:kokoro-82m-int8", tmp_path / "out", **{option: value})

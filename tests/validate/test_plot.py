@@ -1,8 +1,12 @@
 """The picture of a validation holds every tap, and says which failed."""
 
+import sys
+
 import pytest
 
-from pytorch_to_mlx.errors import UsageError
+from pytorch_to_mlx.cli import general
+from pytorch_to_mlx.errors import MissingExtraError, UsageError
+from pytorch_to_mlx.validate import run
 from pytorch_to_mlx.validate.compare import TapResult
 from pytorch_to_mlx.validate.plot import plot
 from pytorch_to_mlx.validate.report import CaseResult, Report
@@ -41,3 +45,14 @@ def test_taps_without_a_float64_reference(tmp_path):
     plot(report, tmp_path / "parity.svg")
     text = (tmp_path / "parity.svg").read_text()
     assert "<!-- codes -->" in text and "<!-- limit -->" not in text
+
+
+def test_what_cannot_be_drawn_is_found_before_the_work(tmp_path, monkeypatch):
+    """Matplotlib was found missing, and an ending unknown, after minutes of validation."""
+    monkeypatch.setattr(run, "find_model", lambda *_, **__: pytest.fail("the work began"))
+    for path, says in ((tmp_path / "a.foo", "not the ending of a picture"), (tmp_path / "no" / "a.svg", "folder")):
+        with pytest.raises(UsageError, match=says):
+            general.validate("packaged:silero-vad", plot=path)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match=r"pytorch-to-mlx\[plot\]"):
+        general.validate("packaged:silero-vad", plot=tmp_path / "a.svg")

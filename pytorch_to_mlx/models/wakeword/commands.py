@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import MissingExtraError, UsageError
-from ...outputs import check_destination, write_figure
+from ...errors import UsageError
+from ...outputs import check_destination, check_figure, write_figure
 from ...progress import note
 from .card import CARD
 
@@ -60,8 +60,7 @@ def detect(
     if plot is not None and (kind != "files" or len(audio or []) != 1):
         raise UsageError("--plot draws one recording")
     if plot is not None:
-        check_destination(plot)
-        _require_matplotlib()
+        check_figure(plot)
     if kind == "files":
         check_inputs(audio or [])
     pipeline = load(locate(model, (CARD,), revision=revision).path)
@@ -85,21 +84,14 @@ def detect(
     return Recordings(audio or [], detect_one)
 
 
-def _require_matplotlib() -> Any:
-    """Return the class of figures. Raises: MissingExtraError."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("matplotlib", "plot", needed_for="--plot") from error
-    return Figure
-
-
 def draw(recording: "Detections", path: Path, threshold: float) -> None:
     """Draw the score of every label over time into a picture file.
 
-    Raises: MissingExtraError without matplotlib, UsageError for a file that cannot be written.
+    Raises: what `outputs.write_figure` raises.
     """
-    figure = _require_matplotlib()(figsize=(10, 4), layout="constrained")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="s", ylabel="score", ylim=(-0.02, 1.02), title=Path(recording.audio).name)
     for label, scores in zip(recording.labels, recording.scores.T, strict=True):
         axes.plot(recording.times_s, scores, label=label)
