@@ -85,7 +85,7 @@ def _cents(match: re.Match[str], british: bool) -> str | None:
 
 def _measure(match: re.Match[str], british: bool) -> str | None:
     first, second, unit = match["first"], match["second"], match["unit"]
-    if unit.upper() in _ATTACHED and (match["gap"] or "").isspace() and not match[0].endswith("."):
+    if unit.upper() in _ATTACHED and (match["gap"] or "").isspace() and not _is_inches(match):
         return None  # 5 in a row
     if unit == "s" and not match["gap"] and first.endswith("0"):
         return None  # the 1990s
@@ -96,6 +96,15 @@ def _measure(match: re.Match[str], british: bool) -> str | None:
     singular = (second or first) == "1" or match["gap"] == "-" or _is_attribute(match)
     joint = "-" if match["gap"] == "-" else " "
     return f"{said}{joint}{_unit(unit, singular, british)}{_each(match, british)}"
+
+
+def _is_inches(match: re.Match[str]) -> bool:
+    """Return whether "in" after a space is a unit: 12 in. long, 2.5 in wide, 8 in, not 5 in a row."""
+    return (
+        match[0].endswith(".")
+        or "." in match["first"]
+        or match.string[match.end() : match.end() + 1] in (",", ";", ")")
+    )
 
 
 def _cardinal(number: str, british: bool) -> str:

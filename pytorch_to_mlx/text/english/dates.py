@@ -24,7 +24,9 @@ _DAY_MONTH = re.compile(
 _MONTH_YEAR = re.compile(rf"\b(?P<month>{one_of(_MONTHS)})\.?\s(?=(?:1\d{{3}}|20\d\d){_END})")
 _DAY_NAME = re.compile(rf"\b(?P<day>{one_of(DAYS)})\.?(?=,?\s(?:{one_of(_MONTHS)}|\d))")
 _NAMES = {**DAYS, **{day: day for day in DAYS.values()}, **_MONTHS}
-_SPAN = re.compile(rf"\b(?P<first>{one_of(_NAMES)})\.?{DASH}(?P<second>{one_of(_NAMES)})(?:\.(?=\s[a-z]))?(?![\w-])")
+_SPAN = re.compile(
+    rf"\b(?P<first>{one_of(_NAMES)})\.?{DASH}(?P<second>{one_of(_NAMES)})(?:\.(?=\s[a-z]|[,;:]))?(?![\w-])"
+)
 _HALF = r"(?:(?P<{0}half>[AaPp])(?:\.\s?[Mm]\.?|[Mm]))"
 _CLOCK = (
     rf"{START}(?P<hour>\d\d?)(?:[:.](?P<minute>[0-5]\d))?(?:\s?{_HALF.format('')})?"
@@ -113,7 +115,7 @@ def _clock(hour: str, minute: str | None, half: str | None, bare: bool = False) 
     elif not half and not bare:
         if int(hour) in (0, 24):
             return "midnight"
-        said.append("o'clock" if int(hour) <= 12 and not hour.startswith("0") else "hundred")
+        said.append("o'clock" if int(hour) <= 12 else "hundred")
     if half:
         said.append(f"{half.upper()}M")  # misaki says AM as letters after a number
     return " ".join(said)

@@ -19,7 +19,7 @@ def normalize(text: str, *, british: bool = False) -> Spoken:
     misaki's markup stays as it is.
     Raises: MissingExtraError without the package num2words.
     """
-    spoken = simplify(text).rewrite(_RULES, british)
+    spoken = simplify(text).rewrite(words.NUMBERED_RULES, british).rewrite(_RULES, british)
     code = "b" if british else "a"
     unsaid = [(*match.span(), "") for match in foreign_words(spoken.text, code)]
     return spoken.replaced(unsaid) if unsaid else spoken

@@ -31,6 +31,7 @@ _FRACTION = re.compile(
 _DECADES = re.compile(rf"(?<![\w.,:/-])('?\d{{1,3}}0s|\d+[kKMB]){DASH}('?\d{{1,3}}0s|\d+[kKMB])(?!\w)")
 _RATIO = re.compile(rf"{START}(\d+):(\d+){END}")
 _RATIO_WORDS = frozenset("ratio odds aspect scale".split())
+_PLURAL = re.compile(r"[a-z]{2,}[^sui']s")
 _OPERATORS = {"-": "minus", "–": "minus", "×": "times", "*": "times", "÷": "divided by", "/": "divided by"}
 _OPERATION = re.compile(
     rf"(?<=\d)\s({one_of(_OPERATORS)})\s(?=\d[\d.]*(?:\s[+\-–×*÷/]\s[\d.]+)*\s?=)|(?<=\d)\s?([×÷])\s?(?=\d)"
@@ -50,7 +51,7 @@ def _range(match: re.Match[str], british: bool) -> str | None:
     if _is_year(first) and re.fullmatch(r"\d\d", second):  # 2023-24, but 2024-11 is a month
         rise = int(second) - int(first[2:])
         return f"{year(first, british)} to {cardinal(second)}" if rise == 1 or (rise > 0 and high > 12) else None
-    has_word = bool(before) and before[-1] in RANGE_BEFORE
+    has_word = bool(before) and (before[-1] in RANGE_BEFORE or _PLURAL.fullmatch(before[-1]) is not None)
     if low > high and high < 13 and HOURS_BEFORE.intersection(re.split("[-–]", before[-1])[-1:] if before else ()):
         return f"{cardinal(first, british)} to {cardinal(second, british)}"  # from 9-5
     if low >= high or ((first, second) in NOT_RANGES and not has_word):
@@ -69,7 +70,7 @@ def _is_plural(match: re.Match[str]) -> bool:
     words = re.match(r"((?: |-)[A-Za-z]+)?((?: |-)[A-Za-z]+)?", match.string[match.end() :])
     nouns = [(word or "").strip(" -").lower() for word in words.groups()] if words else []
     noun = nouns[1] if nouns[0] in RANGE_ADJECTIVES else nouns[0]
-    return noun in PLURALS or noun in MEASURES or re.fullmatch(r"[a-z]{2,}[^sui']s", noun) is not None
+    return noun in PLURALS or noun in MEASURES or _PLURAL.fullmatch(noun) is not None
 
 
 def _fraction(match: re.Match[str], british: bool) -> str | None:

@@ -81,6 +81,7 @@ UNITS = {
     "Gbps": ("gigabit per second", "gigabits per second"), "MP": ("megapixel", "megapixels"),
     "sq ft": ("square foot", "square feet"), "sq. ft.": ("square foot", "square feet"),
     "sq m": ("square meter", "square meters"), "sq km": ("square kilometer", "square kilometers"),
+    "sq. mi.": ("square mile", "square miles"), "sq. km": ("square kilometer", "square kilometers"),
     "sq mi": ("square mile", "square miles"), "cu ft": ("cubic foot", "cubic feet"),
     "fl oz": ("fluid ounce", "fluid ounces"),
 }  # fmt: skip

@@ -143,6 +143,7 @@ def _power(match: re.Match[str], _: bool) -> str:
     return {2: " squared", 3: " cubed"}.get(exponent, f" to the power of {cardinal(str(exponent))}")
 
 
+NUMBERED_RULES: tuple[Rule, ...] = ((_NUMBERED, _numbered),)  # before the rest, so that pp.5-7 is a range
 RULES: tuple[Rule, ...] = (
     (_EMAIL, _address),
     (_URL, _address),
@@ -151,7 +152,6 @@ RULES: tuple[Rule, ...] = (
     (_SAINT, _saint),
     (_ROAD, _road),
     (_AFTER_NAME, _after_name),
-    (_NUMBERED, _numbered),
     (_ABBREVIATION, _abbreviation),
     (_HASH, lambda match, _: f"number {match[1]}"),
     (_WITH, lambda match, _: "without" if match[1] else "with "),
