@@ -151,7 +151,7 @@ def _slice_conditions(program: ExportedProgram) -> Iterator[tuple[Any, str]]:
     for item in program.graph.nodes:
         if item.target not in _PIECES or not isinstance(item.args[0].meta.get("val"), torch.Tensor):
             continue
-        axis, *limits = (*item.args[1:], *(item.kwargs.values()))[:3]
+        axis, *limits = (*item.args[1:], *item.kwargs.values())[:3] or (0,)
         size = item.args[0].meta["val"].shape[axis]
         if isinstance(size, int):
             continue

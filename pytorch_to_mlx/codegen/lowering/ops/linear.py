@@ -1,7 +1,7 @@
 """Matrix products."""
 
 from ...graph import Meta
-from ..recorder import fn, let, mx
+from ..recorder import fn, let, mx, to_value
 from .op_table import lowers
 from .types import is_float, to
 
@@ -103,8 +103,7 @@ def linalg_cross(x, other, dim=-1, *, result: Meta):
 
 @lowers("cross.default")
 def cross(x, other, dim=None, *, result: Meta):
-    shape = list(x.shape)
-    dim = shape.index(3) if dim is None else dim
+    dim = to_value(x.shape).index(3) if dim is None else dim  # the example's first axis of length 3
     return fn.cross(*mx.broadcast_arrays(to(x, result.dtype), to(other, result.dtype)), dim)
 
 

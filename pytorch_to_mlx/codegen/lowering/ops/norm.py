@@ -5,6 +5,7 @@ import math
 from ...graph import Unsupported
 from ..recorder import fn, let, mx
 from .op_table import lowers
+from .types import is_static
 
 
 @lowers("layer_norm.default")
@@ -86,7 +87,8 @@ def native_batch_norm_no_training(x, weight, bias, running_mean, running_var, mo
 def _running(running_mean, running_var, mean, variance, momentum, x):
     """Return the running mean and variance after one more batch."""
     count = math.prod(x.shape[a] for a in range(x.ndim) if a != 1)
-    unbiased = variance * (count / max(count - 1, 1))
+    rest = max(count - 1, 1) if is_static(count) else mx.maximum(count - 1, 1)
+    unbiased = variance * (count / rest)
     return (
         running_mean * (1 - momentum) + mean * momentum,
         running_var * (1 - momentum) + unbiased * momentum,
