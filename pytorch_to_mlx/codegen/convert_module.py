@@ -33,11 +33,12 @@ from .extensions import load_extensions
 from .folder import KIND
 from .graph import Meta, Node, Unsupported
 from .lowering.ops.random import is_random
-from .proof.compare import summary
+from .proof.compare import Agreement, summary
 from .proof.other_sizes import other_sizes
 from .proof.outputs import check_outputs, code, import_source
 from .proof.submodules import check_submodules, first_wrong_op
-from .reports.conversion import Conversion, plain_json, readme_text, report_text
+from .proof.zeros import random_zeros
+from .reports.conversion import AS_CAPTURED, Conversion, plain_json, readme_text, report_text
 from .sources.module_source import ModuleSource
 from .sources.open import open_module
 
@@ -273,17 +274,40 @@ def _prove(
     with _timed(result, "prove"), torch_failures(opened.class_name):
         for entry in entries:
             hints = sizes[entry.name]
+            names = short_names(entry.captured.graph.inputs())
+            varied = {names.get(str(symbol), str(symbol)): [size] for symbol, size in hints.items()}
             examples = other_sizes(entry.captured, opened.module, entry.args, entry.kwargs, hints)
             with method_as_forward(opened.module, entry.name):
-                for label, args, kwargs in chain([("as captured", entry.args, entry.kwargs)], examples):
+                for sizes_here, args, kwargs in chain([({}, entry.args, entry.kwargs)], examples):
                     draws = _draws(generated, entry)
                     agreements = check_outputs(model, opened.module, args, kwargs, entry.method, reset, draws)
+                    label = ", ".join(f"{name}={size}" for name, size in sizes_here.items()) or AS_CAPTURED
                     result.outputs.append({"size": labelled(entries, entry, label), **summary(agreements)})
+                    for name, size in sizes_here.items():
+                        varied[name].append(size)
+                if any(one.zero for one in agreements):
+                    label, agreements = _check_with_random_weights(opened.module, entry, generated, folder)
+                    result.outputs.append({"size": labelled(entries, entry, label), **summary(agreements)})
+            result.varied |= {labelled(entries, entry, name): values for name, values in varied.items()}
             checks = check_submodules(generated, entry, model, hints, reset)
             result.submodules += [check.as_dict() for check in checks]
         if not result.ok:
             wrong_ops = (first_wrong_op(entry, sizes[entry.name]) for entry in entries)
             result.wrong_op = next((asdict(wrong_op) for wrong_op in wrong_ops if wrong_op), None)
+
+
+def _check_with_random_weights(
+    module: Any, entry: Entry, generated: Generated, folder: Path
+) -> tuple[str, list[Agreement]]:
+    """Compare outputs that were all zero again, with random numbers for the weights that are all zero."""
+    with tempfile.TemporaryDirectory() as other, random_zeros(module):
+        model = load_generated(write_folder(Path(other) / "trial", config={}, weights=generated.weights, files={
+            "model.py": (folder / "model.py").read_bytes()
+        }))  # fmt: skip
+        agreements = check_outputs(
+            model, module, entry.args, entry.kwargs, entry.method, noise=_draws(generated, entry)
+        )
+    return f"{AS_CAPTURED}, zero weights made random", agreements
 
 
 def _write_trial(folder: Path, generated: Generated) -> Path:

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from ...tolerances import RELATIVE, measure, worst_element
+from ...tolerances import RELATIVE, allowed_error, measure, worst_element
 
 SMALLEST_SCALE = 1e-3
+COLUMN_RATIO = 1e-2  # columns smaller than this share of the largest are judged by themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Agreement:
 
     The error of integers and booleans is the number of values that differ.
     tolerance: the row of the tolerance table. random: PyTorch draws the result anew in every run; it is not compared.
+    zero: PyTorch's are floating numbers and all zero, on which agreement proves nothing.
     """
 
     ok: bool
@@ -25,6 +27,7 @@ class Agreement:
     why: str = ""
     tolerance: str = "float32"
     random: bool = False
+    zero: bool = False
 
     @property
     def degenerate(self) -> bool:
@@ -72,13 +75,44 @@ def agree(
     difference = measure(ours, torch32, torch64, smallest_scale=SMALLEST_SCALE)
     if difference.misplaced:
         return _failure(difference.misplaced)
+    if (why := _wrong_columns(ours, torch32, torch64, tolerance)) is not None:
+        return Agreement(False, difference.relative, difference.torch_relative or 0, difference.scale, why, tolerance)
     error, own, allowed = difference.relative, difference.torch_relative or 0.0, difference.allowed(tolerance)
     if error <= allowed:
-        return Agreement(True, error, own, difference.scale, tolerance=tolerance)
+        zero = bool(ours.size) and not np.any(torch32)
+        return Agreement(True, error, own, difference.scale, tolerance=tolerance, zero=zero)
     place = worst_element(difference.index, difference.ours, difference.reference, difference.arbiter)
     return Agreement(
         False, error, own, difference.scale, f"relative error {error:.1e} > {allowed:.1e} {place}", tolerance
     )
+
+
+def _wrong_columns(ours: np.ndarray, torch32: np.ndarray, torch64: np.ndarray | None, tolerance: str) -> str | None:
+    """Return what is wrong in columns much smaller than the rest, such as probabilities beside boxes in pixels.
+
+    Each is measured by its own largest value; what is allowed is twice the worst of PyTorch's own errors in them.
+    Shapes: [..., N] each, or [B, N, ...].
+    """
+    exact = torch32 if torch64 is None else torch64
+    for axis in {1, ours.ndim - 1} if ours.ndim > 1 and ours.size else ():
+        others = tuple(i for i in range(ours.ndim) if i != axis)
+        with np.errstate(invalid="ignore", over="ignore"):
+            scales = np.max(np.abs(exact), axis=others)
+            small = np.flatnonzero((scales < COLUMN_RATIO * scales.max()) & (scales >= SMALLEST_SCALE))
+            if not small.size or not np.isfinite(scales).all():
+                continue
+            errors, owns = (
+                np.max(np.abs(values.astype(exact.dtype) - exact), axis=others)[small] / scales[small]
+                for values in (ours, torch32)
+            )
+        allowed = allowed_error(tolerance, None if torch64 is None else float(owns.max()))
+        if not errors.max() <= allowed:
+            worst = int(small[errors.argmax()])
+            return (
+                f"relative error {errors.max():.1e} > {allowed:.1e} in place {worst} of axis {axis}, "
+                f"whose values are up to {scales[worst]:.3g} beside {scales.max():.3g}"
+            )
+    return None
 
 
 def _failure(why: str) -> Agreement:
@@ -96,4 +130,5 @@ def summary(agreements: list[Agreement]) -> dict[str, Any]:
         "why": worst.why,
         **({} if worst.tolerance == "float32" else {"tolerance": worst.tolerance}),
         **({"random": True} if any(one.random for one in agreements) else {}),
+        **({"zero": True} if any(one.zero for one in agreements) else {}),
     }

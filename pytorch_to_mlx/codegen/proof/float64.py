@@ -1,7 +1,8 @@
 """Compute in float64 without a second copy of the weights: each is widened where an op uses it, and freed again."""
 
+import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -106,6 +107,17 @@ def float64_dtype(item: Any) -> Any:
         if item is torch.complex64
         else item
     )
+
+
+@contextlib.contextmanager
+def wide_default() -> Iterator[None]:
+    """Let torch make float64 of what has no type of its own, such as integers times a number."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 class WideCasts(TorchFunctionMode):

@@ -18,10 +18,10 @@ from .float64 import MODULE_FAILURES
 
 def other_sizes(
     captured: Captured, module: nn.Module, args: tuple, kwargs: Mapping[str, Any], hints: Mapping[Any, int]
-) -> Iterator[tuple[str, tuple, dict[str, Any]]]:
+) -> Iterator[tuple[dict[str, int], tuple, dict[str, Any]]]:
     """Yield examples with all dynamic sizes grown at once, or one by one where the original or the source refuses that.
 
-    Each is (sizes in words, args, kwargs).
+    Each is (the changed sizes by the user's names, args, kwargs).
     """
     names = short_names(captured.graph.inputs())
     values = list(dict.fromkeys(hints.values()))  # sizes that are equal in the example stay equal
@@ -40,7 +40,7 @@ def other_sizes(
                 module(*copy.deepcopy(example[0]), **copy.deepcopy(example[1]))
         except MODULE_FAILURES:
             continue
-        yield ", ".join(f"{names.get(str(symbol), symbol)}={size}" for symbol, size in change.items()), *example
+        yield {names.get(str(symbol), str(symbol)): size for symbol, size in change.items()}, *example
         if len(change) == len(hints) and (change is doubled or captured.unrolled is None):
             return  # loops are run twice as often as well: a capture does not see what they do at greater lengths
 

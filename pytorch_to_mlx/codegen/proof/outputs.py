@@ -25,7 +25,7 @@ from ..capture.tensors import flat_tensors, to_mlx, to_numpy
 from ..capture.watch import seeded, unchanged
 from ..emit.signature import model_arguments
 from .compare import NOT_COMPARED, Agreement, agree, tolerance_of
-from .float64 import MODULE_FAILURES, WideCasts, float64_module, to_dense, to_float64
+from .float64 import MODULE_FAILURES, WideCasts, float64_module, to_dense, to_float64, wide_default
 
 _COUNTER = itertools.count()
 
@@ -131,7 +131,7 @@ def _float64_outputs(
     """Return the outputs of a float64 copy of the module; None if it cannot run."""
     args, kwargs = to_float64((args, dict(kwargs)))
     try:
-        with WideCasts(), HandOut(noise):
+        with wide_default(), WideCasts(), HandOut(noise):
             return flat_results(to_dense(copy_module(module)(*args, **kwargs)))
     except MODULE_FAILURES:
         return None

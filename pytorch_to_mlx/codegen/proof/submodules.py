@@ -44,6 +44,7 @@ class SubmoduleCheck:
     why: str = ""
     tolerance: str = "float32"
     random: bool = False
+    zero: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as data for a report."""

@@ -14,7 +14,7 @@ from ..capture.methods import Entry
 from ..capture.noise import drawn
 from ..capture.watch import Values
 from ..graph import Node
-from .float64 import float64_dtype, float64_weight, to_dense, to_float64
+from .float64 import float64_dtype, float64_weight, to_dense, to_float64, wide_default
 
 
 class Truth:
@@ -57,7 +57,7 @@ class Truth:
     def float64(self, node: Node, known: Mapping[str, Any]) -> Any:
         """Compute the float64 value of a node from the inputs and from the float32 values of `known` nodes."""
         memo = {name: to_float64(value) for name, value in (dict(self._inputs) | dict(known)).items()}
-        with torch.no_grad():
+        with torch.no_grad(), wide_default():
             return to_dense(self._evaluate(self._nodes[node.name], memo))
 
     def _evaluate(self, target: FxNode, memo: dict[str, Any]) -> Any:

@@ -57,7 +57,7 @@ class ModuleAnalysis:
     def verdict(self) -> str:
         """Whether the module would convert, in words."""
         if self.convertible:
-            return "would convert"
+            return "would convert (not proved: convert compares it with PyTorch)"
         return f"would not convert: {count_text(len(self.problems), 'problem')}"
 
     def check(self) -> "ModuleAnalysis":

@@ -8,6 +8,8 @@ from ...errors import CheckError
 from ...tolerances import FLOOR_FACTOR, RELATIVE
 
 RANDOM = " (--noise input makes what it draws an input, and compares both on the same)"
+AS_CAPTURED = "as captured"
+ALL_ZERO = "all zero in PyTorch, which proves nothing"
 FIXED = "The source is for these sizes and values alone. For others, which it refuses, convert again with an example:"
 
 
@@ -20,7 +22,8 @@ class Conversion:
     weight names and those of the source. replaced: paths for which a registered module stands. unused: weights that no
     captured method reads. fixed: what sizes of the inputs must be; the source refuses others. dropped: assertions about
     values that the source does not check. updated: buffers that a call changes. noise: the inputs that stand for what
-    the module draws at random. seconds: wall-clock time of each step.
+    the module draws at random. varied: the lengths at which outputs were compared, the example's first, by axis.
+    seconds: wall-clock time of each step.
     """
 
     source: str
@@ -36,6 +39,7 @@ class Conversion:
     submodules: list[dict[str, Any]] = field(default_factory=list)
     wrong_op: dict[str, str] | None = None
     noise: list[str] = field(default_factory=list)
+    varied: dict[str, list[int]] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
     replaced: dict[str, str] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
@@ -74,11 +78,14 @@ class Conversion:
                 lines.append(f"outputs {one['size']}: random: not compared{RANDOM}")
                 continue
             verdict = "agrees" if one["ok"] else f"DIFFERS: {one['why']}"
+            if one["ok"] and one.get("zero"):
+                verdict = ALL_ZERO
             errors = (
                 f"error {one['error']:.1e} (PyTorch {one.get('tolerance', 'float32')} {one['torch_float32_error']:.1e})"
             )
             lines.append(f"outputs {one['size']}: {errors}, {verdict}")
         lines += [f"fixed size: {text}" for text in self.fixed]
+        lines += [f"not tried at another length: {name}" for name, sizes in self.varied.items() if len(set(sizes)) == 1]
         lines += [f"not checked by the source: {text}" for text in self.dropped]
         if self.quantization:
             lines.append(_quantization_text(self.quantization))
@@ -128,6 +135,7 @@ def report_text(result: Conversion) -> str:
         "|---|---|---|---|---|",
         *(f"| {one['size']} | {_errors(one)} |" for one in result.outputs),
         "",
+        *_varied_text(result),
         "## Submodules",
         "",
         f"{n_agree} of {len(result.submodules)} calls agree. Each ran on PyTorch's own inputs, so an error shows "
@@ -168,7 +176,7 @@ def _of_16_bit(result: Conversion) -> str:
 def _errors(one: Mapping[str, Any]) -> str:
     if one.get("random"):
         return "– | – | – | random: not compared"
-    verdict = "yes" if one["ok"] else f"**no**: {one['why']}"
+    verdict = (ALL_ZERO if one.get("zero") else "yes") if one["ok"] else f"**no**: {one['why']}"
     return f"{one['error']:.1e} | {one['torch_float32_error']:.1e} | {one['scale']:.3g} | {verdict}"
 
 
@@ -184,6 +192,17 @@ def _wrong_op_text(wrong_op: Mapping[str, str]) -> str:
 
 def _quantization_text(quantization: Mapping[str, Any]) -> str:
     return f"Quantized to {quantization['bits']} bits: outputs differ by {quantization['error']:.1e}"
+
+
+def _varied_text(result: Conversion) -> list[str]:
+    """Return at which lengths of each axis the outputs were compared."""
+    if not result.varied:
+        return []
+    rows = [
+        f"| `{name}` | {', '.join(map(str, dict.fromkeys(sizes)))}{'' if len(set(sizes)) > 1 else ' only'} |"
+        for name, sizes in result.varied.items()
+    ]
+    return ["| axis | compared at |", "|---|---|", *rows, ""]
 
 
 def _noise_text(kinds: Collection[str]) -> str:
@@ -238,7 +257,14 @@ def readme_text(result: Conversion, config: Mapping[str, Any]) -> str:
             *rows,
             *noise_rows,
             "",
-            "A name in a shape is a size that may change from call to call. `model.py` needs only `mlx`.",
+            "A name in a shape is a size that may change from call to call. `model.py` needs only `mlx`. On Linux it "
+            "is faster with the CPU kernels of pytorch-to-mlx; before the import of `model` write:",
+            "",
+            "```python",
+            "import pytorch_to_mlx.backend",
+            "",
+            "pytorch_to_mlx.backend.patch_mlx()",
+            "```",
             "",
             *([_noise_text(kinds), ""] if kinds else []),
             *([FIXED, "", *(f"- {text}" for text in result.fixed), ""] if result.fixed else []),

@@ -22,7 +22,7 @@ def test_all_sizes_grow_at_once_and_values_stay():
     x, y = torch.arange(6.0).view(2, 3), torch.arange(4.0)
     hints, [(label, (grown_x, grown_y), kwargs)] = examples(Add(), x, y)
     assert sorted(hints.values()) == [2, 3, 4] and kwargs == {}
-    assert label.count("=") == 3
+    assert len(label) == 3
     assert sorted([*grown_x.shape, *grown_y.shape]) == sorted(n + 1 + list(hints.values()).index(n) for n in (2, 3, 4))
     assert torch.equal(grown_x[:2, :3], x) and grown_x.unique().numel() == grown_x.numel()  # none are equal
     assert torch.equal(grown_y[:4], y) and 0 < grown_y[4] < 3

@@ -29,7 +29,7 @@ def test_summary_and_rows():
         "captured with torch.export: 4 ops of 2 kinds",
         "dynamic sizes: x[0]",
         "memory: weights 4.94 KB, values 1.5 MB",
-        "would convert",
+        "would convert (not proved: convert compares it with PyTorch)",
     ]
     assert analysis().rows()[1] == {
         "op": "dropout.default", "count": 1, "first in": "(root)", "supported": "random",
@@ -62,7 +62,7 @@ def test_the_page_escapes_every_text():
     assert "<script" not in page and "Net<T>" not in page and "a < b" not in page
     assert "Net&lt;T&gt;" in page and "<li>a &lt; b</li>" in page and "<p class=no>" in page
     assert "<td>net.py:5</td><td>yes</td>" in page and "<td>1,234</td>" in page
-    assert "<p class=yes>would convert</p>" in analysis().html()
+    assert "<p class=yes>would convert (not proved" in analysis().html()
 
 
 def test_the_page_has_relative_paths():
