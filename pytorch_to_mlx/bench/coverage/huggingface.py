@@ -137,6 +137,8 @@ def _larger(shape: tuple, name: str, batch: bool, rest: bool, shapes: Mapping[st
             sizes[axis] = length2
         elif "pixel" in name and axis >= len(sizes) - 2:
             sizes[axis] += sizes[axis] // 2
+        elif any(word in name for word in ("feature", "audio_mel")) and sizes[axis] % (8 * length) == 0:  # frames
+            sizes[axis] += 8 * length
         elif name == "input_values" and axis == len(sizes) - 1:
             sizes[axis] += 1600
     return tuple(sizes)

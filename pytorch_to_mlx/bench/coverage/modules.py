@@ -3,6 +3,7 @@
 Every step is timed, and the first that fails is named.
 """
 
+import itertools
 import sys
 import tempfile
 import time
@@ -17,11 +18,13 @@ from torch import nn
 
 from ...codegen.capture.captured import Captured
 from ...codegen.capture.export import capture
-from ...codegen.capture.methods import FORWARD, Entry
+from ...codegen.capture.input_sizes import short_names
+from ...codegen.capture.methods import FORWARD, Entry, size_hints
 from ...codegen.capture.tensors import flat_tensors
 from ...codegen.emit.generate import generate
 from ...codegen.lowering.sizes import substitute_sizes
 from ...codegen.proof.compare import summary
+from ...codegen.proof.other_sizes import other_sizes
 from ...codegen.proof.outputs import check_outputs, import_source
 from ...codegen.sources.example_inputs import FAILURES
 
@@ -33,9 +36,10 @@ Case = tuple[tuple, Mapping[str, Any]]
 class ModuleResult:
     """How far a module came: each step that worked, and the reason where one did not.
 
-    matched: agrees with PyTorch at the first size. dynamic: and at another size. degenerate: outputs too small to
-    prove anything. how: what captured it. seconds: by step, of CPU time: on one thread that is what a quiet machine
-    takes. clock: says so on disk, as older results count the wall's. errors: at each size, against float64 PyTorch.
+    matched: agrees with PyTorch at the first size. dynamic: and at others, which vary every dynamic size but those of
+    `not_varied`, of which the original takes no other. degenerate: outputs too small to prove anything. how: what
+    captured it. seconds: by step, of CPU time: on one thread that is what a quiet machine takes. clock: says so on
+    disk, as older results count the wall's. errors: at each size, against float64 PyTorch.
     """
 
     name: str
@@ -49,6 +53,7 @@ class ModuleResult:
     reason: str = ""
     how: str = ""
     other_size: str = ""
+    not_varied: list[str] = field(default_factory=list)
     inputs: list[str] = field(default_factory=list)
     parameters: int = 0
     lines: int = 0
@@ -82,7 +87,7 @@ def randomize(module: nn.Module) -> None:
 
 
 def measure_module(result: ModuleResult, module: nn.Module, first: Case, others: Sequence[Case]) -> ModuleResult:
-    """Convert a module on the first case; compare on it, and on the first other case that its dynamic sizes allow.
+    """Convert a module on the first case; compare on it, and on others until every dynamic size was another one.
 
     What fails is the reason of the result; nothing is raised.
     """
@@ -122,21 +127,45 @@ def _measure(result: ModuleResult, module: nn.Module, first: Case, others: Seque
     result.matched = _agrees(result, "first size", model, module, first)
     if not result.matched:
         return
-    other = next((case for case in others if accepts(captured, case)), None)
-    if other is None:
-        result.reason = "no size is dynamic" if others else "the original takes no other size"
-    else:
-        result.other_size = str([list(t.shape) for t in flat_tensors(other)])
-        result.dynamic = _agrees(result, "other size", model, module, other)
+    _vary(result, model, module, captured, first, others)
     if result.degenerate and not result.reason:
         result.reason = "all outputs are smaller than 1e-3"
+
+
+def _vary(
+    result: ModuleResult, model: Any, module: nn.Module, captured: Captured, first: Case, others: Sequence[Case]
+) -> None:
+    """Compare on other cases, those of the suite before those of `convert`, until every dynamic size was varied.
+
+    What is left then are sizes of which the original takes no other, alone or with all others.
+    """
+    hints = size_hints(Entry(FORWARD, *first, captured))
+    names = short_names(captured.graph.inputs())
+    left = dict(hints)
+    grown = other_sizes(captured, module, *first, hints)
+    for case in itertools.chain(others, ((args, kwargs) for _, args, kwargs in grown)):
+        sizes = case_sizes(captured, case)
+        if sizes is None or not any(sizes[size] != value for size, value in left.items()):
+            continue
+        result.other_size = "; ".join(filter(None, (result.other_size, _shapes(case))))
+        result.dynamic = _agrees(result, "other size", model, module, case)
+        left = {size: value for size, value in left.items() if sizes[size] == value}
+        if not result.dynamic or not left:
+            break
+    result.not_varied = [names.get(str(size), str(size)) for size in left]
+    if not result.dynamic and not result.reason:
+        result.reason = "no size is dynamic" if others else "the original takes no other size"
+
+
+def _shapes(case: Case) -> str:
+    return str([list(tensor.shape) for tensor in flat_tensors(case)])
 
 
 def _agrees(result: ModuleResult, size: str, model: Any, module: nn.Module, case: Case) -> bool:
     """Compare on one case, note its errors and seconds under `size`, and return whether all outputs agree."""
     start = time.process_time()
     agreements = check_outputs(model, module, *case)
-    result.seconds[size] = time.process_time() - start
+    result.seconds[size] = result.seconds.get(size, 0) + time.process_time() - start
     worst = summary(agreements)
     result.errors.append(worst)
     floats = [agreement for agreement in agreements if agreement.scale]
@@ -148,19 +177,23 @@ def _agrees(result: ModuleResult, size: str, model: Any, module: nn.Module, case
 
 def accepts(captured: Captured, case: Case) -> bool:
     """Return whether the captured graph holds for a case: it differs in dynamic sizes only, and no guard fails."""
+    return case_sizes(captured, case) is not None
+
+
+def case_sizes(captured: Captured, case: Case) -> dict[Any, int] | None:
+    """Return the dynamic sizes of a case; None if the captured graph does not hold for it."""
     metas = [node.meta for node in captured.graph.inputs()]
     tensors = flat_tensors(case)
     if len(metas) != len(tensors):
-        return False
+        return None
     pairs = [
         (size, actual)
         for meta, tensor in zip(metas, tensors, strict=True)
         for size, actual in zip(meta.shape, tensor.shape, strict=True)
     ]
     sizes = {size: actual for size, actual in pairs if not isinstance(size, int) and size.is_Symbol}
-    return all(
-        (size if isinstance(size, int) else substitute_sizes(size, sizes)) == actual for size, actual in pairs
-    ) and all(guard.holds(sizes) for guard in captured.guards)
+    fits = all((size if isinstance(size, int) else substitute_sizes(size, sizes)) == actual for size, actual in pairs)
+    return sizes if fits and all(guard.holds(sizes) for guard in captured.guards) else None
 
 
 def _line(error: BaseException) -> str:

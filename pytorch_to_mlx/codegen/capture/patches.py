@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch._decomp import decomposition_table
+from torch._decomp.decompositions import upsample_compute_output_size
 from torch._library import simple_registry
 from torch.export import _trace
 from torch.fx.experimental.symbolic_shapes import DimConstraints, ShapeEnv
@@ -23,6 +24,9 @@ from .packed import traceable_packs
 from .size_patches import skip_size_proofs
 
 DispatchKey = torch._C.DispatchKey
+RESIZES = [
+    getattr(torch.ops.aten, f"upsample_{name}").vec for name in ("linear1d", "bilinear2d", "trilinear3d", "bicubic2d")
+]
 RNNS = [getattr(torch.ops.aten, name).input for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")]
 PACKED_RNNS = [getattr(torch.ops.aten, name).data for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")]
 
@@ -34,7 +38,7 @@ def traceable(module: nn.Module, keep_numbers: bool = True) -> Iterator[None]:
         quiet(),
         skip_noop_casts(),
         skip_error_checks(),
-        keep_rnns_fused(),
+        keep_fused(),
         traceable_packs(),
         skip_constraint_solving(),
         concrete_is_causal(module),
@@ -64,7 +68,7 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
-        del vars(_trace)["print"]
+        vars(_trace).pop("print", None)  # None if it is quiet around this as well
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
@@ -100,23 +104,38 @@ def skip_noop_casts() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def keep_rnns_fused() -> Iterator[None]:
-    """Keep LSTM, GRU and RNN as one op each: torch unrolls them step by step, which fixes the sequence length."""
-    results = dict.fromkeys(RNNS, rnn_results) | dict.fromkeys(PACKED_RNNS, packed_rnn_results)
-    saved = {op: (dict(op.py_kernels), decomposition_table[op]) for op in results}
-    for op, function in results.items():
+def keep_fused() -> Iterator[None]:
+    """Keep recurrent layers and resized images one op each, shaped by their arguments.
+
+    torch unrolls recurrent layers step by step, which fixes the length, and computes bicubic images op by op, which
+    takes ten seconds for each.
+    """
+    shapes = (
+        dict.fromkeys(RNNS, rnn_results)
+        | dict.fromkeys(PACKED_RNNS, packed_rnn_results)
+        | dict.fromkeys(RESIZES, resize_result)
+    )
+    saved = {op: (dict(op.py_kernels), decomposition_table.get(op)) for op in shapes}
+    sampler = torch.ops.aten.grid_sampler_2d.default
+    original = decomposition_table[sampler]
+    decomposition_table[sampler] = grid_sample_result
+    for op, result in shapes.items():
         op.py_kernels.pop(DispatchKey.Autograd, None)
-        op.py_kernels[DispatchKey.CompositeImplicitAutograd] = function
+        op.py_kernels[DispatchKey.CompositeImplicitAutograd] = result
         op._dispatch_cache.clear()
-        decomposition_table[op] = function  # what fake tensors compute shapes with
+        decomposition_table[op] = result  # what fake tensors compute shapes with
     try:
         yield
     finally:
+        decomposition_table[sampler] = original
         for op, (kernels, decomposition) in saved.items():
             op.py_kernels.clear()
             op.py_kernels.update(kernels)
             op._dispatch_cache.clear()
-            decomposition_table[op] = decomposition
+            if decomposition is None:
+                del decomposition_table[op]
+            else:
+                decomposition_table[op] = decomposition
 
 
 def rnn_results(
@@ -150,6 +169,20 @@ def skip_error_checks() -> Iterator[None]:
     holder = simple_registry.singleton.find("aten::_linalg_check_errors").effect
     with patch_attribute(holder, "_effect", None):
         yield
+
+
+def grid_sample_result(x: torch.Tensor, grid: torch.Tensor, *options: Any, **others: Any) -> torch.Tensor:
+    """Return an empty result of grid_sample, from which torch reads its shape.
+
+    Shapes: x [B, C, H, W], grid [B, h, w, 2] -> [B, C, h, w].
+    """
+    return x.new_empty((*x.shape[:2], *grid.shape[1:3]))
+
+
+def resize_result(x: torch.Tensor, output_size: Any, align_corners: bool, scale_factors: Any = None) -> torch.Tensor:
+    """Return an empty result of interpolate. Shapes: x [B, C, *sizes] -> [B, C, *output_size, or sizes · factors]."""
+    sizes = upsample_compute_output_size(x.shape, output_size, scale_factors)
+    return x.new_empty((*x.shape[:2], *sizes))
 
 
 @contextlib.contextmanager

@@ -27,22 +27,34 @@ def other_sizes(
     values = list(dict.fromkeys(hints.values()))  # sizes that are equal in the example stay equal
     grown = {symbol: size + 1 + values.index(size) for symbol, size in hints.items()}
     doubled = {symbol: 2 * size for symbol, size in hints.items()}  # for sizes that must divide
-    one_by_one = [{symbol: grown[symbol] for symbol in hints if hints[symbol] == size} for size in values]
-    for change in [grown, doubled, *one_by_one] if hints else []:
-        sizes = dict(hints) | change
-        if not all(guard.holds(sizes) for guard in captured.guards):
-            continue
-        example = _resize(captured, args, kwargs, sizes)
-        if example is None:
-            continue
-        try:
-            with torch.no_grad(), unchanged(module):
-                module(*copy.deepcopy(example[0]), **copy.deepcopy(example[1]))
-        except MODULE_FAILURES:
-            continue
-        yield {names.get(str(symbol), str(symbol)): size for symbol, size in change.items()}, *example
-        if len(change) == len(hints) and (change is doubled or captured.unrolled is None):
-            return  # loops are run twice as often as well: a capture does not see what they do at greater lengths
+    together = [[grown], [doubled]] if captured.unrolled else [[grown, doubled]]  # a capture does not see far rounds
+    alone = [[{s: all_[s] for s in hints if hints[s] == size} for all_ in (grown, doubled)] for size in values]
+    n_whole = 0
+    for group in (together, alone) if hints else ():
+        for changes in group if not n_whole or group is together else ():
+            for change in changes:
+                example = _runnable(captured, module, args, kwargs, dict(hints) | change)
+                if example is not None:
+                    yield {names.get(str(symbol), str(symbol)): size for symbol, size in change.items()}, *example
+                    n_whole += group is together
+                    break
+
+
+def _runnable(
+    captured: Captured, module: nn.Module, args: tuple, kwargs: Mapping[str, Any], sizes: Mapping[Any, int]
+) -> tuple[tuple, dict[str, Any]] | None:
+    """Return the example at other sizes; None if the original or the source refuses them."""
+    if not all(guard.holds(sizes) for guard in captured.guards):
+        return None
+    example = _resize(captured, args, kwargs, sizes)
+    if example is None:
+        return None
+    try:
+        with torch.no_grad(), unchanged(module):
+            module(*copy.deepcopy(example[0]), **copy.deepcopy(example[1]))
+    except MODULE_FAILURES:
+        return None
+    return example
 
 
 def _resize(

@@ -31,6 +31,7 @@ def test_models_are_reduced(name):
         ("input_ids", (2, 7), False, True, (2, 11)),
         ("pixel_values", (2, 3, 64, 64), False, True, (2, 3, 96, 96)),
         ("input_values", (2, 2800), True, True, (3, 4400)),
+        ("input_features", (2, 80, 112), True, True, (3, 80, 168)),
     ],
 )
 def test_inputs_of_other_sizes(name, shape, batch, rest, larger):

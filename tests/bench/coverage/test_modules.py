@@ -26,8 +26,48 @@ def test_a_module_that_agrees_at_two_sizes_passes():
     assert result.as_dict()["ok"] and result.inputs == ["arg0"]
 
 
+def test_every_dynamic_size_is_varied():
+    """A case that varies the batch alone is not enough: the converter's own examples vary the length as well."""
+    result = measure_module(ModuleResult("relu"), nn.ReLU(), batch(2, 6), [batch(5, 6)])
+    assert result.ok and result.other_size.startswith("[[5, 6]]; [[") and len(result.errors) == 3
+
+
+class OneLength(nn.Module):
+    def forward(self, x):
+        if not torch.compiler.is_exporting() and x.shape[1] != 6:
+            raise ValueError("six only")
+        return x * 2
+
+
+def test_a_size_of_which_the_original_takes_no_other_is_named():
+    result = measure_module(ModuleResult("one"), OneLength(), batch(2, 6), [batch(5, 6)])
+    assert result.ok and result.not_varied == ["x[1]"] and result.other_size == "[[5, 6]]"
+
+
+class WrongLength(nn.Module):
+    """The source multiplies by the length, the original by 6: they differ at other lengths alone."""
+
+    def forward(self, x):
+        return x * x.shape[1] if torch.compiler.is_exporting() else x * 6
+
+
+def test_a_mistake_at_one_size_alone_is_found():
+    """A suite that varied the batch alone would pass it."""
+    result = measure_module(ModuleResult("wrong"), WrongLength(), batch(2, 6), [batch(5, 6)])
+    assert result.matched and not result.ok and result.reason.startswith("other size: relative error")
+
+
+class Fixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(2, 4))
+
+    def forward(self, x):
+        return x + self.table
+
+
 def test_one_size_alone_does_not_pass():
-    result = measure_module(ModuleResult("linear"), nn.Linear(4, 3), batch(2, 4), [])
+    result = measure_module(ModuleResult("fixed"), Fixed(), batch(2, 4), [])
     assert result.matched and not result.ok and result.reason == "the original takes no other size"
 
 

@@ -1,5 +1,7 @@
 """What torch.export would fix or refuse, and this project captures: recurrent layers, conditions on sizes as flags."""
 
+import time
+
 import pytest
 import torch
 import transformers
@@ -30,6 +32,26 @@ def test_the_length_of_a_recurrent_layer_stays_dynamic(kind, tmp_path):
     result.check()
     assert "=9" in result.outputs[1]["size"], result.outputs
     assert before == {op: dict(getattr(torch.ops.aten, op).input.py_kernels) for op in ("lstm", "gru")}
+
+
+class Sampled(nn.Module):
+    def forward(self, x, grid):
+        bigger = nn.functional.interpolate(x, scale_factor=2, mode="bicubic")
+        y = nn.functional.grid_sample(bigger, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+        return nn.functional.interpolate(y, size=(x.shape[2] + 1, x.shape[3]), mode="bilinear")
+
+
+def test_bicubic_images_are_one_op_each(tmp_path):
+    """torch computes them op by op to find their shapes, which took 15 s of CPU; the right values are its own."""
+    inputs = torch.randn(2, 3, 7, 5), torch.rand(2, 4, 6, 2) * 2 - 1
+    capture(nn.ReLU(), (torch.randn(2, 3),))  # what is imported at the first capture is not counted
+    start = time.process_time()
+    ops = [node.op for node in capture(Sampled(), inputs).graph.nodes if node.op.startswith("aten.")]
+    assert time.process_time() - start < 4
+    assert sorted(ops)[0] == "aten.grid_sampler.default" and sum("upsample" in op for op in ops) == 2
+    result = convert(Sampled(), tmp_path / "out", inputs)
+    result.check()
+    assert len(result.outputs) > 1
 
 
 class Causal(nn.Module):
