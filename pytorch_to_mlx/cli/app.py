@@ -1,5 +1,6 @@
 """The tree of commands. Only the family that is asked for is imported; the others show the line of their card."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from ..card import ModelCard
 from . import family, general, verbs
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: name.replace("_", "-")}
+COMPLETED = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")  # where the shells say what is being completed
 EXAMPLE = "pytorch-to-mlx kokoro synthesize --text 'Hello, world!' --output hello.wav"
 
 
@@ -19,7 +21,8 @@ def build(arguments: Sequence[str]) -> Callable[..., Any]:
     app.callback()(_version)
     for name, function in general.VERBS.items():
         verbs.add(app, name, function)
-    asked = {argument.replace("_", "-") for argument in arguments}
+    words = [*arguments, *(word for name in COMPLETED for word in os.environ.get(name, "").split())]
+    asked = {word.replace("_", "-") for word in words}
     for card in registry.cards():
         app.add_typer(_family(card, whole=card.name in asked), name=card.name)
     return typer.main.get_command(app)
@@ -43,7 +46,7 @@ def _typer(text: str, *, example: str) -> typer.Typer:
     return typer.Typer(
         help=text,
         epilog=verbs.epilog([example]),
-        add_completion=False,
+        add_completion=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings=SETTINGS,

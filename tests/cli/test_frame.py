@@ -48,6 +48,19 @@ def test_a_family_alone_shows_its_help(family):
     assert b"\n  convert " in alone.stdout
 
 
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [("ko", "kokoro"), ("whisper tra", "transcribe"), ("kokoro synthesize --subt", "--subtitles")],
+)
+def test_shells_complete_families_verbs_and_options(line, completed):
+    """What the scripts of --show-completion ask: bash by words and a number, zsh by the line."""
+    words = f"pytorch-to-mlx {line}"
+    bash = {"COMP_WORDS": words, "COMP_CWORD": str(line.count(" ") + 1)}
+    for shell, env in (("bash", bash), ("zsh", {"_TYPER_COMPLETE_ARGS": words})):
+        done = run(env={**env, "_PYTORCH_TO_MLX_COMPLETE": f"complete_{shell}"})
+        assert completed in done.stdout.decode() and done.returncode == 0
+
+
 def test_version():
     assert run("--version").stdout == b"pytorch-to-mlx 0.1.0\n"
 
