@@ -15,7 +15,7 @@ C = TypeVar("C")
 
 MAX_NUMBER = 10_000_000
 MAX_REPEATS = 1_000
-_REPEATED = ("layers", "heads", "blocks")
+_REPEATED = ("layer", "head", "block")
 # Keys that Hugging Face or our own converter writes; they say nothing about the architecture.
 ALWAYS_IGNORED = frozenset(
     "model_type architectures quantization quantization_config torch_dtype dtype transformers_version "
@@ -38,7 +38,7 @@ def from_dict(
 ) -> C:
     """Build the dataclass `cls` from the keys of `data` that it declares, nested dataclasses and tuples included.
 
-    A field's annotation is its type and `number` its range; fields named …layers, …heads or …blocks stop at
+    A field's annotation is its type and `number` its range; fields named after layers, heads or blocks stop at
     MAX_REPEATS. A ValueError of `__post_init__` (sizes that contradict each other) counts as a problem too.
     expected: keys that must hold the value the port was made for, where `data` has them. ignored: keys not looked at;
     `unknown_keys` lists all others. where: the name of `data` in the error.
@@ -66,6 +66,32 @@ def unknown_keys(
     """Return the keys of `data` that are neither fields of `cls` nor ignored or expected on purpose."""
     known = {f.name for f in dataclasses.fields(cls)} | set(ignored) | set(expected) | ALWAYS_IGNORED
     return sorted(set(data) - known)
+
+
+def check_repeats(sizes: Any, n_tensors: int, *, where: str | Path | None = "config.json") -> None:
+    """Refuse sizes with more layers, blocks and entries of lists than a checkpoint has tensors, before they are built.
+
+    sizes: a config's dataclass. Every layer has a tensor of its own, in every family.
+    Raises: FormatError.
+    """
+    count = _repeats(sizes, "")
+    if count > n_tensors:
+        raise FormatError(
+            f"the configuration asks for {count} layers, blocks and parts, the checkpoint has {n_tensors} tensors",
+            where=where,
+            fix="it belongs to another checkpoint",
+        )
+
+
+def _repeats(value: Any, name: str) -> int:
+    """Return how many times a part of a model is repeated by these sizes, at least."""
+    if dataclasses.is_dataclass(value):
+        return sum(_repeats(getattr(value, field.name), field.name) for field in dataclasses.fields(value))
+    if "head" in name:
+        return 0
+    if isinstance(value, tuple):
+        return sum(max(_repeats(item, name), type(item) is int) for item in value)
+    return value if type(value) is int and ("layer" in name or "block" in name) else 0
 
 
 def _build(cls: type[C], data: Any, path: str, problems: list[str]) -> C | None:

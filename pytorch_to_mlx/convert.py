@@ -10,8 +10,10 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from . import codegen
+from .backend.forks import require_own_threads
 from .checkpoint import Checkpoint
 from .checkpoint.files import SourceFile, relative_inside
+from .config import check_repeats
 from .errors import CheckError, UsageError
 from .model_source import ModelSource, find_model_or_module
 from .progress import note, track
@@ -64,6 +66,7 @@ def convert(
     "input" makes what such a module draws at random inputs of the model.
     Raises: PortError of every kind; errors list all problems.
     """
+    require_own_threads()
     quantize = quantize or q_bits is not None or q_group_size is not None
     q_bits, q_group_size = 8 if q_bits is None else q_bits, 64 if q_group_size is None else q_group_size
     if quantize and dequantize:
@@ -185,6 +188,7 @@ def _other_files(folder: Path) -> dict[str, bytes]:
 def _module(model: ModelSource, config: dict[str, Any], weights: dict[str, mx.array], allow_nonfinite: bool) -> Any:
     """Build the family's module, holding exactly these weights."""
     sizes = model.family.config.from_dict(config)
+    check_repeats(sizes, len(weights), where=model.path)
     module = rebuild(model.family.model(sizes), config, weights, where=model.path)
     return load_into(module, weights, allow_nonfinite=allow_nonfinite, where=model.path)
 

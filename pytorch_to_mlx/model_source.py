@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import registry
+from .backend.forks import require_own_threads
 from .card import Published
 from .checkpoint import Checkpoint, Located, locate, open_checkpoint, read_config
 from .codegen import is_module_source, takes_architecture
@@ -92,6 +93,7 @@ def load(
 
     Raises: CheckError where one was changed; UsageError where `verify` has nothing to compare with.
     """
+    require_own_threads()
     model = find_model(source, family=family, revision=revision, offline=offline)
     if verify and not (model.converted and check_files(model.path)):
         raise UsageError(

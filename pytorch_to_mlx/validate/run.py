@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import codegen
+from ..backend.forks import require_own_threads
 from ..card import Tap
 from ..contract import Reference
 from ..errors import FormatError, MissingExtraError, UsageError
@@ -44,6 +45,7 @@ def validate(
     Raises: MissingExtraError where torch is not installed; UsageError for the name of a case that does not exist, and
     for a generated folder without its original.
     """
+    require_own_threads()
     if mlx_path is not None and codegen.is_generated(mlx_path):
         source, module = mlx_path, source if module is None else module
     if source is not None and codegen.is_generated(source):

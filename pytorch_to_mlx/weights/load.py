@@ -10,8 +10,10 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from ..backend.dtype import compute_dtype, on_cpu
+from ..backend.forks import require_own_threads
 from ..backend.machine import slow_parts
 from ..checkpoint import Checkpoint, open_checkpoint
+from ..config import check_repeats
 from ..errors import FormatError
 from ..progress import note
 from .apply import apply
@@ -32,6 +34,7 @@ def load_into(
     Raises: FormatError listing every missing and unexpected name and every wrong shape; CheckError listing every
     weight that holds NaN or Inf.
     """
+    require_own_threads()
     params: dict[str, mx.array] = dict(tree_flatten(module.parameters()))
     problems = [f"missing: {name}   the model has {describe(params[name])}" for name in sorted(params.keys() - weights)]
     problems += [f"unexpected: {name}   {describe(weights[name])}" for name in sorted(weights.keys() - params.keys())]
@@ -69,6 +72,7 @@ def load_model(
     path: str | Path,
     build: Callable[[dict[str, Any]], M],
     *,
+    sizes: Callable[[dict[str, Any]], Any] | None = None,
     weight_map: WeightMap | None = None,
     open_release: Callable[[Path], Checkpoint] | None = None,
     open_converted: Callable[[Path], Checkpoint] = open_checkpoint,
@@ -80,10 +84,12 @@ def load_model(
 
     path: a converted folder, opened by `open_converted`, or, with `weight_map`, a checkpoint of the original, opened by
     `open_release`.
-    build: makes the module from the config, such as `lambda config: Model(Config.from_dict(config))`.
+    build: makes the module from the config, such as `lambda config: Model(Config.from_dict(config))`. sizes: reads the
+    config alone, such as `Config.from_dict`; a config that asks for more layers than there are tensors is not built.
     On a CPU half precision is computed in float32 and quantized layers are unpacked (`dequantize` None), because MLX's
     CPU kernels are slow in both; dtype_of says otherwise for single weights.
     """
+    require_own_threads()
     path = Path(path)
     ready = weight_map is None or is_converted(path)
     with (open_converted if ready else open_release or open_checkpoint)(path) as checkpoint:
@@ -93,6 +99,8 @@ def load_model(
             weights = {name: checkpoint[name] for name in checkpoint}
         else:
             weights = apply(weight_map, checkpoint).weights
+    if sizes is not None:
+        check_repeats(sizes(config), len(weights), where=path)
     if dequantize or (dequantize is None and on_cpu() and "quantization" in config):
         config, weights = unpack(config, weights, where=path)
     module = rebuild(build(config), config, weights, where=path)

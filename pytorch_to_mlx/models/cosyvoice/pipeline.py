@@ -11,6 +11,7 @@ import numpy as np
 
 from ...audio.load import Audio
 from ...audio.resample import sinc_resample
+from ...backend.forks import require_own_threads
 from ...backend.native import kernels
 from ...checkpoint import open_checkpoint, read_config
 from ...errors import UsageError
@@ -55,6 +56,7 @@ def load(path: Path, *, dequantize: bool | None = None) -> "CosyVoicePipeline":
     model, config = load_model(
         path,
         lambda config: Model(Config.from_dict(config)),
+        sizes=Config.from_dict,
         weight_map=WEIGHTS,
         open_release=open_release,
         dequantize=dequantize,
@@ -120,6 +122,7 @@ class CosyVoicePipeline:
         Raises: UsageError for contradictory arguments, an unknown voice or a value out of range; FormatError for a
             recording that cannot be read.
         """
+        require_own_threads()
         if ref_text and instruct:
             raise UsageError("give ref_text or instruct, not both", fix="with an instruction only the voice is taken")
         choices, clock = Options(speed=speed, seed=seed, stream=stream, **options), Clock()
@@ -135,6 +138,7 @@ class CosyVoicePipeline:
 
     def inference_sft(self, tts_text: Text, spk_id: str, **options: Any) -> Iterator[Speech]:
         """Speak as a saved speaker (SFT mode): by the embedding alone, which the language model does not see."""
+        require_own_threads()
         clock = Clock()
         speaker = self.speaker(spk_id)
         bare = replace(speaker, mel=speaker.mel[:, :0], speech_tokens=(), prompt_text=())
@@ -144,6 +148,7 @@ class CosyVoicePipeline:
         self, tts_text: Text, prompt_text: str = "", prompt_wav: Any = None, zero_shot_spk_id: str = "", **options: Any
     ) -> Iterator[Speech]:
         """Continue a recording that says `prompt_text`, or that of a speaker who was added from one."""
+        require_own_threads()
         choices, clock = Options(**options), Clock()
         with clock.part("voice"):
             if zero_shot_spk_id:
@@ -156,6 +161,7 @@ class CosyVoicePipeline:
         self, tts_text: Text, prompt_wav: Any = None, zero_shot_spk_id: str = "", **options: Any
     ) -> Iterator[Speech]:
         """Speak with the voice of a recording in whatever language the text is; what the recording says is not used."""
+        require_own_threads()
         choices, clock = Options(**options), Clock()
         with clock.part("voice"):
             speaker = self._one_speaker(prompt_wav, zero_shot_spk_id)
@@ -170,6 +176,7 @@ class CosyVoicePipeline:
         **options: Any,
     ) -> Iterator[Speech]:
         """Speak with the voice of a recording in the way that `instruct_text` says, such as 'Speak slowly.'."""
+        require_own_threads()
         choices, clock = Options(**options), Clock()
         with clock.part("voice"):
             speaker = self._one_speaker(prompt_wav, zero_shot_spk_id)
@@ -179,6 +186,7 @@ class CosyVoicePipeline:
         self, source_wav: Any, prompt_wav: Any = None, zero_shot_spk_id: str = "", **options: Any
     ) -> Iterator[Speech]:
         """Say what `source_wav` says, of any length, in the voice of `prompt_wav`."""
+        require_own_threads()
         choices, clock = Options(**options), Clock()
         with clock.part("voice"):
             speaker = self._one_speaker(prompt_wav, zero_shot_spk_id)
@@ -193,6 +201,7 @@ class CosyVoicePipeline:
 
     def add_zero_shot_spk(self, prompt_text: str, prompt_wav: Any, zero_shot_spk_id: str) -> bool:
         """Add the speaker of a recording under a name; `save_spkinfo` writes it into the converted folder."""
+        require_own_threads()
         self.speakers.add(zero_shot_spk_id, self._transcribed_speaker(prompt_text, prompt_wav, True))
         return True
 

@@ -7,6 +7,7 @@ from time import perf_counter
 import mlx.core as mx
 import numpy as np
 
+from ...backend.forks import require_own_threads
 from ...checkpoint import locate
 from ...checkpoint.files import require_memory
 from ...errors import FormatError, UsageError
@@ -42,6 +43,7 @@ def load(
     model, _ = load_model(
         path,
         lambda config: Model(Config.from_dict(config)),
+        sizes=Config.from_dict,
         weight_map=WEIGHTS,
         open_release=open_release,
         dequantize=dequantize,
@@ -90,6 +92,7 @@ class KokoroPipeline:
         Raises: UsageError for contradictory or unknown arguments, FormatError for text that cannot be spoken,
         MachineError for a piece that does not fit the memory.
         """
+        require_own_threads()
         voice = voice or DEFAULT_VOICE
         lang_code = lang_code or Voice.of(voice).lang_code
         pieces = self.pieces(
@@ -136,6 +139,7 @@ class KokoroPipeline:
         Raises: UsageError for a speed or seed out of range and for an unknown voice, FormatError for a voice of another
         model, and what `generate` raises.
         """
+        require_own_threads()
         check_speed(speed)
         check_seed(seed)
         rows = self.voices(voice)

@@ -135,7 +135,11 @@ def read_config(source_path: Path) -> Config:
 def load_ours(path: Path) -> Model:
     """Load our model from a converted folder, or from the original's weights."""
     return load_model(
-        path, lambda config: Model(Config.from_dict(config)), weight_map=WEIGHTS, open_release=open_release
+        path,
+        lambda config: Model(Config.from_dict(config)),
+        sizes=Config.from_dict,
+        weight_map=WEIGHTS,
+        open_release=open_release,
     )[0]
 
 

@@ -9,6 +9,7 @@ import mlx.core as mx
 import numpy as np
 
 from ...audio.load import Audio, load_audio
+from ...backend.forks import require_own_threads
 from ...errors import UsageError
 from ...tasks import Span, VoiceActivity
 from ...weights import load_model
@@ -31,6 +32,7 @@ class VADPipeline:
         Shapes: audio, if an array, [L] float.
         Raises: UsageError for an unknown option or value, FormatError for audio that cannot be read.
         """
+        require_own_threads()
         rate, settings = self._rate(sample_rate), vad_options(**options)
         samples = load_audio(audio, rate)
         probabilities = self.probabilities(samples, sample_rate=rate)
@@ -45,6 +47,7 @@ class VADPipeline:
 
         Shapes: samples [L] -> [N]. Raises: UsageError for a rate without a network.
         """
+        require_own_threads()
         rate = self._rate(sample_rate)
         if not len(samples):
             return np.zeros(0, np.float32)
@@ -57,6 +60,7 @@ class VADPipeline:
 
         Options are those of VADOptions. Raises: UsageError for an unknown option or value.
         """
+        require_own_threads()
         return VADStream(self.model, self._rate(sample_rate), vad_options(**options))
 
     def _rate(self, sample_rate: int | None) -> int:
@@ -105,6 +109,7 @@ class VADStream:
 
         Shapes: samples [L] float at the stream's rate. Raises: FormatError if they are not finite or of another shape.
         """
+        require_own_threads()
         samples = np.concatenate([self._rest, load_audio(np.asarray(samples), self._rate)])
         n_whole = len(samples) // self._network.chunk * self._network.chunk
         self._rest = samples[n_whole:].copy()
@@ -151,6 +156,7 @@ def load(path: Path, *, dequantize: bool | None = None) -> VADPipeline:
     model, _ = load_model(
         path,
         lambda config: Model(Config.from_dict(config)),
+        sizes=Config.from_dict,
         weight_map=WEIGHTS,
         open_release=open_release,
         dequantize=dequantize,

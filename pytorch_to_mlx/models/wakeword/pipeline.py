@@ -12,6 +12,7 @@ import numpy as np
 
 from ...audio import live
 from ...backend.dtype import compute_dtype
+from ...backend.forks import require_own_threads
 from ...checkpoint import open_checkpoint
 from ...checkpoint.json_file import parse_json
 from ...config import from_dict
@@ -49,6 +50,7 @@ class Stream:
         Shapes: samples [L] at 16 kHz, int16 or float in [-1, 1] -> [N, labels] float32.
         Raises: FormatError for samples of another shape or that are not finite.
         """
+        require_own_threads()
         pcm = np.concatenate([self._rest, as_pcm(samples)])
         n_whole = len(pcm) // FRAME * FRAME
         self._rest = pcm[n_whole:]
@@ -239,6 +241,7 @@ class WakewordPipeline:
 
     def _stream(self) -> Stream:
         """Return a new stream, if there is a keyword to listen for."""
+        require_own_threads()
         if not self.model.config.keywords:
             raise UsageError("there is no keyword to listen for", fix="name one with --keyword")
         return Stream(self.model)
@@ -260,6 +263,7 @@ def load_networks(path: Path, *, dequantize: bool | None = None) -> Model:
     return load_model(
         path,
         lambda config: Model(Config.from_dict(config)),
+        sizes=Config.from_dict,
         weight_map=WEIGHTS,
         open_release=open_release,
         dequantize=dequantize,

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ...checkpoint.files import quote
+from ...config import MAX_REPEATS
 from ...errors import FormatError
 
 # Hugging Face's name -> ours, which is OpenAI's (and that of the MLX community's folders).
@@ -18,6 +20,18 @@ HUGGING_FACE = {
     "decoder_layers": "n_text_layer",
 }
 EXPECTED = {"activation_function": "gelu", "scale_embedding": False}
+
+
+def _pairs(heads: Any) -> tuple[tuple[int, int], ...]:
+    """Return config.json's alignment_heads. Raises: FormatError for what is not a list of pairs of whole numbers."""
+    if not isinstance(heads, list | tuple) or len(heads) > MAX_REPEATS or not all(map(_is_pair, heads)):
+        what = f"alignment_heads is {quote(heads)}, not a list of pairs (layer, head) of whole numbers"
+        raise FormatError(what, where="config.json")
+    return tuple((layer, head) for layer, head in heads)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(type(number) is int for number in value)
 
 
 @dataclass(frozen=True)
@@ -41,8 +55,12 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if name != "alignment_heads" and (type(value) is not int or not 0 < value <= 1_000_000):
-                raise FormatError(f"{name} is {value!r}, expected a positive whole number", where="config.json")
+            most = MAX_REPEATS if name.endswith(("_layer", "_head")) else 1_000_000
+            if name != "alignment_heads" and (type(value) is not int or not 0 < value <= most):
+                text = repr(value)[:60]
+                raise FormatError(f"{name} is {text}, expected a whole number from 1 to {most}", where="config.json")
+        if self.n_audio_ctx * self.n_audio_state > 1 << 26:
+            raise FormatError(f"{self.n_audio_ctx} positions of {self.n_audio_state} numbers", where="config.json")
         for side in ("audio", "text"):
             state, heads = getattr(self, f"n_{side}_state"), getattr(self, f"n_{side}_head")
             if state % heads:
@@ -81,7 +99,7 @@ class Config:
             elif name != "alignment_heads":
                 raise FormatError(f"'{key}' is missing", where="config.json")
         if sizes.get("alignment_heads") is not None:
-            sizes["alignment_heads"] = tuple((int(layer), int(head)) for layer, head in sizes["alignment_heads"])
+            sizes["alignment_heads"] = _pairs(sizes["alignment_heads"])
         else:
             sizes["alignment_heads"] = ()
         return cls(**sizes)

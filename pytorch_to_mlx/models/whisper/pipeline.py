@@ -10,6 +10,7 @@ import numpy as np
 
 from ...audio.load import Audio, load_audio
 from ...backend.dtype import compute_dtype
+from ...backend.forks import require_own_threads
 from ...backend.native import kernels
 from ...checkpoint import locate
 from ...errors import UsageError
@@ -70,6 +71,7 @@ class WhisperPipeline:
 
         The options, Shapes and Raises are those of `transcribe`.
         """
+        require_own_threads()
         settings = check_options(vad_filter=vad_filter, batch_size=batch_size, **options)
         samples = load_audio(audio, SAMPLE_RATE)
         if not vad_filter and batch_size == 1:
@@ -86,6 +88,7 @@ class WhisperPipeline:
         vad_filter: run the model only where `vad_model` finds speech, and commit all words at a pause.
         Raises: UsageError for an unknown option or value.
         """
+        require_own_threads()
         settings = stream_options(**options)
         vad = load_vad(vad_model).stream(min_silence_duration_ms=PAUSE_MS) if vad_filter else None
         return WhisperStream(self.model, self.tokenizer, settings, vad)
@@ -170,6 +173,7 @@ def load(path: Path, *, dequantize: bool | None = None) -> WhisperPipeline:
     model, _ = load_model(
         path,
         lambda config: Model(Config.from_dict(config)),
+        sizes=Config.from_dict,
         weight_map=WEIGHTS,
         open_release=open_release,
         open_converted=open_release,  # the MLX community's folders lack some tensors and sizes

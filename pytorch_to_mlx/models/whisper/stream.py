@@ -14,6 +14,7 @@ import numpy as np
 
 from ...audio.load import load_audio
 from ...audio.mel import whisper_log_mel
+from ...backend.forks import require_own_threads
 from ...errors import UsageError
 from ...tasks import Word
 from ..vad.pipeline import VADStream
@@ -106,6 +107,7 @@ class WhisperStream:
 
         Shapes: samples [L] float at 16 kHz. Raises: FormatError if they are not finite or have another shape.
         """
+        require_own_threads()
         samples = load_audio(np.asarray(samples), SAMPLE_RATE)
         updates = []
         while len(samples):

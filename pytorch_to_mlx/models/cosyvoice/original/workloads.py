@@ -34,7 +34,8 @@ def load_ours(path: Path) -> Model:
 
     packed = False if hasattr(kernels(), "quantized_matmul") else None
     build = lambda config: Model(Config.from_dict(config))  # noqa: E731
-    return load_model(path, build, weight_map=WEIGHTS, open_release=open_release, dequantize=packed)[0]
+    options = {"sizes": Config.from_dict, "weight_map": WEIGHTS, "open_release": open_release}
+    return load_model(path, build, **options, dequantize=packed)[0]
 
 
 def read_config(path: Path) -> Config:
