@@ -238,7 +238,8 @@ def _describe(result: Conversion, opened: ModuleSource, entries: Sequence[Entry]
     result.renamed = generated.renamed
     result.updated = sorted({name for entry in entries for name in entry.captured.updates})
     tied = all_tied(entries)
-    used = {name for original in generated.originals for name in (original, *tied.get(original, ()))}
+    originals = {*generated.originals, *(name for entry in entries for name in entry.captured.folded)}
+    used = {name for original in originals for name in (original, *tied.get(original, ()))}
     result.unused = sorted(set(opened.module.state_dict()) - used)
 
 

@@ -9,6 +9,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node as FxNode
 
 from ..graph import Graph, Node
+from .fold import fold_weights
 from .fx_graph import meta_of, read_graph
 from .guards import Guard, own_guards
 from .input_sizes import fixed_sizes
@@ -33,6 +34,7 @@ class Captured:
         guards: the conditions on dynamic sizes that the module's code branched on; the graph holds where all are true.
         indices: the indices of the graph's loops, with their value in the round that it holds.
         unrolled: the graph and its updates before their loops were found; None if it has none.
+        folded: names of the tensors that were made one weight with others.
     """
 
     graph: Graph
@@ -47,6 +49,7 @@ class Captured:
     fixed_values: dict[str, Any] = field(default_factory=dict)
     indices: dict[Any, int] = field(default_factory=dict)
     unrolled: tuple[Graph, dict[str, Node]] | None = None
+    folded: list[str] = field(default_factory=list)
 
     def unroll(self) -> bool:
         """Put one round after the other again, as torch traced them. Returns whether there were loops."""
@@ -101,7 +104,8 @@ def read_program(program: ExportedProgram) -> Captured:
         elif spec.kind == OutputKind.BUFFER_MUTATION and isinstance(value, Node):
             updates[spec.target] = value
     graph.output.args = (tuple(outputs),)
-    return Captured(graph, weights, program, inputs, updates, guards=own_guards(program))
+    folded = fold_weights(graph, weights, program, updates)
+    return Captured(graph, weights, program, inputs, updates, guards=own_guards(program), folded=folded)
 
 
 def tied_names(program: ExportedProgram) -> dict[str, list[str]]:

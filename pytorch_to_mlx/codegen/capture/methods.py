@@ -131,9 +131,14 @@ def share_weights(entries: Sequence[Entry]) -> None:
 def _free_name(name: str, tensor: torch.Tensor, tensors: Mapping[str, torch.Tensor]) -> str:
     """Return the name, with a number behind it if another tensor has it."""
     free, number = name, 2
-    while free in tensors and tensors[free] is not tensor:
+    while free in tensors and not _is_same(tensors[free], tensor):
         free, number = f"{name}_{number}", number + 1
     return free
+
+
+def _is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Tell whether two tensors are one, or were folded to the same values."""
+    return one is other or (one.dtype == other.dtype and torch.equal(one, other))
 
 
 def all_tied(entries: Sequence[Entry]) -> dict[str, list[str]]:

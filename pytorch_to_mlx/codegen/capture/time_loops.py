@@ -12,12 +12,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..graph import Graph, Meta, Node
 from .captured import Captured
+from .failures import EXPORT_FAILURES
 from .roll import NoLoop, Rolled, roll
 from .watch import seeded, unchanged
 
 Axes = tuple[tuple[int, int], ...]  # axes that are as long as each other: (place among the tensors, axis)
 Capture = Callable[[tuple, dict[str, Any]], Captured | None]
-RUN_FAILURES = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError, LookupError)
 MOST_LOOPS = 2  # axes with loops: each doubles the number of captures
 
 
@@ -92,7 +92,7 @@ def _axes_with_loops(captured: Captured, module: nn.Module, example: _Example) -
             if n_ops is None:
                 n_ops = _count_ops(module, *example.longer([]))
             grows = _count_ops(module, *example.longer([group])) > n_ops
-        except RUN_FAILURES:
+        except EXPORT_FAILURES:  # the original takes no other length
             continue
         if grows:
             found |= set(group)

@@ -264,6 +264,16 @@ def test_what_is_no_loop_is_refused_at_other_lengths(tmp_path, make, sentence):
         model(mx.ones([2, 9, 6]))
 
 
+class Asserting(nn.Module):
+    def forward(self, x):
+        assert x.shape[1] == 5, "five only"
+        return sum(x.unbind(1)) * torch.ones(5)[: x.shape[1]].sum()
+
+
+def test_an_original_that_asserts_its_length_is_no_error():
+    assert capture(Asserting(), (torch.randn(2, 5, 6),)).unrolled is None
+
+
 def test_a_list_of_modules_is_no_loop_over_an_axis():
     module = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6))
     assert capture(module, (torch.randn(2, 6),)).unrolled is None
