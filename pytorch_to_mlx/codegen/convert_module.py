@@ -34,11 +34,11 @@ from .folder import KIND
 from .graph import Meta, Node, Unsupported
 from .lowering.ops.random import is_random
 from .proof.compare import Agreement, summary
-from .proof.other_sizes import other_sizes
+from .proof.other_sizes import other_sizes, other_values
 from .proof.outputs import check_outputs, code, import_source
 from .proof.submodules import check_submodules, first_wrong_op
 from .proof.zeros import random_zeros
-from .reports.conversion import AS_CAPTURED, Conversion, plain_json, readme_text, report_text
+from .reports.conversion import AS_CAPTURED, OTHER_VALUES, Conversion, plain_json, readme_text, report_text
 from .sources.module_source import ModuleSource
 from .sources.open import open_module
 
@@ -286,6 +286,10 @@ def _prove(
                     result.outputs.append({"size": labelled(entries, entry, label), **summary(agreements)})
                     for name, size in sizes_here.items():
                         varied[name].append(size)
+                for args, kwargs in other_values(opened.module, entry.args, entry.kwargs, hints):
+                    draws = _draws(generated, entry)
+                    results = check_outputs(model, opened.module, args, kwargs, entry.method, reset, draws)
+                    result.outputs.append({"size": labelled(entries, entry, OTHER_VALUES), **summary(results)})
                 if any(one.zero for one in agreements):
                     label, agreements = _check_with_random_weights(opened.module, entry, generated, folder)
                     result.outputs.append({"size": labelled(entries, entry, label), **summary(agreements)})

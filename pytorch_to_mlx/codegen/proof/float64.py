@@ -13,7 +13,15 @@ from torch.utils import _pytree as pytree
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
 
 # What a module raises that was not written for its inputs: for float64, or for another size.
-MODULE_FAILURES = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError, LookupError)
+MODULE_FAILURES = (
+    AssertionError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    NotImplementedError,
+    AttributeError,
+    LookupError,
+)
 
 # Ops that only move values: run on the stored tensors, they give the same values.
 MOVES = {

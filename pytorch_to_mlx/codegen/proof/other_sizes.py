@@ -1,4 +1,4 @@
-"""Re-run an example at larger dynamic sizes, to catch those that were written into the source as numbers."""
+"""Re-run an example at larger sizes, and with other values, to catch what was written into the source as numbers."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from ..capture.captured import Captured
 from ..capture.input_sizes import short_names
 from ..capture.watch import unchanged
 from ..graph import Meta
-from ..lowering.sizes import substitute_sizes
+from ..lowering.sizes import Hints, substitute_sizes
 from .float64 import MODULE_FAILURES
 
 
@@ -47,14 +47,31 @@ def _runnable(
     if not all(guard.holds(sizes) for guard in captured.guards):
         return None
     example = _resize(captured, args, kwargs, sizes)
-    if example is None:
-        return None
+    return example if example is not None and _runs(module, example) else None
+
+
+def other_values(
+    module: nn.Module, args: tuple, kwargs: Mapping[str, Any], hints: Mapping[Any, int]
+) -> Iterator[tuple[tuple, dict[str, Any]]]:
+    """Yield the example with the values of every tensor in reverse order, for sizes that depend on data.
+
+    Nothing is yielded where the original refuses these, or has no such sizes.
+    """
+    if not (isinstance(hints, Hints) and hints.data):
+        return
+    example = pytree.tree_map_only(torch.Tensor, lambda x: x.flip(tuple(range(x.ndim))), (args, dict(kwargs)))
+    if _runs(module, example):
+        yield example
+
+
+def _runs(module: nn.Module, example: tuple[tuple, dict[str, Any]]) -> bool:
+    """Tell whether the original takes an example."""
     try:
         with torch.no_grad(), unchanged(module):
             module(*copy.deepcopy(example[0]), **copy.deepcopy(example[1]))
     except MODULE_FAILURES:
-        return None
-    return example
+        return False
+    return True
 
 
 def _resize(

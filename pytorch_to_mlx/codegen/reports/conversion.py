@@ -9,6 +9,7 @@ from ...tolerances import FLOOR_FACTOR, RELATIVE
 
 RANDOM = " (--noise input makes what it draws an input, and compares both on the same)"
 AS_CAPTURED = "as captured"
+OTHER_VALUES = "other values"
 ALL_ZERO = "all zero in PyTorch, which proves nothing"
 FIXED = "The source is for these sizes and values alone. For others, which it refuses, convert again with an example:"
 

@@ -1,7 +1,8 @@
 """A Hugging Face model with example inputs that are guessed from its config and tried until it runs."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from ...errors import FormatError, MissingExtraError
+from ..capture.failures import first_lines
 from .example_inputs import FAILURES, candidates, make_tensors, missing_input
 from .module_source import ModuleSource
 
@@ -36,10 +38,32 @@ def open_transformers(text: str) -> ModuleSource:
     kind = getattr(transformers, names[0], transformers.AutoModel) if names else transformers.AutoModel
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel | transformers.AutoModel)):
         raise FormatError(f"the architecture {names[0]!r:.80} is not a model class of transformers", where=folder)
-    module = kind.from_pretrained(folder, config=config).eval()
-    with torch.no_grad():
-        shapes = find_inputs(module, config, {}, "cpu")
+    with _without_progress_bars():
+        module = kind.from_pretrained(folder, config=config).eval()
+    try:
+        with torch.no_grad():
+            shapes = find_inputs(module, config, {}, "cpu")
+    except FAILURES as error:
+        raise FormatError(
+            f"no example inputs were found on which {type(module).__name__} runs: {first_lines(error)}",
+            where=folder,
+            fix="give a factory that returns (module, example inputs): file.py:function",
+        ) from error
     return ModuleSource(module, (), dict(make_tensors(shapes, config, 0)), text)
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar for a load of a second."""
+    from transformers.utils import logging
+
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
 
 
 def find_inputs(model: nn.Module, config: Any, first: Mapping[str, tuple], device: str) -> dict[str, tuple]:

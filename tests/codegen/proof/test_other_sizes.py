@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from pytorch_to_mlx.codegen.capture.methods import size_hints
-from pytorch_to_mlx.codegen.proof.other_sizes import _grow, other_sizes
+from pytorch_to_mlx.codegen.proof.other_sizes import _grow, other_sizes, other_values
 from pytorch_to_mlx.codegen.sources.module_source import ModuleSource
 
 
@@ -47,3 +47,22 @@ def test_sizes_that_must_divide_are_doubled():
 def test_nothing_where_no_size_is_dynamic():
     module = nn.Sequential(nn.Flatten(0), nn.Linear(3, 2))
     assert examples(module, torch.randn(3))[1] == []
+
+
+def test_values_are_turned_round_where_sizes_depend_on_data():
+    class Picked(nn.Module):
+        def forward(self, x, mask):
+            if not torch.compiler.is_exporting() and not mask[0]:
+                raise ValueError("the first row is never masked")
+            return x[mask]
+
+    def others(*values):
+        x, mask = torch.arange(4.0), torch.tensor(values)
+        (entry,) = ModuleSource(Picked(), (x, mask)).entries()
+        return list(other_values(Picked(), entry.args, entry.kwargs, size_hints(entry)))
+
+    (((x, mask), _),) = others(True, False, True, True)
+    assert x.tolist() == [3, 2, 1, 0] and mask.tolist() == [True, True, False, True]
+    assert others(True, True, False, False) == []  # the original refuses them
+    (entry,) = ModuleSource(nn.ReLU(), (torch.ones(2, 3),)).entries()
+    assert list(other_values(nn.ReLU(), entry.args, entry.kwargs, size_hints(entry))) == []

@@ -65,6 +65,11 @@ def _options(**values):
     return {k: v for k, v in short.items() if not (isinstance(v, int) and v == defaults[k])}
 
 
+def _needs_own(kernel, stride, padding, output_padding, dilation) -> bool:
+    """Tell whether MLX's transposed convolution lacks an axis of this kind, or may, where a size is dynamic."""
+    return not is_static(kernel) or output_padding >= stride or padding > dilation * (kernel - 1)
+
+
 def _convolve_transposed(x, weight, bias, stride, padding, output_padding, groups, dilation, count):
     """Write a transposed convolution over `count` axes.
 
@@ -80,7 +85,7 @@ def _convolve_transposed(x, weight, bias, stride, padding, output_padding, group
     else:
         weight = weight.transpose(1, *range(2, weight.ndim), 0)  # [I, O, *K] -> [O, *K, I]
     x = channels_last(x)
-    if count == 3 or any(o >= s or p > d * (k - 1) for k, s, p, o, d in sizes):  # MLX's own takes none of these
+    if count == 3 or any(_needs_own(*size) for size in sizes):
         y = fn.conv_transpose(x, weight, stride, padding, output_padding, dilation, groups)
     else:
         options = _options(
