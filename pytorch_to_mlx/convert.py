@@ -10,11 +10,11 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from . import codegen
-from .backend.forks import require_own_threads
 from .checkpoint import Checkpoint
 from .checkpoint.files import SourceFile, relative_inside
 from .config import check_repeats
 from .errors import CheckError, UsageError
+from .forks import require_own_threads
 from .model_source import ModelSource, find_model_or_module
 from .progress import note, track
 from .units import count_text, size_text

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import registry
-from .backend.forks import require_own_threads
 from .card import Published
 from .checkpoint import Checkpoint, Located, locate, open_checkpoint, read_config
 from .codegen import is_module_source, takes_architecture
 from .errors import FormatError, UsageError
+from .forks import require_own_threads
 from .weights.folder import check_files, is_converted
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LEVELS = {
     **dict.fromkeys(["errors", "version", "tolerances", "taps", "progress", "units", "card", "backend"], 0),
-    **dict.fromkeys(["config", "tasks", "outputs"], 0.5),
+    **dict.fromkeys(["config", "forks", "tasks", "outputs"], 0.5),
     "contract": 0.75,
     **dict.fromkeys(["checkpoint", "text"], 1),
     "audio": 1.25,

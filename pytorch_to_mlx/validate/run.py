@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from .. import codegen
-from ..backend.forks import require_own_threads
 from ..card import Tap
 from ..contract import Reference
 from ..errors import FormatError, MissingExtraError, UsageError
+from ..forks import require_own_threads
 from ..model_source import ModelSource, find_model
 from ..progress import note
 from ..version import versions

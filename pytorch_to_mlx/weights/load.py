@@ -10,11 +10,11 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from ..backend.dtype import compute_dtype, on_cpu
-from ..backend.forks import require_own_threads
 from ..backend.machine import slow_parts
 from ..checkpoint import Checkpoint, open_checkpoint
 from ..config import check_repeats
 from ..errors import FormatError
+from ..forks import require_own_threads
 from ..progress import note
 from .apply import apply
 from .folder import is_converted

@@ -11,10 +11,10 @@ import numpy as np
 
 from ...audio.load import Audio
 from ...audio.resample import sinc_resample
-from ...backend.forks import require_own_threads
 from ...backend.native import kernels
 from ...checkpoint import open_checkpoint, read_config
 from ...errors import UsageError
+from ...forks import require_own_threads
 from ...tasks import Speech
 from ...weights import load_model
 from .config import Config

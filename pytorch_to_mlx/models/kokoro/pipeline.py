@@ -7,10 +7,10 @@ from time import perf_counter
 import mlx.core as mx
 import numpy as np
 
-from ...backend.forks import require_own_threads
 from ...checkpoint import locate
 from ...checkpoint.files import require_memory
 from ...errors import FormatError, UsageError
+from ...forks import require_own_threads
 from ...tasks import Speech, Word, check_seed, check_speed
 from ...text.phonemes import language, phonemize
 from ...text.split import Token, join, split_tokens, tokens_of

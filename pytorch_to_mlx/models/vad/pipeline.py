@@ -9,8 +9,8 @@ import mlx.core as mx
 import numpy as np
 
 from ...audio.load import Audio, load_audio
-from ...backend.forks import require_own_threads
 from ...errors import UsageError
+from ...forks import require_own_threads
 from ...tasks import Span, VoiceActivity
 from ...weights import load_model
 from .config import CHUNK_S, Config

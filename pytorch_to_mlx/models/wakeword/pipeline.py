@@ -12,11 +12,11 @@ import numpy as np
 
 from ...audio import live
 from ...backend.dtype import compute_dtype
-from ...backend.forks import require_own_threads
 from ...checkpoint import open_checkpoint
 from ...checkpoint.json_file import parse_json
 from ...config import from_dict
 from ...errors import FormatError, UsageError
+from ...forks import require_own_threads
 from ...tasks import Detection
 from ...units import count_text
 from ...weights import apply, load_into, load_model

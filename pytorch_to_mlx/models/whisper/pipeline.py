@@ -10,10 +10,10 @@ import numpy as np
 
 from ...audio.load import Audio, load_audio
 from ...backend.dtype import compute_dtype
-from ...backend.forks import require_own_threads
 from ...backend.native import kernels
 from ...checkpoint import locate
 from ...errors import UsageError
+from ...forks import require_own_threads
 from ...tasks import Transcript
 from ...weights import load_model
 from ..vad.card import CARD as VAD_CARD

@@ -14,8 +14,8 @@ import numpy as np
 
 from ...audio.load import load_audio
 from ...audio.mel import whisper_log_mel
-from ...backend.forks import require_own_threads
 from ...errors import UsageError
+from ...forks import require_own_threads
 from ...tasks import Word
 from ..vad.pipeline import VADStream
 from .decoding import DecodingOptions, decode, detect_language

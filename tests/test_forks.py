@@ -9,7 +9,7 @@ import pytest
 SCRIPT = """
 import importlib, os, sys
 import pytorch_to_mlx
-from pytorch_to_mlx.backend import forks
+from pytorch_to_mlx import forks
 from pytorch_to_mlx.errors import MachineError
 
 ENTRIES = {

@@ -2,7 +2,7 @@
 
 import os
 
-from ..errors import MachineError
+from .errors import MachineError
 
 _state = {"ran": False, "forked": False}
 
