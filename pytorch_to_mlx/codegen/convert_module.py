@@ -276,6 +276,7 @@ def _prove(
         for entry in entries:
             hints = sizes[entry.name]
             names = short_names(entry.captured.graph.inputs())
+            agreements: list[Agreement] = []
             varied = {names.get(str(symbol), str(symbol)): [size] for symbol, size in hints.items()}
             examples = other_sizes(entry.captured, opened.module, entry.args, entry.kwargs, hints)
             with method_as_forward(opened.module, entry.name):

@@ -97,7 +97,7 @@ def drawn(
 def _values(name: str, arguments: dict[str, Any], noise: torch.Tensor) -> Any:
     """Return what an op draws. Shapes: noise as `drawn` makes it."""
     a = arguments
-    x = a.get("self", a.get("input"))
+    x: Any = a.get("self", a.get("input"))
     if name in ("randn", "randn_like", "rand", "rand_like"):
         return noise
     if name in ("normal", "log_normal"):

@@ -181,7 +181,7 @@ def grid_sample_result(x: torch.Tensor, grid: torch.Tensor, *options: Any, **oth
 
 def resize_result(x: torch.Tensor, output_size: Any, align_corners: bool, scale_factors: Any = None) -> torch.Tensor:
     """Return an empty result of interpolate. Shapes: x [B, C, *sizes] -> [B, C, *output_size, or sizes · factors]."""
-    sizes = upsample_compute_output_size(x.shape, output_size, scale_factors)
+    sizes: Any = upsample_compute_output_size(x.shape, output_size, scale_factors)
     return x.new_empty((*x.shape[:2], *sizes))
 
 

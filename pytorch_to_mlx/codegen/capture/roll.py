@@ -172,7 +172,9 @@ def _reads_as_loop(parts: Sequence[Node], places: Mapping[Node, tuple[int, int]]
 
 
 def _same_constant(one: Node, other: Node) -> bool:
-    return one.op == other.op == "constant" and one.meta == other.meta and mx.array_equal(one.args[0], other.args[0])
+    return (
+        one.op == other.op == "constant" and one.meta == other.meta and bool(mx.array_equal(one.args[0], other.args[0]))
+    )
 
 
 def _note_reads(node: Node, places: Mapping[Node, tuple[int, int]], loop: Loop) -> bool:

@@ -1,5 +1,6 @@
 """Find the axes that a module loops over in Python, and capture its loops as loops."""
 
+import copy
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ class _Counter(TorchDispatchMode):
 def _count_ops(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> int:
     """Return how many ops a run takes."""
     with torch.no_grad(), unchanged(module), seeded(), _Counter() as counter:
-        module(*args, **kwargs)
+        module(*copy.deepcopy(args), **copy.deepcopy(kwargs))
     return counter.count
 
 

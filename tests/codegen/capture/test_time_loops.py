@@ -270,6 +270,19 @@ class Asserting(nn.Module):
         return sum(x.unbind(1)) * torch.ones(5)[: x.shape[1]].sum()
 
 
+class Writing(nn.Module):
+    def forward(self, x):
+        for t in range(x.shape[1]):
+            x[:, t] *= 2
+        return x
+
+
+def test_example_inputs_stay_as_they_are():
+    example = torch.ones(2, 4, 6)
+    capture(Writing(), (example,))
+    assert (example == 1).all()
+
+
 def test_an_original_that_asserts_its_length_is_no_error():
     assert capture(Asserting(), (torch.randn(2, 5, 6),)).unrolled is None
 
