@@ -80,7 +80,6 @@ def analyze(
 
     Args:
         html: also write the analysis of a module as one page
-        check: exit code 5 if it would not convert
 
     Example: pytorch-to-mlx analyze kokoro-v1_0.pth
     """

@@ -31,6 +31,7 @@ OPTIONS: dict[str, Option] = {
     "output_format": Option("format of the files to write", short=("-f",)),
     "format": Option("wav, flac, ogg, mp3 or raw; by default by the output's ending"),
     "force": Option("replace what is at the destination"),
+    "check": Option("exit code 5 if it would not convert"),
     "play": Option("play the audio"),
     "stream": Option("give each piece as soon as it is ready"),
     # how to convert
