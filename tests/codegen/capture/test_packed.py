@@ -57,6 +57,7 @@ CASES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 @pytest.mark.parametrize("name", CASES)
 def test_rows_of_unequal_length(tmp_path, name):
     module = CASES[name]
@@ -79,6 +80,7 @@ def test_rows_of_unequal_length(tmp_path, name):
             np.testing.assert_allclose(np.array(one), other.numpy(), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 def test_a_projected_lstm(tmp_path):
     """nn.LSTM(proj_size=3): outputs and hidden states have 3 features, cells 8."""
     module = nn.LSTM(6, 8, 2, batch_first=True, proj_size=3)
