@@ -76,8 +76,8 @@ def traceable_packs() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         op_implementations_dict[PACK] = _packed
         stack.callback(op_implementations_dict.pop, PACK)
-        stack.callback(setattr, rnn, "_VF", rnn._VF)
-        rnn._VF = SimpleNamespace(_pack_padded_sequence=pack, _pad_packed_sequence=pad)
+        stack.callback(setattr, rnn, "_VF", rnn.__dict__["_VF"])
+        rnn.__dict__["_VF"] = SimpleNamespace(_pack_padded_sequence=pack, _pad_packed_sequence=pad)
         for kind, forward in forwards.items():
             stack.callback(setattr, kind, "forward", forward)
             kind.forward = forward_of(kind)

@@ -62,13 +62,13 @@ def quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
-    vars(_trace)["print"] = lambda *values, **options: None
+    _trace.__dict__["print"] = lambda *values, **options: None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        vars(_trace).pop("print", None)  # None if it is quiet around this as well
+        _trace.__dict__.pop("print", None)  # None if it is quiet around this as well
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
