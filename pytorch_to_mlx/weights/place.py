@@ -66,7 +66,7 @@ def disk_errors(where: Path, needs: int) -> Iterator[None]:
         yield
     except OSError as error:
         free = shutil.disk_usage(_existing(where)).free
-        is_full = needs > free or error.errno in _DISK_FULL
+        is_full = error.errno in _DISK_FULL or (needs > free and error.errno != errno.ENOENT)
         space = f"needs {size_text(needs)}, has {size_text(free)}"
         fix = f"free some disk space: {space}" if is_full else "check its permissions"
         raise MachineError(f"cannot be written: {error}", where=where, fix=fix) from error
