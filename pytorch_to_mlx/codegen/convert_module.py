@@ -248,6 +248,13 @@ def _noises(generated: Generated, entry: Entry) -> list[Node]:
     return [node for node in generated.roots[entry.name].inputs if node.op == "noise"]
 
 
+def _noise_shape(meta: Meta, entry: Entry) -> list[int | str]:
+    """Return the shape of noise with names for its dynamic sizes, of which some may depend on data."""
+    names = short_names(entry.captured.graph.inputs())
+    symbols = {str(symbol) for size in meta.shape if not isinstance(size, int) for symbol in size.free_symbols}
+    return shape_names(meta, dict.fromkeys(symbols, "depends on data") | names)
+
+
 def _draws(generated: Generated, entry: Entry) -> list[int] | None:
     """Return which of PyTorch's draws a method of the model takes; None if it makes one itself."""
     if any(is_random(node.op) and "noise" not in node.kwargs for node in generated.roots[entry.name].nodes()):
@@ -350,7 +357,7 @@ def _config(opened: ModuleSource, entries: Sequence[Entry], generated: Generated
                     node.name: {
                         "kind": node.args[0],
                         "dtype": node.meta.dtype_name,
-                        "shape": shape_names(node.meta, short_names(entry.captured.graph.inputs())),
+                        "shape": _noise_shape(node.meta, entry),
                     }
                     for node in _noises(generated, entry)
                 },

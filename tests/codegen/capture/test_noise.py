@@ -82,6 +82,26 @@ def test_noise_is_an_input_and_both_sides_compute_on_the_same(tmp_path, name):
     assert "`noise_1` | float32" in readme and "Each may be left out" in readme
 
 
+class Lengthened(nn.Module):
+    """Frames by duration, and noise on them: synthesizers of speech."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = Inner(DRAWS["randn_like"])
+
+    def forward(self, x, durations):
+        return self.inner(torch.repeat_interleave(x, durations, dim=0))
+
+
+def test_noise_whose_length_depends_on_data(tmp_path):
+    example = torch.randn(4, 5), torch.tensor([2, 1, 3, 1])
+    result = convert(Lengthened(), tmp_path / "out", example_inputs=example, noise="input")
+    result.check()
+    assert "| `noise_1` | float32 | [depends on data, 5] |" in (tmp_path / "out" / "README.md").read_text()
+    model = load_generated(tmp_path / "out")
+    assert model(mx.ones([2, 5]), mx.array([4, 5])).shape == (9, 5)
+
+
 def test_noise_of_another_shape_is_refused_by_both(tmp_path):
     convert(Outer(DRAWS["randn_like"]), tmp_path / "out", example_inputs=(torch.randn(4, 5),), noise="input")
     with pytest.raises(ValueError, match=r"this noise has the shape \[4, 5\], not \[1, 5\]"):
