@@ -151,14 +151,15 @@ def validate_folder(
             where=folder,
             fix="read it, then pass --trust-folder (trust_folder=True)",
         )
-    check_files(folder, weights_only=True)
     with open_checkpoint(folder):  # the weights' headers are checked before the folder's loader reads them
         pass
     model = load_generated(folder)
     if quantization := config.get("quantization"):
         result.quantization = {**quantization, "error": _largest_error(model, opened, entries, generated)}
-        return result
-    _prove(result, opened, entries, generated, model, folder)
+    else:
+        _prove(result, opened, entries, generated, model, folder)
+    if result.ok:  # else the result says more: which submodule differs
+        check_files(folder, weights_only=True)
     return result
 
 

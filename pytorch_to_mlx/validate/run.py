@@ -57,13 +57,14 @@ def validate(
     if find_spec("torch") is None:
         raise MissingExtraError("torch", "validate", needed_for="comparing with PyTorch")
     model = find_model(source, family=family)
-    for path in (model.path if model.converted else None, mlx_path):
-        if path is not None:
-            check_files(path, weights_only=True)
     reference = open_reference(model, None if mlx_path is None else Path(mlx_path))
-    return run(
+    report = run(
         reference, model.family.card.taps, family=model.family.name, source=str(source or model.name), cases=cases
     )
+    for path in (model.path if model.converted else None, mlx_path):
+        if path is not None and report.passed:  # else the report says more: where the difference begins
+            check_files(path, weights_only=True)
+    return report
 
 
 def open_reference(model: ModelSource, mlx_path: Path | None) -> Reference:
