@@ -1,5 +1,8 @@
 """LSTM, GRU and plain recurrent layers with torch's weight order."""
 
+# MLX types tolist() and item() as a list or any number.
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false, reportIndexIssue=false, reportOperatorIssue=false
+
 import mlx.core as mx
 
 

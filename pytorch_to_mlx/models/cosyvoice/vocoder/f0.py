@@ -38,7 +38,11 @@ class Float64Conv1d(Conv1d):
     """A Conv1d of stride 1 in float64, by NumPy: 30 times as fast as MLX with the BLAS of its Linux wheel."""
 
     def __call__(
-        self, x: mx.array, add: mx.array | None = None, padding: int | tuple[int, int] | None = None
+        self,
+        x: mx.array,
+        add: mx.array | None = None,
+        padding: int | tuple[int, int] | None = None,
+        slope: float | None = None,
     ) -> mx.array:
         """Shapes: x [B, L, D_in], add [B, L', D_out], both float64 -> [B, L', D_out] float64."""
         ends = self.padding if padding is None else padding
@@ -47,7 +51,8 @@ class Float64Conv1d(Conv1d):
         length = padded.shape[1] - len(kernel) + 1
         y = bias + sum(padded[:, k : k + length] @ weight for k, weight in enumerate(kernel))
         y = mx.array(y, dtype=mx.float64)
-        return y if add is None else y + add
+        y = y if add is None else y + add
+        return y if slope is None else ops.leaky_relu(y, slope)
 
     def _float64_weights(self) -> tuple[np.ndarray, np.ndarray]:
         """Return kernel [K, D_in, D_out] and bias [D_out], converted once: that takes longer than the product."""
