@@ -94,13 +94,14 @@ def test_no_variable_hides_a_builtin(tmp_path):
 
 SQUARE = torch.eye(4) + torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0)) / 8
 SYMMETRIC = SQUARE @ SQUARE.mT
+WIDE, TALL = (torch.randn(size, generator=torch.Generator().manual_seed(0)) for size in ((2, 4, 7), (3, 5, 4)))
 
 
 @pytest.mark.parametrize("function, x, other", [
     (torch.linalg.cholesky, SYMMETRIC, SYMMETRIC[:2]),
     (lambda x: torch.linalg.solve(x, x.sum(-1)), SQUARE, SQUARE[:2]),
     (lambda x: torch.linalg.eigh(x)[0], SYMMETRIC, SYMMETRIC[:2]),
-    (torch.linalg.pinv, torch.randn(3, 5, 4), torch.randn(2, 4, 7)),
+    (torch.linalg.pinv, TALL, WIDE),
     (torch.msort, torch.randn(4, 6), torch.tensor([[2.0], [math.nan], [1.0]])),
 ], ids=["cholesky", "solve", "eigh", "pinv", "msort"])  # fmt: skip
 def test_ops_that_make_fx_and_torch_export_trace_differently(tmp_path, function, x, other):

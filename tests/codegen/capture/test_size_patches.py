@@ -51,6 +51,8 @@ def test_optional_questions_are_answered_by_the_example():
     class Asking(nn.Module):
         def forward(self, x):
             length = x.shape[0]
+            if isinstance(length, int):  # capture also runs the example itself
+                return x + length
             answers[:] = [guard_or_false(length == 5), guard_or_true(length != 5), guard_or_false(length > 3)]
             before = len(length.node.shape_env.guards)
             answers.append(before)
