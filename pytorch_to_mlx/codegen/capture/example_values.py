@@ -25,12 +25,12 @@ def learn_example(hints: Hints, program: ExportedProgram, flat_inputs: list[Any]
     if not dependent:
         return
     sources = {source.name for node in dependent for source in node.all_input_nodes if _is_whole(source)}
-    kept = Values(program, sources | {node.name for node in sized}).compute(flat_inputs)
-    hints.arrays = {name: to_mlx(kept[name]) for name in sources}
+    values = Values(program, sources | {node.name for node in sized}).compute(flat_inputs)
+    hints.arrays = {name: to_mlx(values[name]) for name in sources}
     hints.data = {
         symbol: number
         for node in sized
-        for value, actual in zip(_leaves(node), pytree.tree_leaves(kept[node.name]), strict=True)
+        for value, actual in zip(_leaves(node), pytree.tree_leaves(values[node.name]), strict=True)
         for symbol, number in _numbers(value, actual)
         if symbol not in hints
     }

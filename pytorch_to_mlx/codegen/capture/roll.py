@@ -95,17 +95,17 @@ def _find_loops(short: Graph, long: Graph, sequence: list[Node], longer: list[No
         pairs = zip(keys[place:], longer_keys[place + shift :], strict=False)
         n_equal = next((i for i, (a, b) in enumerate(pairs) if a != b), len(keys) - place)
         candidates = _candidates(keys, longer_keys, place, place + n_equal, shift)
-        found = None
+        match = None
         for start, length, n_rounds in candidates:
             loop = _loop(sequence, short, start, length, n_rounds)
             other = _loop(longer, long, start + shift, length, n_rounds + 1)
             if loop and other and list(loop.carries) == list(other.carries) and loop.lists == other.lists:
-                found = loop, other
+                match = loop, other
                 break
-        if found is None:
+        if match is None:
             raise NoLoop("no rounds repeat there")
-        loops.append(found)
-        place, shift = found[0].end, shift + found[0].length
+        loops.append(match)
+        place, shift = match[0].end, shift + match[0].length
     if not loops or _key(short.output) != _key(long.output):
         raise NoLoop("the graphs differ in nothing, or in what they return")
     return loops
@@ -267,14 +267,14 @@ class _Writer:
                 nodes.append(self._write(node, twin))
         place = shift = 0
         for loop, other in loops:
-            nodes += self._straight(sequence[place : loop.start], longer[place + shift :])
+            nodes += self._straight(sequence[place : loop.start], longer[place + shift : loop.start + shift])
             nodes += self._loop(loop, other)
             place, shift = loop.end, shift + loop.length
         nodes += self._straight(sequence[place:], longer[place + shift :])
         return Graph([*nodes, self._write(self.short.output, self.long.output)])
 
     def _straight(self, nodes: Sequence[Node], twins: Sequence[Node]) -> Iterator[Node]:
-        for node, twin in zip(nodes, twins, strict=False):
+        for node, twin in zip(nodes, twins, strict=True):
             runs = [(run, loop, end) for loop, end in self.ends if (run := _run(node, loop))]
             yield self._join(node, twin, *runs[0]) if runs else self._write(node, twin)
 

@@ -85,9 +85,9 @@ def capture_loops(captured: Captured, module: nn.Module, args: tuple, kwargs: di
 def _axes_with_loops(captured: Captured, module: nn.Module, example: _Example) -> Iterator[Axes]:
     """Yield the axes that the capture fixed, and of which the module runs more ops when they are longer."""
     n_ops: int | None = None
-    found: set[tuple[int, int]] = set()
+    looped: set[tuple[int, int]] = set()
     for group in _fixed_axes(captured.graph.inputs()):
-        if found & set(group):
+        if looped & set(group):
             continue
         try:
             if n_ops is None:
@@ -96,7 +96,7 @@ def _axes_with_loops(captured: Captured, module: nn.Module, example: _Example) -
         except EXPORT_FAILURES:  # the original takes no other length
             continue
         if grows:
-            found |= set(group)
+            looped |= set(group)
             yield group
 
 
