@@ -14,6 +14,7 @@ from silero_vad.utils_vad import get_speech_timestamps_from_probs
 
 from pytorch_to_mlx.audio import wav
 from pytorch_to_mlx.audio.examples import DATA
+from pytorch_to_mlx.audio.resample import resample
 from pytorch_to_mlx.checkpoint import locate
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
@@ -58,24 +59,40 @@ def package():
     return load_silero_vad()
 
 
-@pytest.mark.parametrize("path", LIBRIVOX, ids=lambda path: path.stem)
-def test_the_default_hears_what_the_package_hears(pipeline, package, path):
-    """The right values are load_silero_vad()'s own, with nothing of ours in it: by default and in the stream."""
+def recorded(path, condition):
+    """A recording with silence around it, as it is or as worse microphones and lines leave it; and its rate."""
     samples = np.pad(wav.read(path)[0], (8000, 12000)).astype(np.float32)
-    found = pipeline.detect(samples)
+    if condition == "noise":
+        noise = np.random.default_rng(7).normal(size=len(samples))
+        samples = samples + (0.3 * samples.std() * noise).astype(np.float32)
+    elif condition == "quiet":
+        samples = 0.03 * samples
+    elif condition == "telephone":
+        return resample(samples, 16000, 8000), 8000
+    return samples, 16000
+
+
+@pytest.mark.parametrize("condition", ["clean", "noise", "quiet", "telephone"])
+@pytest.mark.parametrize("path", LIBRIVOX, ids=lambda path: path.stem)
+def test_the_default_hears_what_the_package_hears(pipeline, package, path, condition):
+    """The right values are load_silero_vad()'s own, with nothing of ours in it: by default and in the stream."""
+    samples, rate = recorded(path, condition)
+    chunk = rate * 32 // 1000
+    speech = pipeline.detect(samples, sample_rate=rate)
     with torch.no_grad():
-        expected = package.audio_forward(torch.from_numpy(samples), 16000)[0].numpy()
-    assert np.abs(found.probabilities - expected).max() < 2e-5
-    spans = get_speech_timestamps(torch.from_numpy(samples), package)
-    assert [(round(s.start_s * 16000), round(s.end_s * 16000)) for s in found.segments] == [
+        expected = package.audio_forward(torch.from_numpy(samples), rate)[0].numpy()
+    assert np.abs(speech.probabilities - expected).max() < 2e-5
+    spans = get_speech_timestamps(torch.from_numpy(samples), package, sampling_rate=rate)
+    assert [(round(s.start_s * rate), round(s.end_s * rate)) for s in speech.segments] == [
         (span["start"], span["end"]) for span in spans
     ]
-    iterator, stream, events, heard = VADIterator(package), pipeline.stream(), [], []
-    for start in range(0, len(samples) - 511, 512):
-        piece = samples[start : start + 512]
-        events += list((iterator(torch.from_numpy(piece)) or {}).items())
-        heard += [(boundary.kind, round(boundary.time_s * 16000)) for boundary in stream.feed(piece)]
-    assert heard == events
+    iterator, stream = VADIterator(package, sampling_rate=rate), pipeline.stream(sample_rate=rate)
+    events, expected_events = [], []
+    for start in range(0, len(samples) - chunk + 1, chunk):
+        piece = samples[start : start + chunk]
+        expected_events += list((iterator(torch.from_numpy(piece)) or {}).items())
+        events += [(boundary.kind, round(boundary.time_s * rate)) for boundary in stream.feed(piece)]
+    assert events == expected_events
     assert len(spans) >= 1
 
 
