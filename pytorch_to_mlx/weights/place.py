@@ -5,6 +5,7 @@ and, for a moment while a folder is replaced, `old`. A process that dies leaves 
 the same parent folder removes it, and first puts `old` back if nothing took its place.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -19,6 +20,7 @@ from ..units import size_text
 
 SUFFIX = ".pytorch-to-mlx"
 MAX_TRIES = 100
+AT_FDCWD, EXCHANGE = -100, 2  # linux/fcntl.h, and RENAME_EXCHANGE of linux/fs.h, RENAME_SWAP of macOS's sys/stdio.h
 _FIX = "choose another --mlx-path"
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -231,15 +233,27 @@ def _remove(work: Path, lock: int) -> None:
 
 
 def _move_into_place(new: Path, dest: Path, old: Path) -> None:
-    """Rename `new` to `dest`; an existing `dest` is first renamed to `old`, so that one of the two always exists."""
-    if os.path.lexists(dest):
-        dest.rename(old)
-    new.rename(dest)
+    """Put `new` in the place of `dest` in one step; where the system cannot, `dest` is first renamed to `old`."""
+    if not (os.path.lexists(dest) and _exchange(new, dest)):
+        if os.path.lexists(dest):
+            dest.rename(old)
+        new.rename(dest)
     fd = os.open(dest.parent, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two paths in one step, so that each exists at any moment; return whether the system can do it."""
+    libc = ctypes.CDLL(None)
+    paths = os.fsencode(one), os.fsencode(other)
+    if hasattr(libc, "renameat2"):  # Linux, glibc 2.28 or newer
+        return libc.renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], EXCHANGE) == 0
+    if hasattr(libc, "renamex_np"):  # macOS
+        return libc.renamex_np(*paths, EXCHANGE) == 0
+    return False
 
 
 def _make_parents(dest: Path) -> list[Path]:

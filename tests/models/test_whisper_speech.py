@@ -22,6 +22,7 @@ from pytorch_to_mlx.tasks import Segment, Span, Word
 
 LIBRIVOX = Path(__file__).parent.parent / "data" / "librivox"
 TEXT = " Go forward 10 meters."
+QUICK_S, FULL = (1, 4, 7, 15), pytest.mark.full
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_a_sentence_before_a_long_pause_ends_where_it_is_said(tiny_en):
 
 
 @pytest.mark.parametrize("name", ["whisper-tiny.en", "whisper-base"])
-@pytest.mark.parametrize("pause_s", [1, 4, 7, 15])
+@pytest.mark.parametrize("pause_s", [s if s in QUICK_S else pytest.param(s, marks=FULL) for s in range(1, 16)])
 def test_a_batch_hears_every_sentence_whatever_the_pauses(name, pause_s):
     """The right words are those of one window after the other; punctuation may differ, the text before is not known."""
     model, pause = load(f"packaged:{name}"), silence(pause_s)

@@ -30,6 +30,25 @@ def test_destination_exists(tmp_path, weights):
     assert names(tmp_path) == ["out", "out/config.json", "out/model.safetensors"]
 
 
+@pytest.mark.parametrize("able", [True, False])
+def test_force_leaves_no_moment_without_a_folder(tmp_path, weights, monkeypatch, able):
+    """Where the system exchanges two paths in one step, `dest` is never renamed away; elsewhere two renames."""
+    dest = write_folder(tmp_path / "out", config=CONFIG, weights=weights)
+    if able:
+        other = tmp_path / "other"
+        other.mkdir()
+        if not place._exchange(other, dest):
+            pytest.skip("this file system cannot exchange two paths")
+        assert place._exchange(other, dest) and not list(other.iterdir())
+    else:
+        monkeypatch.setattr(place, "_exchange", lambda one, other: False)
+    moved, rename = [], Path.rename
+    monkeypatch.setattr(Path, "rename", lambda path, target: moved.append(path) or rename(path, target))
+    write_folder(dest, config=CONFIG, weights={"new": mx.ones(2)}, force=True)
+    assert (dest in moved) is not able and list(read_folder(dest)[1]) == ["new"]
+    assert not (tmp_path / f".out{place.SUFFIX}").exists()
+
+
 def test_force_replaces_converted_folders_only(tmp_path, weights):
     """Fault 80."""
     (tmp_path / "home").mkdir()
@@ -176,6 +195,7 @@ def test_old_folder_comes_back_when_the_new_one_cannot_be_renamed(tmp_path, old,
         return real(self, target)
 
     monkeypatch.setattr(Path, "rename", fail)
+    monkeypatch.setattr(place, "_exchange", lambda one, other: False)
     with pytest.raises(MachineError, match="Input/output error"):
         write_folder(old, config=CONFIG, weights={"new": mx.ones(4)}, force=True)
     assert list(read_folder(old)[1]) == ["old"]
