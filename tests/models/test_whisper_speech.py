@@ -100,7 +100,7 @@ def test_a_sentence_before_a_long_pause_ends_where_it_is_said(tiny_en):
 def test_a_batch_hears_every_sentence_whatever_the_pauses(name, pause_s):
     """The right words are those of one window after the other; punctuation may differ, the text before is not known."""
     model, pause = load(f"packaged:{name}"), silence(pause_s)
-    samples = np.concatenate([clip("0880"), pause, clip("0870"), pause, clip("0920")[: 5 * 16000], pause])
+    samples = np.concatenate([clip("0880"), pause, clip("0870"), pause, clip("0920"), pause])
     one_by_one = model.transcribe(samples, vad_filter=True, temperature=0.0, language="en")
     batch = model.transcribe(samples, batch_size=4, temperature=0.0, language="en")
     words, expected = (re.findall(r"[a-z0-9']+", found.text.lower()) for found in (batch, one_by_one))
