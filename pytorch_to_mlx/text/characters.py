@@ -25,11 +25,6 @@ def compose(text: str) -> Spoken:
     return Spoken.of(text, _composed(text))
 
 
-def simplify(text: str) -> Spoken:
-    """Return composed text with one kind of apostrophe, hyphen and letter, and without emoji and what has no width."""
-    return compose(text).rewrite(_SIMPLER, None)
-
-
 def is_only_punctuation(text: str) -> bool:
     """Return whether a text has nothing but punctuation, symbols and spaces, or is empty."""
     return all(unicodedata.category(character)[0] in "PSZC" for character in text)
@@ -87,7 +82,8 @@ def _simple(spaces: str, character: str) -> str | None:
     return spaces + simple if simple != character else None
 
 
-_SIMPLER: tuple[Rule, ...] = (
+# One kind of apostrophe, hyphen and letter; no emoji, and nothing that has no width.
+SIMPLER: tuple[Rule, ...] = (
     (re.compile(r"(?:(?<!\s)([^\S\n]+))?([^\x00-\x7f])"), lambda match, _: _simple(match[1] or "", match[2])),
     (re.compile(r"(?<!\s)[^\S\n]+(?:[:;]-?[)(DP]|<3)(?!\S)"), lambda *_: ""),  # :-)
 )

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 
 # No part of a longer number, word, date, version or telephone number.
-START = r"(?<![\w.,:/$£€¥°%'+\-–])"
-END = r"(?![\w°])(?![.,:/\-–]\d)"
+START = r"(?<![\w.,:/$£€¥°%'+\-–^])"
+END = r"(?![\w°⁻^])(?![.,:/\-–]\d)"
 DASH = r"(?:-|\s?–\s?|\s-\s)"
 
 

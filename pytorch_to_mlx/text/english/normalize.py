@@ -6,7 +6,7 @@ and it cannot tell which word came from what. So the rules are our own, made for
 1990s, 21st, AT&T) is left to it. num2words gives the words of numbers.
 """
 
-from ..characters import foreign_words, simplify
+from ..characters import SIMPLER, compose, foreign_words
 from ..spoken import Spoken
 from . import amounts, dates, plain_numbers, words
 
@@ -19,7 +19,8 @@ def normalize(text: str, *, british: bool = False) -> Spoken:
     misaki's markup stays as it is.
     Raises: MissingExtraError without the package num2words.
     """
-    spoken = simplify(text).rewrite(words.NUMBERED_RULES, british).rewrite(_RULES, british)
+    spoken = compose(text).rewrite(plain_numbers.WRITTEN_RULES, british).rewrite(SIMPLER, british)
+    spoken = spoken.rewrite(words.NUMBERED_RULES, british).rewrite(_RULES, british)
     code = "b" if british else "a"
     unsaid = [(*match.span(), "") for match in foreign_words(spoken.text, code)]
     return spoken.replaced(unsaid) if unsaid else spoken

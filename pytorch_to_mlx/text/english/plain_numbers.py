@@ -21,7 +21,7 @@ from .tables import (
 )
 
 _RANGE = re.compile(rf"{START}(?P<first>{NUMBER})(?P<dash>{DASH})(?P<second>{NUMBER}){END}")
-_SIGNED = re.compile(rf"{START}(?P<sign>{one_of(SIGNS)})(?P<first>{NUMBER}){END}")
+_SIGNED = re.compile(rf"{START}(?P<sign>{one_of(SIGNS)}|[≤≥≈±] )(?P<first>{NUMBER}){END}")
 _DECIMAL = re.compile(rf"{START}(?:\d{{1,3}}(?:,\d{{3}})+|\d*)\.\d+{END}")
 _VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _FRACTION = re.compile(
@@ -32,6 +32,12 @@ _DECADES = re.compile(rf"(?<![\w.,:/-])('?\d{{1,3}}0s|\d+[kKMB]){DASH}('?\d{{1,3
 _RATIO = re.compile(rf"{START}(\d+):(\d+){END}")
 _RATIO_WORDS = frozenset("ratio odds aspect scale".split())
 _PLURAL = re.compile(r"[a-z]{2,}[^sui']s")
+_GROUPED = re.compile(r"(?<![\w.,])\d{1,3}(?:[\u00a0\u2007\u2009\u202f]\d{3})+(?!\d)")  # 5 200: thin spaces
+_EUROPEAN = re.compile(
+    r"(?<![\w.,])(\d{1,3}(?:\.\d{3})+),(\d\d?)(?!\d)"  # 1.234,56
+    r"|(?<=€)(\d+),(\d\d)(?!\d)"
+    r"|(?<![\w.,])(\d+),(\d\d?)(?=\s?(?:[kcm]?m|k?g|[lL]|€|%|°C)(?!\w))"  # 3,5 kg
+)
 _OPERATORS = {"-": "minus", "–": "minus", "×": "times", "*": "times", "÷": "divided by", "/": "divided by"}
 _OPERATION = re.compile(
     rf"(?<=\d)\s({one_of(_OPERATORS)})\s(?=\d[\d.]*(?:\s[+\-–×*÷/]\s[\d.]+)*\s?=)|(?<=\d)\s?([×÷])\s?(?=\d)"
@@ -130,16 +136,25 @@ def _ratio(match: re.Match[str], british: bool) -> str | None:
     return f"{cardinal(match[1], british)} to {cardinal(match[2], british)}"
 
 
+def _european(match: re.Match[str], _: bool) -> str:
+    whole, decimals = (part for part in match.groups() if part)
+    return f"{whole.replace('.', ',')}.{decimals}"
+
+
 def _operation(match: re.Match[str], _: bool) -> str:
     return f" {_OPERATORS[match[1] or match[2]]} "
 
 
+WRITTEN_RULES: tuple[Rule, ...] = (  # how English writes the numbers that others write otherwise
+    (_GROUPED, lambda match, _: re.sub(r"\s", ",", match[0])),
+    (_EUROPEAN, _european),
+)
 RULES: tuple[Rule, ...] = (
     (_OPERATION, _operation),
     (_DECADES, lambda match, _: f"{match[1]} to {match[2]}"),
     (_RATIO, _ratio),
     (_FRACTION, _fraction),
     (_RANGE, _range),
-    (_SIGNED, lambda match, british: SIGNS[match["sign"]] + cardinal(match["first"], british)),
+    (_SIGNED, lambda match, british: SIGNS[match["sign"].strip()] + cardinal(match["first"], british)),
     (_DECIMAL, lambda match, british: cardinal(match[0], british)),
 )

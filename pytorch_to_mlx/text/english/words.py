@@ -44,7 +44,7 @@ _NUMERAL = r"(?P<numeral>(?=[IVXL])(?:XL|L?X{0,3})(?:IX|IV|V?I{0,3}))"
 _NUMBER_IN_ROMAN = re.compile(rf"\b(?P<word>(?i:{one_of(ROMAN_AFTER)}))\.?\s{_NUMERAL}(?![\w'-])")
 _NAME = r"(?:Pope|King|Queen|Emperor|Tsar)\s[A-Z][a-z]+(?:\s[A-Z][a-z]+)?"
 _RULER = re.compile(rf"\b(?P<word>{one_of(RULERS)}|{_NAME})\s{_NUMERAL}(?!\w|'[a-rt-z])")
-_POWER = re.compile(r"(?<=[\w)])(?:([⁰¹²³⁴-⁹]+)|\^(\d+))(?!\w)")
+_POWER = re.compile(r"(?<=[\w)])(?:(⁻?[⁰¹²³⁴-⁹]+)|\^(-?\d+))(?!\w)")
 _WORLD_WAR = re.compile(r"\bWW(I{1,2}|[12])\b")
 _A_TO_Z = re.compile(r"\bA[-–]Z\b")
 _GREEK = re.compile(rf"(?<![^\W\d_])(?i:{one_of(GREEK)})(?![^\W\d_])")
@@ -139,8 +139,9 @@ def _ruler(match: re.Match[str], british: bool) -> str | None:
 
 
 def _power(match: re.Match[str], _: bool) -> str:
-    exponent = int(unicodedata.normalize("NFKC", match[1] or match[2]))
-    return {2: " squared", 3: " cubed"}.get(exponent, f" to the power of {cardinal(str(exponent))}")
+    exponent = unicodedata.normalize("NFKC", match[1] or match[2]).replace("−", "-")
+    minus = "minus " if exponent.startswith("-") else ""
+    return {"2": " squared", "3": " cubed"}.get(exponent, f" to the power of {minus}{cardinal(exponent.lstrip('-'))}")
 
 
 NUMBERED_RULES: tuple[Rule, ...] = ((_NUMBERED, _numbered),)  # before the rest, so that pp.5-7 is a range
