@@ -141,6 +141,10 @@ def coverage_page() -> str:
     return coverage.page(coverage.read(DOCS.parent / "benchmarks" / "coverage"))
 
 
+def wild_page() -> str:
+    return coverage.wild_page(coverage.read(DOCS.parent / "benchmarks" / "coverage").suites.get("wild", []))
+
+
 PAGES = {
     "architecture.md": rooms.page,
     "models.md": models,
@@ -148,6 +152,7 @@ PAGES = {
     "commands.md": commands,
     "benchmarks.md": benchmarks,
     "coverage.md": coverage_page,
+    "in_the_wild.md": wild_page,
 }
 
 

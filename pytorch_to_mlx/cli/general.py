@@ -219,7 +219,7 @@ def benchmark(
 
     Args:
         what: a family, `ops`, `decoding` (language models by mlx-lm), or `coverage`
-        suite: of coverage: `ops`, `huggingface`, `timm`, `packages`, `cost` or `runtime`; all if not given
+        suite: of coverage: `ops`, `huggingface`, `timm`, `packages`, `cost`, `runtime` or `wild`; all if not given
         only: of coverage: names of cases (NAME[,NAME]) to measure, again if they were measured before
         failed: of coverage: measure again every case that does not pass
         processes: of coverage: cases at a time

@@ -1,4 +1,4 @@
-"""How much converts: torch's own op samples, Hugging Face, timm and other packages, every case counted.
+"""How much converts: torch's own op samples, Hugging Face, timm, other packages, public repositories; all counted.
 
 Of Hugging Face and timm the suites take a development half; see `development_half.py`.
 """
@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import UsageError
+from .in_the_wild import wild_page
 from .report import page
 from .results import SUITES, Coverage, read
 
-__all__ = ["Coverage", "measure", "page", "read"]
+__all__ = ["Coverage", "measure", "page", "read", "wild_page"]
 
 
 def measure(

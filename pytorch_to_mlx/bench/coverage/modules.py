@@ -98,7 +98,7 @@ def measure_module(result: ModuleResult, module: nn.Module, first: Case, others:
     try:
         _measure(result, module, first, others)
     except FAILURES as error:
-        result.reason = f"{type(error).__name__}: {_line(error)}"
+        result.reason = f"{type(error).__name__}: {line_of(error)}"
     return result
 
 
@@ -147,7 +147,7 @@ def _vary(
         sizes = case_sizes(captured, case)
         if sizes is None or not any(sizes[size] != value for size, value in left.items()):
             continue
-        result.other_size = "; ".join(filter(None, (result.other_size, _shapes(case))))
+        result.other_size = "; ".join(filter(None, (result.other_size, shapes_text(case))))
         result.dynamic = _agrees(result, "other size", model, module, case)
         left = {size: value for size, value in left.items() if sizes[size] == value}
         if not result.dynamic or not left:
@@ -157,7 +157,8 @@ def _vary(
         result.reason = "no size is dynamic" if others else "the original takes no other size"
 
 
-def _shapes(case: Case) -> str:
+def shapes_text(case: Case) -> str:
+    """Return the shapes of all tensors of a case."""
     return str([list(tensor.shape) for tensor in flat_tensors(case)])
 
 
@@ -196,7 +197,7 @@ def case_sizes(captured: Captured, case: Case) -> dict[Any, int] | None:
     return sizes if fits and all(guard.holds(sizes) for guard in captured.guards) else None
 
 
-def _line(error: BaseException) -> str:
+def line_of(error: BaseException) -> str:
     """Return an error in one line, with paths as they are imported, wherever this machine has the files."""
     text = " ".join(str(error).split())
     for folder in sorted((path for path in sys.path if path.startswith("/") and len(path) > 1), key=len, reverse=True):

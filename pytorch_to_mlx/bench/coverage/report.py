@@ -48,6 +48,8 @@ def page(coverage: Coverage) -> str:
         "",
     ]
     for suite, cases in coverage.suites.items():
+        if suite not in TITLES:  # it has a page of its own
+            continue
         size = coverage.sizes.get(suite, len(cases))
         counts = summarize(suite, cases, size)
         lines += [f"## {TITLES[suite]}", ""]
@@ -67,11 +69,11 @@ def page(coverage: Coverage) -> str:
         if suite != "ops" and failures:
             common = Counter(_kind(reason(case)) for case in failures).most_common(MOST_REASONS)
             lines += ["| commonest reasons | cases |", "|---|---|"]
-            lines += [f"| {_cell(why)} | {count} |" for why, count in common]
+            lines += [f"| {cell(why)} | {count} |" for why, count in common]
             lines += [""]
         if failures:
             lines += ["| failed | why |", "|---|---|"]
-            lines += [f"| {case['name']} | {_cell(reason(case))[:200]} |" for case in failures]
+            lines += [f"| {case['name']} | {cell(reason(case))[:200]} |" for case in failures]
             lines += [""]
     return "\n".join(lines)
 
@@ -147,7 +149,7 @@ def _kind(why: str) -> str:
     return re.sub(r"(cannot capture) \w+", r"\1 it", what).split("; ")[0][:70]
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Return a text as one cell of a table, with paths as they are imported."""
     short = text.split("/site-packages/")[-1] if "/site-packages/" in text else text
     return short.replace("|", "\\|").replace("\n", " ")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-SUITES = ("ops", "huggingface", "timm", "packages", "cost", "runtime")
+SUITES = ("ops", "huggingface", "timm", "packages", "cost", "runtime", "wild")
 STEPS = ("built", "exported", "converted", "matched", "dynamic")
 """How far a module came, in order; see modules.ModuleResult."""
 
@@ -73,7 +73,7 @@ def summarize(suite: str, cases: list[dict[str, Any]], size: int) -> dict[str, A
     if suite == "ops":
         samples = sum(case["samples"] for case in cases)
         return summary | {"samples": samples, "samples passed": sum(case["passed"] for case in cases)}
-    if suite in ("cost", "runtime"):
+    if suite in ("cost", "runtime", "wild"):
         return summary
     for step in STEPS:
         summary[step] = sum(bool(case.get(step)) for case in cases)

@@ -2,17 +2,19 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import torch
+from torch.utils import _pytree as pytree
 
 from ... import registry
 from ...backend import describe, patch_mlx, unpatch_mlx
 from ...codegen.capture.tensors import to_mlx
 from ...codegen.convert_module import convert_module, load_generated
+from ...codegen.emit.signature import model_arguments
 from ...codegen.sources.module_source import ModuleSource
 from ..measure import measure_interleaved
 from .cost import bert, first_difference, vit
@@ -43,7 +45,6 @@ def measure_runtime(name: str) -> dict[str, Any]:
     The sides are PyTorch, generated source on the fast BLAS, the same with the kernels under MLX's functions
     (`patch_mlx`), and the port.
     """
-    torch.set_num_threads(describe(measure=False).threads)
     torch.manual_seed(0)
     original, args, kwargs, port = parts()[name]()
     module = original.eval()
@@ -52,7 +53,25 @@ def measure_runtime(name: str) -> dict[str, Any]:
         conversion = convert_module(ModuleSource(module, args, kwargs), Path(folder) / "mlx")
         model = load_generated(Path(folder) / "mlx")
     convert_cpu_s = time.process_time() - start
-    mlx_args, mlx_kwargs = [to_mlx(x) for x in args], {key: to_mlx(x) for key, x in kwargs.items()}
+    return {
+        "name": name,
+        "ok": conversion.ok,
+        "reason": first_difference(conversion),
+        "convert_cpu_s": convert_cpu_s,
+        "milliseconds": milliseconds(module, model, args, kwargs, port),
+    }
+
+
+def milliseconds(
+    module: torch.nn.Module,
+    model: Callable[..., Any],
+    args: tuple,
+    kwargs: Mapping[str, Any],
+    port: Callable[[], Any] | None = None,
+) -> dict[str, float]:
+    """Return the median milliseconds of a call of each side, measured interleaved, on all threads of the kernels."""
+    torch.set_num_threads(describe(measure=False).threads)
+    arguments = pytree.tree_map_only(torch.Tensor, to_mlx, model_arguments(args, kwargs))
 
     def call_torch() -> None:
         with torch.inference_mode():
@@ -61,17 +80,11 @@ def measure_runtime(name: str) -> dict[str, Any]:
     def call_patched() -> None:
         patch_mlx()
         try:
-            mx.eval(model(*mlx_args, **mlx_kwargs))
+            mx.eval(model(*arguments))
         finally:
             unpatch_mlx()
 
-    sides = {"torch": call_torch, "generated": lambda: model(*mlx_args, **mlx_kwargs), "patched": call_patched}
+    sides = {"torch": call_torch, "generated": lambda: model(*arguments), "patched": call_patched}
     if port:
         sides["port"] = port
-    return {
-        "name": name,
-        "ok": conversion.ok,
-        "reason": first_difference(conversion),
-        "convert_cpu_s": convert_cpu_s,
-        "milliseconds": {side: 1000 * timing.wall_s for side, timing in measure_interleaved(sides, runs=RUNS).items()},
-    }
+    return {side: 1000 * timing.wall_s for side, timing in measure_interleaved(sides, runs=RUNS).items()}

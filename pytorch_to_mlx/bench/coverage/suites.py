@@ -13,6 +13,7 @@ IMPORTS_OF = {
     "cost": (*_VISION_AND_AUDIO, *_TRANSFORMERS),
     "runtime": (*_VISION_AND_AUDIO, *_TRANSFORMERS),
     "packages": _VISION_AND_AUDIO,
+    "wild": _VISION_AND_AUDIO,
 }
 """Modules that take seconds to import: imported once, in the process that the cases' processes are forked from."""
 
@@ -50,6 +51,10 @@ def names(suite: str) -> list[str]:
         from .runtime import parts
 
         return sorted(parts())
+    if suite == "wild":
+        from .wild import repositories
+
+        return sorted(repositories())
     from .packages import MODULES
 
     return sorted(MODULES)
@@ -83,6 +88,10 @@ def _module(suite: str) -> Callable[[str], Any]:
         from .timm_models import measure_family
 
         return measure_family
+    if suite == "wild":
+        from .wild import measure_repository
+
+        return measure_repository
     from .packages import measure_package
 
     return measure_package

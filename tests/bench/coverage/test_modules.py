@@ -5,7 +5,7 @@ import sys
 import torch
 from torch import nn
 
-from pytorch_to_mlx.bench.coverage.modules import ModuleResult, _line, measure_module, not_built, randomize
+from pytorch_to_mlx.bench.coverage.modules import ModuleResult, line_of, measure_module, not_built, randomize
 
 
 class Halves(nn.Module):
@@ -97,5 +97,5 @@ def test_constant_weights_and_statistics_are_varied():
 
 def test_reasons_name_files_as_they_are_imported():
     folder = max((path for path in sys.path if path.startswith("/") and len(path) > 1), key=len)
-    assert _line(ValueError(f"{folder}/package/file.py:3:\n  no")) == "package/file.py:3: no"
+    assert line_of(ValueError(f"{folder}/package/file.py:3:\n  no")) == "package/file.py:3: no"
     assert not_built(ValueError("a\n b")) == "not built: ValueError: a b"

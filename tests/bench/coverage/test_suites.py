@@ -22,6 +22,7 @@ def test_modules_of_this_package_that_a_suite_imports_exist(suite):
         ("packages", "snac: decoder of a neural codec"),
         ("cost", "BERT base"),
         ("runtime", "ViT-B/16 (2 images)"),
+        ("wild", "jik876/hifi-gan"),
     ],
 )
 def test_cases(suite, case):
