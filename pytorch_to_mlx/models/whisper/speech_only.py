@@ -15,12 +15,12 @@ import numpy as np
 from ...tasks import Segment, Span, Word
 from .model import Model
 from .tokenizer import Tokenizer
-from .transcribe import TranscribeOptions, Transcription
+from .transcribe import FRAMES_PER_SECOND, TranscribeOptions, Transcription
 
 # Options of the detector, faster-whisper's: keep short pauses and a little of the silence around speech.
 FILTER = {"min_silence_duration_ms": 2000, "speech_pad_ms": 400, "min_speech_duration_ms": 0}
 WINDOWS = {**FILTER, "max_speech_duration_s": 30.0}
-LONGEST_PAUSE_S = 5.0  # in a window: a segment may hold speech of both sides, and its times then the pause
+LONG_PAUSE_S = 5.0  # no segment holds speech of both sides of a longer one
 SEAM_S = 0.5  # a stretch begins with the silence before its speech: no word in it ends earlier
 
 
@@ -64,13 +64,21 @@ class SpeechOnly:
         """Return a time of the joined speech as one of the recording; an end belongs to the stretch before it."""
         return self._shift(time_s, (bisect_left if is_end else bisect_right)(self._ends, time_s))
 
+    def long_pauses(self, start_s: float, end_s: float) -> list[float]:
+        """Return where, in a segment of the joined speech, more than LONG_PAUSE_S was cut out."""
+        start_s, end_s = self._within_speech(start_s, end_s)
+        silences = pairwise(self._silence)
+        return [
+            end
+            for end, (before_s, after_s) in zip(self._ends[:-1], silences, strict=True)
+            if start_s < end < end_s and after_s - before_s > LONG_PAUSE_S
+        ]
+
     def windows(self, longest_s: float) -> list[Span]:
-        """Return spans of the joined speech of at most longest_s, cut between stretches and at every long pause."""
+        """Return spans of the joined speech of at most longest_s, cut between stretches."""
         windows: list[Span] = []
-        silence_before_s = 0.0
-        for (start_s, end_s), silence_s in zip(pairwise([0.0, *self._ends]), self._silence, strict=True):
-            pause_s, silence_before_s = silence_s - silence_before_s, silence_s
-            if windows and pause_s <= LONGEST_PAUSE_S and end_s - windows[-1].start_s <= longest_s:
+        for start_s, end_s in pairwise([0.0, *self._ends]):
+            if windows and end_s - windows[-1].start_s <= longest_s:
                 windows[-1] = Span(windows[-1].start_s, end_s)
             else:
                 windows.append(Span(start_s, end_s))
@@ -100,6 +108,36 @@ class FilteredTranscription(Transcription):
     def time(self, position_s: float) -> float:
         """Return a time of the joined speech as one of the recording."""
         return self.speech.time(position_s, is_end=True)
+
+    def _cut_at_pauses(self, segments: list[Segment], audio: mx.array, seek: int, size: int) -> list[Segment]:
+        pauses = [self.speech.long_pauses(segment.start_s, segment.end_s) for segment in segments]
+        if not any(pauses):
+            return segments
+        offset_s, eot = seek / FRAMES_PER_SECOND, self.tokenizer.eot
+        middles = [
+            offset_s + (word.start + word.end) / 2 for word in self._align(segments, audio, size) for _ in word.tokens
+        ]
+        parts: list[Segment] = []
+        for segment, cuts in zip(segments, pauses, strict=True):
+            n_text = sum(token < eot for token in segment.tokens)
+            parts += self._cut(segment, cuts, middles[:n_text]) if cuts else [segment]
+            middles = middles[n_text:]
+        return parts
+
+    def _cut(self, segment: Segment, cuts: list[float], middles: list[float]) -> list[Segment]:
+        """Cut a segment at the times `cuts`. middles: of the word that each text token belongs to."""
+        pieces: list[list[int]] = [[] for _ in range(len(cuts) + 1)]
+        times, number = iter(middles), 0
+        for token in segment.tokens:  # a timestamp stays with the text before it
+            number = bisect_right(cuts, next(times, 0.0)) if token < self.tokenizer.eot else number
+            pieces[number].append(token)
+        bounds = pairwise([segment.start_s, *cuts, segment.end_s])
+        parts = [
+            replace(segment, text=text, tokens=tuple(tokens), start_s=start_s, end_s=end_s)
+            for tokens, (start_s, end_s) in zip(pieces, bounds, strict=True)
+            if (text := self.tokenizer.decode([token for token in tokens if token < self.tokenizer.eot]))
+        ]
+        return parts or [segment]
 
     def restore(self, segment: Segment) -> Segment:
         """Return a segment with the times of the recording."""

