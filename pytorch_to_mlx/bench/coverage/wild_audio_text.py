@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .packages import noise, tokens
 from .wild import repository
 
@@ -26,3 +28,61 @@ def nanogpt(folder: Path) -> Any:
     from model import GPT, GPTConfig
 
     return GPT(GPTConfig(block_size=64, vocab_size=96, n_layer=3, n_head=4, n_embd=64)), tokens((2, 9), (1, 64), (3, 2))
+
+
+@repository(
+    "NVIDIA/BigVGAN",
+    commit="7d2b454564a6c7d014227f635b7423881f14bdac",
+    kind="alias-free neural vocoder",
+    needs=("librosa", "huggingface_hub", "matplotlib", "scipy"),
+)
+def bigvgan(folder: Path) -> Any:
+    """Turn mel spectrograms into waveforms: its v2 for 22 kHz with one of three blocks after each upsampling."""
+    from bigvgan import AttrDict, BigVGAN
+
+    config = json.loads((folder / "configs" / "bigvgan_v2_22khz_80band_256x.json").read_text())
+    config |= {"upsample_initial_channel": 64, "resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1, 3, 5]]}
+    return BigVGAN(AttrDict(config)), noise((2, 80, 6), (1, 80, 17), (3, 80, 4))
+
+
+@repository("facebookresearch/denoiser", commit="8afd7c166699bb3c8b2d95b6dd706f71e1075df0", kind="speech enhancer")
+def denoiser(folder: Path) -> Any:
+    """Remove noise from recordings of any length: its causal network at a sixth of the channels."""
+    from denoiser.demucs import Demucs
+
+    return Demucs(hidden=8), noise((2, 1, 1500), (1, 1, 4001), (3, 1, 800))
+
+
+@repository(
+    "johnma2006/mamba-minimal",
+    commit="03de542a36d873f6e6c4057ad687278cc6ae944d",
+    kind="state-space language model, its scan a loop",
+    needs=("einops",),
+)
+def mamba(folder: Path) -> Any:
+    """Predict the next token of texts."""
+    from model import Mamba, ModelArgs
+
+    return Mamba(ModelArgs(d_model=32, n_layer=2, vocab_size=96)), tokens((2, 9), (1, 50), (3, 3))
+
+
+@repository(
+    "jaywalnut310/vits",
+    commit="2e561ba58618d021b5b8323d3765880f7e0ecfdb",
+    kind="speech synthesizer with noise inside",
+    needs=("librosa", "scipy"),
+    method="infer",
+    noise="input",
+)
+def vits(folder: Path) -> Any:
+    """Speak phonemes, with the noise as an input."""
+    import sys
+
+    sys.modules["monotonic_align"] = sys  # its compiled extension is for training alone
+    from models import SynthesizerTrn
+
+    config = json.loads((folder / "configs" / "ljs_base.json").read_text())["model"]
+    config |= {"upsample_initial_channel": 32, "hidden_channels": 32, "inter_channels": 32, "filter_channels": 64}
+    model = SynthesizerTrn(60, 513, 32, **config)
+    cases = [((torch.randint(0, 60, (b, t)), torch.tensor([t] * b)), {}) for b, t in ((2, 9), (1, 21), (3, 5))]
+    return model, cases

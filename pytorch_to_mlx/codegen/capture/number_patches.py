@@ -98,23 +98,32 @@ def _replacements(file: ModuleType) -> dict[str, Any]:
 
 @functools.cache
 def _int_only_converts(file: ModuleType) -> bool:
-    """Tell whether code uses `int` in calls, `isinstance` and annotations alone; elsewhere it must be Python's."""
+    """Tell whether functions use `int` to convert, to ask `isinstance`, as a `type=` and in annotations alone.
+
+    Elsewhere, as where it is a dtype, it must be Python's. What stands outside of functions ran at import.
+    """
     try:
         tree = ast.parse(inspect.getsource(file))
     except (OSError, SyntaxError, TypeError):
         return False
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = {part for function in functions for line in function.body for part in ast.walk(line)}
     allowed: set[ast.AST] = set()
-    for node in ast.walk(tree):
+    for node in inside:
         parts: list[Any] = []
         match node:
             case ast.Call(func=ast.Name("isinstance" | "issubclass")):
                 parts = node.args[1:]
             case ast.Call(func=ast.Name("int")):
                 parts = [node.func]
+            case ast.Call(func=ast.Name("map")):
+                parts = node.args[:1]
+            case ast.keyword(arg="type"):
+                parts = [node.value]
             case ast.arg() | ast.AnnAssign():
                 parts = [node.annotation]
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 parts = [node.returns]
         allowed.update(part for tree in parts if tree is not None for part in ast.walk(tree))
-    uses = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "int")
+    uses = (node for node in inside if isinstance(node, ast.Name) and node.id == "int")
     return all(use in allowed for use in uses)

@@ -1,5 +1,7 @@
 """`int`, `round`, `min`, `max`, `math.ceil` and `math.floor` of a size stay sizes: the source is right at all sizes."""
 
+import argparse
+import importlib.util
 import math
 from math import floor
 
@@ -11,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pytorch_to_mlx import convert
-from pytorch_to_mlx.codegen.capture.number_patches import BUILTINS, DynamicInt
+from pytorch_to_mlx.codegen.capture.number_patches import BUILTINS, DynamicInt, _int_only_converts
 from pytorch_to_mlx.codegen.convert_module import load_generated
 
 
@@ -32,6 +34,13 @@ class Bounds(nn.Module):
     def forward(self, x, y):
         n = min(x.shape[1], y.shape[1])
         return (x[:, :n] * y[:, :n]).sum(1) + max(x.shape[1], y.shape[1], 12)
+
+
+def parse(words: list[str]):
+    """Read what a script of the same file is called with: `int` is an argument here, as in many files of modules."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--depth", type=int)
+    return parser.parse_args(words)
 
 
 @pytest.mark.parametrize("module, shapes, others", [
@@ -56,3 +65,16 @@ def test_plain_numbers_are_pythons():
     assert not isinstance(3.0, DynamicInt) and issubclass(bool, DynamicInt)
     assert BUILTINS["max"]([1, 3], key=lambda x: -x) == 1 and BUILTINS["min"]("b", "a") == "a"
     assert BUILTINS["round"](2.345, 2) == 2.35 and BUILTINS["round"](2.5) == 2
+
+
+@pytest.mark.parametrize("code, only_converts", [
+    ("def f(x, n: int) -> int:\n    return int(x) if isinstance(x, int) else list(map(int, x))", True),
+    ("sizes = {int: 1}\ndef f(x):\n    p.add_argument('-n', type=int)", True),
+    ("def f(x):\n    return x.to(int)", False),
+    ("def f(x):\n    return type(x) is int", False),
+    ("def f(x):\n    return zeros(3, dtype=int)", False),
+])  # fmt: skip
+def test_files_in_which_int_must_be_pythons(tmp_path, monkeypatch, code, only_converts):
+    (tmp_path / "uses_int.py").write_text(code)
+    spec = importlib.util.spec_from_file_location("uses_int", tmp_path / "uses_int.py")
+    assert _int_only_converts(importlib.util.module_from_spec(spec)) is only_converts
