@@ -10,6 +10,7 @@ from ..lowering.sizes import size_tree
 from .call_tree import Call
 from .draft import Draft
 from .layers import Layer
+from .long_sizes import name_long_sizes
 from .scope import Scope
 from .size_reads import read_sizes
 from .source_names import SourceNames
@@ -51,5 +52,6 @@ def write_method(
         arguments = {node.name: name for node, name in zip(call.inputs, draft.args, strict=True)}
         draft.statements[:0] = [guard.statement(sizes, arguments) for guard in guards]
         draft.helpers.add(CHECK)
-    read_sizes(draft, scope.sizes_defined)
+    steps = name_long_sizes(draft, scope.sizes_defined)
+    read_sizes(draft, scope.sizes_defined | steps)
     return draft
