@@ -1,4 +1,4 @@
-"""Keep numbers that code computes from sizes dynamic while a module is traced: `int`, `round`, `min`, `max`, `math`.
+"""Keep numbers that code computes from sizes dynamic while a module is traced: `int`, `float`, `round`, `min`, `math` …
 
 Python's own make plain numbers of sizes, or branch on them. The names are replaced in the module's own files.
 """
@@ -17,22 +17,35 @@ import torch
 SIZES = (torch.SymInt, torch.SymFloat)
 
 
-class _IntLike(type):
-    """Calls of `int` that leave sizes sizes; everything else is asked of `int` itself."""
+class _NumberLike(type):
+    """Calls of `int` or `float` that leave sizes sizes; everything else is asked of Python's own."""
+
+    original: type
+    of_size: Callable
 
     def __instancecheck__(cls, item: Any) -> bool:
-        return isinstance(item, int)
+        return isinstance(item, cls.original)
 
     def __subclasscheck__(cls, item: Any) -> bool:
-        return issubclass(item, int)
+        return issubclass(item, cls.original)
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
         is_size = len(args) == 1 and isinstance(args[0], SIZES)
-        return torch.sym_int(args[0]) if is_size else int(*args, **options)
+        return cls.of_size(args[0]) if is_size else cls.original(*args, **options)
 
 
-class DynamicInt(metaclass=_IntLike):
+class DynamicInt(metaclass=_NumberLike):
     """`int` for files that only convert with it and ask `isinstance`."""
+
+    original = int
+    of_size = torch.sym_int
+
+
+class DynamicFloat(metaclass=_NumberLike):
+    """`float` for such files."""
+
+    original = float
+    of_size = torch.sym_float
 
 
 def dynamic_round(number: Any, digits: Any = None) -> Any:
@@ -61,7 +74,10 @@ def _rounding(name: str) -> Callable:
     return lambda number: number if isinstance(number, torch.SymInt) else original(number)
 
 
-ROUNDING = {name: _rounding(name) for name in ("ceil", "floor", "trunc")}
+MATH = {name: _rounding(name) for name in ("ceil", "floor", "trunc")} | {
+    "sqrt": lambda number: torch.sym_sqrt(number) if isinstance(number, SIZES) else math.sqrt(number)
+}
+TYPES = {"int": DynamicInt, "float": DynamicFloat}
 BUILTINS: dict[str, Any] = {
     "round": dynamic_round,
     "min": _extreme(min, torch.sym_min),
@@ -86,19 +102,18 @@ def dynamic_numbers(files: Iterable[ModuleType]) -> Iterator[None]:
 def _replacements(file: ModuleType) -> dict[str, Any]:
     """Return what to put for the names of a file: builtins that it does not define, and what it has of `math`."""
     names: dict[str, Any] = {name: new for name, new in BUILTINS.items() if name not in vars(file)}
-    if "int" not in vars(file) and _int_only_converts(file):
-        names["int"] = DynamicInt
+    names |= {name: new for name, new in TYPES.items() if name not in vars(file) and _only_converts(file, name)}
     for name, item in vars(file).items():
         if item is math:
-            names[name] = SimpleNamespace(**{**vars(math), **ROUNDING})
-        elif (short := getattr(item, "__name__", "")) in ROUNDING and item is getattr(math, short):
-            names[name] = ROUNDING[short]
+            names[name] = SimpleNamespace(**{**vars(math), **MATH})
+        elif (short := getattr(item, "__name__", "")) in MATH and item is getattr(math, short):
+            names[name] = MATH[short]
     return names
 
 
 @functools.cache
-def _int_only_converts(file: ModuleType) -> bool:
-    """Tell whether functions use `int` to convert, to ask `isinstance`, as a `type=` and in annotations alone.
+def _only_converts(file: ModuleType, name: str) -> bool:
+    """Tell whether functions use a type to convert, to ask `isinstance`, as a `type=` and in annotations alone.
 
     Elsewhere, as where it is a dtype, it must be Python's. What stands outside of functions ran at import.
     """
@@ -114,10 +129,10 @@ def _int_only_converts(file: ModuleType) -> bool:
         match node:
             case ast.Call(func=ast.Name("isinstance" | "issubclass")):
                 parts = node.args[1:]
-            case ast.Call(func=ast.Name("int")):
-                parts = [node.func]
             case ast.Call(func=ast.Name("map")):
                 parts = node.args[:1]
+            case ast.Call(func=ast.Name()):
+                parts = [node.func]
             case ast.keyword(arg="type"):
                 parts = [node.value]
             case ast.arg() | ast.AnnAssign():
@@ -125,5 +140,5 @@ def _int_only_converts(file: ModuleType) -> bool:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 parts = [node.returns]
         allowed.update(part for tree in parts if tree is not None for part in ast.walk(tree))
-    uses = (node for node in inside if isinstance(node, ast.Name) and node.id == "int")
+    uses = (node for node in inside if isinstance(node, ast.Name) and node.id == name)
     return all(use in allowed for use in uses)

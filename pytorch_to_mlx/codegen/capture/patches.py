@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from .buffer_numbers import symbolic_buffers
 from .number_patches import dynamic_numbers
 from .packed import traceable_packs
+from .scaled_resize import dynamic_factors
 from .size_patches import skip_size_proofs
 
 DispatchKey = torch._C.DispatchKey
@@ -46,6 +47,7 @@ def traceable(module: nn.Module, keep_numbers: bool = True) -> Iterator[None]:
         plain_encoders(),
         dynamic_linspace(),
         dynamic_tensors(),
+        dynamic_factors(_files(module)),
         skip_full_masks(),
         dynamic_lengths(module),
         own_numbers(module, keep_numbers),

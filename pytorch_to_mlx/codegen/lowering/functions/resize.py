@@ -19,6 +19,8 @@ def resize_nearest(x: mx.array, sizes: list, scales: list | None, exact: bool) -
     for i, outputs in enumerate(sizes):
         axis = x.ndim - len(sizes) + i
         size = x.shape[axis]
+        if outputs == size and len(sizes) == 2 and not exact:  # of images, torch then leaves out the scale
+            continue
         step = size / outputs if scales is None else 1 / scales[i]
         index = mx.floor((mx.arange(outputs).astype(mx.float32) + (0.5 if exact else 0.0)) * step)
         x = mx.take(x, mx.minimum(index.astype(mx.int32), size - 1), axis=axis)
@@ -70,7 +72,8 @@ def resize_smooth(
     """
     for i, outputs in enumerate(sizes):
         axis = x.ndim - len(sizes) + i
-        if outputs == x.shape[axis] and (scales is None or scales[i] == 1):
+        keeps = scales is None or scales[i] == 1 or kind == "linear" or antialias  # torch then leaves out the scale
+        if outputs == x.shape[axis] and keeps:
             continue
         scale = None if scales is None else scales[i]
         matrix = resize_matrix(x.shape[axis], outputs, scale, kind, align_corners, antialias).astype(x.dtype)

@@ -59,6 +59,16 @@ _smooth("upsample_bicubic2d", "cubic", 2)
 _smooth("_upsample_bilinear2d_aa", "linear", 2, True)
 _smooth("_upsample_bicubic2d_aa", "cubic", 2, True)
 
+KINDS = {"linear": "linear", "bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
+
+
+@lowers("pytorch_to_mlx.resize.default")
+def resize(x, output_size, scales, mode, align_corners, antialias):
+    if mode in KINDS:
+        return fn.resize_smooth(x, list(output_size), list(scales), KINDS[mode], align_corners, antialias)
+    return fn.resize_nearest(x, list(output_size), list(scales), mode == "nearest-exact")
+
+
 MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
 

@@ -33,6 +33,27 @@ def test_smooth(kind, mode, align_corners, antialias):
     close(resize.resize_smooth(to_mlx(X), [3, 9], None, kind, align_corners, antialias), expected)
 
 
+KEEPING = [(mode, count) for mode in ("nearest", "nearest-exact", "linear") for count in (1, 2, 3)]
+KEEPING += [(mode, 2) for mode in ("cubic", "linear antialias", "cubic antialias")]
+
+
+@pytest.mark.parametrize("mode, count", KEEPING)
+def test_axes_that_keep_their_length(mode, count):
+    """Where factors such as 1.1 change no length, torch uses them or not, by mode: the right values are torch's."""
+    shape, factors = (3, 5, 7)[-count:], [1.6, 1.1, 1.1][-count:]
+    kind, _, antialias = mode.partition(" ")
+    name = {"linear": ("linear", "bilinear", "trilinear")[count - 1], "cubic": "bicubic"}.get(kind, kind)
+    x = torch.randn(2, 3, *shape)
+    expected = functional.interpolate(x, scale_factor=factors, mode=name, antialias=bool(antialias))
+    sizes = list(expected.shape[2:])
+    assert sizes[-1] == 7
+    if kind in ("linear", "cubic"):
+        ours = resize.resize_smooth(to_mlx(x), sizes, factors, kind, False, bool(antialias))
+    else:
+        ours = resize.resize_nearest(to_mlx(x), sizes, factors, kind == "nearest-exact")
+    close(ours, expected)
+
+
 @pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
 @pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
 @pytest.mark.parametrize("align_corners", [False, True])
