@@ -57,6 +57,17 @@ def test_small_columns_are_judged_by_themselves(axis):
     assert agree(wrong.astype(np.float32), noisy.astype(np.float32), right.astype(np.float64)).ok
 
 
+def test_small_columns_whose_terms_cancelled():
+    """A matrix product adds terms of 0.3; what is left of 0.002 is off by one rounding of 0.3, which is 2^-25."""
+    right = np.full((2, 8), 0.3, np.float32)
+    right[:, 5] = 0.002
+    rounded, wrong = right.copy(), right.copy()
+    rounded[:, 5] += 2.0**-25
+    wrong[:, 5] += 1e-6
+    assert agree(rounded, right, right.astype(np.float64)).ok
+    assert not agree(wrong, right, right.astype(np.float64)).ok
+
+
 def test_integers_become_float64_in_the_arbiter():
     """The right values are numpy's in float64; with float32 defaults PyTorch's own error would count as less."""
     t = torch.tensor([3, 500, 999])
