@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pytorch_to_mlx import convert
-from pytorch_to_mlx.codegen.capture.number_patches import BUILTINS, DynamicInt, _int_only_converts
+from pytorch_to_mlx.codegen.capture.number_patches import BUILTINS, DynamicInt, _only_converts
 from pytorch_to_mlx.codegen.convert_module import load_generated
 
 
@@ -43,7 +43,16 @@ def parse(words: list[str]):
     return parser.parse_args(words)
 
 
+class Side(nn.Module):
+    """The side of a square of patches, as by `math.sqrt` and by `float`."""
+
+    def forward(self, x):
+        side = math.sqrt(x.shape[1])
+        return x.view(x.shape[0], int(side), -1).sum(2) * float(x.shape[1])
+
+
 @pytest.mark.parametrize("module, shapes, others", [
+    (Side(), [(2, 9)], [[(3, 16)], [(1, 4)]]),
     (Ceil(), [(2, 100)], [[(3, 300)], [(2, 64)], [(2, 65)]]),
     (Halves(), [(2, 10)], [[(3, 31)], [(2, 6)], [(2, 18)]]),
     (Bounds(), [(2, 9), (2, 7)], [[(3, 5), (3, 20)], [(2, 20), (2, 5)]]),
@@ -77,4 +86,4 @@ def test_plain_numbers_are_pythons():
 def test_files_in_which_int_must_be_pythons(tmp_path, monkeypatch, code, only_converts):
     (tmp_path / "uses_int.py").write_text(code)
     spec = importlib.util.spec_from_file_location("uses_int", tmp_path / "uses_int.py")
-    assert _int_only_converts(importlib.util.module_from_spec(spec)) is only_converts
+    assert _only_converts(importlib.util.module_from_spec(spec), "int") is only_converts
