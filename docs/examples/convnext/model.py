@@ -28,10 +28,10 @@ def check_shape(name: str, x, shape: tuple) -> None:
 class ConvNextLayerNorm(nn.Module):
     """transformers.models.convnext.modeling_convnext.ConvNextLayerNorm"""
 
-    def __init__(self, value):
+    def __init__(self, size):
         super().__init__()
-        self.weight = mx.zeros([value])
-        self.bias = mx.zeros([value])
+        self.weight = mx.zeros([size])
+        self.bias = mx.zeros([size])
 
     def __call__(self, features):
         features = features.transpose(0, 2, 3, 1)
@@ -42,13 +42,13 @@ class ConvNextLayerNorm(nn.Module):
 class ConvNextLayer(nn.Module):
     """transformers.models.convnext.modeling_convnext.ConvNextLayer"""
 
-    def __init__(self, dim, dim_2):
+    def __init__(self, dim, out_features):
         super().__init__()
         self.layer_scale_parameter = mx.zeros([dim])
         self.dwconv = nn.Conv2d(dim, dim, 7, padding=3, groups=dim)
         self.layernorm = nn.LayerNorm(dim, eps=1e-06)
-        self.pwconv1 = nn.Linear(dim, dim_2)
-        self.pwconv2 = nn.Linear(dim_2, dim)
+        self.pwconv1 = nn.Linear(dim, out_features)
+        self.pwconv2 = nn.Linear(out_features, dim)
 
     def __call__(self, features):
         features_2 = self.dwconv(features.transpose(0, 2, 3, 1))
@@ -66,7 +66,7 @@ class ConvNextEmbeddings(nn.Module):
     def __init__(self):
         super().__init__()
         self.patch_embeddings = nn.Conv2d(3, 8, 4, stride=4)
-        self.layernorm = ConvNextLayerNorm(value=8)
+        self.layernorm = ConvNextLayerNorm(size=8)
 
     def __call__(self, pixel_values):
         embeddings = self.patch_embeddings(pixel_values.transpose(0, 2, 3, 1))
@@ -76,43 +76,18 @@ class ConvNextEmbeddings(nn.Module):
 class ConvNextStage(nn.Module):
     """transformers.models.convnext.modeling_convnext.ConvNextStage"""
 
-    def __init__(self):
+    def __init__(self, has_downsampling_layer, dim, out_features, num_layers, size=None):
         super().__init__()
-        self.layers = [ConvNextLayer(dim=8, dim_2=32)]
+        self.has_downsampling_layer = has_downsampling_layer
+        if has_downsampling_layer:
+            self.downsampling_layer = [ConvNextLayerNorm(size=size), nn.Conv2d(size, dim, 2, stride=2)]
+        self.layers = [ConvNextLayer(dim=dim, out_features=out_features) for _ in range(num_layers)]
 
     def __call__(self, features):
-        features = self.layers[0](features)
-        return features
-
-
-class ConvNextStage2(nn.Module):
-    """transformers.models.convnext.modeling_convnext.ConvNextStage"""
-
-    def __init__(self, dim, dim_2, dim_2_2):
-        super().__init__()
-        self.downsampling_layer = [ConvNextLayerNorm(value=dim), nn.Conv2d(dim, dim_2, 2, stride=2)]
-        self.layers = [ConvNextLayer(dim=dim_2, dim_2=dim_2_2)]
-
-    def __call__(self, features):
-        features = self.downsampling_layer[0](features)
-        features = self.downsampling_layer[1](features.transpose(0, 2, 3, 1))
-        features = features.transpose(0, 3, 1, 2)
-        features = self.layers[0](features)
-        return features
-
-
-class ConvNextStage3(nn.Module):
-    """transformers.models.convnext.modeling_convnext.ConvNextStage"""
-
-    def __init__(self):
-        super().__init__()
-        self.downsampling_layer = [ConvNextLayerNorm(value=16), nn.Conv2d(16, 24, 2, stride=2)]
-        self.layers = [ConvNextLayer(dim=24, dim_2=96) for _ in range(2)]
-
-    def __call__(self, features):
-        features = self.downsampling_layer[0](features)
-        features = self.downsampling_layer[1](features.transpose(0, 2, 3, 1))
-        features = features.transpose(0, 3, 1, 2)
+        if self.has_downsampling_layer:
+            features = self.downsampling_layer[0](features)
+            features = self.downsampling_layer[1](features.transpose(0, 2, 3, 1))
+            features = features.transpose(0, 3, 1, 2)
         for layer in self.layers:
             features = layer(features)
         return features
@@ -124,10 +99,10 @@ class ConvNextEncoder(nn.Module):
     def __init__(self):
         super().__init__()
         self.stages = [
-            ConvNextStage(),
-            ConvNextStage2(dim=8, dim_2=16, dim_2_2=64),
-            ConvNextStage3(),
-            ConvNextStage2(dim=24, dim_2=32, dim_2_2=128),
+            ConvNextStage(has_downsampling_layer=False, dim=8, out_features=32, num_layers=1),
+            ConvNextStage(has_downsampling_layer=True, dim=16, out_features=64, num_layers=1, size=8),
+            ConvNextStage(has_downsampling_layer=True, dim=24, out_features=96, num_layers=2, size=16),
+            ConvNextStage(has_downsampling_layer=True, dim=32, out_features=128, num_layers=1, size=24),
         ]
 
     def __call__(self, hidden_states):

@@ -44,14 +44,19 @@ class WhisperAttention(nn.Module):
         self.q_proj = nn.Linear(32, 32)
         self.out_proj = nn.Linear(32, 32)
 
-    def __call__(self, hidden_states):
-        batch = hidden_states.shape[0]
+    def __call__(self, hidden_states, key_value_states=None, attention_mask=None):
+        if key_value_states is None:
+            key_value_states = hidden_states
         query_states = mx.unflatten(self.q_proj(hidden_states) * 0.3535533905932738, -1, [-1, 8]).swapaxes(1, 2)
-        key_states = self.k_proj(hidden_states).reshape([batch, -1, 4, 8]).swapaxes(1, 2)
-        value_states = self.v_proj(hidden_states).reshape([batch, -1, 4, 8]).swapaxes(1, 2)
-        attn_output = mx.fast.scaled_dot_product_attention(query_states, key_states, value_states, scale=1.0).swapaxes(
-            1, 2
-        )
+        batch = hidden_states.shape[0]
+        key_states = self.k_proj(key_value_states).reshape([batch, -1, 4, 8]).swapaxes(1, 2)
+        value_states = self.v_proj(key_value_states).reshape([batch, -1, 4, 8]).swapaxes(1, 2)
+        if attention_mask is None:
+            attn_output = mx.fast.scaled_dot_product_attention(
+                query_states, key_states, value_states, scale=1.0
+            ).swapaxes(1, 2)
+        else:
+            attn_output = masked_attention(query_states, key_states, value_states, attention_mask, 1.0).swapaxes(1, 2)
         attn_output = mx.flatten(attn_output, -2, -1)
         return self.out_proj(attn_output)
 
@@ -65,48 +70,6 @@ class WhisperPositionalEmbedding(nn.Module):
 
     def __call__(self, position_ids):
         return self.weight[position_ids]
-
-
-class WhisperAttention2(nn.Module):
-    """transformers.models.whisper.modeling_whisper.WhisperAttention"""
-
-    def __init__(self):
-        super().__init__()
-        self.k_proj = nn.Linear(32, 32, bias=False)
-        self.v_proj = nn.Linear(32, 32)
-        self.q_proj = nn.Linear(32, 32)
-        self.out_proj = nn.Linear(32, 32)
-
-    def __call__(self, hidden_states, attention_mask):
-        batch = hidden_states.shape[0]
-        query_states = mx.unflatten(self.q_proj(hidden_states) * 0.3535533905932738, -1, [-1, 8]).swapaxes(1, 2)
-        key_states = self.k_proj(hidden_states).reshape([batch, -1, 4, 8]).swapaxes(1, 2)
-        value_states = self.v_proj(hidden_states).reshape([batch, -1, 4, 8]).swapaxes(1, 2)
-        attn_output = masked_attention(query_states, key_states, value_states, attention_mask, 1.0).swapaxes(1, 2)
-        attn_output = mx.flatten(attn_output, -2, -1)
-        return self.out_proj(attn_output)
-
-
-class WhisperAttention3(nn.Module):
-    """transformers.models.whisper.modeling_whisper.WhisperAttention"""
-
-    def __init__(self):
-        super().__init__()
-        self.k_proj = nn.Linear(32, 32, bias=False)
-        self.v_proj = nn.Linear(32, 32)
-        self.q_proj = nn.Linear(32, 32)
-        self.out_proj = nn.Linear(32, 32)
-
-    def __call__(self, hidden_states, key_value_states):
-        batch = hidden_states.shape[0]
-        query_states = mx.unflatten(self.q_proj(hidden_states) * 0.3535533905932738, -1, [-1, 8]).swapaxes(1, 2)
-        key_states = self.k_proj(key_value_states).reshape([batch, -1, 4, 8]).swapaxes(1, 2)
-        value_states = self.v_proj(key_value_states).reshape([batch, -1, 4, 8]).swapaxes(1, 2)
-        attn_output = mx.fast.scaled_dot_product_attention(query_states, key_states, value_states, scale=1.0).swapaxes(
-            1, 2
-        )
-        attn_output = mx.flatten(attn_output, -2, -1)
-        return self.out_proj(attn_output)
 
 
 class WhisperEncoderLayer(nn.Module):
@@ -135,9 +98,9 @@ class WhisperDecoderLayer(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.self_attn = WhisperAttention2()
+        self.self_attn = WhisperAttention()
         self.self_attn_layer_norm = nn.LayerNorm(32)
-        self.encoder_attn = WhisperAttention3()
+        self.encoder_attn = WhisperAttention()
         self.encoder_attn_layer_norm = nn.LayerNorm(32)
         self.fc1 = nn.Linear(32, 64)
         self.fc2 = nn.Linear(64, 32)
@@ -145,10 +108,10 @@ class WhisperDecoderLayer(nn.Module):
 
     def __call__(self, hidden_states, attention_mask, encoder_hidden_states):
         hidden_states_2 = self.self_attn_layer_norm(hidden_states)
-        hidden_states_2 = self.self_attn(hidden_states_2, attention_mask)
+        hidden_states_2 = self.self_attn(hidden_states_2, attention_mask=attention_mask)
         hidden_states = hidden_states + hidden_states_2
         hidden_states_2 = self.encoder_attn_layer_norm(hidden_states)
-        hidden_states_2 = self.encoder_attn(hidden_states_2, encoder_hidden_states)
+        hidden_states_2 = self.encoder_attn(hidden_states_2, key_value_states=encoder_hidden_states)
         hidden_states = hidden_states + hidden_states_2
         hidden_states_2 = self.final_layer_norm(hidden_states)
         hidden_states_2 = nn.gelu(self.fc1(hidden_states_2))

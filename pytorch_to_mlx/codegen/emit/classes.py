@@ -1,52 +1,139 @@
-"""The classes of a generated model: one per torch class and code; numbers that differ become constructor arguments."""
+"""The classes of a generated model: one per torch class; where instances differ, by constructor arguments."""
 
 import ast
 import copy
-import itertools
+import dataclasses
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..lowering.recorder import to_tree
-from ..paths import access, safe_name
+from ..paths import access
+from .class_groups import give_options, group_places, mark_loops
+from .constructor import Constructor
+from .flags import find_flags
+from .interfaces import Callee, DropNone, Interface, adapt_calls
 from .layers import Layer
+from .literals import Replace
 from .loops import roll_loops
+from .merge_methods import SharedMethod, merge_methods
 from .module_tree import Instance, Place
 from .naming import choose_names
-
-LAYER_ARGUMENTS = {
-    "Linear": ("in_features", "out_features"),
-    "Embedding": ("num_embeddings", "embedding_dim"),
-    "LayerNorm": ("dims",),
-    "RMSNorm": ("dims",),
-    "BatchNorm": ("num_features",),
-    "GroupNorm": ("num_groups", "dims"),
-} | {f"Conv{kind}{n}d": ("in_channels", "out_channels", "kernel_size") for kind in ("", "Transpose") for n in (1, 2, 3)}
+from .variants import Condition, Inseparable, Slot, insert, write
 
 
-def build_classes(root: Place, class_names: Mapping[str, str], modules: Mapping[str, Any]) -> list[ast.ClassDef]:
+@dataclass
+class Classes:
+    """Generated classes, the model's own last, and how the methods of every module are called."""
+
+    definitions: list[ast.ClassDef] = field(default_factory=list)
+    interfaces: dict[Callee, Interface] = field(default_factory=dict)
+
+
+def build_classes(root: Place, class_names: Mapping[str, str], modules: Mapping[str, Any]) -> Classes:
     """Return the classes of a module tree, children first, and set how every place is constructed.
 
     class_names: the torch class of every generated module, modules: the torch modules, both by path.
     """
-    height: dict[str, int] = {}
-    for place in root.walk():
-        height[place.path] = 1 + max((height[child.path] for child in place.children.values()), default=0)
     user_layers = [place.layer for place in root.walk() if place.layer is not None and place.layer.user_module]
     n_classes = {layer.class_name: 1 for layer in user_layers}  # by name
-    classes: list[ast.ClassDef] = []
-    generated = sorted((place for place in root.walk() if place.is_generated), key=lambda p: height[p.path])
-    for _, places in itertools.groupby(generated, key=lambda p: height[p.path]):
-        groups: dict[tuple[str, str], list[Instance]] = {}
-        for place in places:
-            methods = [roll_loops(choose_names(draft), place) for draft in place.drafts]
-            instance = Instance(place, list(_init_statements(place)), methods)
-            groups.setdefault((class_names[place.path], instance.skeleton()), []).append(instance)
-        for (torch_class, _), instances in groups.items():
-            short = torch_class.rpartition(".")[2]
+    classes = Classes()
+    for torch_class, places in group_places(root, class_names):
+        give_options(places)
+        mark_loops(places)
+        for draft in (draft for place in places for draft in place.drafts):
+            adapt_calls(draft, classes.interfaces)
+        short = torch_class.rpartition(".")[2]
+        try:
+            shared = [SharedClass(_variants(places), modules)]
+        except Inseparable:
+            shared = [SharedClass([variant], modules) for variant in _variants(places)]
+        for one in shared:
             n_classes[short] = n_classes.get(short, 0) + 1
             name = short if n_classes[short] == 1 else f"{short}{n_classes[short]}"
-            classes.append(_class(name, torch_class, instances, modules))
+            classes.definitions.append(one.write(name, torch_class))
+            classes.interfaces |= one.interfaces()
     return classes
+
+
+def _variants(places: Sequence[Place]) -> list[list[Instance]]:
+    """Return the instances of a torch class, those together whose code is equal but for its literals."""
+    variants: dict[str, list[Instance]] = {}
+    for place in places:
+        methods = [roll_loops(choose_names(draft), place) for draft in place.drafts]
+        instance = Instance(place, list(_init_statements(place)), methods)
+        variants.setdefault(instance.skeleton(), []).append(instance)
+    return list(variants.values())
+
+
+class SharedClass:
+    """A class for instances of one torch class. variants: those together whose code is equal but for its literals.
+
+    Raises: Inseparable if variants cannot be told apart.
+    """
+
+    def __init__(self, variants: list[list[Instance]], modules: Mapping[str, Any]) -> None:
+        self._variants = variants
+        self._flags = find_flags(variants, modules) if len(variants) > 1 else []
+        self._constructor = Constructor(variants, modules)
+        slots: list[Slot] = []
+        for variant, instances in enumerate(variants):
+            slots = insert(slots, variant, instances[0].init)
+        self._init = write(slots, [flag.condition(of_self=False) for flag in self._flags], {}, len(variants))
+        self._methods: dict[str, SharedMethod] = {}
+        self._owners: dict[str, list[int]] = {}  # the variants that have a method
+        original = modules.get(variants[0][0].place.path)
+        forward = getattr(original, "forward", None)
+        signature = list(inspect.signature(forward).parameters) if forward is not None else []
+        names = dict.fromkeys(method.name for instances in variants for method in instances[0].methods)
+        for name in names:
+            methods = {v: one for v, instances in enumerate(variants) if (one := instances[0].method(name)) is not None}
+            flags = [_of_variants(flag.condition(of_self=True), list(methods)) for flag in self._flags]
+            self._methods[name] = merge_methods(list(methods.values()), flags, signature)
+            self._owners[name] = list(methods)
+
+    def interfaces(self) -> Iterator[tuple[Callee, Interface]]:
+        """Yield how each method of each instance is called."""
+        for name, method in self._methods.items():
+            for variant, interface in zip(self._owners[name], method.interfaces, strict=True):
+                for instance in self._variants[variant]:
+                    yield (instance.place.path, name), interface
+
+    def write(self, name: str, torch_class: str) -> ast.ClassDef:
+        """Return the class, and set how every instance is constructed."""
+        in_methods = {one.flag for method in self._methods.values() for one in method.code.conditions} - {None}
+        in_init = {one.flag for one in self._init.conditions} - {None}
+        for flag in self._flags:
+            if flag.name in in_methods | in_init:
+                self._constructor.add_flag(flag, is_attribute=flag.name in in_methods)
+        self._constructor.add_literals(self._init.slots, list(range(len(self._variants))), in_init=True)
+        for method_name, method in self._methods.items():
+            self._constructor.add_literals(method.code.slots, self._owners[method_name], in_init=False)
+        self._constructor.finish(name)
+        replace = Replace(self._constructor.expressions)
+        init = [replace.visit(statement) for statement in self._init.statements]
+        attributes: list[ast.stmt] = [
+            ast.Assign([ast.Attribute(ast.Name("self"), argument)], ast.Name(argument))
+            for argument in self._constructor.attributes
+        ]
+        parts: list[ast.stmt] = [ast.Expr(ast.Constant(f"{torch_class}"))]
+        if init or self._constructor.names:
+            start = ast.Expr(ast.Call(ast.Attribute(ast.Call(ast.Name("super"), [], []), "__init__"), [], []))
+            defaults = [ast.Constant(None)] * self._constructor.n_optional
+            parts.append(_function("__init__", self._constructor.names, [start, *attributes, *init], defaults))
+        for method_name, method in self._methods.items():
+            statements = [DropNone().visit(replace.visit(statement)) for statement in method.code.statements]
+            defaults = [ast.Constant(None)] * method.n_optional
+            if len(self._variants) == 1:
+                defaults = self._variants[0][0].methods[list(self._methods).index(method_name)].defaults or defaults
+            parts.append(_function(method_name, method.args, statements, defaults))
+        return ast.ClassDef(name, [ast.Attribute(ast.Name("nn"), "Module")], [], parts, [])
+
+
+def _of_variants(condition: Condition, variants: list[int]) -> Condition:
+    """Return a condition with its truth for some of the variants only."""
+    return dataclasses.replace(condition, truth=tuple(condition.truth[variant] for variant in variants))
 
 
 def _init_statements(place: Place) -> Iterator[ast.stmt]:
@@ -102,76 +189,10 @@ def _list(place: Place) -> ast.expr:
     size = max(map(int, place.children)) + 1
     identity = ast.Call(ast.Attribute(ast.Name("nn"), "Identity"), [], [])
     items = [_constructor(place.children[str(i)]) if str(i) in place.children else identity for i in range(size)]
-    if size > 1 and len({ast.dump(item) for item in items}) == 1:
+    if (size > 1 or place.is_loop) and len({ast.dump(item) for item in items}) == 1:
         loop = ast.comprehension(ast.Name("_"), ast.Call(ast.Name("range"), [ast.Constant(size)], []), [], 0)
         return ast.ListComp(items[0], [loop])
     return ast.List(items)
-
-
-def _class(name: str, torch_class: str, instances: list[Instance], modules: Mapping[str, Any]) -> ast.ClassDef:
-    """Return one class for instances with the same code, and set how each of them is constructed."""
-    template = instances[0]
-    columns = list(zip(*(instance.numbers() for instance in instances), strict=True))
-    arguments = _constructor_arguments(columns, instances, modules)
-    for index, instance in enumerate(instances):
-        keywords = [ast.keyword(argument, to_tree(values[index])) for values, argument in arguments.items()]
-        instance.place.construct = ast.Call(ast.Name(name), [], keywords)
-    in_init = {id(part) for tree in template.init for part in ast.walk(tree)}
-    attributes: set[str] = set()  # arguments that methods use
-    expressions: dict[int, ast.expr] = {}  # id of a number in the template -> what stands in its place
-    for column in columns:
-        argument = arguments.get(_values(column))
-        if argument is None:
-            continue
-        number = id(column[0])
-        if number in in_init:
-            expressions[number] = ast.Name(argument)
-        else:
-            expressions[number] = ast.Attribute(ast.Name("self"), argument)
-            attributes.add(argument)
-    replace = _ReplaceNumbers(expressions)
-    init = [replace.visit(statement) for statement in template.init]
-    init[:0] = [
-        ast.Assign([ast.Attribute(ast.Name("self"), argument)], ast.Name(argument))
-        for argument in arguments.values()
-        if argument in attributes
-    ]
-    parts: list[ast.stmt] = [ast.Expr(ast.Constant(f"{torch_class}"))]
-    if init or arguments:
-        start = ast.Expr(ast.Call(ast.Attribute(ast.Call(ast.Name("super"), [], []), "__init__"), [], []))
-        parts.append(_function("__init__", list(arguments.values()), [start, *init]))
-    for method in template.methods:
-        statements = [replace.visit(statement) for statement in method.statements]
-        results = [replace.visit(result) for result in method.results]
-        result = results[0] if len(results) == 1 else ast.Tuple(results)
-        parts.append(_function(method.name, method.args, [*statements, ast.Return(result)], method.defaults))
-    return ast.ClassDef(name, [ast.Attribute(ast.Name("nn"), "Module")], [], parts, [])
-
-
-Column = tuple[ast.Constant, ...]  # one number of the code, in every instance
-
-
-def _values(column: Column) -> tuple:
-    return tuple(constant.value for constant in column)
-
-
-def _constructor_arguments(
-    columns: list[Column], instances: list[Instance], modules: Mapping[str, Any]
-) -> dict[tuple, str]:
-    """Return a name for every number that differs between instances, by its values in them.
-
-    Numbers that are equal in every instance share an argument.
-    """
-    place = instances[0].place
-    attributes = {safe_name(name) for name in place.children}
-    attributes |= {name for draft in place.drafts for name in draft.constants}
-    arguments: dict[tuple, str] = {}
-    for values in map(_values, columns):
-        if len({repr(value) for value in values}) > 1 and values not in arguments:
-            constants = [column[0] for column in columns if _values(column) == values]
-            names_in_use = {*arguments.values(), *attributes}
-            arguments[values] = _argument_name(values, constants, instances, modules, names_in_use)
-    return arguments
 
 
 def method_arguments(model: ast.ClassDef, method: str) -> list[str]:
@@ -189,58 +210,3 @@ def _function(
 ) -> ast.FunctionDef:
     arguments = ast.arguments([], [ast.arg("self"), *(ast.arg(a) for a in args)], None, [], [], None, list(defaults))
     return ast.FunctionDef(name, arguments, statements, [])
-
-
-class _ReplaceNumbers(ast.NodeTransformer):
-    def __init__(self, expressions: Mapping[int, ast.expr]) -> None:
-        self._expressions = expressions
-
-    def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        return self._expressions.get(id(node), node)
-
-
-def _argument_name(
-    values: tuple,
-    constants: list[ast.Constant],
-    instances: list[Instance],
-    modules: Mapping[str, Any],
-    names_in_use: set[str],
-) -> str:
-    """Return the original's attribute with these values, or what the call around the number calls it."""
-    base = _original_attribute(values, [modules.get(instance.place.path) for instance in instances])
-    if base is None:
-        words = list(dict.fromkeys(word for constant in constants if (word := _keyword_of(constant, instances[0]))))
-        base = words[0] if len(words) == 1 else "dim" if words else "value"
-    name, number = safe_name(base), 2
-    while name in names_in_use:
-        name, number = f"{safe_name(base)}_{number}", number + 1
-    return name
-
-
-def _original_attribute(values: tuple, originals: list[Any]) -> str | None:
-    """Return the number among the attributes of the original modules that has these values in them."""
-    if any(original is None for original in originals):
-        return None
-    for name, value in vars(originals[0]).items():
-        if type(value) in (int, float) and not name.startswith("_") and name.isidentifier():
-            if tuple(getattr(original, name, None) for original in originals) == values:
-                return name
-    return None
-
-
-def _keyword_of(constant: ast.Constant, instance: Instance) -> str | None:
-    """Return what the call around a number calls it."""
-    for tree in instance.trees():
-        for part in ast.walk(tree):
-            if not isinstance(part, ast.Call):
-                continue
-            for keyword in part.keywords:
-                if keyword.value is constant and keyword.arg:
-                    return keyword.arg
-            words = LAYER_ARGUMENTS.get(getattr(part.func, "attr", ""), ())
-            for word, arg in zip(words, part.args, strict=False):
-                if arg is constant:
-                    return word
-            if isinstance(part.func, ast.Name) and part.func.id == "range":
-                return "count" if constant in part.args else None
-    return None

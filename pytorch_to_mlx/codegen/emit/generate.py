@@ -1,6 +1,5 @@
 """From a captured module to MLX source: the steps in order."""
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,9 +12,10 @@ from ..graph import Meta, Node, Sym, leaves
 from ..paths import current_module_lists, module_lists
 from .call_tree import CONTAINERS, Call, call_tree, connect, foreign_calls, hoist_views, inline_calls, trivial_calls
 from .class_methods import ClassMethods
-from .classes import build_classes, method_arguments
+from .classes import Classes, build_classes, method_arguments
 from .draft import Draft
 from .input_names import find_input_names, order_inputs
+from .interfaces import Callee, Interface
 from .layers import Layer, find_layers
 from .method_calls import MethodCalls
 from .module_text import module_text, require_ruff
@@ -35,7 +35,8 @@ class Generated:
     roots: the call of each converted method. drafts: the generated method of each call. layers: the modules that are a
     layer of mlx.nn or a user's module. renamed: original names of tensors that had to change. arguments: what each
     method of the generated class takes. originals: the original names of the tensors that are used. shared_layers:
-    layers whose weight is also read outside of them, so that it cannot be quantized.
+    layers whose weight is also read outside of them, so that it cannot be quantized. interfaces: how the methods of
+    submodules are called, by path and name.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Generated:
     originals: list[str] = field(default_factory=list)
     shared_layers: set[str] = field(default_factory=set)
     module_lists: frozenset[str] = frozenset()
+    interfaces: dict[Callee, Interface] = field(default_factory=dict)
 
 
 def generate(entries: Sequence[Entry], module: Module) -> Generated:
@@ -82,7 +84,7 @@ def _generate(entries: Sequence[Entry], module: Module) -> Generated:
     user_modules = [layer.user_module for layer in user_layers.values() if layer.user_module is not None]
     return Generated(
         source=module_text(
-            classes,
+            classes.definitions,
             set().union(*(draft.helpers for draft in drafts.values())),
             _title(methods[0].root.class_name),
             dict.fromkeys(user_module.replacement.mlx_class for user_module in user_modules),
@@ -92,11 +94,12 @@ def _generate(entries: Sequence[Entry], module: Module) -> Generated:
         drafts=drafts,
         layers=layers,
         renamed=arrays.renamed,
-        class_name=classes[-1].name,
-        arguments={entry.method: method_arguments(classes[-1], entry.method) for entry in entries},
+        class_name=classes.definitions[-1].name,
+        arguments={entry.method: method_arguments(classes.definitions[-1], entry.method) for entry in entries},
         originals=[*weights, *(name for user_module in user_modules for name in user_module.originals)],
         shared_layers=set().union(*(draft.shared_layers for draft in drafts.values())),
         module_lists=current_module_lists(),
+        interfaces=classes.interfaces,
     )
 
 
@@ -179,7 +182,7 @@ def write_classes(
     layers: Mapping[str, Layer],
     weights: Mapping[str, tuple[Tensor, Meta]],
     module: Module,
-) -> list[ast.ClassDef]:
+) -> Classes:
     """Return the classes of the model, its own last."""
     metas = {name: meta for name, (_, meta) in weights.items()}
     order = {name: place for place, name in enumerate(_declared_names(module))}

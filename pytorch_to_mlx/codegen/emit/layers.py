@@ -47,6 +47,9 @@ class Layer:
 
 Matcher = Callable[[Call, list[Node]], Layer | None]
 MATCHERS: list[Matcher] = []
+# of the options that `_options` leaves out
+DEFAULTS: dict[str, Any] = {"bias": True, "affine": True, "eps": 1e-5, "stride": 1, "padding": 0, "dilation": 1}
+DEFAULTS |= {"groups": 1, "output_padding": 0}
 
 
 def find_layers(roots: Iterable[Call]) -> dict[str, Layer]:

@@ -33,7 +33,7 @@ def _module_lists(place: Place, prefix: str = "self") -> Iterator[tuple[str, int
     """Yield source text and length of every list of modules that the method can reach by name."""
     for name, child in place.children.items():
         text = f"{prefix}[{name}]" if name.isdigit() else f"{prefix}.{safe_name(name)}"
-        if child.is_list:
+        if child.is_list and (child.is_loop or len(child.children) > 1):
             yield text, max(map(int, child.children)) + 1
         if child.layer is None and child.weight is None:
             yield from _module_lists(child, text)
@@ -51,23 +51,28 @@ def _roll_at(method: Method, start: int, n_statements: int, lists: dict[str, int
     if any(index != 0 if text == name else not text.startswith(f"{name}[0]") for text, index in items):
         return False
     count = lists[name]
+    if count == 1 and not _list_items(method.statements[start : start + 1], {name: 1}):
+        return False
     end = start + n_statements * count
-    if count < 2 or end > len(method.statements):
+    if end > len(method.statements):
         return False
     rounds = [method.statements[i : i + n_statements] for i in range(start, end, n_statements)]
     initial = _loop_variables(rounds, name)
     if initial is None:
         return False
     variable = _item_name(name, method)
-    body = _with_item(rounds[1], name, 1, variable)
-    starts: list[ast.stmt] = [ast.Assign([ast.Name(target)], ast.Name(value)) for target, value in initial.items()]
+    body = _with_item(rounds[-1], name, count - 1, variable)
+    starts: list[ast.stmt] = [
+        ast.Assign([ast.Name(target)], ast.Name(value) if value else ast.Constant(None))
+        for target, value in initial.items()
+    ]
     loop = ast.For(ast.Name(variable), ast.parse(name, mode="eval").body, body, [])
     method.statements[start:end] = [*starts, loop]
     method.locals.add(variable)
     return True
 
 
-def _loop_variables(rounds: list[list[ast.stmt]], name: str) -> dict[str, str] | None:
+def _loop_variables(rounds: list[list[ast.stmt]], name: str) -> dict[str, str | None] | None:
     """Return the variables that each round takes from the one before, with what the first round has in their place.
 
     None if the rounds are no loop: they differ in more than the item, or set different variables.
@@ -75,11 +80,11 @@ def _loop_variables(rounds: list[list[ast.stmt]], name: str) -> dict[str, str] |
     if not all(isinstance(statement, ast.Assign) for statements in rounds for statement in statements):
         return None
     patterns = [_pattern(statements, name, i) for i, statements in enumerate(rounds)]
-    if any(pattern is None for pattern in patterns) or len(set(patterns[1:])) != 1:
+    if any(pattern is None for pattern in patterns) or len(set(patterns[1:])) > 1:
         return None
     if any(set(_targets(statements)) != set(_targets(rounds[0])) for statements in rounds):
         return None
-    return _initial_values(rounds[0], rounds[1], name)
+    return _initial_values(rounds[0], rounds[1], name) if len(rounds) > 1 else {}
 
 
 def _list_items(statements: list[ast.stmt], lists: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -123,24 +128,28 @@ class _ReplaceItem(ast.NodeTransformer):
         return node
 
 
-def _initial_values(first: list[ast.stmt], second: list[ast.stmt], name: str) -> dict[str, str] | None:
+def _initial_values(first: list[ast.stmt], second: list[ast.stmt], name: str) -> dict[str, str | None] | None:
     """Return the variables of the second round that are others in the first, which takes its values from outside.
 
-    None if the rounds differ in more than names, or if such a variable is not set by the round before.
+    Instead of a variable, the first may have None. None if the rounds differ in more than names, or if such a variable
+    is not set by the round before.
     """
     if _targets(first) != _targets(second):
         return None
     set_before: set[str] = set()  # by the round itself, up to this statement
-    pairs: dict[str, str] = {}
+    pairs: dict[str, str | None] = {}
     for one, two in zip(_with_item(first, name, 0, "§"), _with_item(second, name, 1, "§"), strict=True):
         assert isinstance(one, ast.Assign) and isinstance(two, ast.Assign)
         left, right = list(ast.walk(one.value)), list(ast.walk(two.value))
         if [_shape(part) for part in left] != [_shape(part) for part in right]:
             return None
         for a, b in zip(left, right, strict=True):
-            if isinstance(a, ast.Name) and isinstance(b, ast.Name):
-                if (b.id in set_before and a.id != b.id) or pairs.setdefault(b.id, a.id) != a.id:
+            if isinstance(b, ast.Name):
+                first_name = a.id if isinstance(a, ast.Name) else None
+                if (b.id in set_before and first_name != b.id) or pairs.setdefault(b.id, first_name) != first_name:
                     return None
+            elif isinstance(a, ast.Name):
+                return None
         set_before |= set(_targets([two]))
     initial = {variable: value for variable, value in pairs.items() if variable != value}
     return None if any(variable not in set_before for variable in initial) else initial
@@ -148,7 +157,7 @@ def _initial_values(first: list[ast.stmt], second: list[ast.stmt], name: str) ->
 
 def _shape(part: ast.AST) -> str:
     """Return what a syntax node is, without the names of variables."""
-    if isinstance(part, ast.Name):
+    if isinstance(part, ast.Name) or (isinstance(part, ast.Constant) and part.value is None):
         return "name"
     values = [repr(value) for _, value in ast.iter_fields(part) if not isinstance(value, ast.AST | list)]
     return f"{type(part).__name__} {values}"

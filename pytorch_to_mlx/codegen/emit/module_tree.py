@@ -1,15 +1,14 @@
 """The tree of what a generated model holds: modules, layers, weights, and containers of others."""
 
 import ast
-import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeGuard
 
 from ..graph import Meta
 from ..paths import is_module_list
 from .draft import Draft
 from .layers import Layer
+from .literals import scan
 from .naming import Method
 
 
@@ -18,6 +17,7 @@ class Place:
     """A name in the module tree: a generated module, a layer, a weight, or only a container of others.
 
     drafts: the methods of a generated module. construct: the expression that makes one, once its class is known.
+    is_loop: a list that is written as if it had many items, because it has in another instance of its owner's class.
     """
 
     path: str
@@ -26,6 +26,7 @@ class Place:
     weight: Meta | None = None
     drafts: list[Draft] = field(default_factory=list)
     construct: ast.expr | None = None
+    is_loop: bool = False
 
     @property
     def is_generated(self) -> bool:
@@ -53,27 +54,22 @@ class Instance:
     init: list[ast.stmt]
     methods: list[Method]
 
+    def method(self, name: str) -> Method | None:
+        """Return the method of this name."""
+        return next((method for method in self.methods if method.name == name), None)
+
     def trees(self) -> list[ast.AST]:
         """Return all its code, as statements and results."""
         return [*self.init, *(part for method in self.methods for part in (*method.statements, *method.results))]
 
-    def numbers(self) -> list[ast.Constant]:
-        """Return the numbers in the code, in order."""
-        return [part for tree in self.trees() for part in ast.walk(tree) if _is_number(part)]
+    def literals(self) -> list[ast.expr]:
+        """Return the literals in the code, in order."""
+        return [literal for tree in self.trees() for literal in scan(tree)[1]]
 
     def skeleton(self) -> str:
-        """Return the code with its numbers blanked: equal for instances that can share a class."""
-        trees = copy.deepcopy(self.trees())
-        for tree in trees:
-            for part in ast.walk(tree):
-                if _is_number(part):
-                    part.value = 0
+        """Return the code with its literals blanked: equal for instances that differ in nothing else."""
         shape = [[method.name, len(method.statements), *method.args] for method in self.methods]
-        return "\n".join([str(shape), *(ast.dump(tree) for tree in trees)])
-
-
-def _is_number(part: ast.AST) -> TypeGuard[ast.Constant]:
-    return isinstance(part, ast.Constant) and type(part.value) in (int, float)
+        return "\n".join([str(shape), *(scan(tree)[0] for tree in self.trees())])
 
 
 def build_module_tree(

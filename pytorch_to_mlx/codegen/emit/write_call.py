@@ -9,6 +9,7 @@ from ..lowering.sizes import with_sizes
 from ..paths import access
 from .call_tree import Call
 from .draft import Draft
+from .interfaces import mark_call
 from .layers import Layer
 from .scope import Scope, result_of
 from .user_modules import write_user_call
@@ -47,13 +48,16 @@ def _write_method_call(scope: Scope, call: Call, target: ast.expr, draft: Draft)
     function = target if draft.method == "__call__" else ast.Attribute(target, draft.method)
     args = [scope.tree(node) for node in call.inputs] + [ast.Name(name) for name in draft.sizes]
     tree = ast.Call(function, args, [])
+    mark_call(tree, call.path, draft.method)
     scope.sizes_consumed.update(draft.sizes)
     if len(call.outputs) == 1 and isinstance(call.outputs[0].meta, Meta):
         node = call.outputs[0]
         scope.store(node, result_of(tree, node.meta, scope.size_hints))
         return
     targets: list[ast.expr] = [
-        scope.size_variable(node) if isinstance(node.meta, Sym) else scope.result_variable(node)
+        scope.size_variable(node)
+        if isinstance(node.meta, Sym)
+        else scope.result_variable(node, default=scope.names.target_name(node, call))
         for node in call.outputs
     ]
     if targets:

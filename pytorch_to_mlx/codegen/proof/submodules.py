@@ -117,7 +117,9 @@ def _check(
         sizes = [_size(name, hints) for name in draft.sizes]
         if None in sizes:  # nothing in PyTorch's graph reads it
             return
-        ours = getattr(module, draft.method)(*inputs, *sizes)
+        interface = generated.interfaces[call.path, draft.method]
+        ours = interface.call(getattr(module, draft.method), [*inputs, *sizes])
+        ours = ours[0] if len(nodes) == 1 else ours
     reset()
     known = {node.name: value for node, value in zip(call.inputs, values, strict=True) if node.op != "weight"}
     outputs = [ours] if len(nodes) == 1 else list(ours)

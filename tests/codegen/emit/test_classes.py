@@ -30,7 +30,7 @@ def model(*children, **names):
     root = place("", children={child.path: child for child in children})
     kinds = {"": "toys.Root", **{child.path: f"toys.{child.path[:-1].title()}" for child in children}}
     originals = {child.path: SimpleNamespace(**names.get(child.path, {})) for child in children}
-    classes = build_classes(root, kinds, {"": SimpleNamespace(), **originals})
+    classes = build_classes(root, kinds, {"": SimpleNamespace(), **originals}).definitions
     return [ast.unparse(ast.fix_missing_locations(item)) for item in classes]
 
 
@@ -73,7 +73,7 @@ def test_lists_weights_and_constants():
     group = {"scale": Place("group.scale", weight=Meta((2, 3), "float16"))}
     root = place("", children={"stack": Place("stack", items), "gaps": Place("gaps", gaps)}, _half="0.5")
     root.children["group"] = Place("group", group)
-    (source,) = build_classes(root, {"": "toys.Root"}, {"": SimpleNamespace()})
+    (source,) = build_classes(root, {"": "toys.Root"}, {"": SimpleNamespace()}).definitions
     text = ast.unparse(ast.fix_missing_locations(source))
     assert "self.stack = [nn.Linear(4, 4, bias=False) for _ in range(2)]" in text
     assert "self.gaps = [nn.Identity(), nn.LayerNorm(4)]" in text

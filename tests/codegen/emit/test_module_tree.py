@@ -47,10 +47,11 @@ def instance(source):
     return Instance(Place(""), [], [Method("__call__", ["x"], ast.parse(source).body, [ast.Name("x")])])
 
 
-def test_instances_of_a_class_differ_in_numbers_only():
+def test_instances_of_a_class_differ_in_literals_only():
     one = instance("x = f(x, 3, True)\nx = x * 0.5")
-    assert [constant.value for constant in one.numbers()] == [3, 0.5]
-    assert one.skeleton() == instance("x = f(x, 4, True)\nx = x * 2").skeleton()
-    assert one.skeleton() != instance("x = f(x, 3, False)\nx = x * 0.5").skeleton()
+    assert [literal.value for literal in one.literals()] == [3, True, 0.5]
+    assert one.skeleton() == instance("x = f(x, -4, False)\nx = x * (1, 2)").skeleton()
     assert one.skeleton() != instance("x = g(x, 3, True)\nx = x * 0.5").skeleton()
-    assert [constant.value for constant in one.numbers()] == [3, 0.5]  # nothing is blanked in the code itself
+    assert one.skeleton() != instance("x = f(x, 3)\nx = x * 0.5").skeleton()
+    places = instance("x = self.norms[1](x)")
+    assert places.literals() == [] and places.skeleton() != instance("x = self.norms[0](x)").skeleton()

@@ -1,0 +1,129 @@
+"""Modules of one original class are instances of one generated class, and agree with PyTorch."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pytorch_to_mlx import convert
+
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
+
+
+def source_of(module, folder, *args):
+    """The source of a module that agrees with PyTorch at every size tried."""
+    result = convert(module.eval(), folder / "out", example_inputs=args)
+    result.check()
+    assert all(one["ok"] for one in result.submodules)
+    return (folder / "out" / "model.py").read_text()
+
+
+def classes(source):
+    return re.findall(r"^class (\w+)", source, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["t5", "whisper", "convnext", "llama", "bert", "vit"])
+def test_examples_have_one_class_for_each_original_class(name):
+    source = (EXAMPLES / name / "model.py").read_text(encoding="utf-8")
+    originals = re.findall(r'^class \w+\(nn.Module\):\n    """(\S+)"""', source, re.MULTILINE)
+    assert len(originals) == len(set(originals)) == len(classes(source))
+    imports = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
+    assert imports <= {"mlx", "json", "math", "pathlib"}
+
+
+class Unit(nn.Module):
+    """A convolution with a stride or without, a norm or none, a shortcut of its own or none."""
+
+    def __init__(self, dim, out, stride=1, norm=True):
+        super().__init__()
+        self.conv = nn.Conv1d(dim, out, 3, stride, padding=1, bias=not norm)
+        self.norm = nn.BatchNorm1d(out) if norm else None
+        self.shortcut = nn.Conv1d(dim, out, 1, stride) if stride > 1 or dim != out else nn.Identity()
+
+    def forward(self, x):
+        y = self.conv(x)
+        if self.norm is not None:
+            y = self.norm(y)
+        return torch.relu(y) + self.shortcut(x)
+
+
+def test_options_and_children_that_only_some_have(tmp_path):
+    units = nn.Sequential(Unit(4, 8), Unit(8, 8, 2), Unit(8, 8), Unit(8, 6, norm=False))
+    source = source_of(units, tmp_path, torch.randn(2, 4, 16))
+    assert "Unit" in classes(source) and "Unit2" not in classes(source)
+    assert "if has_norm:" in source and "if self.has_norm:" in source and "stride=stride" in source
+
+
+class Attention(nn.Module):
+    """Attends to itself or to other states, with a mask or without, and keeps or makes a bias."""
+
+    def __init__(self, dim, has_bias):
+        super().__init__()
+        self.has_bias = has_bias
+        self.q, self.k, self.v = (nn.Linear(dim, dim) for _ in range(3))
+        if has_bias:
+            self.bias = nn.Embedding(64, 1)
+
+    def forward(self, states, other=None, mask=None, bias=None):
+        source = states if other is None else other
+        scores = self.q(states) @ self.k(source).transpose(-1, -2)
+        if bias is None:
+            places = torch.arange(states.shape[1])
+            bias = self.bias((places[:, None] - places).abs()).squeeze(-1) if self.has_bias else torch.zeros(1)
+        scores = scores + bias
+        if mask is not None:
+            scores = scores * mask[:, None]
+        return torch.softmax(scores, -1) @ self.v(source), bias
+
+
+class Layers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.own = nn.ModuleList([Attention(8, has_bias=i == 0) for i in range(3)])
+        self.cross = Attention(8, has_bias=False)
+
+    def forward(self, states, other, mask):
+        bias = None
+        for layer in self.own:
+            y, bias = layer(states, mask=mask, bias=bias)
+            states = states + y
+        return states + self.cross(states, other)[0]
+
+
+def test_arguments_that_only_some_calls_give(tmp_path):
+    source = source_of(Layers(), tmp_path, torch.randn(2, 5, 8), torch.randn(2, 7, 8), torch.rand(2, 5))
+    assert classes(source) == ["Attention", "Layers"]
+    assert "def __call__(self, states, other=None, mask=None, bias=None):" in source
+    assert re.search(r"for \w+ in self.own:", source)
+
+
+class Nested(nn.Module):
+    def __init__(self, depth):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.inner = Nested(depth - 1) if depth else nn.Tanh()
+
+    def forward(self, x):
+        return self.linear(self.inner(x) + 1)
+
+
+def test_a_class_inside_itself(tmp_path):
+    source = source_of(Nested(2), tmp_path, torch.randn(3, 4))
+    assert classes(source)[0] == "Nested"
+
+
+class Switch(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self._kind = kind
+        self.weight = nn.Parameter(torch.randn(4))
+
+    def forward(self, x):
+        return torch.sin(x) * self.weight if self._kind else torch.exp(-x.abs()) + self.weight
+
+
+def test_what_nothing_tells_apart_are_two_classes(tmp_path):
+    source = source_of(nn.Sequential(Switch(0), Switch(1)), tmp_path, torch.randn(3, 4))
+    assert classes(source) == ["Switch", "Switch2", "Sequential"]
