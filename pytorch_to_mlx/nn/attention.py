@@ -40,3 +40,49 @@ class SelfAttention(Module):
         q, k, v = (split(linear(layer, x)) for layer in (self.q_proj, self.k_proj, self.v_proj))
         y = ops.attention(q, k, v, scale=1 / math.sqrt(size // heads), mask=mask)
         return linear(self.o_proj, y.transpose(0, 2, 1, 3).reshape(batch, length, size))
+
+
+class CachedAttention(Module):
+    """Multi-head attention whose keys and values are computed apart from the queries, so that they can be kept.
+
+    head_dim: hidden_size / num_attention_heads by default. scale: of the scores, 1 / sqrt(head_dim) by default.
+    Source: Vaswani et al. 2017, section 3.2.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_attention_heads: int,
+        head_dim: int | None = None,
+        *,
+        bias: bool = True,
+        scale: float | None = None,
+    ) -> None:
+        super().__init__()
+        head_dim = head_dim or hidden_size // num_attention_heads
+        inner_size = num_attention_heads * head_dim
+        self.num_attention_heads = num_attention_heads
+        self.scale = 1 / math.sqrt(head_dim) if scale is None else scale
+        self.q_proj = Linear(hidden_size, inner_size, bias=bias)
+        self.k_proj = Linear(hidden_size, inner_size, bias=bias)
+        self.v_proj = Linear(hidden_size, inner_size, bias=bias)
+        self.out_proj = Linear(inner_size, hidden_size, bias=bias)
+
+    def keys_values(self, x: mx.array) -> tuple[mx.array, mx.array]:
+        """Return keys and values. Shapes: x [B, S, M] -> two of [B, H, S, D]."""
+        return self._heads(linear(self.k_proj, x)), self._heads(linear(self.v_proj, x))
+
+    def _heads(self, x: mx.array) -> mx.array:
+        return x.reshape(*x.shape[:2], self.num_attention_heads, -1).transpose(0, 2, 1, 3)
+
+    def __call__(self, x: mx.array, k: mx.array, v: mx.array, mask: mx.array | str | None = None) -> mx.array:
+        """Attend from x to k and v. Where k has fewer rows than x, neighbours in x (the beams of a sentence) share one.
+
+        Shapes: x [B, L, M], k and v [rows, H, S, D], B a multiple of rows, mask broadcasts to
+        [rows, H, B / rows · L, S] (True attends, or additive) -> [B, L, M].
+        """
+        batch, length, _ = x.shape
+        q = linear(self.q_proj, x)
+        q = self._heads(q.reshape(k.shape[0], -1, q.shape[-1]))  # [rows, H, B / rows · L, D]
+        y = ops.attention(q, k, v, scale=self.scale, mask=mask)
+        return linear(self.out_proj, y.transpose(0, 2, 1, 3).reshape(batch, length, -1))

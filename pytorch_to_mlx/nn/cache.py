@@ -1,5 +1,9 @@
 """The keys and values of the tokens that a decoder has already read."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
 import mlx.core as mx
 
 STEP = 256  # tokens that the arrays grow by, so that only one token in 256 copies them
@@ -37,6 +41,41 @@ class KVCache:
         Shapes: -> two of [B, H, capacity, D], or nothing before the first token.
         """
         return () if self._keys is None or self._values is None else (self._keys, self._values)
+
+
+class LayerState(NamedTuple):
+    """What one decoder layer keeps: of the tokens so far a row for each sequence, of the source one for each sentence.
+
+    past: keys and values [B, H, L, D], or the cell [B, D] of a recurrent layer; None before the first token.
+    """
+
+    past: tuple[mx.array, ...] | None
+    cross_k: mx.array
+    cross_v: mx.array
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """Where the decoder of an encoder-decoder stands. The sequences of a sentence are neighbours.
+
+    mask: which steps of the source are not padding, [sentences, 1, 1, S]; None where all are. offset: tokens so far.
+    """
+
+    layers: tuple[LayerState, ...]
+    mask: mx.array | None
+    offset: int = 0
+
+    def select(self, sentences: Sequence[int], rows: Sequence[int]) -> "DecoderState":
+        """Return the state of these sentences and these sequences, which may occur several times."""
+        n_sentences = self.layers[0].cross_k.shape[0]
+        keep = None if list(sentences) == list(range(n_sentences)) else mx.array(list(sentences))
+        index = mx.array(list(rows))
+        layers = []
+        for past, k, v in self.layers:
+            moved = None if past is None else tuple(array[index] for array in past)
+            layers.append(LayerState(moved, k if keep is None else k[keep], v if keep is None else v[keep]))
+        mask = self.mask if keep is None or self.mask is None else self.mask[keep]
+        return replace(self, layers=tuple(layers), mask=mask)
 
 
 def _enlarge(buffer: mx.array | None, new: mx.array, n_used: int, n_needed: int) -> mx.array:

@@ -29,6 +29,19 @@ def sinusoids_at(positions: np.ndarray, channels: int, max_timescale: float = 10
     return mx.array(np.concatenate([np.sin(phase), np.cos(phase)], axis=1))
 
 
+def vaswani_sinusoids(length: int, channels: int) -> mx.array:
+    """Return the sines of t / 10000^(2j / channels) in the first half of the channels, their cosines in the second.
+
+    `sinusoids` divides by one channel less, as Tensor2Tensor and fairseq do.
+    Shapes: -> [length, channels] float32. Raises: ValueError if `channels` is odd.
+    Source: Vaswani et al. 2017, section 3.5, in the layout of transformers, MarianSinusoidalPositionalEmbedding.
+    """
+    if channels % 2:
+        raise ValueError(f"{channels} channels: sines and cosines need an even number")
+    phase = np.arange(length)[:, None] / 10000 ** (2 * np.arange(channels // 2) / channels)
+    return mx.array(np.concatenate([np.sin(phase), np.cos(phase)], axis=1).astype(np.float32))
+
+
 def relative_sinusoids(first: int, last: int, channels: int) -> mx.array:
     """Return a row for each distance from `first` down to `last`, sines and cosines interleaved.
 
