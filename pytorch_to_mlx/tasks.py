@@ -1,6 +1,6 @@
 """What models can do: for each task one Protocol that every pipeline of it follows, and one result dataclass."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -134,6 +134,84 @@ class Detection:
         return (f"{self.time_s:10.3f} s  {self.label:20}  {self.score:.3f}",)
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """One translation of a sentence. tokens: without the end token. is_complete: the end token came before the limit.
+
+    score: what the search ranks by; log_prob: the sum of the tokens' log probabilities, the end token's included.
+    """
+
+    text: str
+    score: float
+    log_prob: float
+    tokens: tuple[int, ...] = ()
+    is_complete: bool = True
+
+
+@dataclass(frozen=True)
+class TranslatedSentence:
+    """A sentence and its translations, the best first; or what lies between sentences, without any.
+
+    repeats: the best translation runs in a loop, which its source does not. n_source: tokens of the source.
+    """
+
+    source: str
+    candidates: tuple[Candidate, ...] = ()
+    repeats: bool = False
+    n_source: int = 0
+
+    @property
+    def text(self) -> str:
+        return self.candidates[0].text if self.candidates else self.source
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A translated text. src, tgt: the languages' codes, empty where the model has one pair.
+
+    sentences: all parts of the text, what lies between sentences included; joined, their texts are `text`.
+    """
+
+    text: str
+    source: str
+    src: str = ""
+    tgt: str = ""
+    sentences: tuple[TranslatedSentence, ...] = ()
+
+    @property
+    def repeats(self) -> bool:
+        """Return whether the translation of a sentence runs in a loop."""
+        return any(sentence.repeats for sentence in self.sentences)
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every sentence ended before the limit of its length."""
+        return all(sentence.candidates[0].is_complete for sentence in self.sentences if sentence.candidates)
+
+    def lines(self) -> tuple[str, ...]:
+        """Return what is printed: the text, or where sentences have several translations, each with its score."""
+        groups = [sentence.candidates for sentence in self.sentences if sentence.candidates]
+        if all(len(candidates) == 1 for candidates in groups):
+            return (self.text.removesuffix("\n"),)
+        return tuple(f"{c.score:9.4f}  {c.text}" for candidates in groups for c in candidates)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints: the text, the flags and the sentences with their candidates."""
+        sentences = [
+            {
+                "source": sentence.source,
+                "candidates": [{"text": c.text, "score": c.score, "log_prob": c.log_prob} for c in sentence.candidates],
+                "repeats": sentence.repeats,
+                "tokens": [sentence.n_source, len(sentence.candidates[0].tokens)],
+            }
+            for sentence in self.sentences
+            if sentence.candidates
+        ]
+        languages = {name: code for name, code in (("src", self.src), ("tgt", self.tgt)) if code}
+        flags = {"repeats": self.repeats, "is_complete": self.is_complete}
+        return {"text": self.text, **languages, **flags, "sentences": sentences}
+
+
 @runtime_checkable
 class TextToSpeech(Protocol):
     """A pipeline that speaks. sample_rate: of its audio, in Hz."""
@@ -179,12 +257,24 @@ class KeywordSpotter(Protocol):
         ...
 
 
+@runtime_checkable
+class Translator(Protocol):
+    """A pipeline that translates."""
+
+    def translate(
+        self, text: str | Sequence[str], /, *, src: str | None = None, tgt: str | None = None, **options: Any
+    ) -> Translation | list[Translation]:
+        """Translate a text, or each of several. src, tgt: language codes, where the model has more than one pair."""
+        ...
+
+
 PROTOCOLS: dict[str, type] = {
     "text-to-speech": TextToSpeech,
     "speech-to-text": SpeechToText,
     "voice-activity-detection": VoiceActivityDetector,
     "keyword-spotting": KeywordSpotter,
+    "translation": Translator,
 }
 """What the pipeline of a card's `task` follows."""
 
-Pipeline = TextToSpeech | SpeechToText | VoiceActivityDetector | KeywordSpotter
+Pipeline = TextToSpeech | SpeechToText | VoiceActivityDetector | KeywordSpotter | Translator

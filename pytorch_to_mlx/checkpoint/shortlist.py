@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FormatError
-from .files import SourceFile
 
 MAGIC = 0xF11A48D5013417F5
 _HEADER = 48  # six numbers of 8 bytes
@@ -40,25 +39,23 @@ class Shortlist:
         return np.flatnonzero(allowed)
 
 
-def read_shortlist(path: Path, vocab_size: int) -> Shortlist:
+def parse_shortlist(data: bytes, vocab_size: int, *, where: str | Path) -> Shortlist:
     """Read a binary shortlist for a target vocabulary of this size.
 
     Raises: FormatError for another format, lists that do not fit the file, and ids beyond the vocabulary.
     Source: marian-dev 1.12, src/data/shortlist.cpp `BinaryShortlistGenerator::load`; the checksum is not compared.
     """
-    with SourceFile(path) as file:
-        head = file.read_array(0, _HEADER).view("<u8") if file.size >= _HEADER else np.zeros(6, np.uint64)
-        magic, _, first, _, n_offsets, n_ids = (int(number) for number in head)
-        if magic != MAGIC:
-            raise FormatError("not a binary shortlist of Marian", where=path)
-        if file.size != _HEADER + 8 * n_offsets + 4 * n_ids or n_offsets < 2 or first > vocab_size:
-            raise FormatError(
-                f"a shortlist of {n_offsets - 1} words and {n_ids} entries does not fit its file", where=path
-            )
-        offsets = file.read_array(_HEADER, 8 * n_offsets).view("<u8")
-        ids = file.read_array(_HEADER + 8 * n_offsets, 4 * n_ids).view("<u4")
+    head = np.frombuffer(data, "<u8", 6) if len(data) >= _HEADER else np.zeros(6, np.uint64)
+    magic, _, first, _, n_offsets, n_ids = (int(number) for number in head)
+    if magic != MAGIC:
+        raise FormatError("not a binary shortlist of Marian", where=where)
+    if len(data) != _HEADER + 8 * n_offsets + 4 * n_ids or n_offsets < 2 or first > vocab_size:
+        what = f"a shortlist of {n_offsets - 1} words and {n_ids} entries does not fit its file"
+        raise FormatError(what, where=where)
+    offsets = np.frombuffer(data, "<u8", n_offsets, _HEADER)
+    ids = np.frombuffer(data, "<u4", n_ids, _HEADER + 8 * n_offsets)
     if offsets[0] != 0 or int(offsets[-1]) != n_ids or (offsets[1:] < offsets[:-1]).any():
-        raise FormatError("the lists of the shortlist overlap or leave gaps", where=path)
+        raise FormatError("the lists of the shortlist overlap or leave gaps", where=where)
     if n_ids and int(ids.max()) >= vocab_size:
-        raise FormatError(f"the shortlist names word {ids.max()}, the model has {vocab_size}", where=path)
+        raise FormatError(f"the shortlist names word {ids.max()}, the model has {vocab_size}", where=where)
     return Shortlist(first, offsets.astype(np.int64), ids.astype(np.int64))

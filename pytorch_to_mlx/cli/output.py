@@ -41,6 +41,12 @@ def show(result: Any, *, as_json: bool) -> None:
 
 
 def _show_text(result: Any) -> None:
+    if hasattr(result, "pieces"):  # parts of one text, shown as soon as they are ready
+        for piece in result.pieces():
+            sys.stdout.write(printable(piece))
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        return
     if hasattr(result, "lines"):
         for line in result.lines():
             _line(line)

@@ -8,7 +8,7 @@ from checkpoint.hostile import assert_file_refused, assert_refused
 
 from pytorch_to_mlx.checkpoint import open_checkpoint, packaged
 from pytorch_to_mlx.checkpoint.marian_vocab import read_vocab
-from pytorch_to_mlx.checkpoint.shortlist import MAGIC, read_shortlist
+from pytorch_to_mlx.checkpoint.shortlist import MAGIC, parse_shortlist
 from pytorch_to_mlx.errors import FormatError, UnsafeError
 
 KINDS = {"float32": 0x404, "float16": 0x402, "int8": 0x101}
@@ -117,11 +117,9 @@ def shortlist(first=2, offsets=(0, 1, 3), ids=(5, 4, 6), magic=MAGIC) -> bytes:
     return head + struct.pack(f"<{len(offsets)}Q", *offsets) + struct.pack(f"<{len(ids)}I", *ids)
 
 
-def test_shortlist_of_a_sentence(tmp_path):
+def test_shortlist_of_a_sentence():
     """The first words, those of each source word, and the next ones until there are 8: marian-dev, shortlist.h."""
-    path = tmp_path / "lex.bin"
-    path.write_bytes(shortlist())
-    lists = read_shortlist(path, vocab_size=20)
+    lists = parse_shortlist(shortlist(), vocab_size=20, where="lex.bin")
     assert lists.words([1, 1], 20).tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     assert lists.words([0], 20).tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     assert lists.words([7, -1], 5).tolist() == [0, 1, 2, 3, 4]
@@ -140,10 +138,8 @@ def test_shortlist_of_a_sentence(tmp_path):
         (shortlist(first=21), "does not fit"),
     ],
 )
-def test_malformed_shortlist(tmp_path, broken, word):
-    path = tmp_path / "lex.bin"
-    path.write_bytes(broken)
-    assert_refused(lambda: read_shortlist(path, 20), FormatError, path, word)
+def test_malformed_shortlist(broken, word):
+    assert_refused(lambda: parse_shortlist(broken, 20, where="lex.bin"), FormatError, "lex.bin", word)
 
 
 VOCAB = """"</s>": 0
@@ -200,5 +196,5 @@ def test_packaged_pair(pair):
         assert len(shapes) + len(checkpoint.extra) + 1 == 195  # 1: the scale of the embeddings, which holds nothing
         table = np.array(checkpoint["Wemb"])
         assert np.isfinite(table).all() and 0.01 < table.std() < 1
-    lists = read_shortlist(folder / f"lex.50.50.{name}.s2t.bin", 32000)
+    lists = parse_shortlist((folder / f"lex.50.50.{name}.s2t.bin").read_bytes(), 32000, where="lex.bin")
     assert len(lists.offsets) == 32001 and lists.first == 50
