@@ -102,7 +102,8 @@ def contract() -> list[str]:
         methods = [node for node in _class("tasks.py", protocol.__name__).body if isinstance(node, ast.FunctionDef)]
         method = next(node for node in methods if not node.decorator_list)
         signature = f"{method.name}({ast.unparse(method.args).removeprefix('self, ')})".replace("|", "\\|")
-        lines.append(f"| {task} | `{signature}` → `{ast.unparse(method.returns) if method.returns else 'None'}` |")
+        returns = (ast.unparse(method.returns) if method.returns else "None").replace("|", "\\|")
+        lines.append(f"| {task} | `{signature}` → `{returns}` |")
     return [*lines, ""]
 
 

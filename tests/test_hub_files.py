@@ -40,6 +40,10 @@ PUBLISHED = {
     ],
     "Systran/faster-whisper-base": [*ALIKE, "config.json", "model.bin", "tokenizer.json", "vocabulary.txt"],
     "Systran/faster-whisper-tiny.en": [*ALIKE, "config.json", "model.bin", "tokenizer.json", "vocabulary.txt"],
+    "Helsinki-NLP/opus-mt-en-de": [
+        *ALIKE, "config.json", "generation_config.json", "pytorch_model.bin", "rust_model.ot", "source.spm",
+        "target.spm", "tf_model.h5", "tokenizer_config.json", "vocab.json",
+    ],
 }  # fmt: skip
 NEEDED = {
     "hexgrad/Kokoro-82M": ["config.json", "kokoro-v1_0.pth", "voices/af_heart.pt", "voices/am_michael.pt"],
@@ -52,14 +56,19 @@ NEEDED = {
     "openai/whisper-base": ["config.json", "generation_config.json", "model.safetensors"],
     "Systran/faster-whisper-base": ["config.json", "model.bin"],
     "Systran/faster-whisper-tiny.en": ["config.json", "model.bin"],
+    "Helsinki-NLP/opus-mt-en-de": [
+        "config.json", "generation_config.json", "pytorch_model.bin", "source.spm", "target.spm",
+        "tokenizer_config.json", "vocab.json",
+    ],
 }  # fmt: skip
+# One stands for all of its kind: their repositories have the same files.
+ONE_OF_ITS_KIND = {"openai/whisper-": "openai/whisper-base", "Helsinki-NLP/opus-mt-": "Helsinki-NLP/opus-mt-en-de"}
 ON_HUB = [
     (card.name, published.hub_id)
     for card in registry.cards()
     for published in card.checkpoints
     if not published.hub_id.startswith("packaged:")
-    # base stands for all sizes of Whisper: their repositories have the same files
-    if published.hub_id == "openai/whisper-base" or not published.hub_id.startswith("openai/whisper-")
+    if all(published.hub_id == one or not published.hub_id.startswith(kind) for kind, one in ONE_OF_ITS_KIND.items())
 ]
 VERBS = {
     "load": lambda repository, family: pytorch_to_mlx.load(repository),

@@ -56,9 +56,14 @@ class TranslateOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("batch_size", 1, 1000), ("n_best", 1, 1000), ("temperature", 0, 1000)):
+        for name, low, high in (
+            ("batch_size", 1, 1000),
+            ("beam_size", 1, 1000),
+            ("n_best", 1, 1000),
+            ("temperature", 0, 1000),
+        ):
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 raise UsageError(f"{name} is {value}", fix=f"use {low} to {high}")
 
     def search(self, engine: Engine, options: dict[str, Any]) -> GenerationOptions:
@@ -144,7 +149,7 @@ def _checked(text: str) -> str:
         raise UsageError(f"a text must be a string, not {type(text).__name__}")
     if len(text) > MAX_TEXT:
         raise UsageError(f"a text of {len(text)} characters", fix=f"give at most {MAX_TEXT} at a time")
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if not text.isascii() else text
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _parts(engine: Engine, text: str, split: bool) -> list[Part]:

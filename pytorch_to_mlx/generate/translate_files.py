@@ -79,7 +79,7 @@ def run_translate(
         raise UsageError("--file needs --output", fix="name the file to write, or - for stdout")
     if stream and (output is not None or options.get("n_best", 1) > 1):
         raise UsageError("--stream prints one translation", fix="leave out --output and --n-best")
-    content = read_text(text, file)
+    content = read_text(text, file, newline="")
     if content is None:
         raise UsageError("there is no text to translate", fix='give it with --text "…", --file, or through a pipe')
     if len(content) > MAX_CHARACTERS:
@@ -115,7 +115,7 @@ def translate_file(
     """
     start = perf_counter()
     is_srt = file.suffix.lower() == ".srt"
-    cues = read_srt(content, where=str(file)) if is_srt else []
+    cues = read_srt(content.replace("\r\n", "\n"), where=str(file)) if is_srt else []
     parts = [cue.text() for cue in cues] if is_srt else content.splitlines(keepends=True)
     journal = Journal(output, {"model": model, "options": options, "sha256": _digest(content)})
     journal.read()
@@ -132,7 +132,8 @@ def translate_file(
                 journal.add(chunk[-1] + 1, pipeline.translate(texts, **options))
     if is_srt:
         pairs = zip(cues, journal.texts, strict=True)
-        write_output(output, "".join(cue.filled(text) if cue.lines else cue.head + cue.end for cue, text in pairs))
+        filled = "".join(cue.filled(text) if cue.lines else cue.head + cue.end for cue, text in pairs)
+        write_output(output, filled.replace("\n", "\r\n") if "\r\n" in content else filled)
     else:
         write_output(output, "".join(journal.texts))
     journal.remove()

@@ -31,10 +31,11 @@ def _is_piped() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
-def read_text(text: str | None, text_file: Path | None) -> str | None:
+def read_text(text: str | None, text_file: Path | None, *, newline: str | None = None) -> str | None:
     """Return `text`, or the contents of `text_file`; either may be -, which is stdin. None if both are None.
 
     What is read is cut after MAX_CHARACTERS + 1, so that whoever checks the length sees that it is too long.
+    newline: as open() takes it; "" keeps the line breaks of a file.
     Raises: FormatError for a file that is not UTF-8, UsageError for one that cannot be read and for a closed stdin.
     """
     if text == "-" or (text_file is not None and str(text_file) == "-"):
@@ -44,7 +45,7 @@ def read_text(text: str | None, text_file: Path | None) -> str | None:
     if text_file is None:
         return text
     try:
-        with open(text_file, encoding="utf-8-sig") as file:
+        with open(text_file, encoding="utf-8-sig", newline=newline) as file:
             return file.read(MAX_CHARACTERS + 1)
     except UnicodeDecodeError as error:  # its position counts from the last block read, so it would mislead
         raise FormatError("not UTF-8 text", where=text_file, fix="save it as UTF-8") from error
