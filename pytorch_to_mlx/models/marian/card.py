@@ -18,7 +18,7 @@ CARD = ModelCard(
     checkpoints=(
         Published(
             "packaged:bergamot-en-pt",
-            "not stated; the package: MIT",
+            "not stated (package MIT)",
             packaged="bergamot-en-pt",
             note=f"English to Portuguese, {_STUDENT}",
             names=("en-pt",),
@@ -26,7 +26,7 @@ CARD = ModelCard(
         ),
         Published(
             "packaged:bergamot-pt-en",
-            "not stated; the package: MIT",
+            "not stated (package MIT)",
             packaged="bergamot-pt-en",
             note=f"Portuguese to English, {_STUDENT}",
             names=("pt-en",),

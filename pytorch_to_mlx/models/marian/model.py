@@ -34,7 +34,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, hidden_size: int, ffn_dim: int, activation: Activation) -> None:
         super().__init__()
-        self.activation = activation
+        self.activation: Activation = activation
         self.fc1 = nn.Linear(hidden_size, ffn_dim)
         self.fc2 = nn.Linear(ffn_dim, hidden_size)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 
 from ...checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ...checkpoint.base import Entry
@@ -185,7 +186,7 @@ def _rename_marian(checkpoint: Checkpoint) -> Config:
     """Read Marian's model.yml, and name its tensors as the rules do."""
     model = checkpoint.extra.get("model.yml")
     if entry := checkpoint.entries.pop("special:model.yml", None):
-        data = bytes(memoryview(entry.read()))
+        data = np.array(entry.read()).tobytes()
         model = parse_yaml(data.rstrip(b"\0"), where=checkpoint.source)
     if not isinstance(model, dict):
         raise FormatError("there is no special:model.yml, Marian's description", where=checkpoint.source)
