@@ -28,9 +28,9 @@ class Analysis:
     """The answer of `analyze`. `convertible` is False where `problems` says why.
 
     kind: the file format. licence: of a published checkpoint. unmatched: tensors that match no rule of the family, one
-    line for each kind. dead_rules: rules that match no tensor. dropped: tensors left out on purpose, and why. config_ignored: keys of config.json that
-    are not read. dtypes: tensors, numbers and bytes by stored dtype. sizes: bytes of the
-    weights that `convert` writes, by --dtype and --q-bits. contents: all tensors.
+    line for each kind. dead_rules: rules that match no tensor. dropped: tensors left out on purpose, and why.
+    config_ignored: keys of config.json that are not read. dtypes: tensors, numbers and bytes by stored dtype. sizes:
+    bytes of the weights that `convert` writes, by --dtype and --q-bits. contents: all tensors.
     """
 
     source: str
