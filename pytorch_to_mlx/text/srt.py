@@ -29,7 +29,7 @@ def read_srt(text: str, *, where: str) -> list[Cue]:
     """Return the cues of an SRT file with line breaks as "\\n". Raises: FormatError for a block without times."""
     pieces = re.split(r"((?:\n[ \t]*)+\n|\n?\Z)", text)
     cues = []
-    for block, end in zip(pieces[::2], [*pieces[1::2], ""], strict=False):
+    for block, end in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
         if not block.strip():
             if block or end:
                 cues.append(Cue(block, (), end))
