@@ -77,8 +77,22 @@ def _is_dense_float64(item: Any) -> bool:
 
 def float64_module(module: nn.Module) -> nn.Module:
     """Return a copy of a module that computes in float64 and shares its weights with the original."""
-    tensors = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(module, {id(tensor): float64_weight(tensor, copied=True) for tensor in tensors})
+    return copy.deepcopy(module, {id(tensor): float64_weight(tensor, copied=True) for tensor in _tensors(module)})
+
+
+def separate_module(module: nn.Module) -> nn.Module:
+    """Return a copy of a module with weights of its own, in float64."""
+    return copy.deepcopy(module, {id(tensor): tensor.detach().clone() for tensor in _computed(module)}).double()
+
+
+def _tensors(module: nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers(), *_computed(module)]
+
+
+def _computed(module: nn.Module) -> list[torch.Tensor]:
+    """Return the attributes that are computed from weights, as by weight_norm, which torch does not copy."""
+    values = (value for part in module.modules() for value in vars(part).values())
+    return [value for value in values if isinstance(value, torch.Tensor) and not value.is_leaf]
 
 
 def float64_weight(tensor: Any, *, copied: bool = False) -> Any:

@@ -25,7 +25,7 @@ from ..capture.tensors import flat_tensors, to_mlx, to_numpy
 from ..capture.watch import seeded, unchanged
 from ..emit.signature import model_arguments
 from .compare import NOT_COMPARED, Agreement, agree, tolerance_of
-from .float64 import MODULE_FAILURES, WideCasts, float64_module, to_dense, to_float64, wide_default
+from .float64 import MODULE_FAILURES, WideCasts, float64_module, separate_module, to_dense, to_float64, wide_default
 
 _COUNTER = itertools.count()
 
@@ -116,7 +116,7 @@ def run_reference(module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> 
         noise = drawn.used
         float64 = _float64_outputs(float64_module, module, args, kwargs, noise)
         if float64 is None:  # it writes into its own buffers or reads them in a way that a view does not offer
-            float64 = _float64_outputs(lambda original: copy.deepcopy(original).double(), module, args, kwargs, noise)
+            float64 = _float64_outputs(separate_module, module, args, kwargs, noise)
     same_shapes = float64 is not None and [t.shape for t in float64] == [t.shape for t in float32]
     return Reference(float32, float64 if same_shapes else None, noise, is_random)
 

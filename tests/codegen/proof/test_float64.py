@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from pytorch_to_mlx.codegen.proof.float64 import Float64View, float64_module, to_dense, to_float64
+from pytorch_to_mlx.codegen.proof.float64 import Float64View, float64_module, separate_module, to_dense, to_float64
 from pytorch_to_mlx.codegen.proof.outputs import reference_outputs
 
 
@@ -84,3 +84,27 @@ def test_a_module_that_changes_its_buffer_keeps_its_own():
     assert wide is not None and wide[0].dtype == torch.float64
     torch.testing.assert_close(wide[0], torch.full((2,), 0.1, dtype=torch.float64), rtol=1e-6, atol=0)
     assert plain[0].dtype == torch.float32 and torch.equal(plain[0], module(torch.full((3, 2), 0.1)))
+
+
+class Normed(nn.Module):
+    """Its second layer is for training: the weight that weight_norm computed for it still belongs to autograd."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.utils.weight_norm(nn.Linear(3, 4))
+        self.posterior = nn.utils.weight_norm(nn.Linear(3, 4))
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+def test_a_module_with_weights_that_autograd_computed():
+    """The right value is that of the same layer with its norm removed, in float64."""
+    module = Normed().eval()
+    x = torch.randn(5, 3)
+    _, float64 = reference_outputs(module, (x,), {})
+    plain = nn.utils.remove_weight_norm(module.layer)
+    assert float64 is not None
+    torch.testing.assert_close(float64[0], plain.double()(x.double()))
+    assert separate_module(Normed().eval())(x.double()).dtype == torch.float64
