@@ -86,3 +86,59 @@ def vits(folder: Path) -> Any:
     model = SynthesizerTrn(60, 513, 32, **config)
     cases = [((torch.randint(0, 60, (b, t)), torch.tensor([t] * b)), {}) for b, t in ((2, 9), (1, 21), (3, 5))]
     return model, cases
+
+
+@repository(
+    "kaituoxu/Conv-TasNet",
+    commit="0d9d9dcd8037b396fd029000af58cda6b7663b11",
+    kind="speech separator in the time domain",
+    path=("src",),
+)
+def conv_tasnet(folder: Path) -> Any:
+    """Separate two speakers in recordings of any length."""
+    from conv_tasnet import ConvTasNet
+
+    return ConvTasNet(N=32, L=20, B=16, H=32, P=3, X=4, R=2, C=2), noise((2, 400), (1, 1237), (3, 205))
+
+
+@repository("karpathy/llama2.c", commit="350e04fe35433e6d2941dce5a1f53308f87058eb", kind="Llama language model")
+def llama2c(folder: Path) -> Any:
+    """Predict the next token of texts, with two heads of the queries for one of the keys."""
+    from model import ModelArgs, Transformer
+
+    model = Transformer(ModelArgs(dim=64, n_layers=2, n_heads=4, n_kv_heads=2, vocab_size=96, max_seq_len=64))
+    return model, tokens((2, 9), (1, 64), (3, 2))
+
+
+@repository(
+    "jadore801120/attention-is-all-you-need-pytorch",
+    commit="132907dd272e2cc92e3c10e6c4e783a87ff8893d",
+    kind="transformer for translation",
+)
+def translation(folder: Path) -> Any:
+    """Score translations of texts, some of them padded."""
+    from transformer.Models import Transformer
+
+    model = Transformer(90, 80, 1, 1, d_word_vec=32, d_model=32, d_inner=64, n_layers=2, n_head=4, d_k=8, d_v=8)
+    cases = [
+        (torch.randint(1, 80, (b, n)), torch.randint(1, 80, (b, m))) for b, n, m in ((2, 9, 7), (1, 30, 41), (3, 4, 2))
+    ]
+    for source, _ in cases:
+        source[0, -2:] = 1  # the index of padding
+    return model, [(case, {}) for case in cases]
+
+
+@repository(
+    "BlinkDL/RWKV-LM",
+    commit="524481d5099b38d9bc8ef1e89209161b86c8011b",
+    kind="RWKV language model",
+    path=("RWKV-v1/src",),
+)
+def rwkv(folder: Path) -> Any:
+    """Predict the next token of texts."""
+    from model import GPT, GPTConfig
+
+    config = GPTConfig(
+        96, 32, model_type="RWKV", n_layer=2, n_embd=32, n_head=4, n_attn=32, n_ffn=32, rwkv_emb_scale=0.4
+    )
+    return GPT(config), tokens((2, 9), (1, 32), (3, 2))

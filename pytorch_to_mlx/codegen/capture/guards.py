@@ -105,7 +105,7 @@ def own_guards(program: ExportedProgram) -> list[Guard]:
         asked_by_torch = not file or "/torch/" in file
         if asked_by_torch and not _fixes_size(guard.expr):
             continue
-        where = f"{_short(file)}:{guard.sloc.framework_loc.lineno}"
+        where = f"{short_path(file)}:{guard.sloc.framework_loc.lineno}"
         condition = guard.expr if guard.expr.free_symbols <= symbols.keys() else environment.replace(guard.expr)
         if condition.free_symbols and condition.free_symbols <= symbols.keys():
             add(condition, where)
@@ -126,7 +126,8 @@ def own_guards(program: ExportedProgram) -> list[Guard]:
     return list(guards.values())
 
 
-def _short(file: str) -> str:
+def short_path(file: str) -> str:
+    """Return the path of a source file as a message shows it: of a package as it is imported, else its name."""
     return file.rpartition("site-packages/")[2] if "site-packages/" in file else Path(file).name
 
 
@@ -157,7 +158,7 @@ def _slice_conditions(program: ExportedProgram) -> Iterator[tuple[Any, str]]:
             continue
         size = size.node.expr
         trace = trace_of(item)
-        where = f"{_short(trace[-1].file)}:{trace[-1].number}" if trace else item.name
+        where = f"{short_path(trace[-1].file)}:{trace[-1].number}" if trace else item.name
         if item.target is torch.ops.aten.select.int:
             (place,) = limits
             if isinstance(place, int) and place not in (0, -1):

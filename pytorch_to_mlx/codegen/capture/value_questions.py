@@ -21,6 +21,8 @@ import torch
 from torch.fx.experimental.sym_node import SymNode
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
+from .guards import short_path
+
 PACKAGE = str(Path(__file__).parents[1])
 # Code of torch that passes a question on; the frame that calls it asks.
 INNER = ("/torch/_", "/torch/fx/", "/torch/utils/_", "/torch/export/", "/torch/overrides.py", "/torch/__init__.py")
@@ -63,7 +65,9 @@ def watch_questions() -> Iterator[Questions]:
             except GuardOnDataDependentSymNode:
                 frame = _asking_frame()
                 if name == "guard_bool" and (answer := _passing_answer(frame, self)) is not None:
-                    questions.dropped[f"{_where(frame)}: {_first_line(frame)}"] = None
+                    questions.dropped[
+                        f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}: {_first_line(frame)}"
+                    ] = None
                     return answer
                 questions.refused = _question(frame, name)
                 raise
@@ -73,7 +77,7 @@ def watch_questions() -> Iterator[Questions]:
     def torch_assert(condition: Any, message: Any = "") -> None:
         if isinstance(condition, torch.Tensor):
             frame = _asking_frame()
-            questions.dropped[f"{_where(frame)}: {_first_line(frame)}"] = None
+            questions.dropped[f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}: {_first_line(frame)}"] = None
         else:
             original_assert(condition, message)
 

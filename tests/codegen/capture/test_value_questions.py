@@ -1,5 +1,7 @@
 """Questions about values: assertions pass, in every form of writing them; branches are refused with what helps."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -52,7 +54,7 @@ def logging(x):
 def test_assertions_pass_and_are_noted(function, count):
     captured = capture(Function(function), (torch.randn(2, 3),))
     assert len(captured.dropped) == count and all(
-        f"{function.__code__.co_filename}:" in text for text in captured.dropped
+        text.startswith(f"{Path(function.__code__.co_filename).name}:") for text in captured.dropped
     )
     assert {node.op for node in captured.graph.nodes} >= {"aten.mul.Tensor"}
 
