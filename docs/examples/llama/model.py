@@ -107,10 +107,8 @@ class LlamaModel(nn.Module):
         position_ids = mx.arange(length, dtype=mx.int64)
         position_ids_2 = mx.expand_dims(position_ids, 0)
         causal_mask = mx.broadcast_to(position_ids_2, [batch, length])
-        causal_mask_2 = mx.concatenate([causal_mask[:, :1] - 1, causal_mask], axis=-1)
-        causal_mask_2 = mx.cumsum(
-            (causal_mask_2[:, 1 : length + 1] - causal_mask_2[:, :length] != 1).astype(mx.int64), axis=-1
-        )
+        x = mx.concatenate([causal_mask[:, :1] - 1, causal_mask], axis=-1)
+        causal_mask_2 = mx.cumsum((x[:, 1:] - x[:, :-1] != 1).astype(mx.int64), axis=-1)
         causal_mask = (mx.expand_dims(causal_mask_2, [1, 3]) == mx.expand_dims(causal_mask_2, [1, 2])) & (
             mx.expand_dims(causal_mask, [1, 2]) <= mx.expand_dims(causal_mask, [1, 3])
         )

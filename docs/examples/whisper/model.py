@@ -157,10 +157,8 @@ class WhisperDecoder(nn.Module):
         position_ids = mx.tile(mx.expand_dims(position_ids, 0), [batch, 1])
         positions = self.embed_positions(position_ids)
         hidden_states = inputs_embeds + positions
-        causal_mask = mx.concatenate([position_ids[:, :1] - 1, position_ids], axis=-1)
-        causal_mask = mx.cumsum(
-            (causal_mask[:, 1 : length + 1] - causal_mask[:, :length] != 1).astype(mx.int64), axis=-1
-        )
+        x = mx.concatenate([position_ids[:, :1] - 1, position_ids], axis=-1)
+        causal_mask = mx.cumsum((x[:, 1:] - x[:, :-1] != 1).astype(mx.int64), axis=-1)
         causal_mask = (mx.expand_dims(causal_mask, [1, 3]) == mx.expand_dims(causal_mask, [1, 2])) & (
             mx.expand_dims(position_ids, [1, 2]) <= mx.expand_dims(position_ids, [1, 3])
         )

@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 from .arguments import distinct_tensors, is_fixed, named_arguments
 from .captured import Captured, read_program
-from .decompose import decompositions
+from .decompose import decompose
 from .failures import EXPORT_FAILURES, Failure, explain
 from .patches import traceable
 from .time_loops import capture_loops
@@ -65,8 +65,7 @@ def _capture(
         register_outputs(module),
     ):
         try:
-            program = export(module, args, kwargs)
-            program = program.run_decompositions(decompositions())
+            program = decompose(export(module, args, kwargs))
         except EXPORT_FAILURES as error:
             failures.append(Failure(how, error, questions.refused))
             return None

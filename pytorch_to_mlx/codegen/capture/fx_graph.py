@@ -157,6 +157,9 @@ def _call(item: FxNode, values: dict[FxNode, Any]) -> Node:
             continue
         arguments["x" if name in ("self", "input") else name] = _convert(value, values)
     op = str(item.target)
+    if op.startswith("aten.to."):  # what PyTorch decomposes to the op of the same values
+        op = "aten._to_copy.default"
+        arguments.pop("other", None)
     if "as_strided" in op and not _contiguous(item.args[0]):
         op = f"{op.rpartition('.')[0]}.noncontiguous"
     return Node(item.name, op, (), arguments, meta_of(item), **place)

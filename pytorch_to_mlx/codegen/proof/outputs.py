@@ -131,8 +131,9 @@ def _float64_outputs(
     """Return the outputs of a float64 copy of the module; None if it cannot run."""
     args, kwargs = to_float64((args, dict(kwargs)))
     try:
+        wide = copy_module(module)  # outside WideCasts, which would look through deepcopy's memo at every tensor
         with wide_default(), WideCasts(), HandOut(noise):
-            return flat_results(to_dense(copy_module(module)(*args, **kwargs)))
+            return flat_results(to_dense(wide(*args, **kwargs)))
     except MODULE_FAILURES:
         return None
 

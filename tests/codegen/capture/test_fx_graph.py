@@ -35,8 +35,8 @@ def test_arguments_have_their_schema_names_and_defaults_are_left_out():
 
 
 def test_sizes_are_symbols():
-    node = net_node("aten.view.default")
-    first, last = node.kwargs["size"]
+    node = net_node("aten.reshape.default")
+    first, last = node.kwargs["shape"]
     assert isinstance(first, Sym) and first.hint == 4 and last == -1
 
 

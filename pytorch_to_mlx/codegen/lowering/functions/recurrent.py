@@ -132,7 +132,7 @@ def pack_padded(x: mx.array, lengths: mx.array, batch_first: bool) -> list[mx.ar
     longest = lengths[0].item()
     within = mx.arange(longest)[:, None] < lengths
     rows = [place for place, is_within in enumerate(within.flatten().tolist()) if is_within]
-    return [x[:longest].flatten(0, 1)[mx.array(rows)], within.sum(axis=1).astype(mx.int64)]
+    return [x[:longest].flatten(0, 1)[mx.array(rows, dtype=mx.int32)], within.sum(axis=1).astype(mx.int64)]
 
 
 def pad_packed(

@@ -231,6 +231,18 @@ def roll(x, shifts, dims=None):
     return mx.roll(x, tuple(shifts), tuple(dims)) if dims else mx.roll(x.flatten(), shifts[0]).reshape(x.shape)
 
 
+@lowers("diff.default")
+def diff(x, n=1, dim=-1, prepend=None, append=None):
+    parts = [part for part in (prepend, x, append) if part is not None]
+    x = mx.concatenate(parts, axis=dim) if len(parts) > 1 else x
+    before = (slice(None),) * axis_of(dim, x.ndim)
+    for _ in range(n):
+        x = let("x", x)
+        later, earlier = x[(*before, slice(1, None))], x[(*before, slice(None, -1))]
+        x = later != earlier if x.dtype == mx.bool_ else later - earlier
+    return x
+
+
 @lowers("rot90.default")
 def rot90(x, k=1, dims=(0, 1)):
     return fn.rot90(x, k, list(dims))
