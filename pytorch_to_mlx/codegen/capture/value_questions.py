@@ -22,6 +22,7 @@ from torch.fx.experimental.sym_node import SymNode
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from .guards import short_path
+from .optional_steps import answer_that_takes
 
 PACKAGE = str(Path(__file__).parents[1])
 # Code of torch that passes a question on; the frame that calls it asks.
@@ -60,6 +61,8 @@ def watch_questions() -> Iterator[Questions]:
     def asking(name: str, original: Callable) -> Callable:
         @functools.wraps(original)
         def guard(self: SymNode, file: str, line: int) -> Any:
+            if name == "guard_bool" and (answer := _optional_answer(self)) is not None:
+                return answer
             try:
                 return original(self, file, line)
             except GuardOnDataDependentSymNode:
@@ -88,6 +91,15 @@ def watch_questions() -> Iterator[Questions]:
         stack.callback(setattr, torch, "_assert", original_assert)
         torch._assert = torch_assert
         yield questions
+
+
+def _optional_answer(node: SymNode) -> bool | None:
+    """Return the answer that takes a step which changes nothing where the code skips it; None for other questions."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_name in ("bool_", "__bool__"):
+        frame = frame.f_back
+    is_code = frame is not None and frame is not sys._getframe(2) and "/torch/" not in frame.f_code.co_filename
+    return answer_that_takes(_statement(frame), frame, node.expr) if is_code else None
 
 
 def _asking_frame() -> FrameType:
