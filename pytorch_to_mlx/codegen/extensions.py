@@ -6,6 +6,7 @@ Both are plain MLX at the top level of a Python file; generated source carries a
 import functools
 import importlib.util
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,16 +156,21 @@ def load_extensions(files: Iterable[str | Path] | None) -> list[str]:
 class UserCode:
     """Run user code inside; report its exceptions as one-line errors. what: the code's name in the error.
 
+    Warnings that what it calls will change are for its authors, and are not shown.
     Raises: UsageError in place of any exception but this project's own.
     """
 
     def __init__(self, what: str) -> None:
         self.what = what
+        self._warnings = warnings.catch_warnings()
 
     def __enter__(self) -> None:
-        pass
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        self._warnings.__exit__(None, None, None)
         if isinstance(error, Exception) and not isinstance(error, PortError):
             raise user_error(error, self.what) from error
 

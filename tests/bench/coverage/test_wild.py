@@ -1,5 +1,7 @@
 """The suite of public repositories: a module of a checkout is converted as it is and compared at every size."""
 
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -72,6 +74,22 @@ def test_an_axis_that_the_source_fixes_is_tried_on_the_original(case):
     result = case(CODE.replace("OTHERS", "{5: 2, 7: 3}.get(int(x.shape[1]), 1)"), (2, 5, 4), (3, 5, 4))
     assert [one["original"] for one in result.fixed if "axis 1" in one["text"]] == ["takes others"]
     assert not result.ok and "the original takes others" in result.reason
+
+
+def test_a_repository_is_fetched_at_its_commit_once(tmp_path, monkeypatch):
+    origin = tmp_path / "someone" / "net"
+    origin.mkdir(parents=True)
+    (origin / "net.py").write_text("SIZE = 3")
+    author = ("-c", "user.name=someone", "-c", "user.email=someone@example.com")
+    for words in (("init", "-q"), ("add", "net.py"), (*author, "commit", "-qm", "net")):
+        subprocess.run(["git", *words], cwd=origin, check=True)
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=origin, text=True).strip()
+    monkeypatch.setenv(wild.FOLDER, str(tmp_path / "checkouts"))
+    monkeypatch.setattr(wild, "GITHUB", tmp_path.as_uri())
+    one = wild.Repository("someone/net", commit, "network", lambda folder: None)
+    assert (wild.checkout(one) / "net.py").read_text() == "SIZE = 3"
+    shutil.rmtree(origin)
+    assert wild.checkout(one) == tmp_path / "checkouts" / f"someone+net@{commit[:9]}"
 
 
 def test_what_cannot_be_fetched_or_imported_is_not_built(case, monkeypatch, tmp_path):

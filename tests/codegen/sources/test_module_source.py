@@ -1,5 +1,7 @@
 """Modules with example inputs: from a factory, and in memory."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -55,3 +57,11 @@ def test_a_module_in_memory():
     assert list(from_object(nn.Linear(4, 3), (), {"forward": x}).methods) == ["forward"]
     (entry,) = source.entries()
     assert entry.name == "forward" and [node.op for node in entry.captured.graph.inputs()] == ["input"]
+
+
+def test_warnings_to_authors_of_what_a_factory_calls_are_not_shown(tmp_path):
+    """Old weight_norm, say: its name is going to change, and whoever converts another's code cannot change it."""
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        factory(tmp_path, "nn.utils.weight_norm(nn.Linear(4, 3)), x")
+    assert shown == []
