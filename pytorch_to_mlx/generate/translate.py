@@ -105,6 +105,18 @@ def translate_texts(engine: Engine, texts: Sequence[str], **options: Any) -> lis
     return results
 
 
+def translate_each(
+    engine_of: Callable[[str], Engine], named: Sequence[tuple[str, str]], **options: Any
+) -> list[Translation]:
+    """Translate (language, text) pairs, those into one language together; options and Raises as `translate_texts`."""
+    results: dict[int, Translation] = {}
+    for code in dict.fromkeys(code for code, _ in named):
+        places = [n for n, (own, _) in enumerate(named) if own == code]
+        translated = translate_texts(engine_of(code), [named[n][1] for n in places], **options)
+        results |= zip(places, translated, strict=True)
+    return [results[n] for n in range(len(named))]
+
+
 def stream_text(engine: Engine, text: str, **options: Any) -> Iterator[str]:
     """Yield the translation of a text piece by piece: word by word, or with beam search sentence by sentence.
 

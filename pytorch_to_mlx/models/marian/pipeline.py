@@ -11,7 +11,7 @@ from ...errors import UsageError
 from ...forks import require_own_threads
 from ...generate.options import GenerationOptions, options_of
 from ...generate.steps import DecoderSteps
-from ...generate.translate import Engine, stream_text, translate_texts
+from ...generate.translate import Engine, stream_text, translate_each
 from ...tasks import Translation
 from ...weights import load_model
 from .config import Config
@@ -64,13 +64,8 @@ class MarianPipeline:
         require_own_threads()
         texts = [text] if isinstance(text, str) else list(text)
         named = [self._target(item, src, tgt) for item in texts]
-        results: dict[int, Translation] = {}
-        for code in dict.fromkeys(code for code, _ in named):
-            places = [n for n, (own, _) in enumerate(named) if own == code]
-            engine = self.engine(code, shortlist=shortlist)
-            results |= zip(places, translate_texts(engine, [named[n][1] for n in places], **options), strict=True)
-        ordered = [results[n] for n in range(len(texts))]
-        return ordered[0] if isinstance(text, str) else ordered
+        results = translate_each(partial(self.engine, shortlist=shortlist), named, **options)
+        return results[0] if isinstance(text, str) else results
 
     def stream(
         self, text: str, /, *, src: str | None = None, tgt: str | None = None, shortlist: bool = False, **options: Any

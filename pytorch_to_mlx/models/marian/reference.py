@@ -12,10 +12,9 @@ from ...contract import Reference as Contract
 from ...errors import MissingExtraError
 from ...generate.options import GenerationOptions
 from ...generate.search import generate
-from ...generate.steps import DecoderSteps
+from ...generate.translate import Engine, translate_texts
 from ...taps import record_taps
-from ...tasks import Translation
-from .pipeline import MarianPipeline, load
+from .pipeline import load
 from .weights import is_release
 
 SENTENCES = (
@@ -40,50 +39,65 @@ class Original(Protocol):
 
 
 class Reference(Contract):
-    """Both sides on the same weights. The cases are three sentences, each with the tokens that greedy search gives."""
+    """Both sides on the same weights. The cases are three sentences, each with the tokens that greedy search gives.
 
-    def __init__(self, pipeline: MarianPipeline, original: Original) -> None:
+    Other translators inherit this, and replace `load_ours`, `load_original` and `engine_of`.
+    """
+
+    def __init__(self, pipeline: Any, original: Original) -> None:
         self.pipeline, self.original = pipeline, original
+        self.engine = self.engine_of(pipeline)
         self.weights_from = original.weights_from
+
+    @staticmethod
+    def load_ours(path: Path) -> Any:
+        return load(path)
+
+    @staticmethod
+    def load_original(path: Path) -> Original:
+        return open_original(path)
+
+    @staticmethod
+    def engine_of(pipeline: Any) -> Engine:
+        """Return the direction that is compared: into the first language of a model that has several."""
+        return pipeline.engine(next(iter(pipeline.languages), ""))
 
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
-        return cls(load(mlx_path or source_path), open_original(source_path))
+        return cls(cls.load_ours(mlx_path or source_path), cls.load_original(source_path))
 
     @classmethod
     def alone(
         cls, side: Literal["ours", "torch"], source_path: Path, mlx_path: Path | None = None
     ) -> Callable[[], Any]:
         if side == "ours":
-            pipeline = load(mlx_path or source_path)
-            return lambda: pipeline.translate(PARAGRAPH, tgt=next(iter(pipeline.languages), None))
-        pipeline, original = load(source_path), open_original(source_path)
-        source = encode(pipeline, SENTENCES[1])
-        return lambda: greedy(original, source, pipeline.model.config, "float32")
+            engine = cls.engine_of(cls.load_ours(mlx_path or source_path))
+            return lambda: translate_texts(engine, [PARAGRAPH])
+        engine, original = cls.engine_of(cls.load_ours(source_path)), cls.load_original(source_path)
+        source = engine.encode(SENTENCES[1])
+        return lambda: greedy(original, source, engine, "float32")
 
     def cases(self) -> list[Case]:
-        return [Case(text, {"source": encode(self.pipeline, text)}) for text in SENTENCES]
+        return [Case(text, {"source": self.engine.encode(text)}) for text in SENTENCES]
 
     def mlx(self, case: Case) -> Taps:
-        model, source = self.pipeline.model, case.inputs["source"]
-        config = model.config
-        start, options = config.decoder_start_token_id, self._options()
-        search = GenerationOptions(eos=options.eos, max_new_tokens=MAX_NEW_TOKENS)
-        [[best]] = self._search(source, search)
+        source, engine = case.inputs["source"], self.engine
+        prefix = prefix_of(engine)
+        search = GenerationOptions(eos=engine.options.eos, max_new_tokens=MAX_NEW_TOKENS)
+        [[best]] = generate(engine.start([source]), [source], search, prompts=[prefix], most=engine.max_target)
         with record_taps() as taps:
-            model(mx.array([source]), mx.array([[start, *best.ids[:-1]]]))
+            self.pipeline.model(mx.array([source]), mx.array([[*prefix, *best.ids[:-1]]]))
         arrays = {name: np.array(value) for name, value in taps.items()}
-        beams = {} if self.not_compared() else {"beams": np.array(self._search(source, options)[0][0].ids)}
+        beams = {} if self.not_compared() else {"beams": np.array(self._search(source))}
         return {"encoder": arrays["encoder"], "logits": arrays["logits"], "tokens": np.array(best.ids), **beams}
 
     def torch(self, case: Case, dtype: str = "float32") -> Taps:
-        source, config = case.inputs["source"], self.pipeline.model.config
-        tokens = greedy(self.original, source, config, dtype)
-        target = [config.decoder_start_token_id, *tokens[:-1]]
+        source, engine = case.inputs["source"], self.engine
+        tokens = greedy(self.original, source, engine, dtype)
         beams = self.original.beams(source, self._options(), self._limit(source))
         return {
             "encoder": self.original.encode(source, dtype),
-            "logits": self.original.logits(source, target, dtype),
+            "logits": self.original.logits(source, [*prefix_of(engine), *tokens[:-1]], dtype),
             "tokens": np.array(tokens),
             **({} if beams is None else {"beams": np.array(beams)}),
         }
@@ -95,50 +109,46 @@ class Reference(Contract):
         return {"beams": "the formulas of a model of Marian's own are here without Marian's beam search"}
 
     def _options(self) -> GenerationOptions:
-        return self.pipeline.options.changed({"num_return_sequences": 1})
+        return self.engine.options.changed({"num_return_sequences": 1})
 
     def _limit(self, source: Sequence[int]) -> int:
-        return self._options().limit(len(source), 1, self.pipeline.model.config.max_position_embeddings)
+        return self._options().limit(len(source), len(self.engine.prompt), self.engine.max_target)
 
-    def _search(self, source: Sequence[int], options: GenerationOptions) -> Any:
-        config = self.pipeline.model.config
-        steps = DecoderSteps(self.pipeline.model, [source], padding=config.pad_token_id)
-        prompts = [[config.decoder_start_token_id]]
-        return generate(steps, [source], options, prompts=prompts, most=config.max_position_embeddings)
+    def _search(self, source: Sequence[int]) -> tuple[int, ...]:
+        """Return the ids that the checkpoint's own settings give."""
+        engine = self.engine
+        [[best]] = generate(
+            engine.start([source]), [source], self._options(), prompts=[engine.prompt], most=engine.max_target
+        )
+        return best.ids
 
     def workloads(self) -> dict[str, Workload]:
-        model, source = self.pipeline.model, encode(self.pipeline, SENTENCES[2])
-        target = [model.config.decoder_start_token_id, *source[: STEPS - 1]]
+        model, source = self.pipeline.model, self.engine.encode(SENTENCES[2])
+        target = [*prefix_of(self.engine), *source[: STEPS - 1]]
         tokens, target_tokens = mx.array([source]), mx.array([target])
-
-        def encoder() -> None:
-            mx.eval(model.encoder(model.embed("source", tokens), None))
-
         return {
-            "encoder": Workload(encoder, lambda: self.original.encode(source, "float32")),
+            "encoder": Workload(
+                lambda: mx.eval(model.encode(tokens).layers), lambda: self.original.encode(source, "float32")
+            ),
             f"decoder-{len(target)}-tokens": Workload(
                 lambda: mx.eval(model(tokens, target_tokens)), lambda: self.original.logits(source, target, "float32")
             ),
-            "translate": Workload(lambda: self._translate(), None),
+            "translate": Workload(lambda: translate_texts(self.engine, [PARAGRAPH]), None),
         }
 
-    def _translate(self) -> Translation | list[Translation]:
-        return self.pipeline.translate(PARAGRAPH, tgt=next(iter(self.pipeline.languages), None))
+
+def prefix_of(engine: Engine) -> list[int]:
+    """Return what the decoder starts with, and the id that is forced after it if there is one."""
+    forced = engine.options.forced_bos_token_id
+    return [*engine.prompt, *([] if forced is None else [forced])]
 
 
-def encode(pipeline: MarianPipeline, text: str) -> list[int]:
-    """Return the ids of a sentence, into the first language of a model that has several."""
-    return pipeline.tokenizer.encode(text, next(iter(pipeline.languages), ""))
-
-
-def greedy(original: Original, source: Sequence[int], config: Any, dtype: str) -> list[int]:
+def greedy(original: Original, source: Sequence[int], engine: Engine, dtype: str) -> list[int]:
     """Return the likeliest tokens one after the other, with the end token."""
-    target = [config.decoder_start_token_id]
-    while len(target) <= MAX_NEW_TOKENS:
-        target.append(int(original.logits(source, target, dtype)[0, -1].argmax()))
-        if target[-1] == config.eos_token_id:
-            break
-    return target[1:]
+    tokens: list[int] = []
+    while len(tokens) < MAX_NEW_TOKENS and not (tokens and tokens[-1] in engine.options.eos):
+        tokens.append(int(original.logits(source, [*prefix_of(engine), *tokens], dtype)[0, -1].argmax()))
+    return tokens
 
 
 def open_original(source_path: Path) -> Original:
@@ -152,18 +162,19 @@ def open_original(source_path: Path) -> Original:
         from .reference_student import Student
 
         return Student(source_path)
-    return Transformers(source_path)
+    return Transformers(source_path, "MarianMTModel")
 
 
 class Transformers:
-    """transformers' MarianMTModel, which reads its own files."""
+    """A model of transformers, which reads its own files. name: of its class."""
 
-    def __init__(self, source_path: Path) -> None:
+    def __init__(self, source_path: Path, name: str) -> None:
         import torch
-        from transformers import MarianMTModel
+        import transformers
 
         folder = source_path if source_path.is_dir() else source_path.parent
-        self.models = {"float32": MarianMTModel.from_pretrained(folder, dtype=torch.float32).eval()}
+        model_class = getattr(transformers, name)
+        self.models = {"float32": model_class.from_pretrained(folder, dtype=torch.float32).eval()}
         self.weights_from = f"{folder.name}, read by transformers"
 
     def _model(self, dtype: str) -> Any:
@@ -191,6 +202,7 @@ class Transformers:
 
         model = self._model("float32")
         with torch.no_grad():
-            row = model.generate(torch.tensor([list(source)]), max_length=limit, do_sample=False)[0].tolist()[1:]
+            ids, forced = torch.tensor([list(source)]), options.forced_bos_token_id
+            row = model.generate(ids, max_length=limit, do_sample=False, forced_bos_token_id=forced)[0].tolist()[1:]
         ends = [place for place, token in enumerate(row) if token in options.eos]
         return row[: ends[0] + 1] if ends else row

@@ -1,0 +1,137 @@
+"""Text in one of many languages in, its translation into another out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...checkpoint.files import SourceFile
+from ...checkpoint.json_file import parse_json
+from ...errors import FormatError, UsageError
+from ...forks import require_own_threads
+from ...generate.options import GenerationOptions, options_of
+from ...generate.steps import DecoderSteps
+from ...generate.translate import Engine, stream_text, translate_each
+from ...tasks import Translation
+from ...text.tokenizer_json import MAX_BYTES
+from ...weights import load_model
+from .config import Config
+from .model import Model
+from .tokenizer import FILES, Tokenizer
+from .weights import WEIGHTS, open_release
+
+GENERATION = "generation_config.json"
+# Settings that transformers takes from config.json where there is no generation_config.json.
+_LIFTED = ("num_beams", "max_length", "early_stopping", "length_penalty", "no_repeat_ngram_size")
+
+
+class M2M100Pipeline:
+    """A loaded translator: `translate` for texts, `stream` for one text piece by piece."""
+
+    def __init__(self, model: Model, tokenizer: Tokenizer, options: GenerationOptions | None = None) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.options = options or GenerationOptions(eos=(model.config.eos_token_id,), max_length=200)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Return the codes of the languages, each of which may be source and target."""
+        return self.tokenizer.languages
+
+    def translate(
+        self,
+        text: str | Sequence[str],
+        /,
+        *,
+        src: str | None = None,
+        tgt: str | None = None,
+        legacy: bool | None = None,
+        **options: Any,
+    ) -> Translation | list[Translation]:
+        """Translate a text, or each of several.
+
+        src, tgt: language codes, or English names. legacy: put the source's code behind the text, as before 2023.
+        Other options are those of `generate.translate.TranslateOptions` and `generate.options.GenerationOptions`.
+        Raises: UsageError for unknown options, values and languages.
+        """
+        require_own_threads()
+        texts = [text] if isinstance(text, str) else list(text)
+        engine = self.engine(src, tgt, legacy=legacy)
+        results = translate_each(lambda _: engine, [("", item) for item in texts], **options)
+        return results[0] if isinstance(text, str) else results
+
+    def stream(
+        self,
+        text: str,
+        /,
+        *,
+        src: str | None = None,
+        tgt: str | None = None,
+        legacy: bool | None = None,
+        **options: Any,
+    ) -> Iterator[str]:
+        """Yield the translation of a text as its words are ready; joined, the pieces are what `translate` gives.
+
+        Options and Raises are those of `translate`.
+        """
+        require_own_threads()
+        return stream_text(self.engine(src, tgt, legacy=legacy), text, **options)
+
+    def engine(self, src: str | None, tgt: str | None, *, legacy: bool | None = None) -> Engine:
+        """Return the way from one language into another. Raises: UsageError for one that is not named or not known."""
+        if src is None or tgt is None:
+            raise UsageError(
+                "this model needs the languages of the text and of its translation",
+                fix="name them with src and tgt, such as eng_Latn and fra_Latn",
+            )
+        source, target = self.tokenizer.code(src, "source"), self.tokenizer.code(tgt, "target")
+        config = self.model.config
+        return Engine(
+            encode=partial(self.tokenizer.encode, code=source, is_legacy=legacy),
+            decode=self.tokenizer.decode,
+            start=lambda sources: DecoderSteps(self.model, sources, padding=config.pad_token_id),
+            prompt=(config.decoder_start_token_id,),
+            max_source=config.max_position_embeddings,
+            max_target=config.max_position_embeddings,
+            options=self.options.changed({"forced_bos_token_id": self.tokenizer.codes[target]}),
+            src=source,
+            tgt=target,
+        )
+
+
+def load(path: Path, *, dequantize: bool | None = None) -> M2M100Pipeline:
+    """Load a converted folder, or a checkpoint of transformers; no convert step is needed."""
+    model, config = load_model(
+        path,
+        lambda config: Model(Config.from_dict(config)),
+        sizes=Config.from_dict,
+        weight_map=WEIGHTS,
+        open_release=open_release,
+        dequantize=dequantize,
+    )
+    files = extra_files(path, config)
+    return M2M100Pipeline(model, Tokenizer(files, model.config, where=str(path)), generation_options(files, config))
+
+
+def extra_files(path: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return what a converted folder holds beside the weights; what a checkpoint lacks is left out.
+
+    Raises: FormatError for a file that is too large.
+    """
+    folder = path if path.is_dir() else path.parent
+    files = {}
+    for name in (*FILES, GENERATION):
+        if (folder / name).is_file():
+            with SourceFile(folder / name) as file:
+                if file.size > MAX_BYTES:
+                    raise FormatError(f"{file.size} bytes, at most {MAX_BYTES} are read", where=folder / name)
+                files[name] = file.read(0, file.size)
+    return files
+
+
+def generation_options(files: Mapping[str, bytes], config: Mapping[str, Any]) -> GenerationOptions:
+    """Return the checkpoint's own options of generation: its own file, else what config.json has of them."""
+    data = {name: config[name] for name in _LIFTED if config.get(name) is not None}
+    if GENERATION in files:
+        data = parse_json(files[GENERATION], where=GENERATION)
+    eos = data.get("eos_token_id", config.get("eos_token_id", 2))
+    return options_of(data, {}, eos=tuple(eos) if isinstance(eos, list) else (eos,))
