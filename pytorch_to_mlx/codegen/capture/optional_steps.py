@@ -7,12 +7,13 @@ written holds at every size.
 import ast
 import operator
 from collections.abc import Iterator
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import sympy
 import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
@@ -28,13 +29,12 @@ def answer_that_takes(statement: ast.stmt | None, frame: FrameType, question: An
 
     question: what is asked, as a sympy relation between sizes.
     """
-    if not isinstance(statement, ast.If) or statement.orelse or len(statement.body) != 1:
-        return None
     if not (question.is_Relational and question.free_symbols):
         return None
     try:
-        zeros = [difference for test in _tests(statement.test) for difference in _differences(test, frame)]
-        changes = list(_changes(statement.body[0], frame))
+        condition, step, kept = _parts(statement)
+        zeros = [difference for test in _tests(condition) for difference in _differences(test, frame)]
+        changes = list(_changes(step, kept, frame))
     except (_Other, AttributeError, IndexError, KeyError, NameError, TypeError, ValueError):
         return None
     if not changes or any(change != 0 and change not in zeros and -change not in zeros for change in changes):
@@ -44,6 +44,19 @@ def answer_that_takes(statement: ast.stmt | None, frame: FrameType, question: An
 
 class _Other(Exception):
     """The code is of another form."""
+
+
+def _parts(statement: ast.stmt | None) -> tuple[ast.expr, ast.expr, ast.expr]:
+    """Return the condition, the step, and what stays as it is where the code skips the step."""
+    match statement:
+        case ast.If(test, [ast.Assign([ast.Name() as kept], step)], []):
+            return test, step, kept
+        case ast.If(test, [ast.Assign([ast.Name(name)], step)], [ast.Assign([ast.Name(other)], kept)]):
+            if name == other:
+                return test, step, kept
+        case ast.Assign(_, ast.IfExp(test, step, kept)) | ast.Return(ast.IfExp(test, step, kept)):
+            return test, step, kept
+    raise _Other
 
 
 def _tests(test: ast.expr) -> list[ast.expr]:
@@ -66,22 +79,19 @@ def _differences(test: ast.expr, frame: FrameType) -> Iterator[Any]:
         yield difference
 
 
-def _changes(step: ast.stmt, frame: FrameType) -> Iterator[Any]:
-    """Yield by how much a step makes each axis longer or shorter."""
-    if not isinstance(step, ast.Assign) or len(step.targets) != 1 or not isinstance(step.targets[0], ast.Name):
-        raise _Other
-    value, name = step.value, step.targets[0].id
+def _changes(value: ast.expr, kept: ast.expr, frame: FrameType) -> Iterator[Any]:
+    """Yield by how much a step makes each axis of what it is applied to longer or shorter."""
     if isinstance(value, ast.Call) and getattr(value.func, "attr", "") == "contiguous":
         value = value.func.value  # pyright: ignore[reportAttributeAccessIssue]  an attribute, as it has `attr`
-    x = _value(ast.Name(name, ast.Load()), frame)
-    if isinstance(value, ast.Subscript) and isinstance(value.value, ast.Name) and value.value.id == name:
+    x = _value(kept, frame)
+    if isinstance(value, ast.Subscript) and ast.unparse(value.value) == ast.unparse(kept):
         yield from _cuts(x, value.slice, frame)
         return
-    if not (isinstance(value, ast.Call) and value.args and getattr(value.args[0], "id", "") == name):
+    if not (isinstance(value, ast.Call) and value.args and ast.unparse(value.args[0]) == ast.unparse(kept)):
         raise _Other
     function = _value(value.func, frame)
-    options = {"": None} | {str(keyword.arg): _value(keyword.value, frame) for keyword in value.keywords}
-    rest = [_value(argument, frame) for argument in value.args[1:]]
+    options: dict[str, Any] = {str(keyword.arg): _value(keyword.value, frame) for keyword in value.keywords}
+    rest: list[Any] = [_value(argument, frame) for argument in value.args[1:]]
     mode = rest[2] if len(rest) > 2 else options.get("mode", "nearest")
     if function is nn.functional.pad:
         yield from map(_expr, rest[0] if rest else options["pad"])
@@ -126,14 +136,21 @@ def _value(tree: ast.expr | None, frame: FrameType) -> Any:
             return _value(tree.value, frame)[_value(tree.slice, frame)]
         case ast.Slice():
             return slice(*(_value(part, frame) for part in (tree.lower, tree.upper, tree.step)))
-        case ast.Tuple() | ast.List():
+        case ast.Tuple():
             return tuple(_value(part, frame) for part in tree.elts)
+        case ast.List():
+            return [_value(part, frame) for part in tree.elts]
         case ast.BinOp() if type(tree.op) in OPERATORS:
             return OPERATORS[type(tree.op)](_value(tree.left, frame), _value(tree.right, frame))
         case ast.UnaryOp(op=ast.USub()):
             return -_value(tree.operand, frame)
         case ast.Call(func=ast.Attribute(attr="size" | "dim")) if not tree.keywords:
             return _value(tree.func, frame)(*(_value(part, frame) for part in tree.args))
+        case ast.Call() if not tree.keywords:  # of the user's own function of numbers, such as one that orders pads
+            function, args = _value(tree.func, frame), [_value(part, frame) for part in tree.args]
+            numbers = pytree.tree_leaves(args)
+            if isinstance(function, FunctionType) and all(isinstance(number, int | torch.SymInt) for number in numbers):
+                return function(*args)
     raise _Other
 
 

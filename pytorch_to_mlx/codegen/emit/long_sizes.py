@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Collection
+from typing import Any
 
 from ..lowering.sizes import PREFIX
 from .draft import Draft
@@ -34,7 +35,7 @@ class _Steps(ast.NodeTransformer):
         self._sizes_defined = sizes_defined
         self.names: dict[str, str] = {}  # by the text of the part
 
-    def visit(self, node: ast.AST) -> ast.AST:
+    def visit(self, node: Any) -> Any:
         """Return a tree in which sizes are short."""
         if isinstance(node, ast.BinOp | ast.Call) and _is_size(node, self._sizes_defined):
             return self._shorten(node, is_long=len(_text(node)) > LONGEST)

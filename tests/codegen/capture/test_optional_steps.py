@@ -44,6 +44,32 @@ class SameSize(nn.Module):
         return x + y
 
 
+def in_order(pads):
+    return [number for pair in pads[::-1] for number in pair]
+
+
+class Places(nn.Module):
+    """Take rows for the distances to at most 3 neighbours on each side, padded where a text is longer."""
+
+    def __init__(self, form: str):
+        super().__init__()
+        self.form = form
+        self.rows = nn.Parameter(torch.randn(1, 7, 2))
+
+    def forward(self, x):
+        pad, start = max(x.shape[1] - 4, 0), max(4 - x.shape[1], 0)
+        if self.form == "expression":
+            rows = F.pad(self.rows, (0, 0, pad, pad)) if pad > 0 else self.rows
+        else:
+            rows = self.rows
+            if pad > 0:
+                padded = F.pad(rows, in_order([[0, 0], [pad, pad], [0, 0]]))
+            else:
+                padded = rows
+            rows = padded
+        return x.sum() + rows[:, start : start + 2 * x.shape[1] - 1]
+
+
 class Other(nn.Module):
     """Steps that change something where they are skipped."""
 
@@ -73,6 +99,20 @@ def test_windows_of_images_that_need_padding_or_none(tmp_path, shape):
     for other in ((1, 8, 8, 3), (3, 5, 12, 3), (2, 12, 7, 1), (1, 3, 2, 5)):
         x = torch.randn(other)
         np.testing.assert_allclose(np.array(model(mx.array(x.numpy()))), module(x).numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("form, n", [("else", 9), ("else", 3), ("expression", 9)])
+def test_a_step_with_another_name_for_its_result(tmp_path, form, n):
+    """As relative positions are written in many synthesizers of speech. The right values are PyTorch's."""
+    module = Places(form)
+    result = convert(module, tmp_path / "out", example_inputs=torch.randn(2, n))
+    result.check()
+    assert result.fixed == []
+    model = load_generated(tmp_path / "out")
+    for length in (2, 4, 5, 20):
+        x = torch.randn(1, length)
+        expected = module(x).detach().numpy()
+        np.testing.assert_allclose(np.array(model(mx.array(x.numpy()))), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("mode, as_sizes", [("nearest", True), ("bilinear", False), ("bicubic", True)])
