@@ -22,6 +22,7 @@ from ..version import versions
 from ..weights import check_destination, write_folder
 from ..weights import quantize as quantize_layers
 from ..weights.folder import check_files
+from .capture.batches import sizes_in
 from .capture.failures import torch_failures
 from .capture.input_sizes import input_texts, shape_names, short_names
 from .capture.methods import Entry, all_tied, labelled, method_as_forward, size_hints
@@ -288,7 +289,8 @@ def _prove(
             varied = {names.get(str(symbol), str(symbol)): [size] for symbol, size in hints.items()}
             examples = other_sizes(entry.captured, opened.module, entry.args, entry.kwargs, hints)
             with method_as_forward(opened.module, entry.name):
-                for sizes_here, args, kwargs in chain([({}, entry.args, entry.kwargs)], examples):
+                own = [({}, entry.args, entry.kwargs), *_single(entry, hints, names)]
+                for sizes_here, args, kwargs in chain(own, examples):
                     draws = _draws(generated, entry)
                     agreements = check_outputs(model, opened.module, args, kwargs, entry.method, reset, draws)
                     label = ", ".join(f"{name}={size}" for name, size in sizes_here.items()) or AS_CAPTURED
@@ -308,6 +310,14 @@ def _prove(
         if not result.ok:
             wrong_ops = (first_wrong_op(entry, sizes[entry.name]) for entry in entries)
             result.wrong_op = next((asdict(wrong_op) for wrong_op in wrong_ops if wrong_op), None)
+
+
+def _single(entry: Entry, hints: Mapping[Any, int], names: Mapping[str, str]) -> Iterator[tuple[dict, tuple, Any]]:
+    """Yield the user's example, if it is a batch of one and was captured as one of two, with the sizes that differ."""
+    if entry.single is not None:
+        sizes = sizes_in(entry.captured, *entry.single) or {}
+        others = {names[str(symbol)]: size for symbol, size in sizes.items() if size != hints[symbol]}
+        yield others, *entry.single
 
 
 def _check_with_random_weights(

@@ -25,12 +25,16 @@ Examples = dict[str, tuple[tuple, dict[str, Any]]]  # method -> args, kwargs
 
 @dataclass
 class Entry:
-    """One method to convert: its example inputs, and its capture on them."""
+    """One method to convert: its example inputs, and its capture on them.
+
+    single: the user's own example, where that is a batch of one and the others are twice that.
+    """
 
     name: str
     args: tuple
     kwargs: Mapping[str, Any]
     captured: Captured
+    single: tuple[tuple, Mapping[str, Any]] | None = None
 
     @property
     def flat(self) -> list[Any]:

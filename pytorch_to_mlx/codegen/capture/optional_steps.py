@@ -94,7 +94,7 @@ def _changes(value: ast.expr, kept: ast.expr, frame: FrameType) -> Iterator[Any]
     rest: list[Any] = [_value(argument, frame) for argument in value.args[1:]]
     mode = rest[2] if len(rest) > 2 else options.get("mode", "nearest")
     if function is nn.functional.pad:
-        yield from map(_expr, rest[0] if rest else options["pad"])
+        yield from map(_expr, (rest[0] if rest else options["pad"]) or ())
     elif getattr(function, "__name__", "") == "interpolate" and mode in SAME_IF_EQUAL:
         size = rest[0] if rest else options["size"]
         sizes = size if isinstance(size, tuple | list) else [size] * (x.ndim - 2)

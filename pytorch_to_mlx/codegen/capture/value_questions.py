@@ -98,8 +98,9 @@ def _optional_answer(node: SymNode) -> bool | None:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_name in ("bool_", "__bool__"):
         frame = frame.f_back
-    is_code = frame is not None and frame is not sys._getframe(2) and "/torch/" not in frame.f_code.co_filename
-    return answer_that_takes(_statement(frame), frame, node.expr) if is_code else None
+    if frame is None or frame is sys._getframe(2) or "/torch/" in frame.f_code.co_filename:
+        return None
+    return answer_that_takes(_statement(frame), frame, node.expr)
 
 
 def _asking_frame() -> FrameType:

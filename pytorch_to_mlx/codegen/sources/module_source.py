@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from ...errors import FormatError, UsageError
+from ..capture.batches import capture_batches
 from ..capture.captured import read_program
-from ..capture.export import capture
 from ..capture.fx_graph import class_of
 from ..capture.methods import FORWARD, Entry, Examples, examples_by_method, method_as_forward, split_example
 from ..extensions import UserCode, load_file
@@ -51,7 +51,9 @@ class ModuleSource:
         entries = []
         for name, (args, kwargs) in (self.methods or {FORWARD: (self.args, self.kwargs)}).items():
             with method_as_forward(self.module, name):
-                entries.append(Entry(name, args, kwargs, capture(self.module, args, kwargs)))
+                captured, twice = capture_batches(self.module, args, kwargs)
+                example = twice or (args, kwargs)
+                entries.append(Entry(name, *example, captured, (args, kwargs) if twice else None))
         return entries
 
 
