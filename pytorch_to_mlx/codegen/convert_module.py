@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -325,9 +325,8 @@ def _check_with_random_weights(
 ) -> tuple[str, list[Agreement]]:
     """Compare outputs that were all zero again, with random numbers for the weights that are all zero."""
     with tempfile.TemporaryDirectory() as other, random_zeros(module):
-        model = load_generated(write_folder(Path(other) / "trial", config={}, weights=generated.weights, files={
-            "model.py": (folder / "model.py").read_bytes()
-        }))  # fmt: skip
+        source = (folder / "model.py").read_text(encoding="utf-8")
+        model = load_generated(_write_trial(Path(other), replace(generated, source=source)))
         agreements = check_outputs(
             model, module, entry.args, entry.kwargs, entry.method, noise=_draws(generated, entry)
         )
@@ -337,7 +336,7 @@ def _check_with_random_weights(
 def _write_trial(folder: Path, generated: Generated) -> Path:
     """Write source and weights alone, to compare them before the whole folder is written."""
     files = {"model.py": generated.source.encode()}
-    return write_folder(folder / "trial", config={}, weights=generated.weights, files=files)
+    return write_folder(folder / "trial", config={"sizes": generated.sizes}, weights=generated.weights, files=files)
 
 
 def _parameters(model: Any) -> dict[str, mx.array]:
@@ -353,6 +352,7 @@ def _config(opened: ModuleSource, entries: Sequence[Entry], generated: Generated
         "model_type": "generated",
         "class": generated.class_name,
         "source": opened.text or None,
+        "sizes": generated.sizes,
         "methods": {
             entry.method: {
                 "arguments": generated.arguments[entry.method],

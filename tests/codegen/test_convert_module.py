@@ -134,7 +134,7 @@ def test_numbers_that_differ_become_arguments():
             return x * self.weight / (x.abs().amax(-1, keepdim=True) + self.eps) + self.eps
 
     text = written(nn.Sequential(Norm(0.25), Norm(0.5)).eval(), torch.randn(2, 3, 4)).source
-    assert text.count("class Norm") == 1 and "Norm(eps=0.25)" in text and "Norm(eps=0.5)" in text
+    assert text.count("class Norm") == 1 and "Norm(eps=0.25, dim=dim)" in text and "Norm(eps=0.5, dim=dim)" in text
 
 
 def test_parts_of_an_array_are_replaced(tmp_path):

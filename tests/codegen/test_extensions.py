@@ -51,7 +51,9 @@ def test_the_example_from_the_command_line(tmp_path):
     process = run("convert", "own_parts.py:build", "--mlx-path", "out", "--extend", "own_parts_mlx.py", cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     text = (tmp_path / "out" / "model.py").read_text()
-    assert text.count("class PowerNorm(nn.Module)") == 1 and "self.norm = PowerNorm(dims=8, degree=4)" in text
+    assert text.count("class PowerNorm(nn.Module)") == 1 and "PowerNorm(dims=dims, degree=degree)" in text
+    sizes = json.loads((tmp_path / "out" / "config.json").read_text())["sizes"]
+    assert sizes["dims"] == 8 and sizes["degree"] == 4
     assert "self.norm(states=x, mask=mask)" in text and "pytorch_to_mlx" not in text.split('"""')[2]
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["replaced"] == {"blocks.0.norm": "PowerNorm", "blocks.1.norm": "PowerNorm"}
@@ -172,7 +174,7 @@ def test_a_class_in_hand_and_its_tied_weight(tmp_path):
     assert analyze(module, torch.randn(2, 3, 4)).replaced == {"1": "Doubled"}
     result = convert(module, tmp_path / "out", example_inputs=torch.randn(2, 3, 4))
     result.check()
-    assert "Doubled(width=4)" in (tmp_path / "out" / "model.py").read_text()
+    assert "Doubled(width=width)" in (tmp_path / "out" / "model.py").read_text()
     register_module(Own, arguments=lambda module: {"width": module.in_features})(Badly)
     with pytest.raises(FormatError, match=r"1: Badly cannot be called like forward: .*'x'"):
         convert(module, tmp_path / "badly", example_inputs=torch.randn(2, 3, 4))

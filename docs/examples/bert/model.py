@@ -22,14 +22,16 @@ def masked_attention(q, k, v, mask: mx.array, scale: float) -> mx.array:
 class BertEmbeddings(nn.Module):
     """transformers.models.bert.modeling_bert.BertEmbeddings"""
 
-    def __init__(self):
+    def __init__(
+        self, intermediate_size, vocab_size, hidden_size, max_position_embeddings, type_vocab_size, layer_norm_eps
+    ):
         super().__init__()
-        self.position_ids = mx.zeros([1, 64], dtype=mx.int64)
-        self.token_type_ids = mx.zeros([1, 64], dtype=mx.int64)
-        self.word_embeddings = nn.Embedding(128, 32)
-        self.position_embeddings = nn.Embedding(64, 32)
-        self.token_type_embeddings = nn.Embedding(2, 32)
-        self.LayerNorm = nn.LayerNorm(32, eps=1e-12)
+        self.position_ids = mx.zeros([1, intermediate_size], dtype=mx.int64)
+        self.token_type_ids = mx.zeros([1, intermediate_size], dtype=mx.int64)
+        self.word_embeddings = nn.Embedding(vocab_size, hidden_size)
+        self.position_embeddings = nn.Embedding(max_position_embeddings, hidden_size)
+        self.token_type_embeddings = nn.Embedding(type_vocab_size, hidden_size)
+        self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
 
     def __call__(self, input_ids):
         batch, length = input_ids.shape
@@ -47,27 +49,29 @@ class BertEmbeddings(nn.Module):
 class BertSelfAttention(nn.Module):
     """transformers.models.bert.modeling_bert.BertSelfAttention"""
 
-    def __init__(self):
+    def __init__(self, all_head_size, attention_head_size, scaling):
         super().__init__()
-        self.query = nn.Linear(32, 32)
-        self.key = nn.Linear(32, 32)
-        self.value = nn.Linear(32, 32)
+        self.attention_head_size = attention_head_size
+        self.scaling = scaling
+        self.query = nn.Linear(all_head_size, all_head_size)
+        self.key = nn.Linear(all_head_size, all_head_size)
+        self.value = nn.Linear(all_head_size, all_head_size)
 
     def __call__(self, hidden_states, x):
-        query_layer = mx.unflatten(self.query(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
-        key_layer = mx.unflatten(self.key(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
-        value_layer = mx.unflatten(self.value(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
-        attn_output = masked_attention(query_layer, key_layer, value_layer, x, 0.3535533905932738).swapaxes(1, 2)
+        query_layer = mx.unflatten(self.query(hidden_states), -1, [-1, self.attention_head_size]).swapaxes(1, 2)
+        key_layer = mx.unflatten(self.key(hidden_states), -1, [-1, self.attention_head_size]).swapaxes(1, 2)
+        value_layer = mx.unflatten(self.value(hidden_states), -1, [-1, self.attention_head_size]).swapaxes(1, 2)
+        attn_output = masked_attention(query_layer, key_layer, value_layer, x, scale=self.scaling).swapaxes(1, 2)
         return mx.flatten(attn_output, -2, -1)
 
 
 class BertSelfOutput(nn.Module):
     """transformers.models.bert.modeling_bert.BertSelfOutput"""
 
-    def __init__(self):
+    def __init__(self, hidden_size, layer_norm_eps):
         super().__init__()
-        self.dense = nn.Linear(32, 32)
-        self.LayerNorm = nn.LayerNorm(32, eps=1e-12)
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
 
     def __call__(self, hidden_states, input_tensor):
         hidden_states = self.dense(hidden_states)
@@ -77,9 +81,9 @@ class BertSelfOutput(nn.Module):
 class BertIntermediate(nn.Module):
     """transformers.models.bert.modeling_bert.BertIntermediate"""
 
-    def __init__(self):
+    def __init__(self, hidden_size, intermediate_size):
         super().__init__()
-        self.dense = nn.Linear(32, 64)
+        self.dense = nn.Linear(hidden_size, intermediate_size)
 
     def __call__(self, hidden_states):
         hidden_states = self.dense(hidden_states)
@@ -89,10 +93,10 @@ class BertIntermediate(nn.Module):
 class BertOutput(nn.Module):
     """transformers.models.bert.modeling_bert.BertOutput"""
 
-    def __init__(self):
+    def __init__(self, intermediate_size, hidden_size, layer_norm_eps):
         super().__init__()
-        self.dense = nn.Linear(64, 32)
-        self.LayerNorm = nn.LayerNorm(32, eps=1e-12)
+        self.dense = nn.Linear(intermediate_size, hidden_size)
+        self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
 
     def __call__(self, hidden_states, input_tensor):
         hidden_states = self.dense(hidden_states)
@@ -102,9 +106,9 @@ class BertOutput(nn.Module):
 class BertPooler(nn.Module):
     """transformers.models.bert.modeling_bert.BertPooler"""
 
-    def __init__(self):
+    def __init__(self, hidden_size):
         super().__init__()
-        self.dense = nn.Linear(32, 32)
+        self.dense = nn.Linear(hidden_size, hidden_size)
 
     def __call__(self, hidden_states):
         first_token_tensor = hidden_states[:, 0]
@@ -115,10 +119,12 @@ class BertPooler(nn.Module):
 class BertAttention(nn.Module):
     """transformers.models.bert.modeling_bert.BertAttention"""
 
-    def __init__(self):
+    def __init__(self, hidden_size, layer_norm_eps, all_head_size, attention_head_size, scaling):
         super().__init__()
-        self.self = BertSelfAttention()
-        self.output = BertSelfOutput()
+        self.self = BertSelfAttention(
+            all_head_size=all_head_size, attention_head_size=attention_head_size, scaling=scaling
+        )
+        self.output = BertSelfOutput(hidden_size=hidden_size, layer_norm_eps=layer_norm_eps)
 
     def __call__(self, hidden_states, x):
         attention_output = self.self(hidden_states, x)
@@ -128,11 +134,19 @@ class BertAttention(nn.Module):
 class BertLayer(nn.Module):
     """transformers.models.bert.modeling_bert.BertLayer"""
 
-    def __init__(self):
+    def __init__(self, hidden_size, layer_norm_eps, intermediate_size, all_head_size, attention_head_size, scaling):
         super().__init__()
-        self.attention = BertAttention()
-        self.intermediate = BertIntermediate()
-        self.output = BertOutput()
+        self.attention = BertAttention(
+            hidden_size=hidden_size,
+            layer_norm_eps=layer_norm_eps,
+            all_head_size=all_head_size,
+            attention_head_size=attention_head_size,
+            scaling=scaling,
+        )
+        self.intermediate = BertIntermediate(hidden_size=hidden_size, intermediate_size=intermediate_size)
+        self.output = BertOutput(
+            intermediate_size=intermediate_size, hidden_size=hidden_size, layer_norm_eps=layer_norm_eps
+        )
 
     def __call__(self, hidden_states, x):
         self_attention_output = self.attention(hidden_states, x)
@@ -142,9 +156,28 @@ class BertLayer(nn.Module):
 class BertEncoder(nn.Module):
     """transformers.models.bert.modeling_bert.BertEncoder"""
 
-    def __init__(self):
+    def __init__(
+        self,
+        hidden_size,
+        layer_norm_eps,
+        intermediate_size,
+        num_hidden_layers,
+        all_head_size,
+        attention_head_size,
+        scaling,
+    ):
         super().__init__()
-        self.layer = [BertLayer() for _ in range(2)]
+        self.layer = [
+            BertLayer(
+                hidden_size=hidden_size,
+                layer_norm_eps=layer_norm_eps,
+                intermediate_size=intermediate_size,
+                all_head_size=all_head_size,
+                attention_head_size=attention_head_size,
+                scaling=scaling,
+            )
+            for _ in range(num_hidden_layers)
+        ]
 
     def __call__(self, hidden_states, x):
         for block in self.layer:
@@ -155,11 +188,38 @@ class BertEncoder(nn.Module):
 class BertModel(nn.Module):
     """transformers.models.bert.modeling_bert.BertModel"""
 
-    def __init__(self):
+    def __init__(
+        self,
+        intermediate_size,
+        vocab_size,
+        hidden_size,
+        max_position_embeddings,
+        type_vocab_size,
+        layer_norm_eps,
+        num_hidden_layers,
+        all_head_size,
+        attention_head_size,
+        scaling,
+    ):
         super().__init__()
-        self.embeddings = BertEmbeddings()
-        self.encoder = BertEncoder()
-        self.pooler = BertPooler()
+        self.embeddings = BertEmbeddings(
+            intermediate_size=intermediate_size,
+            vocab_size=vocab_size,
+            hidden_size=hidden_size,
+            max_position_embeddings=max_position_embeddings,
+            type_vocab_size=type_vocab_size,
+            layer_norm_eps=layer_norm_eps,
+        )
+        self.encoder = BertEncoder(
+            hidden_size=hidden_size,
+            layer_norm_eps=layer_norm_eps,
+            intermediate_size=intermediate_size,
+            num_hidden_layers=num_hidden_layers,
+            all_head_size=all_head_size,
+            attention_head_size=attention_head_size,
+            scaling=scaling,
+        )
+        self.pooler = BertPooler(hidden_size=hidden_size)
 
     def __call__(self, input_ids, attention_mask):
         embedding_output = self.embeddings(input_ids)
@@ -173,8 +233,9 @@ def load(folder: str = ".") -> BertModel:
     weights = {}
     for file in sorted(Path(folder).glob("model*.safetensors")):
         weights.update(mx.load(str(file)))
-    model = BertModel()
-    quantization = json.loads((Path(folder) / "config.json").read_text()).get("quantization")
+    config = json.loads((Path(folder) / "config.json").read_text())
+    model = BertModel(**config["sizes"])
+    quantization = config.get("quantization")
     if quantization:
         nn.quantize(
             model,

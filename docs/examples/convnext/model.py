@@ -28,27 +28,28 @@ def check_shape(name: str, x, shape: tuple) -> None:
 class ConvNextLayerNorm(nn.Module):
     """transformers.models.convnext.modeling_convnext.ConvNextLayerNorm"""
 
-    def __init__(self, size):
+    def __init__(self, dim, eps):
         super().__init__()
-        self.weight = mx.zeros([size])
-        self.bias = mx.zeros([size])
+        self.eps = eps
+        self.weight = mx.zeros([dim])
+        self.bias = mx.zeros([dim])
 
     def __call__(self, features):
         features = features.transpose(0, 2, 3, 1)
-        features = mx.fast.layer_norm(features, self.weight, self.bias, 1e-06)
+        features = mx.fast.layer_norm(features, self.weight, self.bias, self.eps)
         return features.transpose(0, 3, 1, 2)
 
 
 class ConvNextLayer(nn.Module):
     """transformers.models.convnext.modeling_convnext.ConvNextLayer"""
 
-    def __init__(self, dim, out_features):
+    def __init__(self, dim, pwconv1_out_features, kernel_size, padding, eps):
         super().__init__()
         self.layer_scale_parameter = mx.zeros([dim])
-        self.dwconv = nn.Conv2d(dim, dim, 7, padding=3, groups=dim)
-        self.layernorm = nn.LayerNorm(dim, eps=1e-06)
-        self.pwconv1 = nn.Linear(dim, out_features)
-        self.pwconv2 = nn.Linear(out_features, dim)
+        self.dwconv = nn.Conv2d(dim, dim, kernel_size, padding=padding, groups=dim)
+        self.layernorm = nn.LayerNorm(dim, eps=eps)
+        self.pwconv1 = nn.Linear(dim, pwconv1_out_features)
+        self.pwconv2 = nn.Linear(pwconv1_out_features, dim)
 
     def __call__(self, features):
         features_2 = self.dwconv(features.transpose(0, 2, 3, 1))
@@ -63,10 +64,10 @@ class ConvNextLayer(nn.Module):
 class ConvNextEmbeddings(nn.Module):
     """transformers.models.convnext.modeling_convnext.ConvNextEmbeddings"""
 
-    def __init__(self):
+    def __init__(self, num_channels, patch_size, patch_embeddings_out_channels, eps):
         super().__init__()
-        self.patch_embeddings = nn.Conv2d(3, 8, 4, stride=4)
-        self.layernorm = ConvNextLayerNorm(size=8)
+        self.patch_embeddings = nn.Conv2d(num_channels, patch_embeddings_out_channels, patch_size, stride=patch_size)
+        self.layernorm = ConvNextLayerNorm(dim=patch_embeddings_out_channels, eps=eps)
 
     def __call__(self, pixel_values):
         embeddings = self.patch_embeddings(pixel_values.transpose(0, 2, 3, 1))
@@ -76,12 +77,29 @@ class ConvNextEmbeddings(nn.Module):
 class ConvNextStage(nn.Module):
     """transformers.models.convnext.modeling_convnext.ConvNextStage"""
 
-    def __init__(self, has_downsampling_layer, dim, out_features, num_layers, size=None):
+    def __init__(
+        self,
+        has_downsampling_layer,
+        dim,
+        pwconv1_out_features,
+        num_layers,
+        eps,
+        kernel_size,
+        stride,
+        padding,
+        downsampling_layer_dim=None,
+    ):
         super().__init__()
         self.has_downsampling_layer = has_downsampling_layer
         if has_downsampling_layer:
-            self.downsampling_layer = [ConvNextLayerNorm(size=size), nn.Conv2d(size, dim, 2, stride=2)]
-        self.layers = [ConvNextLayer(dim=dim, out_features=out_features) for _ in range(num_layers)]
+            self.downsampling_layer = [
+                ConvNextLayerNorm(dim=downsampling_layer_dim, eps=eps),
+                nn.Conv2d(downsampling_layer_dim, dim, kernel_size, stride=stride),
+            ]
+        self.layers = [
+            ConvNextLayer(dim=dim, pwconv1_out_features=pwconv1_out_features, kernel_size=7, padding=padding, eps=eps)
+            for _ in range(num_layers)
+        ]
 
     def __call__(self, features):
         if self.has_downsampling_layer:
@@ -99,10 +117,49 @@ class ConvNextEncoder(nn.Module):
     def __init__(self):
         super().__init__()
         self.stages = [
-            ConvNextStage(has_downsampling_layer=False, dim=8, out_features=32, num_layers=1),
-            ConvNextStage(has_downsampling_layer=True, dim=16, out_features=64, num_layers=1, size=8),
-            ConvNextStage(has_downsampling_layer=True, dim=24, out_features=96, num_layers=2, size=16),
-            ConvNextStage(has_downsampling_layer=True, dim=32, out_features=128, num_layers=1, size=24),
+            ConvNextStage(
+                has_downsampling_layer=False,
+                dim=8,
+                pwconv1_out_features=32,
+                num_layers=1,
+                eps=1e-06,
+                kernel_size=2,
+                stride=2,
+                padding=3,
+            ),
+            ConvNextStage(
+                has_downsampling_layer=True,
+                dim=16,
+                pwconv1_out_features=64,
+                num_layers=1,
+                eps=1e-06,
+                kernel_size=2,
+                stride=2,
+                padding=3,
+                downsampling_layer_dim=8,
+            ),
+            ConvNextStage(
+                has_downsampling_layer=True,
+                dim=24,
+                pwconv1_out_features=96,
+                num_layers=2,
+                eps=1e-06,
+                kernel_size=2,
+                stride=2,
+                padding=3,
+                downsampling_layer_dim=16,
+            ),
+            ConvNextStage(
+                has_downsampling_layer=True,
+                dim=32,
+                pwconv1_out_features=128,
+                num_layers=1,
+                eps=1e-06,
+                kernel_size=2,
+                stride=2,
+                padding=3,
+                downsampling_layer_dim=24,
+            ),
         ]
 
     def __call__(self, hidden_states):
@@ -114,11 +171,16 @@ class ConvNextEncoder(nn.Module):
 class ConvNextModel(nn.Module):
     """transformers.models.convnext.modeling_convnext.ConvNextModel"""
 
-    def __init__(self):
+    def __init__(self, num_channels, patch_size, layer_norm_eps, patch_embeddings_out_channels, eps, dim):
         super().__init__()
-        self.embeddings = ConvNextEmbeddings()
+        self.embeddings = ConvNextEmbeddings(
+            num_channels=num_channels,
+            patch_size=patch_size,
+            patch_embeddings_out_channels=patch_embeddings_out_channels,
+            eps=eps,
+        )
         self.encoder = ConvNextEncoder()
-        self.layernorm = nn.LayerNorm(32, eps=1e-12)
+        self.layernorm = nn.LayerNorm(dim, eps=layer_norm_eps)
 
     def __call__(self, pixel_values):
         check_shape("pixel_values", pixel_values, (None, 3, None, None))
@@ -135,8 +197,9 @@ def load(folder: str = ".") -> ConvNextModel:
     weights = {}
     for file in sorted(Path(folder).glob("model*.safetensors")):
         weights.update(mx.load(str(file)))
-    model = ConvNextModel()
-    quantization = json.loads((Path(folder) / "config.json").read_text()).get("quantization")
+    config = json.loads((Path(folder) / "config.json").read_text())
+    model = ConvNextModel(**config["sizes"])
+    quantization = config.get("quantization")
     if quantization:
         nn.quantize(
             model,

@@ -22,17 +22,19 @@ def masked_attention(q, k, v, mask: mx.array, scale: float) -> mx.array:
 class LlamaAttention(nn.Module):
     """transformers.models.llama.modeling_llama.LlamaAttention"""
 
-    def __init__(self):
+    def __init__(self, hidden_size, head_dim, scaling, k_proj_out_features):
         super().__init__()
-        self.q_proj = nn.Linear(32, 32, bias=False)
-        self.k_proj = nn.Linear(32, 16, bias=False)
-        self.v_proj = nn.Linear(32, 16, bias=False)
-        self.o_proj = nn.Linear(32, 32, bias=False)
+        self.head_dim = head_dim
+        self.scaling = scaling
+        self.q_proj = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.k_proj = nn.Linear(hidden_size, k_proj_out_features, bias=False)
+        self.v_proj = nn.Linear(hidden_size, k_proj_out_features, bias=False)
+        self.o_proj = nn.Linear(hidden_size, hidden_size, bias=False)
 
     def __call__(self, hidden_states, attention_mask, position_embeddings_0, position_embeddings_1):
-        query_states = mx.unflatten(self.q_proj(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
-        key_states = mx.unflatten(self.k_proj(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
-        value_states = mx.unflatten(self.v_proj(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
+        query_states = mx.unflatten(self.q_proj(hidden_states), -1, [-1, self.head_dim]).swapaxes(1, 2)
+        key_states = mx.unflatten(self.k_proj(hidden_states), -1, [-1, self.head_dim]).swapaxes(1, 2)
+        value_states = mx.unflatten(self.v_proj(hidden_states), -1, [-1, self.head_dim]).swapaxes(1, 2)
         x = mx.expand_dims(position_embeddings_0, 1)
         x_2 = mx.expand_dims(position_embeddings_1, 1)
         query_states = (
@@ -40,7 +42,7 @@ class LlamaAttention(nn.Module):
         )
         key_states = key_states * x + mx.concatenate([-key_states[:, :, :, 4:], key_states[:, :, :, :4]], axis=-1) * x_2
         attn_output = masked_attention(
-            query_states, key_states, value_states, attention_mask, 0.3535533905932738
+            query_states, key_states, value_states, attention_mask, scale=self.scaling
         ).swapaxes(1, 2)
         attn_output = mx.flatten(attn_output, -2, -1)
         return self.o_proj(attn_output)
@@ -49,11 +51,11 @@ class LlamaAttention(nn.Module):
 class LlamaMLP(nn.Module):
     """transformers.models.llama.modeling_llama.LlamaMLP"""
 
-    def __init__(self):
+    def __init__(self, hidden_size, intermediate_size):
         super().__init__()
-        self.gate_proj = nn.Linear(32, 64, bias=False)
-        self.up_proj = nn.Linear(32, 64, bias=False)
-        self.down_proj = nn.Linear(64, 32, bias=False)
+        self.gate_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
+        self.up_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
+        self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=False)
 
     def __call__(self, x):
         return self.down_proj(nn.silu(self.gate_proj(x)) * self.up_proj(x))
@@ -62,9 +64,9 @@ class LlamaMLP(nn.Module):
 class LlamaRotaryEmbedding(nn.Module):
     """transformers.models.llama.modeling_llama.LlamaRotaryEmbedding"""
 
-    def __init__(self):
+    def __init__(self, dim):
         super().__init__()
-        self.inv_freq = mx.zeros([4])
+        self.inv_freq = mx.zeros([dim])
 
     def __call__(self, position_ids):
         freqs = mx.expand_dims(position_ids, [0, 2]).astype(mx.float32) * self.inv_freq
@@ -75,12 +77,14 @@ class LlamaRotaryEmbedding(nn.Module):
 class LlamaDecoderLayer(nn.Module):
     """transformers.models.llama.modeling_llama.LlamaDecoderLayer"""
 
-    def __init__(self):
+    def __init__(self, hidden_size, head_dim, intermediate_size, rms_norm_eps, scaling, k_proj_out_features):
         super().__init__()
-        self.self_attn = LlamaAttention()
-        self.mlp = LlamaMLP()
-        self.input_layernorm = nn.RMSNorm(32, eps=1e-06)
-        self.post_attention_layernorm = nn.RMSNorm(32, eps=1e-06)
+        self.self_attn = LlamaAttention(
+            hidden_size=hidden_size, head_dim=head_dim, scaling=scaling, k_proj_out_features=k_proj_out_features
+        )
+        self.mlp = LlamaMLP(hidden_size=hidden_size, intermediate_size=intermediate_size)
+        self.input_layernorm = nn.RMSNorm(hidden_size, eps=rms_norm_eps)
+        self.post_attention_layernorm = nn.RMSNorm(hidden_size, eps=rms_norm_eps)
 
     def __call__(self, hidden_states, attention_mask, position_embeddings_0, position_embeddings_1):
         hidden_states_2 = self.input_layernorm(hidden_states)
@@ -94,12 +98,33 @@ class LlamaDecoderLayer(nn.Module):
 class LlamaModel(nn.Module):
     """transformers.models.llama.modeling_llama.LlamaModel"""
 
-    def __init__(self):
+    def __init__(
+        self,
+        vocab_size,
+        hidden_size,
+        head_dim,
+        intermediate_size,
+        rms_norm_eps,
+        num_hidden_layers,
+        scaling,
+        k_proj_out_features,
+        rotary_emb_dim,
+    ):
         super().__init__()
-        self.embed_tokens = nn.Embedding(128, 32)
-        self.layers = [LlamaDecoderLayer() for _ in range(2)]
-        self.norm = nn.RMSNorm(32, eps=1e-06)
-        self.rotary_emb = LlamaRotaryEmbedding()
+        self.embed_tokens = nn.Embedding(vocab_size, hidden_size)
+        self.layers = [
+            LlamaDecoderLayer(
+                hidden_size=hidden_size,
+                head_dim=head_dim,
+                intermediate_size=intermediate_size,
+                rms_norm_eps=rms_norm_eps,
+                scaling=scaling,
+                k_proj_out_features=k_proj_out_features,
+            )
+            for _ in range(num_hidden_layers)
+        ]
+        self.norm = nn.RMSNorm(hidden_size, eps=rms_norm_eps)
+        self.rotary_emb = LlamaRotaryEmbedding(dim=rotary_emb_dim)
 
     def __call__(self, input_ids):
         batch, length = input_ids.shape
@@ -122,10 +147,31 @@ class LlamaModel(nn.Module):
 class LlamaForCausalLM(nn.Module):
     """transformers.models.llama.modeling_llama.LlamaForCausalLM"""
 
-    def __init__(self):
+    def __init__(
+        self,
+        vocab_size,
+        hidden_size,
+        head_dim,
+        intermediate_size,
+        rms_norm_eps,
+        num_hidden_layers,
+        scaling,
+        k_proj_out_features,
+        rotary_emb_dim,
+    ):
         super().__init__()
-        self.model = LlamaModel()
-        self.lm_head = nn.Linear(32, 128, bias=False)
+        self.model = LlamaModel(
+            vocab_size=vocab_size,
+            hidden_size=hidden_size,
+            head_dim=head_dim,
+            intermediate_size=intermediate_size,
+            rms_norm_eps=rms_norm_eps,
+            num_hidden_layers=num_hidden_layers,
+            scaling=scaling,
+            k_proj_out_features=k_proj_out_features,
+            rotary_emb_dim=rotary_emb_dim,
+        )
+        self.lm_head = nn.Linear(hidden_size, vocab_size, bias=False)
 
     def __call__(self, input_ids):
         outputs = self.model(input_ids)
@@ -137,8 +183,9 @@ def load(folder: str = ".") -> LlamaForCausalLM:
     weights = {}
     for file in sorted(Path(folder).glob("model*.safetensors")):
         weights.update(mx.load(str(file)))
-    model = LlamaForCausalLM()
-    quantization = json.loads((Path(folder) / "config.json").read_text()).get("quantization")
+    config = json.loads((Path(folder) / "config.json").read_text())
+    model = LlamaForCausalLM(**config["sizes"])
+    quantization = config.get("quantization")
     if quantization:
         nn.quantize(
             model,

@@ -13,22 +13,26 @@ import mlx.nn as nn
 class T5Attention(nn.Module):
     """transformers.models.t5.modeling_t5.T5Attention"""
 
-    def __init__(self, has_relative_attention_bias):
+    def __init__(
+        self, has_relative_attention_bias, d_model, relative_attention_num_buckets, n_heads, key_value_proj_dim
+    ):
         super().__init__()
         self.has_relative_attention_bias = has_relative_attention_bias
-        self.q = nn.Linear(32, 32, bias=False)
-        self.k = nn.Linear(32, 32, bias=False)
-        self.v = nn.Linear(32, 32, bias=False)
-        self.o = nn.Linear(32, 32, bias=False)
+        self.n_heads = n_heads
+        self.key_value_proj_dim = key_value_proj_dim
+        self.q = nn.Linear(d_model, d_model, bias=False)
+        self.k = nn.Linear(d_model, d_model, bias=False)
+        self.v = nn.Linear(d_model, d_model, bias=False)
+        self.o = nn.Linear(d_model, d_model, bias=False)
         if has_relative_attention_bias:
-            self.relative_attention_bias = nn.Embedding(32, 4)
+            self.relative_attention_bias = nn.Embedding(relative_attention_num_buckets, n_heads)
 
     def __call__(self, hidden_states, mask=None, key_value_states=None, position_bias=None):
         if key_value_states is None:
             key_value_states = hidden_states
-        query_states = mx.unflatten(self.q(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
-        key_states = mx.unflatten(self.k(key_value_states), -1, [-1, 8]).swapaxes(1, 2)
-        value_states = mx.unflatten(self.v(key_value_states), -1, [-1, 8]).swapaxes(1, 2)
+        query_states = mx.unflatten(self.q(hidden_states), -1, [-1, self.key_value_proj_dim]).swapaxes(1, 2)
+        key_states = mx.unflatten(self.k(key_value_states), -1, [-1, self.key_value_proj_dim]).swapaxes(1, 2)
+        value_states = mx.unflatten(self.v(key_value_states), -1, [-1, self.key_value_proj_dim]).swapaxes(1, 2)
         if mask is None:
             if self.has_relative_attention_bias:
                 length_2 = key_value_states.shape[1]
@@ -51,7 +55,7 @@ class T5Attention(nn.Module):
             elif position_bias is None:
                 length_2 = key_value_states.shape[1]
                 length = hidden_states.shape[1]
-                position_bias = mx.zeros([1, 4, length, length_2], dtype=mx.float32)
+                position_bias = mx.zeros([1, self.n_heads, length, length_2], dtype=mx.float32)
             attn_output = mx.fast.scaled_dot_product_attention(
                 query_states, key_states, value_states, scale=1.0, mask=position_bias
             ).swapaxes(1, 2)
@@ -86,10 +90,10 @@ class T5Attention(nn.Module):
 class T5DenseActDense(nn.Module):
     """transformers.models.t5.modeling_t5.T5DenseActDense"""
 
-    def __init__(self):
+    def __init__(self, d_model, d_ff):
         super().__init__()
-        self.wi = nn.Linear(32, 64, bias=False)
-        self.wo = nn.Linear(64, 32, bias=False)
+        self.wi = nn.Linear(d_model, d_ff, bias=False)
+        self.wo = nn.Linear(d_ff, d_model, bias=False)
 
     def __call__(self, hidden_states):
         hidden_states = self.wi(hidden_states)
@@ -100,10 +104,24 @@ class T5DenseActDense(nn.Module):
 class T5LayerSelfAttention(nn.Module):
     """transformers.models.t5.modeling_t5.T5LayerSelfAttention"""
 
-    def __init__(self, has_relative_attention_bias):
+    def __init__(
+        self,
+        has_relative_attention_bias,
+        d_model,
+        relative_attention_num_buckets,
+        layer_norm_epsilon,
+        n_heads,
+        key_value_proj_dim,
+    ):
         super().__init__()
-        self.SelfAttention = T5Attention(has_relative_attention_bias=has_relative_attention_bias)
-        self.layer_norm = nn.RMSNorm(32, eps=1e-06)
+        self.SelfAttention = T5Attention(
+            has_relative_attention_bias=has_relative_attention_bias,
+            d_model=d_model,
+            relative_attention_num_buckets=relative_attention_num_buckets,
+            n_heads=n_heads,
+            key_value_proj_dim=key_value_proj_dim,
+        )
+        self.layer_norm = nn.RMSNorm(d_model, eps=layer_norm_epsilon)
 
     def __call__(self, hidden_states, attention_mask=None, position_bias=None):
         normed_hidden_states = self.layer_norm(hidden_states)
@@ -116,10 +134,16 @@ class T5LayerSelfAttention(nn.Module):
 class T5LayerCrossAttention(nn.Module):
     """transformers.models.t5.modeling_t5.T5LayerCrossAttention"""
 
-    def __init__(self):
+    def __init__(self, d_model, relative_attention_num_buckets, layer_norm_epsilon, n_heads, key_value_proj_dim):
         super().__init__()
-        self.EncDecAttention = T5Attention(has_relative_attention_bias=False)
-        self.layer_norm = nn.RMSNorm(32, eps=1e-06)
+        self.EncDecAttention = T5Attention(
+            has_relative_attention_bias=False,
+            d_model=d_model,
+            relative_attention_num_buckets=relative_attention_num_buckets,
+            n_heads=n_heads,
+            key_value_proj_dim=key_value_proj_dim,
+        )
+        self.layer_norm = nn.RMSNorm(d_model, eps=layer_norm_epsilon)
 
     def __call__(self, hidden_states, key_value_states, position_bias=None):
         normed_hidden_states = self.layer_norm(hidden_states)
@@ -132,10 +156,10 @@ class T5LayerCrossAttention(nn.Module):
 class T5LayerFF(nn.Module):
     """transformers.models.t5.modeling_t5.T5LayerFF"""
 
-    def __init__(self):
+    def __init__(self, d_model, d_ff, layer_norm_epsilon):
         super().__init__()
-        self.DenseReluDense = T5DenseActDense()
-        self.layer_norm = nn.RMSNorm(32, eps=1e-06)
+        self.DenseReluDense = T5DenseActDense(d_model=d_model, d_ff=d_ff)
+        self.layer_norm = nn.RMSNorm(d_model, eps=layer_norm_epsilon)
 
     def __call__(self, hidden_states):
         forwarded_states = self.layer_norm(hidden_states)
@@ -146,16 +170,49 @@ class T5LayerFF(nn.Module):
 class T5Block(nn.Module):
     """transformers.models.t5.modeling_t5.T5Block"""
 
-    def __init__(self, is_decoder, has_relative_attention_bias):
+    def __init__(
+        self,
+        is_decoder,
+        has_relative_attention_bias,
+        d_model,
+        relative_attention_num_buckets,
+        layer_norm_epsilon,
+        d_ff,
+        n_heads,
+        key_value_proj_dim,
+    ):
         super().__init__()
         if is_decoder:
             self.layer = [
-                T5LayerSelfAttention(has_relative_attention_bias=has_relative_attention_bias),
-                T5LayerCrossAttention(),
-                T5LayerFF(),
+                T5LayerSelfAttention(
+                    has_relative_attention_bias=has_relative_attention_bias,
+                    d_model=d_model,
+                    relative_attention_num_buckets=relative_attention_num_buckets,
+                    layer_norm_epsilon=layer_norm_epsilon,
+                    n_heads=n_heads,
+                    key_value_proj_dim=key_value_proj_dim,
+                ),
+                T5LayerCrossAttention(
+                    d_model=d_model,
+                    relative_attention_num_buckets=relative_attention_num_buckets,
+                    layer_norm_epsilon=layer_norm_epsilon,
+                    n_heads=n_heads,
+                    key_value_proj_dim=key_value_proj_dim,
+                ),
+                T5LayerFF(d_model=d_model, d_ff=d_ff, layer_norm_epsilon=layer_norm_epsilon),
             ]
         else:
-            self.layer = [T5LayerSelfAttention(has_relative_attention_bias=has_relative_attention_bias), T5LayerFF()]
+            self.layer = [
+                T5LayerSelfAttention(
+                    has_relative_attention_bias=has_relative_attention_bias,
+                    d_model=d_model,
+                    relative_attention_num_buckets=relative_attention_num_buckets,
+                    layer_norm_epsilon=layer_norm_epsilon,
+                    n_heads=n_heads,
+                    key_value_proj_dim=key_value_proj_dim,
+                ),
+                T5LayerFF(d_model=d_model, d_ff=d_ff, layer_norm_epsilon=layer_norm_epsilon),
+            ]
 
     def __call__(
         self,
@@ -192,15 +249,43 @@ class T5Block(nn.Module):
 class T5Stack(nn.Module):
     """transformers.models.t5.modeling_t5.T5Stack"""
 
-    def __init__(self, is_decoder):
+    def __init__(
+        self,
+        is_decoder,
+        vocab_size,
+        d_model,
+        relative_attention_num_buckets,
+        layer_norm_epsilon,
+        d_ff,
+        n_heads,
+        key_value_proj_dim,
+    ):
         super().__init__()
         if not is_decoder:
-            self.embed_tokens = nn.Embedding(128, 32)
+            self.embed_tokens = nn.Embedding(vocab_size, d_model)
         self.block = [
-            T5Block(is_decoder=is_decoder, has_relative_attention_bias=True),
-            T5Block(is_decoder=is_decoder, has_relative_attention_bias=False),
+            T5Block(
+                is_decoder=is_decoder,
+                has_relative_attention_bias=True,
+                d_model=d_model,
+                relative_attention_num_buckets=relative_attention_num_buckets,
+                layer_norm_epsilon=layer_norm_epsilon,
+                d_ff=d_ff,
+                n_heads=n_heads,
+                key_value_proj_dim=key_value_proj_dim,
+            ),
+            T5Block(
+                is_decoder=is_decoder,
+                has_relative_attention_bias=False,
+                d_model=d_model,
+                relative_attention_num_buckets=relative_attention_num_buckets,
+                layer_norm_epsilon=layer_norm_epsilon,
+                d_ff=d_ff,
+                n_heads=n_heads,
+                key_value_proj_dim=key_value_proj_dim,
+            ),
         ]
-        self.final_layer_norm = nn.RMSNorm(32, eps=1e-06)
+        self.final_layer_norm = nn.RMSNorm(d_model, eps=layer_norm_epsilon)
 
     def __call__(self, input_ids, encoder_hidden_states=None, encoder_embed_tokens_weight=None):
         if encoder_hidden_states is None:
@@ -231,10 +316,30 @@ class T5Stack(nn.Module):
 class T5ForConditionalGeneration(nn.Module):
     """transformers.models.t5.modeling_t5.T5ForConditionalGeneration"""
 
-    def __init__(self):
+    def __init__(
+        self, vocab_size, d_model, relative_attention_num_buckets, layer_norm_epsilon, d_ff, n_heads, key_value_proj_dim
+    ):
         super().__init__()
-        self.encoder = T5Stack(is_decoder=False)
-        self.decoder = T5Stack(is_decoder=True)
+        self.encoder = T5Stack(
+            is_decoder=False,
+            vocab_size=vocab_size,
+            d_model=d_model,
+            relative_attention_num_buckets=relative_attention_num_buckets,
+            layer_norm_epsilon=layer_norm_epsilon,
+            d_ff=d_ff,
+            n_heads=n_heads,
+            key_value_proj_dim=key_value_proj_dim,
+        )
+        self.decoder = T5Stack(
+            is_decoder=True,
+            vocab_size=vocab_size,
+            d_model=d_model,
+            relative_attention_num_buckets=relative_attention_num_buckets,
+            layer_norm_epsilon=layer_norm_epsilon,
+            d_ff=d_ff,
+            n_heads=n_heads,
+            key_value_proj_dim=key_value_proj_dim,
+        )
 
     def __call__(self, input_ids, decoder_input_ids):
         encoder_outputs = self.encoder(input_ids)
@@ -255,8 +360,9 @@ def load(folder: str = ".") -> T5ForConditionalGeneration:
     weights = {}
     for file in sorted(Path(folder).glob("model*.safetensors")):
         weights.update(mx.load(str(file)))
-    model = T5ForConditionalGeneration()
-    quantization = json.loads((Path(folder) / "config.json").read_text()).get("quantization")
+    config = json.loads((Path(folder) / "config.json").read_text())
+    model = T5ForConditionalGeneration(**config["sizes"])
+    quantization = config.get("quantization")
     if quantization:
         nn.quantize(
             model,

@@ -28,9 +28,9 @@ def check_shape(name: str, x, shape: tuple) -> None:
 class ViTPatchEmbeddings(nn.Module):
     """transformers.models.vit.modeling_vit.ViTPatchEmbeddings"""
 
-    def __init__(self):
+    def __init__(self, num_channels, hidden_size, patch_size):
         super().__init__()
-        self.projection = nn.Conv2d(3, 32, 8, stride=8)
+        self.projection = nn.Conv2d(num_channels, hidden_size, patch_size, stride=patch_size)
 
     def __call__(self, pixel_values):
         x = mx.flatten(self.projection(pixel_values.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2), -2, -1)
@@ -40,18 +40,20 @@ class ViTPatchEmbeddings(nn.Module):
 class ViTAttention(nn.Module):
     """transformers.models.vit.modeling_vit.ViTAttention"""
 
-    def __init__(self):
+    def __init__(self, hidden_size, head_dim, scaling):
         super().__init__()
-        self.q_proj = nn.Linear(32, 32)
-        self.k_proj = nn.Linear(32, 32)
-        self.v_proj = nn.Linear(32, 32)
-        self.o_proj = nn.Linear(32, 32)
+        self.head_dim = head_dim
+        self.scaling = scaling
+        self.q_proj = nn.Linear(hidden_size, hidden_size)
+        self.k_proj = nn.Linear(hidden_size, hidden_size)
+        self.v_proj = nn.Linear(hidden_size, hidden_size)
+        self.o_proj = nn.Linear(hidden_size, hidden_size)
 
     def __call__(self, hidden_states):
-        query_states = mx.unflatten(self.q_proj(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
-        key_states = mx.unflatten(self.k_proj(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
-        value_states = mx.unflatten(self.v_proj(hidden_states), -1, [-1, 8]).swapaxes(1, 2)
-        x = mx.fast.scaled_dot_product_attention(query_states, key_states, value_states, scale=0.3535533905932738)
+        query_states = mx.unflatten(self.q_proj(hidden_states), -1, [-1, self.head_dim]).swapaxes(1, 2)
+        key_states = mx.unflatten(self.k_proj(hidden_states), -1, [-1, self.head_dim]).swapaxes(1, 2)
+        value_states = mx.unflatten(self.v_proj(hidden_states), -1, [-1, self.head_dim]).swapaxes(1, 2)
+        x = mx.fast.scaled_dot_product_attention(query_states, key_states, value_states, scale=self.scaling)
         attn_output = x.swapaxes(1, 2)
         attn_output = mx.flatten(attn_output, -2, -1)
         return self.o_proj(attn_output)
@@ -60,10 +62,10 @@ class ViTAttention(nn.Module):
 class ViTMLP(nn.Module):
     """transformers.models.vit.modeling_vit.ViTMLP"""
 
-    def __init__(self):
+    def __init__(self, hidden_size, intermediate_size):
         super().__init__()
-        self.fc1 = nn.Linear(32, 64)
-        self.fc2 = nn.Linear(64, 32)
+        self.fc1 = nn.Linear(hidden_size, intermediate_size)
+        self.fc2 = nn.Linear(intermediate_size, hidden_size)
 
     def __call__(self, hidden_states):
         hidden_states = self.fc1(hidden_states)
@@ -74,9 +76,9 @@ class ViTMLP(nn.Module):
 class ViTPooler(nn.Module):
     """transformers.models.vit.modeling_vit.ViTPooler"""
 
-    def __init__(self):
+    def __init__(self, hidden_size):
         super().__init__()
-        self.dense = nn.Linear(32, 32)
+        self.dense = nn.Linear(hidden_size, hidden_size)
 
     def __call__(self, hidden_states):
         first_token_tensor = hidden_states[:, 0]
@@ -87,11 +89,13 @@ class ViTPooler(nn.Module):
 class ViTEmbeddings(nn.Module):
     """transformers.models.vit.modeling_vit.ViTEmbeddings"""
 
-    def __init__(self):
+    def __init__(self, hidden_size, num_channels, patch_size, position_embeddings_size):
         super().__init__()
-        self.cls_token = mx.zeros([1, 1, 32])
-        self.position_embeddings = mx.zeros([1, 17, 32])
-        self.patch_embeddings = ViTPatchEmbeddings()
+        self.cls_token = mx.zeros([1, 1, hidden_size])
+        self.position_embeddings = mx.zeros([1, position_embeddings_size, hidden_size])
+        self.patch_embeddings = ViTPatchEmbeddings(
+            num_channels=num_channels, hidden_size=hidden_size, patch_size=patch_size
+        )
 
     def __call__(self, pixel_values):
         batch = pixel_values.shape[0]
@@ -104,12 +108,12 @@ class ViTEmbeddings(nn.Module):
 class ViTLayer(nn.Module):
     """transformers.models.vit.modeling_vit.ViTLayer"""
 
-    def __init__(self):
+    def __init__(self, hidden_size, layer_norm_eps, intermediate_size, head_dim, scaling):
         super().__init__()
-        self.attention = ViTAttention()
-        self.layernorm_before = nn.LayerNorm(32, eps=1e-12)
-        self.layernorm_after = nn.LayerNorm(32, eps=1e-12)
-        self.mlp = ViTMLP()
+        self.attention = ViTAttention(hidden_size=hidden_size, head_dim=head_dim, scaling=scaling)
+        self.layernorm_before = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.layernorm_after = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.mlp = ViTMLP(hidden_size=hidden_size, intermediate_size=intermediate_size)
 
     def __call__(self, hidden_states):
         hidden_states_2 = self.layernorm_before(hidden_states)
@@ -123,12 +127,37 @@ class ViTLayer(nn.Module):
 class ViTModel(nn.Module):
     """transformers.models.vit.modeling_vit.ViTModel"""
 
-    def __init__(self):
+    def __init__(
+        self,
+        hidden_size,
+        num_channels,
+        patch_size,
+        layer_norm_eps,
+        intermediate_size,
+        num_hidden_layers,
+        position_embeddings_size,
+        head_dim,
+        scaling,
+    ):
         super().__init__()
-        self.embeddings = ViTEmbeddings()
-        self.layers = [ViTLayer() for _ in range(2)]
-        self.layernorm = nn.LayerNorm(32, eps=1e-12)
-        self.pooler = ViTPooler()
+        self.embeddings = ViTEmbeddings(
+            hidden_size=hidden_size,
+            num_channels=num_channels,
+            patch_size=patch_size,
+            position_embeddings_size=position_embeddings_size,
+        )
+        self.layers = [
+            ViTLayer(
+                hidden_size=hidden_size,
+                layer_norm_eps=layer_norm_eps,
+                intermediate_size=intermediate_size,
+                head_dim=head_dim,
+                scaling=scaling,
+            )
+            for _ in range(num_hidden_layers)
+        ]
+        self.layernorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.pooler = ViTPooler(hidden_size=hidden_size)
 
     def __call__(self, pixel_values):
         check_shape("pixel_values", pixel_values, (None, 3, 32, 32))
@@ -145,8 +174,9 @@ def load(folder: str = ".") -> ViTModel:
     weights = {}
     for file in sorted(Path(folder).glob("model*.safetensors")):
         weights.update(mx.load(str(file)))
-    model = ViTModel()
-    quantization = json.loads((Path(folder) / "config.json").read_text()).get("quantization")
+    config = json.loads((Path(folder) / "config.json").read_text())
+    model = ViTModel(**config["sizes"])
+    quantization = config.get("quantization")
     if quantization:
         nn.quantize(
             model,

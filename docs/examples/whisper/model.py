@@ -37,26 +37,31 @@ def masked_attention(q, k, v, mask: mx.array, scale: float) -> mx.array:
 class WhisperAttention(nn.Module):
     """transformers.models.whisper.modeling_whisper.WhisperAttention"""
 
-    def __init__(self):
+    def __init__(self, embed_dim, scaling, head_dim, num_heads):
         super().__init__()
-        self.k_proj = nn.Linear(32, 32, bias=False)
-        self.v_proj = nn.Linear(32, 32)
-        self.q_proj = nn.Linear(32, 32)
-        self.out_proj = nn.Linear(32, 32)
+        self.scaling = scaling
+        self.head_dim = head_dim
+        self.num_heads = num_heads
+        self.k_proj = nn.Linear(embed_dim, embed_dim, bias=False)
+        self.v_proj = nn.Linear(embed_dim, embed_dim)
+        self.q_proj = nn.Linear(embed_dim, embed_dim)
+        self.out_proj = nn.Linear(embed_dim, embed_dim)
 
     def __call__(self, hidden_states, key_value_states=None, attention_mask=None):
         if key_value_states is None:
             key_value_states = hidden_states
-        query_states = mx.unflatten(self.q_proj(hidden_states) * 0.3535533905932738, -1, [-1, 8]).swapaxes(1, 2)
+        query_states = mx.unflatten(self.q_proj(hidden_states) * self.scaling, -1, [-1, self.head_dim]).swapaxes(1, 2)
         batch = hidden_states.shape[0]
-        key_states = self.k_proj(key_value_states).reshape([batch, -1, 4, 8]).swapaxes(1, 2)
-        value_states = self.v_proj(key_value_states).reshape([batch, -1, 4, 8]).swapaxes(1, 2)
+        key_states = self.k_proj(key_value_states).reshape([batch, -1, self.num_heads, self.head_dim]).swapaxes(1, 2)
+        value_states = self.v_proj(key_value_states).reshape([batch, -1, self.num_heads, self.head_dim]).swapaxes(1, 2)
         if attention_mask is None:
             attn_output = mx.fast.scaled_dot_product_attention(
                 query_states, key_states, value_states, scale=1.0
             ).swapaxes(1, 2)
         else:
-            attn_output = masked_attention(query_states, key_states, value_states, attention_mask, 1.0).swapaxes(1, 2)
+            attn_output = masked_attention(query_states, key_states, value_states, attention_mask, scale=1.0).swapaxes(
+                1, 2
+            )
         attn_output = mx.flatten(attn_output, -2, -1)
         return self.out_proj(attn_output)
 
@@ -64,9 +69,9 @@ class WhisperAttention(nn.Module):
 class WhisperPositionalEmbedding(nn.Module):
     """transformers.models.whisper.modeling_whisper.WhisperPositionalEmbedding"""
 
-    def __init__(self):
+    def __init__(self, num_embeddings, embedding_dim):
         super().__init__()
-        self.weight = mx.zeros([16, 32])
+        self.weight = mx.zeros([num_embeddings, embedding_dim])
 
     def __call__(self, position_ids):
         return self.weight[position_ids]
@@ -75,13 +80,13 @@ class WhisperPositionalEmbedding(nn.Module):
 class WhisperEncoderLayer(nn.Module):
     """transformers.models.whisper.modeling_whisper.WhisperEncoderLayer"""
 
-    def __init__(self):
+    def __init__(self, embed_dim, encoder_ffn_dim, scaling, head_dim, num_heads):
         super().__init__()
-        self.self_attn = WhisperAttention()
-        self.self_attn_layer_norm = nn.LayerNorm(32)
-        self.fc1 = nn.Linear(32, 64)
-        self.fc2 = nn.Linear(64, 32)
-        self.final_layer_norm = nn.LayerNorm(32)
+        self.self_attn = WhisperAttention(embed_dim=embed_dim, scaling=scaling, head_dim=head_dim, num_heads=num_heads)
+        self.self_attn_layer_norm = nn.LayerNorm(embed_dim)
+        self.fc1 = nn.Linear(embed_dim, encoder_ffn_dim)
+        self.fc2 = nn.Linear(encoder_ffn_dim, embed_dim)
+        self.final_layer_norm = nn.LayerNorm(embed_dim)
 
     def __call__(self, hidden_states):
         hidden_states_2 = self.self_attn_layer_norm(hidden_states)
@@ -96,15 +101,17 @@ class WhisperEncoderLayer(nn.Module):
 class WhisperDecoderLayer(nn.Module):
     """transformers.models.whisper.modeling_whisper.WhisperDecoderLayer"""
 
-    def __init__(self):
+    def __init__(self, embed_dim, decoder_ffn_dim, scaling, head_dim, num_heads):
         super().__init__()
-        self.self_attn = WhisperAttention()
-        self.self_attn_layer_norm = nn.LayerNorm(32)
-        self.encoder_attn = WhisperAttention()
-        self.encoder_attn_layer_norm = nn.LayerNorm(32)
-        self.fc1 = nn.Linear(32, 64)
-        self.fc2 = nn.Linear(64, 32)
-        self.final_layer_norm = nn.LayerNorm(32)
+        self.self_attn = WhisperAttention(embed_dim=embed_dim, scaling=scaling, head_dim=head_dim, num_heads=num_heads)
+        self.self_attn_layer_norm = nn.LayerNorm(embed_dim)
+        self.encoder_attn = WhisperAttention(
+            embed_dim=embed_dim, scaling=scaling, head_dim=head_dim, num_heads=num_heads
+        )
+        self.encoder_attn_layer_norm = nn.LayerNorm(embed_dim)
+        self.fc1 = nn.Linear(embed_dim, decoder_ffn_dim)
+        self.fc2 = nn.Linear(decoder_ffn_dim, embed_dim)
+        self.final_layer_norm = nn.LayerNorm(embed_dim)
 
     def __call__(self, hidden_states, attention_mask, encoder_hidden_states):
         hidden_states_2 = self.self_attn_layer_norm(hidden_states)
@@ -122,13 +129,35 @@ class WhisperDecoderLayer(nn.Module):
 class WhisperEncoder(nn.Module):
     """transformers.models.whisper.modeling_whisper.WhisperEncoder"""
 
-    def __init__(self):
+    def __init__(
+        self,
+        num_mel_bins,
+        d_model,
+        max_source_positions,
+        encoder_ffn_dim,
+        encoder_layers,
+        kernel_size,
+        padding,
+        stride,
+        embed_dim,
+        scaling,
+        num_heads,
+    ):
         super().__init__()
-        self.conv1 = nn.Conv1d(8, 32, 3, padding=1)
-        self.conv2 = nn.Conv1d(32, 32, 3, stride=2, padding=1)
-        self.embed_positions = nn.Embedding(24, 32)
-        self.layers = [WhisperEncoderLayer() for _ in range(2)]
-        self.layer_norm = nn.LayerNorm(32)
+        self.conv1 = nn.Conv1d(num_mel_bins, d_model, kernel_size, padding=padding)
+        self.conv2 = nn.Conv1d(d_model, d_model, kernel_size, stride=stride, padding=padding)
+        self.embed_positions = nn.Embedding(max_source_positions, d_model)
+        self.layers = [
+            WhisperEncoderLayer(
+                embed_dim=embed_dim,
+                encoder_ffn_dim=encoder_ffn_dim,
+                scaling=scaling,
+                head_dim=num_mel_bins,
+                num_heads=num_heads,
+            )
+            for _ in range(encoder_layers)
+        ]
+        self.layer_norm = nn.LayerNorm(d_model)
         self._all_positions = mx.arange(24, dtype=mx.int64)
 
     def __call__(self, input_features):
@@ -143,12 +172,32 @@ class WhisperEncoder(nn.Module):
 class WhisperDecoder(nn.Module):
     """transformers.models.whisper.modeling_whisper.WhisperDecoder"""
 
-    def __init__(self):
+    def __init__(
+        self,
+        vocab_size,
+        d_model,
+        max_target_positions,
+        decoder_ffn_dim,
+        decoder_layers,
+        embed_dim,
+        scaling,
+        head_dim,
+        num_heads,
+    ):
         super().__init__()
-        self.embed_tokens = nn.Embedding(128, 32)
-        self.embed_positions = WhisperPositionalEmbedding()
-        self.layers = [WhisperDecoderLayer() for _ in range(2)]
-        self.layer_norm = nn.LayerNorm(32)
+        self.embed_tokens = nn.Embedding(vocab_size, d_model)
+        self.embed_positions = WhisperPositionalEmbedding(num_embeddings=max_target_positions, embedding_dim=d_model)
+        self.layers = [
+            WhisperDecoderLayer(
+                embed_dim=embed_dim,
+                decoder_ffn_dim=decoder_ffn_dim,
+                scaling=scaling,
+                head_dim=head_dim,
+                num_heads=num_heads,
+            )
+            for _ in range(decoder_layers)
+        ]
+        self.layer_norm = nn.LayerNorm(d_model)
 
     def __call__(self, input_ids, encoder_hidden_states):
         batch, length = input_ids.shape
@@ -170,10 +219,50 @@ class WhisperDecoder(nn.Module):
 class WhisperModel(nn.Module):
     """transformers.models.whisper.modeling_whisper.WhisperModel"""
 
-    def __init__(self):
+    def __init__(
+        self,
+        num_mel_bins,
+        d_model,
+        max_source_positions,
+        encoder_ffn_dim,
+        encoder_layers,
+        vocab_size,
+        max_target_positions,
+        decoder_ffn_dim,
+        decoder_layers,
+        embed_dim,
+        scaling,
+        num_heads,
+        kernel_size,
+        padding,
+        stride,
+        head_dim,
+    ):
         super().__init__()
-        self.encoder = WhisperEncoder()
-        self.decoder = WhisperDecoder()
+        self.encoder = WhisperEncoder(
+            num_mel_bins=num_mel_bins,
+            d_model=d_model,
+            max_source_positions=max_source_positions,
+            encoder_ffn_dim=encoder_ffn_dim,
+            encoder_layers=encoder_layers,
+            kernel_size=kernel_size,
+            padding=padding,
+            stride=stride,
+            embed_dim=embed_dim,
+            scaling=scaling,
+            num_heads=num_heads,
+        )
+        self.decoder = WhisperDecoder(
+            vocab_size=vocab_size,
+            d_model=d_model,
+            max_target_positions=max_target_positions,
+            decoder_ffn_dim=decoder_ffn_dim,
+            decoder_layers=decoder_layers,
+            embed_dim=embed_dim,
+            scaling=scaling,
+            head_dim=head_dim,
+            num_heads=num_heads,
+        )
 
     def __call__(self, input_features, decoder_input_ids):
         encoder_outputs = self.encoder(input_features)
@@ -183,9 +272,44 @@ class WhisperModel(nn.Module):
 class WhisperForConditionalGeneration(nn.Module):
     """transformers.models.whisper.modeling_whisper.WhisperForConditionalGeneration"""
 
-    def __init__(self):
+    def __init__(
+        self,
+        num_mel_bins,
+        d_model,
+        max_source_positions,
+        encoder_ffn_dim,
+        encoder_layers,
+        vocab_size,
+        max_target_positions,
+        decoder_ffn_dim,
+        decoder_layers,
+        embed_dim,
+        scaling,
+        num_heads,
+        kernel_size,
+        padding,
+        stride,
+        head_dim,
+    ):
         super().__init__()
-        self.model = WhisperModel()
+        self.model = WhisperModel(
+            num_mel_bins=num_mel_bins,
+            d_model=d_model,
+            max_source_positions=max_source_positions,
+            encoder_ffn_dim=encoder_ffn_dim,
+            encoder_layers=encoder_layers,
+            vocab_size=vocab_size,
+            max_target_positions=max_target_positions,
+            decoder_ffn_dim=decoder_ffn_dim,
+            decoder_layers=decoder_layers,
+            embed_dim=embed_dim,
+            scaling=scaling,
+            num_heads=num_heads,
+            kernel_size=kernel_size,
+            padding=padding,
+            stride=stride,
+            head_dim=head_dim,
+        )
 
     def __call__(self, input_features, decoder_input_ids):
         check_shape("input_features", input_features, (None, 8, 48))
@@ -198,8 +322,9 @@ def load(folder: str = ".") -> WhisperForConditionalGeneration:
     weights = {}
     for file in sorted(Path(folder).glob("model*.safetensors")):
         weights.update(mx.load(str(file)))
-    model = WhisperForConditionalGeneration()
-    quantization = json.loads((Path(folder) / "config.json").read_text()).get("quantization")
+    config = json.loads((Path(folder) / "config.json").read_text())
+    model = WhisperForConditionalGeneration(**config["sizes"])
+    quantization = config.get("quantization")
     if quantization:
         nn.quantize(
             model,

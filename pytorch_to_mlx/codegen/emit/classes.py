@@ -4,6 +4,7 @@ import ast
 import copy
 import dataclasses
 import inspect
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,20 +16,26 @@ from .constructor import Constructor
 from .flags import find_flags
 from .interfaces import Callee, DropNone, Interface, adapt_calls
 from .layers import Layer
-from .literals import Replace
+from .literals import Replace, literal_value
 from .loops import roll_loops
 from .merge_methods import SharedMethod, merge_methods
 from .module_tree import Instance, Place
 from .naming import choose_names
 from .variants import Condition, Inseparable, Slot, insert, write
 
+LONG_RUN = 3  # equal modules in a list
+
 
 @dataclass
 class Classes:
-    """Generated classes, the model's own last, and how the methods of every module are called."""
+    """Generated classes, the model's own last, and how the methods of every module are called.
+
+    sizes: what the model is constructed with.
+    """
 
     definitions: list[ast.ClassDef] = field(default_factory=list)
     interfaces: dict[Callee, Interface] = field(default_factory=dict)
+    sizes: dict[str, Any] = field(default_factory=dict)
 
 
 def build_classes(root: Place, class_names: Mapping[str, str], modules: Mapping[str, Any]) -> Classes:
@@ -54,6 +61,8 @@ def build_classes(root: Place, class_names: Mapping[str, str], modules: Mapping[
             name = short if n_classes[short] == 1 else f"{short}{n_classes[short]}"
             classes.definitions.append(one.write(name, torch_class))
             classes.interfaces |= one.interfaces()
+    assert isinstance(root.construct, ast.Call)
+    classes.sizes = {str(keyword.arg): literal_value(keyword.value) for keyword in root.construct.keywords}
     return classes
 
 
@@ -112,7 +121,7 @@ class SharedClass:
             self._constructor.add_literals(method.code.slots, self._owners[method_name], in_init=False)
         self._constructor.finish(name)
         replace = Replace(self._constructor.expressions)
-        init = [replace.visit(statement) for statement in self._init.statements]
+        init = [DropNone().visit(replace.visit(statement)) for statement in self._init.statements]
         attributes: list[ast.stmt] = [
             ast.Assign([ast.Attribute(ast.Name("self"), argument)], ast.Name(argument))
             for argument in self._constructor.attributes
@@ -185,14 +194,22 @@ def _layer(layer: Layer) -> ast.Call:
 
 
 def _list(place: Place) -> ast.expr:
-    """Return a list of modules: a comprehension if all are alike; nn.Identity() where the original has no weights."""
+    """Return a list of modules: equal ones in a row by a comprehension; nn.Identity() where there are no weights."""
     size = max(map(int, place.children)) + 1
     identity = ast.Call(ast.Attribute(ast.Name("nn"), "Identity"), [], [])
     items = [_constructor(place.children[str(i)]) if str(i) in place.children else identity for i in range(size)]
-    if (size > 1 or place.is_loop) and len({ast.dump(item) for item in items}) == 1:
-        loop = ast.comprehension(ast.Name("_"), ast.Call(ast.Name("range"), [ast.Constant(size)], []), [], 0)
-        return ast.ListComp(items[0], [loop])
-    return ast.List(items)
+    runs = [list(run) for _, run in itertools.groupby(items, key=ast.dump)]
+    if len(runs) == 1 and (size > 1 or place.is_loop):
+        return ast.ListComp(items[0], [_repetition(size)])
+    parts: list[ast.expr] = []
+    for run in runs:
+        is_long = len(run) >= LONG_RUN
+        parts += [ast.Starred(ast.GeneratorExp(run[0], [_repetition(len(run))]))] if is_long else run
+    return ast.List(parts)
+
+
+def _repetition(count: int) -> ast.comprehension:
+    return ast.comprehension(ast.Name("_"), ast.Call(ast.Name("range"), [ast.Constant(count)], []), [], 0)
 
 
 def method_arguments(model: ast.ClassDef, method: str) -> list[str]:

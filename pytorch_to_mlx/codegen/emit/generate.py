@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import mlx.core as mx
 
@@ -36,7 +37,7 @@ class Generated:
     layer of mlx.nn or a user's module. renamed: original names of tensors that had to change. arguments: what each
     method of the generated class takes. originals: the original names of the tensors that are used. shared_layers:
     layers whose weight is also read outside of them, so that it cannot be quantized. interfaces: how the methods of
-    submodules are called, by path and name.
+    submodules are called, by path and name. sizes: what the model is constructed with.
     """
 
     source: str
@@ -51,6 +52,7 @@ class Generated:
     shared_layers: set[str] = field(default_factory=set)
     module_lists: frozenset[str] = frozenset()
     interfaces: dict[Callee, Interface] = field(default_factory=dict)
+    sizes: dict[str, Any] = field(default_factory=dict)
 
 
 def generate(entries: Sequence[Entry], module: Module) -> Generated:
@@ -88,6 +90,7 @@ def _generate(entries: Sequence[Entry], module: Module) -> Generated:
             set().union(*(draft.helpers for draft in drafts.values())),
             _title(methods[0].root.class_name),
             dict.fromkeys(user_module.replacement.mlx_class for user_module in user_modules),
+            has_sizes=bool(classes.sizes),
         ),
         weights=arrays,
         roots={method.entry.name: method.root for method in methods},
@@ -100,6 +103,7 @@ def _generate(entries: Sequence[Entry], module: Module) -> Generated:
         shared_layers=set().union(*(draft.shared_layers for draft in drafts.values())),
         module_lists=current_module_lists(),
         interfaces=classes.interfaces,
+        sizes=classes.sizes,
     )
 
 

@@ -23,7 +23,9 @@ def is_literal(tree: ast.AST) -> bool:
 
 
 def literal_value(tree: ast.AST) -> Any:
-    """Return the value of a literal; None for infinity and NaN, which JSON does not have."""
+    """Return the value of a literal; None for infinity and NaN, which JSON does not have, and for other code."""
+    if not is_literal(tree):
+        return None
     try:
         return ast.literal_eval(ast.fix_missing_locations(tree))
     except ValueError:

@@ -20,8 +20,9 @@ def load(folder: str = ".") -> {name}:
     weights = {{}}
     for file in sorted(Path(folder).glob("model*.safetensors")):
         weights.update(mx.load(str(file)))
-    model = {name}()
-    quantization = json.loads((Path(folder) / "config.json").read_text()).get("quantization")
+    config = json.loads((Path(folder) / "config.json").read_text())
+    model = {name}({sizes})
+    quantization = config.get("quantization")
     if quantization:
         nn.quantize(
             model,
@@ -35,15 +36,23 @@ def load(folder: str = ".") -> {name}:
 '''
 
 
-def module_text(classes: list[ast.ClassDef], helpers: set[str], title: str, user_classes: Iterable[type] = ()) -> str:
+def module_text(
+    classes: list[ast.ClassDef],
+    helpers: set[str],
+    title: str,
+    user_classes: Iterable[type] = (),
+    *,
+    has_sizes: bool = False,
+) -> str:
     """Return a whole `model.py`.
 
     classes: the last one is the model itself. title: its docstring. helpers: names of the helper functions that it
     calls. user_classes: registered classes. Helpers and registered classes are copied, with all that they use.
+    has_sizes: config.json holds what the model is constructed with.
     Raises: UsageError for registered code that cannot be copied.
     """
     code = "\n\n\n".join(ast.unparse(ast.fix_missing_locations(item)) for item in classes)
-    code += "\n\n" + LOADER.format(name=classes[-1].name)
+    code += "\n\n" + LOADER.format(name=classes[-1].name, sizes='**config["sizes"]' if has_sizes else "")
     helper_text, imports = helper_source(helpers, user_classes)
     imports |= {"import json", "from pathlib import Path"}
     if "math." in code:

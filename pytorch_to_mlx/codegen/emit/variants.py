@@ -118,7 +118,7 @@ class _Writer:
         place = 0
         while place < len(slots):
             if _in_all(slots[place], variants):
-                statements.append(slots[place].statements[variants[0]])
+                statements.append(slots[place].first)
                 for variant in variants:
                     self.missing[variant] -= names_set(slots[place].statements[variant])
                 place += 1

@@ -6,6 +6,7 @@ array that MLX itself infers, which gives dtype and number of axes without compu
 """
 
 import ast
+import inspect
 import math
 import operator
 from collections.abc import Callable, Iterator
@@ -266,6 +267,26 @@ class _Function:
         return _Function(ast.Attribute(self.tree, name), getattr(self._function, name))
 
 
+class _Helper(_Function):
+    """A helper function, whose last arguments that are no arrays are written with their names."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        parameters = [
+            p for p in inspect.signature(self._function).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD
+        ]
+        first = len(args)
+        while first > 1 and not _is_array(args[first - 1]):
+            first -= 1
+        if len(args) > len(parameters):  # *args, which have no names
+            return super().__call__(*args, **kwargs)
+        names = [parameter.name for parameter in parameters[first : len(args)]]
+        return super().__call__(*args[:first], **dict(zip(names, args[first:], strict=True)), **kwargs)
+
+
+def _is_array(item: Any) -> bool:
+    return isinstance(item, mlx.core.array) or (isinstance(item, Recorded) and not isinstance(item, Size))
+
+
 class _Namespace:
     """`mlx.core` as lowerings see it."""
 
@@ -295,7 +316,7 @@ def recordable(function: Callable) -> Callable:
     if recorder is None:
         return function
     recorder.helpers.add(function.__name__)
-    return _Function(ast.Name(function.__name__), function)
+    return _Helper(ast.Name(function.__name__), function)
 
 
 mx: Any = _Namespace(ast.Name("mx"), mlx.core)

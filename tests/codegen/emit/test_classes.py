@@ -56,9 +56,9 @@ def test_numbers_that_differ_have_the_word_of_the_call_around_them():
         return place(path, children={"proj": Place(f"{path}.proj", layer=Layer("Linear", (width, 8)))})
 
     source, root = model(norm("norm1", 2), norm("norm2", 4))
-    assert "def __init__(self, in_features):" in source and "self.proj = nn.Linear(in_features, 8)" in source
+    assert "def __init__(self, in_features, dim):" in source and "self.proj = nn.Linear(in_features, dim)" in source
     assert "self.in_features" not in source  # only __init__ needs it
-    assert "Norm(in_features=4)" in root
+    assert "self.norm2 = Norm(in_features=4, dim=dim)" in root and "def __init__(self, dim):" in root
 
 
 def test_equal_numbers_share_an_argument_and_names_do_not_collide():
@@ -73,10 +73,22 @@ def test_lists_weights_and_constants():
     group = {"scale": Place("group.scale", weight=Meta((2, 3), "float16"))}
     root = place("", children={"stack": Place("stack", items), "gaps": Place("gaps", gaps)}, _half="0.5")
     root.children["group"] = Place("group", group)
-    (source,) = build_classes(root, {"": "toys.Root"}, {"": SimpleNamespace()}).definitions
+    classes = build_classes(root, {"": "toys.Root"}, {"": SimpleNamespace(depth=2)})
+    (source,) = classes.definitions
+    assert classes.sizes == {"depth": 2, "dim": 4, "scale_size": 2}
     text = ast.unparse(ast.fix_missing_locations(source))
-    assert "self.stack = [nn.Linear(4, 4, bias=False) for _ in range(2)]" in text
-    assert "self.gaps = [nn.Identity(), nn.LayerNorm(4)]" in text
-    assert "self.group = nn.Module()" in text and "self.group.scale = mx.zeros([2, 3], dtype=mx.float16)" in text
+    assert "self.stack = [nn.Linear(dim, dim, bias=False) for _ in range(depth)]" in text
+    assert "self.gaps = [nn.Identity(), nn.LayerNorm(dim)]" in text
+    assert (
+        "self.group = nn.Module()" in text and "self.group.scale = mx.zeros([scale_size, 3], dtype=mx.float16)" in text
+    )
     assert text.index("self.group") < text.index("self._half = 0.5")
     assert method_arguments(source, "__call__") == ["x"]
+
+
+def test_equal_items_in_a_row_are_written_once():
+    items = {str(i): Place(f"stack.{i}", layer=Layer("Linear", (4, 4), {"bias": i == 0})) for i in range(5)}
+    root = place("", children={"stack": Place("stack", items)})
+    (source,) = build_classes(root, {"": "toys.Root"}, {"": SimpleNamespace()}).definitions
+    text = ast.unparse(ast.fix_missing_locations(source))
+    assert "[nn.Linear(dim, dim, bias=True), *(nn.Linear(dim, dim, bias=False) for _ in range(4))]" in text

@@ -31,7 +31,7 @@ def flag(name, *truth):
 def test_what_differs_stands_behind_the_test_that_tells_variants_apart():
     one, two = method("y = mx.exp(x)\ny = y + 1\ny", "x"), method("y = mx.exp(x)\ny = mx.abs(y)\ny = y + 2\ny", "x")
     shared = merge_methods([one, two], [flag("is_positive", False, True)])
-    assert text(shared) == "y = mx.exp(x)\nif self.is_positive:\n    y = mx.abs(y)\ny = y + 1\nreturn y"
+    assert text(shared) == "y = mx.exp(x)\nif self.is_positive:\n    y = mx.abs(y)\ny = y + 2\nreturn y"
     assert [one.flag for one in shared.code.conditions] == ["is_positive"]
 
 

@@ -1,13 +1,16 @@
 """Modules of one original class are instances of one generated class, and agree with PyTorch."""
 
+import json
 import re
 from pathlib import Path
 
+import mlx.core as mx
 import pytest
 import torch
 from torch import nn
 
 from pytorch_to_mlx import convert
+from pytorch_to_mlx.codegen.proof.outputs import import_source
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 
@@ -127,3 +130,20 @@ class Switch(nn.Module):
 def test_what_nothing_tells_apart_are_two_classes(tmp_path):
     source = source_of(nn.Sequential(Switch(0), Switch(1)), tmp_path, torch.randn(3, 4))
     assert classes(source) == ["Switch", "Switch2", "Sequential"]
+
+
+def test_sizes_of_a_model_are_those_of_its_config():
+    """With another number in config.json the generated class makes another model, as the original's class does."""
+    source = import_source(EXAMPLES / "llama" / "model.py")
+    sizes = json.loads((EXAMPLES / "llama" / "config.json").read_text(encoding="utf-8"))["sizes"]
+    assert sizes["num_hidden_layers"] == 2 and sizes["hidden_size"] == 32 and sizes["vocab_size"] == 128
+    model = source.LlamaForCausalLM(**sizes | {"num_hidden_layers": 5, "intermediate_size": 96, "vocab_size": 11})
+    assert len(model.model.layers) == 5 and model.lm_head.weight.shape == (11, 32)
+    assert {layer.mlp.up_proj.weight.shape for layer in model.model.layers} == {(96, 32)}
+    assert model(mx.array([[1, 2, 3]]))["logits"].shape == (1, 3, 11)
+
+
+def test_no_size_is_a_literal_in_a_class_of_an_example():
+    for name in ("t5", "bert", "llama", "whisper"):
+        source = (EXAMPLES / name / "model.py").read_text(encoding="utf-8")
+        assert re.findall(r"nn\.(?:Linear|Embedding|RMSNorm|LayerNorm)\(\d+", source) == [], name

@@ -22,7 +22,7 @@ def test_computed_and_written():
     lines = [ast.unparse(ast.fix_missing_locations(line)) for line in [*record.statements, ast.Expr(result.tree)]]
     assert lines == [
         "scale__1 = mx.rsqrt(mx.mean(x * x, axis=-1, keepdims=True) + 1e-06)",
-        "nn.relu(flip(x * scale__1, [1])[:, 1:] @ y.T) - (-2) ** x.shape[0]",
+        "nn.relu(flip(x * scale__1, axes=[1])[:, 1:] @ y.T) - (-2) ** x.shape[0]",
     ]
     assert record.helpers == {"flip"}
     assert result.dtype == mlx.core.float32 and result.value.shape == (2, 4)

@@ -40,7 +40,7 @@ def converted(tmp_path):
     entry = source.entries()[0]
     generated = generate([entry], module)
     files = {"model.py": generated.source.encode()}
-    folder = write_folder(tmp_path / "net", config={}, weights=generated.weights, files=files)
+    folder = write_folder(tmp_path / "net", config={"sizes": generated.sizes}, weights=generated.weights, files=files)
     model = load_generated(folder)
     return entry, generated, model, partial(reload, model, folder)
 
