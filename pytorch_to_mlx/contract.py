@@ -73,7 +73,8 @@ class Family(Generic[RulesT, ReleaseT]):
     keys whose one value the port was made for. model: builds the module from the sizes. weights: its weight map.
     open_release: opens a checkpoint of the original. is_release: whether a folder looks like a release of several
     files, complete or not. extra_files: what a converted folder holds beside the weights, by relative path: bytes,
-    or arrays for a .safetensors. quantizes: whether a layer may be quantized. reference: imports the PyTorch original.
+    or arrays for a .safetensors. refused_dtypes: in which the model cannot be stored, and why. quantizes: whether a
+    layer may be quantized. reference: imports the PyTorch original.
     reference_parts: imports the parts of the original whose generated source `benchmark coverage --suite runtime` times
     beside ours, by name: each builds (module, args, kwargs, a call of ours on the same inputs).
     """
@@ -89,6 +90,7 @@ class Family(Generic[RulesT, ReleaseT]):
     expected: Collection[str] = ()
     is_release: Callable[[Path], bool] = _never
     extra_files: Callable[[Path, dict[str, Any]], Mapping[str, Any]] = _nothing
+    refused_dtypes: Mapping[str, str] = field(default_factory=dict)
     quantizes: Callable[[str, Any], bool] = _every_layer
     reference_parts: Callable[[], Mapping[str, Callable[[], Any]]] = _no_parts
 

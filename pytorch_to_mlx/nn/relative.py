@@ -3,6 +3,7 @@
 import math
 
 import mlx.core as mx
+import numpy as np
 from mlx.nn import Linear, Module
 
 from ..backend import ops
@@ -78,3 +79,25 @@ def shift(x: mx.array) -> mx.array:
     n_keys = n_distances - length + 1
     strides = (heads * length * n_distances, length * n_distances, n_distances - 1, 1)
     return mx.as_strided(mx.contiguous(x), (batch, heads, length, n_keys), strides, length - 1)
+
+
+def distance_buckets(distances: np.ndarray, n_buckets: int, max_distance: int, *, bidirectional: bool) -> np.ndarray:
+    """Return the bucket of each distance from a step to a key: near ones alone, far ones by logarithm.
+
+    bidirectional: the upper half of the buckets is for keys that come later; else those share the bucket of 0.
+    Shapes: distances, any, whole numbers -> the same. Source: Raffel et al. 2020, "Exploring the Limits of Transfer
+    Learning", section 2.1; transformers, models/t5/modeling_t5.py `_relative_position_bucket`.
+    """
+    start = 0
+    if bidirectional:
+        n_buckets //= 2
+        start = np.where(distances > 0, n_buckets, 0)
+        distances = np.abs(distances)
+    else:
+        distances = -np.minimum(distances, 0)
+    n_exact = n_buckets // 2
+    # In float32, as the reference: one rounding less would move a distance into another bucket.
+    logs = np.log(np.maximum(distances, 1).astype(np.float32) / np.float32(n_exact), dtype=np.float32)
+    far = logs / np.float32(math.log(max_distance / n_exact)) * np.float32(n_buckets - n_exact)
+    far = np.minimum(n_exact + far.astype(np.int64), n_buckets - 1)
+    return start + np.where(distances < n_exact, distances, far)

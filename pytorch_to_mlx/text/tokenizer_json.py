@@ -23,7 +23,6 @@ class _Refusing(AbstractContextManager[None]):
 class TokenizerFile:
     """A tokenizer.json. data: its bytes. where: its name, for messages. extra: the extra that brings the library.
 
-    What looks like a special token in a text is plain text.
     Raises: FormatError for bytes that are no such file; MissingExtraError without the package tokenizers.
     """
 
@@ -43,6 +42,9 @@ class TokenizerFile:
         self._tokenizer.encode_special_tokens = True
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        added = self._tokenizer.get_added_tokens_decoder()
+        unknown = getattr(self._tokenizer.model, "unk_token", None) or "<unk>"
+        self._special = {n for n, token in added.items() if token.special and token.content != unknown}
 
     def __len__(self) -> int:
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
@@ -56,8 +58,12 @@ class TokenizerFile:
         return self._tokenizer.get_vocab(with_added_tokens=True)
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text without special tokens around them."""
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        """Return the ids of a text without special tokens around them.
+
+        Special tokens that stand in the text are its characters, or left out where the vocabulary cuts no smaller.
+        """
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids if self._special.isdisjoint(ids) else [number for number in ids if number not in self._special]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids without special tokens."""
