@@ -88,7 +88,7 @@ def convert(
             "noise": noise,
         }
         return codegen.convert(source, mlx_path, example_inputs, methods=methods, **options)
-    if dtype in model.family.refused_dtypes:
+    if dtype is not None and dtype in model.family.refused_dtypes:
         raise UsageError(f"{model.family.name} is not stored in {dtype}: {model.family.refused_dtypes[dtype]}")
     check_destination(Path(mlx_path), force=force)
     with model.open() as checkpoint:

@@ -64,7 +64,7 @@ class DistanceBias(nn.Module):
         distances = np.arange(n_keys)[None, :] - np.arange(offset, offset + length)[:, None]
         buckets = distance_buckets(distances, *self._sizes, bidirectional=self._bidirectional)
         bias = self.weight[mx.array(buckets)].transpose(2, 0, 1)[None]
-        return bias if self._bidirectional else mx.where(mx.array(distances > 0), -float("inf"), bias)
+        return bias if self._bidirectional else mx.where(mx.array(np.greater(distances, 0)), -float("inf"), bias)
 
 
 def attention(config: Config) -> CachedAttention:
