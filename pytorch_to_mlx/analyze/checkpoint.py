@@ -172,7 +172,8 @@ def _add_sizes(result: Analysis, family: "AnyFamily", checkpoint: Checkpoint, dt
     """Add what `convert` would write, by its own steps; a quantized folder is unpacked first."""
     config = family.config.from_dict(checkpoint.config or {})
     floats = {name: FLOATS[dtype] for name, dtype in dtypes.items() if dtype in FLOATS}
-    result.sizes = sizes(lambda: family.model(config), floats, family.weights.dtype_of, family.quantizes)
+    every = sizes(lambda: family.model(config), floats, family.weights.dtype_of, family.quantizes)
+    result.sizes = {kind: size for kind, size in every.items() if kind not in family.refused_dtypes}
     if result.converted and result.quantization is not None:
         result.sizes = {name: size for name, size in result.sizes.items() if name in FLOATS}
         result.sizes["as stored"] = sum(file.size for file in checkpoint.files)
