@@ -89,3 +89,27 @@ def test_a_changed_weight_is_named(converted, tmp_path):
     assert not done.ok
     wrong = [one["path"] for one in done.submodules if not one["ok"]]
     assert "layers.1.out" in wrong and "layers.0" not in wrong
+
+
+class Counted(nn.Module):
+    """Counts its calls, and keeps the last input: no result depends on either."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.register_buffer("calls", torch.zeros(1, dtype=torch.long))
+        self.register_buffer("last", torch.zeros(3, 4))
+
+    def forward(self, x):
+        self.calls += 1
+        self.last.copy_(x)
+        return self.layer(x)
+
+
+def test_buffers_that_no_result_depends_on_are_updated(tmp_path):
+    """The right values: 2 calls, and the input of the last."""
+    convert(Counted(), tmp_path / "mlx", example_inputs=torch.randn(3, 4)).check()
+    model = load_generated(tmp_path / "mlx")
+    model(mx.zeros((3, 4)))
+    model(mx.ones((3, 4)))
+    assert model.calls.tolist() == [2] and model.last.tolist() == [[1] * 4] * 3

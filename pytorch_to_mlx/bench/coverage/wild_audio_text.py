@@ -142,3 +142,15 @@ def rwkv(folder: Path) -> Any:
         96, 32, model_type="RWKV", n_layer=2, n_embd=32, n_head=4, n_attn=32, n_ffn=32, rwkv_emb_scale=0.4
     )
     return GPT(config), tokens((2, 9), (1, 32), (3, 2))
+
+
+@repository("fatchord/WaveRNN", commit="83c08fdcd625be56244f4145f41500468974b144", kind="Tacotron, its decoder a loop")
+def tacotron(folder: Path) -> Any:
+    """Align texts with mel spectrograms of any length, frame by frame."""
+    from models.tacotron import Tacotron
+
+    model = Tacotron(32, 40, 128, 256, 80, 33, 32, encoder_K=3, lstm_dims=32, postnet_K=2, num_highways=2, dropout=0.5,
+                     stop_threshold=-3.4)  # fmt: skip
+    sizes = ((2, 9, 12), (1, 20, 31), (3, 5, 4))
+    cases = [((torch.randint(0, 40, (b, n)), torch.randn(b, 80, t)), {"generate_gta": True}) for b, n, t in sizes]
+    return model, cases

@@ -1,7 +1,7 @@
 """Export a torch module with dynamic sizes, and read the program as our graph with its weights."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -55,11 +55,20 @@ def capture(module: nn.Module, args: tuple = (), kwargs: dict[str, Any] | None =
 
 
 def _capture(
-    module: nn.Module, args: tuple, kwargs: dict[str, Any], how: str, export: Export, failures: list[Failure]
+    module: nn.Module,
+    args: tuple,
+    kwargs: dict[str, Any],
+    how: str,
+    export: Export,
+    failures: list[Failure],
+    changing: Collection[str] = (),
 ) -> Captured | None:
-    """Export a module in one way, and read the program; None where that fails, which is noted in `failures`."""
+    """Export a module in one way, and read the program; None where that fails, which is noted in `failures`.
+
+    changing: buffers that the module changes, whose numbers are not read.
+    """
     with (
-        traceable(module, how != PLAIN_NUMBERS),
+        traceable(module, how != PLAIN_NUMBERS, changing) as names_read,
         watch_traced_arguments(module) as arguments,
         watch_questions() as questions,
         register_outputs(module),
@@ -69,6 +78,9 @@ def _capture(
         except EXPORT_FAILURES as error:
             failures.append(Failure(how, error, questions.refused))
             return None
+    changed = set(program.graph_signature.buffers_to_mutate.values())
+    if names_read & changed:  # the next call reads another number
+        return _capture(module, args, kwargs, how, export, failures, changed)
     captured = read_program(program)
     captured.how, captured.traced_arguments = how, arguments
     captured.dropped = list(questions.dropped)

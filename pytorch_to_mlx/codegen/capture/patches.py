@@ -6,7 +6,7 @@ import itertools
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -33,8 +33,11 @@ PACKED_RNNS = [getattr(torch.ops.aten, name).data for name in ("lstm", "gru", "r
 
 
 @contextlib.contextmanager
-def traceable(module: nn.Module, keep_numbers: bool = True) -> Iterator[None]:
-    """Apply every patch that tracing needs. keep_numbers: numbers that are computed from sizes stay dynamic."""
+def traceable(module: nn.Module, keep_numbers: bool = True, changing: Collection[str] = ()) -> Iterator[set[str]]:
+    """Apply every patch that tracing needs. keep_numbers: numbers that are computed from sizes stay dynamic.
+
+    Yields the names of the buffers whose numbers were read, not those `changing`; see `symbolic_buffers`.
+    """
     with (
         quiet(),
         skip_noop_casts(),
@@ -51,10 +54,10 @@ def traceable(module: nn.Module, keep_numbers: bool = True) -> Iterator[None]:
         skip_full_masks(),
         dynamic_lengths(module),
         own_numbers(module, keep_numbers),
-        symbolic_buffers(module),
+        symbolic_buffers(module, changing) as names_read,
         skip_size_proofs(),
     ):
-        yield
+        yield names_read
 
 
 @contextlib.contextmanager

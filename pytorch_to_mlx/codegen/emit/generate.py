@@ -8,7 +8,7 @@ import mlx.core as mx
 
 from ..capture.fx_graph import class_of
 from ..capture.methods import Entry, method_as_forward, share_weights, size_hints
-from ..capture.tensors import Module, Tensor
+from ..capture.tensors import Module, Tensor, dtype_name
 from ..graph import Meta, Node, Sym, leaves
 from ..paths import current_module_lists, module_lists
 from .call_tree import CONTAINERS, Call, call_tree, connect, foreign_calls, hoist_views, inline_calls, trivial_calls
@@ -114,7 +114,7 @@ def _title(root_class: str) -> str:
 def read_calls(entry: Entry, module: Module) -> MethodCalls:
     """Return the module calls of a method's simplified graph, with the submodules that users' modules stand for."""
     hints = size_hints(entry)
-    graph = simplify(entry.captured.graph, hints)
+    graph = simplify(entry.captured.graph, hints, entry.captured.updates)
     root = call_tree(graph, class_of(module, entry.captured.program.graph))
     hoist_views(root)
     connect(root, graph)
@@ -171,12 +171,15 @@ def nest_signature(method: MethodCalls, draft: Draft, module: Module) -> None:
 
 
 def weights_read(methods: Sequence[MethodCalls]) -> dict[str, tuple[Tensor, Meta]]:
-    """Return the tensors that the code outside of users' modules reads, by name."""
+    """Return the tensors that the code outside of users' modules reads or writes, by name."""
     weights: dict[str, tuple[Tensor, Meta]] = {}
     for method in methods:
         names, tensors = weights_outside(method), method.entry.captured.weights
         nodes = [node for node in method.graph.nodes if node.op == "weight" and node.args[0] in names]
         weights = {node.args[0]: (tensors[node.args[0]], node.meta) for node in nodes} | weights
+        for name in method.entry.captured.updates:
+            meta = Meta(tuple(tensors[name].shape), dtype_name(tensors[name].dtype))
+            weights.setdefault(name, (tensors[name], meta))
     return weights
 
 

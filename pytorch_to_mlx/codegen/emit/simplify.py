@@ -1,6 +1,6 @@
 """Exact simplifications of a graph: drop what changes nothing, merge chains of views, shorten masks and indexing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..graph import Graph, Meta, Node, Sym, leaves, transform
@@ -22,8 +22,13 @@ VIEWS = _ops(
 )
 
 
-def simplify(graph: Graph, hints: Mapping[Any, int]) -> Graph:
-    """Return an equal graph with fewer nodes. Nodes are changed in place. hints: the dynamic sizes of the example."""
+def simplify(graph: Graph, hints: Mapping[Any, int], updates: dict[str, Node] | None = None) -> Graph:
+    """Return an equal graph with fewer nodes. Nodes are changed in place.
+
+    hints: the dynamic sizes of the example. updates: the new values of buffers, which stay; changed to those that are
+    left.
+    """
+    updates = {} if updates is None else updates
     equal: dict[Node, Node] = {}  # a dropped node -> the earlier node with its value
     facts = Facts()
     first: dict[Any, Node] = {}
@@ -43,16 +48,20 @@ def simplify(graph: Graph, hints: Mapping[Any, int]) -> Graph:
         _drop_true_mask(node, facts)
         _simplify_attention(node, facts)
         facts.learn(node)
-    return remove_dead(graph)
+    updates.update({name: _replace(node, equal) for name, node in updates.items()})
+    return remove_dead(graph, updates.values())
 
 
-def remove_dead(graph: Graph) -> Graph:
-    """Return the graph without nodes that nothing uses. What shows a size first stays where that is used."""
+def remove_dead(graph: Graph, results: Collection[Node] = ()) -> Graph:
+    """Return the graph without nodes that nothing uses, but for further results.
+
+    What shows a size first stays where that is used.
+    """
     first: dict[Any, Node] = {}
     for node in graph.nodes:
         for symbol in _symbols(node.meta):
             first.setdefault(symbol, node)
-    alive = set(leaves(graph.output.args, Node))
+    alive = {*leaves(graph.output.args, Node), *results}
     used: set[Any] = set()  # symbols in the arguments of what is alive
     shown: set[Any] = set()  # and in its shapes
     for node in reversed(graph.nodes):

@@ -1,5 +1,6 @@
 """Arithmetic on integer buffers stays symbolic: padding that is computed from it follows the length."""
 
+import mlx.core as mx
 import pytest
 import torch
 from torch import nn
@@ -7,6 +8,7 @@ from torch import nn
 from pytorch_to_mlx.codegen import convert
 from pytorch_to_mlx.codegen.capture.buffer_numbers import RULES, Ratio, symbolic_buffers
 from pytorch_to_mlx.codegen.capture.export import capture
+from pytorch_to_mlx.codegen.convert_module import load_generated
 
 
 class Padded(nn.Module):
@@ -86,3 +88,39 @@ def test_pad_takes_the_number_of_a_buffer():
         nn.functional.pad(torch.ones(2), (0, module.n))
     assert pads[0] == (2, 2) and all(type(size) is int for size in pads[0])
     assert isinstance(pads[1][1], torch.Tensor)  # it changed in place: its number is not known any more
+
+
+class Frames(nn.Module):
+    """Predicts some frames at a time, once it is initialised: how many, and whether, are in buffers."""
+
+    def __init__(self, initialised: bool, counts: bool = False):
+        super().__init__()
+        self.layer = nn.Linear(4, 6)
+        self.register_buffer("frames", torch.tensor(2, dtype=torch.int32))
+        self.register_buffer("initialised", torch.tensor([initialised]))
+        self.register_buffer("calls", torch.zeros(1, dtype=torch.long))
+        self.counts = counts
+
+    def forward(self, x):
+        if not self.initialised:
+            x = x - x.mean()
+        n_calls = self.calls.item()
+        if self.counts:
+            self.calls += 1
+            return x + n_calls
+        parts = [self.layer(x[:, t]) for t in range(0, 4, self.frames.item())]
+        return torch.stack(parts, 1)[..., : self.frames]
+
+
+@pytest.mark.parametrize("initialised", [True, False])
+def test_numbers_and_flags_are_read_from_buffers(tmp_path, initialised):
+    """The right values are PyTorch's."""
+    convert(Frames(initialised), tmp_path / "out", (torch.randn(3, 5, 4),)).check()
+
+
+def test_a_number_that_the_module_changes_after_it_was_read_is_read_anew(tmp_path):
+    """The right values are 0 and 1: how many calls there were before."""
+    module = Frames(True, counts=True)
+    convert(module, tmp_path / "out", (torch.randn(3, 5, 4),)).check()
+    model = load_generated(tmp_path / "out")
+    assert [float(model(mx.zeros((1, 1, 4)))[0, 0, 0]) for _ in range(2)] == [0.0, 1.0]
