@@ -15,7 +15,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from ..checkpoint import open_checkpoint, read_config
-from ..errors import UsageError
+from ..errors import FormatError, UsageError
 from ..progress import note
 from ..units import count_text
 from ..version import versions
@@ -32,7 +32,7 @@ from .emit.generate import Generated, generate
 from .emit.weights import reload
 from .extensions import load_extensions
 from .folder import KIND
-from .graph import Meta, Node, Unsupported
+from .graph import Meta, Node
 from .lowering.ops.random import is_random
 from .proof.compare import Agreement, summary
 from .proof.other_sizes import other_sizes, other_values
@@ -78,7 +78,7 @@ def convert_module(
         proved, with_loops = None, True
         try:
             proved = _write_and_prove(opened, entries, Path(folder))
-        except Unsupported:
+        except FormatError:
             with_loops = not _unroll(entries, noise)
             if with_loops:
                 raise

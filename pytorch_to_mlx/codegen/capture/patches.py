@@ -19,6 +19,7 @@ from torch.fx.experimental.symbolic_shapes import DimConstraints, ShapeEnv
 from torch.utils import _pytree as pytree
 
 from .buffer_numbers import symbolic_buffers
+from .new_rows import rows_one_by_one
 from .number_patches import dynamic_numbers
 from .packed import traceable_packs
 from .scaled_resize import dynamic_factors
@@ -51,6 +52,7 @@ def traceable(module: nn.Module, keep_numbers: bool = True, changing: Collection
         dynamic_linspace(),
         dynamic_tensors(),
         dynamic_factors(_files(module)),
+        rows_one_by_one(),
         skip_full_masks(),
         dynamic_lengths(module),
         own_numbers(module, keep_numbers),
@@ -121,9 +123,12 @@ def keep_fused() -> Iterator[None]:
         | dict.fromkeys(RESIZES, resize_result)
     )
     saved = {op: (dict(op.py_kernels), decomposition_table.get(op)) for op in shapes}
-    sampler = torch.ops.aten.grid_sampler_2d.default
-    original = decomposition_table[sampler]
-    decomposition_table[sampler] = grid_sample_result
+    kept = {
+        torch.ops.aten.grid_sampler_2d.default: grid_sample_result,
+        torch.ops.aten.meshgrid.default: plain_meshgrid,
+    }
+    originals = {op: decomposition_table[op] for op in kept}
+    decomposition_table.update(kept)
     for op, result in shapes.items():
         op.py_kernels.pop(DispatchKey.Autograd, None)
         op.py_kernels[DispatchKey.CompositeImplicitAutograd] = result
@@ -132,7 +137,7 @@ def keep_fused() -> Iterator[None]:
     try:
         yield
     finally:
-        decomposition_table[sampler] = original
+        decomposition_table.update(originals)
         for op, (kernels, decomposition) in saved.items():
             op.py_kernels.clear()
             op.py_kernels.update(kernels)
@@ -182,6 +187,11 @@ def grid_sample_result(x: torch.Tensor, grid: torch.Tensor, *options: Any, **oth
     Shapes: x [B, C, H, W], grid [B, h, w, 2] -> [B, C, h, w].
     """
     return x.new_empty((*x.shape[:2], *grid.shape[1:3]))
+
+
+def plain_meshgrid(tensors: Any) -> Any:
+    """Return the grids of axes: torch's own decomposition of this overload lacks its indexing."""
+    return torch.ops.aten.meshgrid.indexing(tensors, indexing="ij")
 
 
 def resize_result(x: torch.Tensor, output_size: Any, align_corners: bool, scale_factors: Any = None) -> torch.Tensor:
