@@ -84,7 +84,7 @@ class T5Attention(nn.Module):
             )
             attn_output = x.swapaxes(1, 2)
         attn_output = mx.flatten(attn_output, -2, -1)
-        return (position_bias, self.o(attn_output))
+        return (self.o(attn_output), position_bias)
 
 
 class T5DenseActDense(nn.Module):
@@ -125,10 +125,10 @@ class T5LayerSelfAttention(nn.Module):
 
     def __call__(self, hidden_states, attention_mask=None, position_bias=None):
         normed_hidden_states = self.layer_norm(hidden_states)
-        position_bias, attention_output = self.SelfAttention(
+        attention_output, position_bias = self.SelfAttention(
             normed_hidden_states, mask=attention_mask, position_bias=position_bias
         )
-        return (position_bias, hidden_states + attention_output)
+        return (hidden_states + attention_output, position_bias)
 
 
 class T5LayerCrossAttention(nn.Module):
@@ -147,10 +147,10 @@ class T5LayerCrossAttention(nn.Module):
 
     def __call__(self, hidden_states, key_value_states, position_bias=None):
         normed_hidden_states = self.layer_norm(hidden_states)
-        position_bias, attention_output = self.EncDecAttention(
+        attention_output, position_bias = self.EncDecAttention(
             normed_hidden_states, key_value_states=key_value_states, position_bias=position_bias
         )
-        return (position_bias, hidden_states + attention_output)
+        return (hidden_states + attention_output, position_bias)
 
 
 class T5LayerFF(nn.Module):
@@ -222,28 +222,18 @@ class T5Block(nn.Module):
         encoder_hidden_states=None,
         encoder_decoder_position_bias=None,
     ):
-        if position_bias is None:
-            if attention_mask is None:
-                x, attention_output = self.layer[0](hidden_states)
-                hidden_states = self.layer[1](attention_output)
-                return (x, None, hidden_states)
-            else:
-                x, attention_output = self.layer[0](hidden_states, attention_mask=attention_mask)
-                zeros, layer_output = self.layer[1](attention_output, encoder_hidden_states)
-                hidden_states = self.layer[2](layer_output)
-                return (x, zeros, hidden_states)
+        hidden_states, position_bias = self.layer[0](
+            hidden_states, attention_mask=attention_mask, position_bias=position_bias
+        )
+        if encoder_hidden_states is None:
+            hidden_states = self.layer[1](hidden_states)
+            return (hidden_states, position_bias, None)
         else:
-            position_bias, hidden_states = self.layer[0](
-                hidden_states, attention_mask=attention_mask, position_bias=position_bias
+            hidden_states, encoder_decoder_position_bias = self.layer[1](
+                hidden_states, encoder_hidden_states, position_bias=encoder_decoder_position_bias
             )
-            if encoder_hidden_states is None:
-                hidden_states = self.layer[1](hidden_states)
-            else:
-                encoder_decoder_position_bias, hidden_states = self.layer[1](
-                    hidden_states, encoder_hidden_states, position_bias=encoder_decoder_position_bias
-                )
-                hidden_states = self.layer[2](hidden_states)
-            return (None, None, hidden_states)
+            hidden_states = self.layer[2](hidden_states)
+            return (hidden_states, position_bias, encoder_decoder_position_bias)
 
 
 class T5Stack(nn.Module):
@@ -288,10 +278,8 @@ class T5Stack(nn.Module):
         self.final_layer_norm = nn.RMSNorm(d_model, eps=layer_norm_epsilon)
 
     def __call__(self, input_ids, encoder_hidden_states=None, encoder_embed_tokens_weight=None):
-        if encoder_hidden_states is None:
+        if encoder_embed_tokens_weight is None:
             inputs_embeds = self.embed_tokens(input_ids)
-            x, _, hidden_states = self.block[0](inputs_embeds)
-            _, _, hidden_states = self.block[1](hidden_states, position_bias=x)
         else:
             inputs_embeds = encoder_embed_tokens_weight[input_ids]
             batch, length = input_ids.shape
@@ -300,16 +288,23 @@ class T5Stack(nn.Module):
                 mx.expand_dims(attention_mask, [0, 1, 2]) <= mx.expand_dims(attention_mask, [0, 1, 3]),
                 [batch, 1, length, length],
             )
-            x, zeros, hidden_states = self.block[0](
-                inputs_embeds, attention_mask=attention_mask, encoder_hidden_states=encoder_hidden_states
-            )
-            _, _, hidden_states = self.block[1](
-                hidden_states,
-                attention_mask=attention_mask,
-                position_bias=x,
-                encoder_hidden_states=encoder_hidden_states,
-                encoder_decoder_position_bias=zeros,
-            )
+        hidden_states = inputs_embeds
+        self_attention_position_bias = None
+        if encoder_hidden_states is None:
+            for layer in self.block:
+                hidden_states, self_attention_position_bias, _ = layer(
+                    hidden_states, position_bias=self_attention_position_bias
+                )
+        else:
+            cross_attention_position_bias = None
+            for layer in self.block:
+                hidden_states, self_attention_position_bias, cross_attention_position_bias = layer(
+                    hidden_states,
+                    attention_mask=attention_mask,
+                    position_bias=self_attention_position_bias,
+                    encoder_hidden_states=encoder_hidden_states,
+                    encoder_decoder_position_bias=cross_attention_position_bias,
+                )
         return self.final_layer_norm(hidden_states)
 
 

@@ -19,6 +19,7 @@ Call = tuple[str, int]  # the path of a submodule, and which call of it
 Described = dict[Call, list[tuple[str, torch.dtype, tuple]]]  # name, dtype and example shape of each argument
 Print = tuple[torch.dtype, tuple, bytes]  # dtype, shape, digest of the values
 Arguments = dict[Call, list[tuple[str, Print]]]
+Results = dict[Call, list[Print | None]]
 Watched = dict[Call, tuple[list[tuple[str, torch.Tensor]], list[torch.Tensor]]]  # arguments by name, and results
 
 
@@ -31,10 +32,16 @@ def fingerprint(value: Any) -> Print | None:
     return value.dtype, tuple(value.shape), digest
 
 
-def watch_arguments(module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> tuple[Any, Arguments]:
-    """Run the module; return its result and the tensor arguments of each call of each submodule, by parameter name."""
+def watch_arguments(
+    module: nn.Module, args: tuple, kwargs: Mapping[str, Any], results: Results | None = None
+) -> tuple[Any, Arguments]:
+    """Run the module; return its result and the tensor arguments of each call of each submodule, by parameter name.
+
+    results: filled with what each call of a submodule returns, in order; None for what is no tensor.
+    """
     arguments: Arguments = {}
     counts: dict[str, int] = {}
+    n_done: dict[str, int] = {}
 
     def hook(path: str) -> Callable:
         def before(child: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
@@ -43,8 +50,18 @@ def watch_arguments(module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -
 
         return before
 
+    def after(path: str) -> Callable:
+        def note(child: nn.Module, args: tuple, result: Any) -> None:
+            assert results is not None
+            parts = result if isinstance(result, tuple) else (result,)
+            results[_next_call(path, n_done)] = [fingerprint(part) for part in parts]
+
+        return note
+
     children = [(path, child) for path, child in module.named_modules() if path]
     handles = [child.register_forward_pre_hook(hook(path), with_kwargs=True) for path, child in children]
+    if results is not None:
+        handles += [child.register_forward_hook(after(path)) for path, child in children]
     with _remove_after(handles), torch.no_grad(), unchanged(module), seeded():
         return module(*args, **kwargs), arguments
 

@@ -15,7 +15,7 @@ from .call_tree import CONTAINERS, Call, call_tree, connect, foreign_calls, hois
 from .class_methods import ClassMethods
 from .classes import Classes, build_classes, method_arguments
 from .draft import Draft
-from .input_names import find_input_names, order_inputs
+from .input_names import find_names, order_signature
 from .interfaces import Callee, Interface
 from .layers import Layer, find_layers
 from .method_calls import MethodCalls
@@ -132,7 +132,7 @@ def inline_small_calls(method: MethodCalls, layers: Mapping[str, Layer]) -> None
 def observe_calls(method: MethodCalls, layers: Mapping[str, Layer], module: Module) -> SourceNames:
     """Run a method on its example, to learn what its calls take and return. Returns the names of values in the source.
 
-    Sets the outputs of the root, and the order of every call's inputs.
+    Sets the outputs of the root, and the order of every call's inputs and outputs.
     """
     entry, root = method.entry, method.root
     modules = dict(module.named_modules())
@@ -140,8 +140,8 @@ def observe_calls(method: MethodCalls, layers: Mapping[str, Layer], module: Modu
         match_user_calls(method, layers, module)
         outputs = leaves(method.graph.output.args, Node)
         root.outputs = list(dict.fromkeys([*outputs, *entry.captured.updates.values()]))
-        names = SourceNames(modules, find_input_names(root, entry, module))
-    order_inputs(root, names, modules)
+        names = SourceNames(modules, *find_names(root, entry, module))
+    order_signature(root, names, modules)
     return names
 
 

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import keyword
+import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -18,10 +19,17 @@ class SourceNames:
     """The names of values in the user's source.
 
     modules: the torch module at each path. arguments: by path and number of a call, what `forward` calls its inputs.
+    results: likewise, the places of its outputs in the tuple that it returns.
     """
 
-    def __init__(self, modules: Mapping[str, Any], arguments: Mapping[tuple[str, int], Mapping[Node, str]]) -> None:
+    def __init__(
+        self,
+        modules: Mapping[str, Any],
+        arguments: Mapping[tuple[str, int], Mapping[Node, str]],
+        results: Mapping[tuple[str, int], Mapping[Node, int]] | None = None,
+    ) -> None:
         self._arguments = arguments
+        self._results = results or {}
         self._unpacked: dict[Call, dict[Node, str]] = {}
         self._ranges = {path: _class_lines(type(module)) for path, module in modules.items()}
 
@@ -36,10 +44,14 @@ class SourceNames:
             return _usable(node.args[0].replace(".", "_")) or "weight"
         return self._name_in(node.trace[-1:], node) or "x"
 
+    def result_place(self, call: Call, node: Node) -> float:
+        """Return the place of an output in the tuple that `forward` returns; infinity if it is not there."""
+        return self._results.get((call.path, call.number), {}).get(node, math.inf)
+
     def target_name(self, node: Node, call: Call) -> str | None:
         """Return the variable that the source of a call assigns a value to, if it does."""
         if call not in self._unpacked:
-            self._unpacked[call] = dict(self._tuple_targets(call))
+            self._unpacked[call] = dict(self._tuple_targets(call)) | dict(self._unpacked_results(call))
         return self._unpacked[call].get(node) or self._name_in(self._lines(node, call), node)
 
     def _tuple_targets(self, call: Call) -> Iterator[tuple[Node, str]]:
@@ -66,6 +78,21 @@ class SourceNames:
                 names = [name for name in names if name != "_"][:1]
             if len(names) == len(leaving):
                 yield from ((n, usable) for n, name in zip(leaving, names, strict=True) if (usable := _usable(name)))
+
+    def _unpacked_results(self, call: Call) -> Iterator[tuple[Node, str]]:
+        """Yield names from `a, b = self.child(...)`, for the outputs of children whose place in the tuple is known."""
+        for child in call.items:
+            for node in child.outputs if isinstance(child, Call) else ():
+                place = self.result_place(child, node)
+                lines = self._lines(node, call)
+                statement = _statement(lines[-1]) if lines else None
+                if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Tuple):
+                    continue
+                parts = statement.targets[0].elts
+                if isinstance(statement.value, ast.Call) and place < len(parts):
+                    target = parts[int(place)]
+                    if isinstance(target, ast.Name) and (name := _usable(target.id)):
+                        yield node, name
 
     def ends_statement(self, node: Node, user: Node | Call, call: Call) -> bool:
         """Return whether the source gives a value a name in one statement and uses it in another."""
