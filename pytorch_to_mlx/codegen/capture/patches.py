@@ -112,15 +112,16 @@ def skip_noop_casts() -> Iterator[None]:
 
 @contextlib.contextmanager
 def keep_fused() -> Iterator[None]:
-    """Keep recurrent layers and resized images one op each, shaped by their arguments.
+    """Keep recurrent layers, max_pool1d and resized images one op each, shaped by their arguments.
 
-    torch unrolls recurrent layers step by step, which fixes the length, and computes bicubic images op by op, which
-    takes ten seconds for each.
+    torch unrolls recurrent layers step by step and gives max_pool1d a plain number of places, which fixes the length,
+    and computes bicubic images op by op, which takes ten seconds for each.
     """
     shapes = (
         dict.fromkeys(RNNS, rnn_results)
         | dict.fromkeys(PACKED_RNNS, packed_rnn_results)
         | dict.fromkeys(RESIZES, resize_result)
+        | {torch.ops.aten.max_pool1d.default: max_pool_result}
     )
     saved = {op: (dict(op.py_kernels), decomposition_table.get(op)) for op in shapes}
     kept = {
@@ -192,6 +193,11 @@ def grid_sample_result(x: torch.Tensor, grid: torch.Tensor, *options: Any, **oth
 def plain_meshgrid(tensors: Any) -> Any:
     """Return the grids of axes: torch's own decomposition of this overload lacks its indexing."""
     return torch.ops.aten.meshgrid.indexing(tensors, indexing="ij")
+
+
+def max_pool_result(x: torch.Tensor, *options: Any, **others: Any) -> torch.Tensor:
+    """Return an empty result of max_pool1d. Shapes: x [B, C, T] or [C, T] -> the same with another length."""
+    return torch.ops.aten.max_pool1d_with_indices.default(x, *options, **others)[0]
 
 
 def resize_result(x: torch.Tensor, output_size: Any, align_corners: bool, scale_factors: Any = None) -> torch.Tensor:

@@ -41,6 +41,21 @@ class Sampled(nn.Module):
         return nn.functional.interpolate(y, size=(x.shape[2] + 1, x.shape[3]), mode="bilinear")
 
 
+class Pooled(nn.Module):
+    """Pools of every 1-d form, as the convolution banks of speech synthesizers cut them."""
+
+    def forward(self, x):
+        same = nn.functional.max_pool1d(x, 2, stride=1, padding=1)[:, :, : x.size(-1)]
+        return same + x, nn.functional.max_pool1d(x[0], 3, ceil_mode=True), nn.functional.max_pool1d(x, 2, dilation=2)
+
+
+def test_the_length_of_max_pool1d_stays_dynamic(tmp_path):
+    """The right values are PyTorch's."""
+    result = convert(Pooled(), tmp_path / "out", example_inputs=torch.randn(2, 4, 9))
+    result.check()
+    assert result.fixed == [] and len(set(result.varied["x[2]"])) > 1
+
+
 def test_bicubic_images_are_one_op_each(tmp_path):
     """torch computes them op by op to find their shapes, which took 15 s of CPU; the right values are its own."""
     inputs = torch.randn(2, 3, 7, 5), torch.rand(2, 4, 6, 2) * 2 - 1
