@@ -3,8 +3,9 @@
 A name that was imported before (`from mlx.nn import silu`) keeps MLX's function: patch first, then import the program.
 """
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -49,6 +50,19 @@ def unpatch_mlx() -> None:
     while _originals:
         owner, name, original = _originals.pop()
         setattr(owner, name, original)
+
+
+@contextlib.contextmanager
+def patched_mlx() -> Iterator[None]:
+    """Put the kernels under MLX's own names inside a `with`."""
+    if _originals:
+        yield
+        return
+    patch_mlx()
+    try:
+        yield
+    finally:
+        unpatch_mlx()
 
 
 def _replace(owner: Any, name: str, function: Any) -> None:

@@ -4,7 +4,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
@@ -14,6 +14,8 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
+from ..backend.native import kernels
+from ..backend.patch import patched_mlx
 from ..checkpoint import open_checkpoint, read_config
 from ..errors import FormatError, UsageError
 from ..progress import note
@@ -281,6 +283,7 @@ def _prove(
     """Compare outputs and submodules of every method, and look for the first wrong op if one of them differs."""
     sizes = {entry.name: size_hints(entry) for entry in entries}
     reset = partial(reload, model, folder)
+    result.has_kernels = kernels() is not None
     with _timed(result, "prove"), torch_failures(opened.class_name):
         for entry in entries:
             hints = sizes[entry.name]
@@ -292,7 +295,9 @@ def _prove(
                 own = [({}, entry.args, entry.kwargs), *_single(entry, hints, names)]
                 for sizes_here, args, kwargs in chain(own, examples):
                     draws = _draws(generated, entry)
-                    agreements = check_outputs(model, opened.module, args, kwargs, entry.method, reset, draws)
+                    # once on MLX's own functions, which are what runs elsewhere; the rest on the faster kernels
+                    with patched_mlx() if sizes_here else nullcontext():
+                        agreements = check_outputs(model, opened.module, args, kwargs, entry.method, reset, draws)
                     label = ", ".join(f"{name}={size}" for name, size in sizes_here.items()) or AS_CAPTURED
                     result.outputs.append({"size": labelled(entries, entry, label), **summary(agreements)})
                     for name, size in sizes_here.items():
@@ -305,7 +310,8 @@ def _prove(
                     label, agreements = _check_with_random_weights(opened.module, entry, generated, folder)
                     result.outputs.append({"size": labelled(entries, entry, label), **summary(agreements)})
             result.varied |= {labelled(entries, entry, name): values for name, values in varied.items()}
-            checks = check_submodules(generated, entry, model, hints, reset)
+            with patched_mlx():
+                checks = check_submodules(generated, entry, model, hints, reset)
             result.submodules += [check.as_dict() for check in checks]
         if not result.ok:
             wrong_ops = (first_wrong_op(entry, sizes[entry.name]) for entry in entries)

@@ -5,6 +5,7 @@ import keyword
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from mlx import nn
 
@@ -68,3 +69,10 @@ def is_path(tree: ast.expr) -> bool:
             return False
         tree = tree.value
     return isinstance(tree, ast.Name)
+
+
+def submodule(model: Any, path: str) -> Any:
+    """Return the submodule of a generated model that stands for a dotted path of the original."""
+    for part in mlx_parts(path):
+        model = model[int(part)] if part.isdigit() else getattr(model, part)
+    return model

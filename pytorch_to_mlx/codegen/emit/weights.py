@@ -8,7 +8,7 @@ import mlx.core as mx
 
 from ..capture.tensors import Tensor, to_mlx
 from ..graph import Meta
-from ..paths import mlx_parts
+from ..paths import mlx_parts, submodule
 from .layers import Layer
 
 
@@ -49,9 +49,16 @@ def _convert(tensor: Tensor, order: tuple[int, ...] | None) -> mx.array:
     return mx.contiguous(array.transpose(*order)) if order else array
 
 
-def reload(model: Any, folder: Path) -> None:
-    """Load the weights of a generated model from its folder again: lazy ones, so that those in memory are freed."""
+def reload(model: Any, folder: Path, path: str = "") -> None:
+    """Load the weights of a generated model, or of the submodule at `path`, from the folder again.
+
+    They are lazy ones, so that those in memory are freed.
+    """
+    part, prefix = model, ""
+    if path:
+        part, prefix = submodule(model, path), f"{'.'.join(mlx_parts(path))}."
     stored: dict[str, mx.array] = {}
     for file in sorted(folder.glob("model*.safetensors")):
         stored |= mx.load(str(file))  # type: ignore[arg-type]
-    model.load_weights(list(stored.items()))
+    weights = [(name.removeprefix(prefix), array) for name, array in stored.items() if name.startswith(prefix)]
+    part.load_weights(weights, strict=not path)  # what it shares with others is stored under one of the names

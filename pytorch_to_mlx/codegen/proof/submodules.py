@@ -22,7 +22,7 @@ from ..extensions import replacement_for
 from ..graph import Meta, Node, Sym, Unsupported, transform
 from ..lowering.interpret import evaluate, step
 from ..lowering.sizes import PREFIX
-from ..paths import mlx_parts, module_lists
+from ..paths import module_lists, submodule
 from .compare import NOT_COMPARED, Agreement, agree, summary, tolerance_of
 from .truth import Truth
 
@@ -52,12 +52,12 @@ class SubmoduleCheck:
 
 
 def check_submodules(
-    generated: Generated, entry: Entry, model: Any, hints: Sizes, reset: Callable[[], None]
+    generated: Generated, entry: Entry, model: Any, hints: Sizes, reset: Callable[[str], None]
 ) -> list[SubmoduleCheck]:
     """Run every submodule of the generated model on PyTorch's values and compare what it returns.
 
     A call is checked as soon as PyTorch has computed its values, and each value is freed after its last check.
-    reset: gives the model its weights anew, so that those that a check has read are freed.
+    reset: gives the submodule of a path its weights anew, so that those that a check has read are freed.
     """
     calls = [call for call in generated.roots[entry.name].calls() if call.path]
     needs = {
@@ -94,7 +94,7 @@ def check_submodules(
 
 
 def _check(
-    call: Call, generated: Generated, truth: Truth, model: Any, hints: Sizes, reset: Callable[[], None]
+    call: Call, generated: Generated, truth: Truth, model: Any, hints: Sizes, reset: Callable[[str], None]
 ) -> Iterator[SubmoduleCheck]:
     """Compare one call; nothing is yielded for one that cannot be run alone."""
     nodes = [node for node in call.outputs if isinstance(node.meta, Meta)]
@@ -120,7 +120,7 @@ def _check(
         interface = generated.interfaces[call.path, draft.method]
         ours = interface.call(getattr(module, draft.method), [*inputs, *sizes])
         ours = ours[0] if len(nodes) == 1 else ours
-    reset()
+    reset(call.path)
     known = {node.name: value for node, value in zip(call.inputs, values, strict=True) if node.op != "weight"}
     outputs = [ours] if len(nodes) == 1 else list(ours)
     tensors = [*flat_tensors(values), *_weights_read(call, truth)]
@@ -172,13 +172,6 @@ def _readers_of(generated: Generated, call: Call, readers: Mapping[str, str]) ->
     draft = generated.drafts.get(call)
     names = draft.sizes if draft is not None else ()
     return {node for symbol, node in readers.items() if f"{PREFIX}{symbol}" in names}
-
-
-def submodule(model: Any, path: str) -> Any:
-    """Return the submodule of a generated model that stands for a dotted path of the original."""
-    for part in mlx_parts(path):
-        model = model[int(part)] if part.isdigit() else getattr(model, part)
-    return model
 
 
 @dataclass(frozen=True)

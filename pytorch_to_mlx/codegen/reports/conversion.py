@@ -14,6 +14,12 @@ ALL_ZERO = "all zero in PyTorch, which proves nothing"
 FIXED = "The source is for these sizes and values alone. For others, which it refuses, convert again with an example:"
 
 
+KERNELS = (
+    "Outputs as captured were computed by MLX's own functions. Those at other sizes, and the submodules, were computed "
+    "with the CPU kernels of pytorch-to-mlx-cpu under MLX's functions (`patch_mlx`), which takes less time."
+)
+
+
 @dataclass
 class Conversion:
     """What `convert` wrote of a module, or what `validate` compared of a generated folder.
@@ -24,6 +30,7 @@ class Conversion:
     captured method reads. fixed: what sizes of the inputs must be; the source refuses others. dropped: assertions about
     values that the source does not check. updated: buffers that a call changes. noise: the inputs that stand for what
     the module draws at random. varied: the lengths at which outputs were compared, the example's first, by axis.
+    has_kernels: whether submodules and outputs at other sizes were computed with the CPU kernels under MLX's functions.
     seconds: wall-clock time of each step.
     """
 
@@ -46,6 +53,7 @@ class Conversion:
     unused: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     quantization: dict[str, Any] | None = None
+    has_kernels: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -130,6 +138,7 @@ def report_text(result: Conversion) -> str:
         f"value; {RELATIVE['float32']:g} is allowed, or {FLOOR_FACTOR:g} times the error of PyTorch's own float32 if "
         f"that is more{_of_16_bit(result)}. Integers must be equal; their error is the number of values that differ.",
         "",
+        *([KERNELS, ""] if result.has_kernels else []),
         "## Outputs",
         "",
         f"| sizes | {errors}",

@@ -48,3 +48,12 @@ def test_reload_takes_what_the_folder_has(tmp_path):
     mx.save_safetensors(str(tmp_path / "model.safetensors"), {"bias": mx.array([3.0])})
     with pytest.raises(ValueError, match="bias"):
         reload(model, tmp_path)
+
+
+def test_reload_of_a_submodule_leaves_the_others(tmp_path):
+    model = nn.Sequential(nn.Linear(2, 1, bias=False), nn.Linear(1, 2, bias=False))
+    weights = {f"layers.{i}.weight": mx.full(layer.weight.shape, i + 3.0) for i, layer in enumerate(model.layers)}
+    mx.save_safetensors(str(tmp_path / "model.safetensors"), weights)
+    first = model.layers[0].weight
+    reload(model, tmp_path, "layers.1")
+    assert model.layers[0].weight is first and model.layers[1].weight.tolist() == [[4.0], [4.0]]

@@ -108,3 +108,23 @@ def test_a_module_with_weights_that_autograd_computed():
     assert float64 is not None
     torch.testing.assert_close(float64[0], plain.double()(x.double()))
     assert separate_module(Normed().eval())(x.double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv1d(6, 6, 12, stride=2, padding=5, groups=6),
+        nn.Conv1d(6, 6, 3, dilation=4, groups=6, bias=False),
+        nn.ConvTranspose1d(6, 6, 12, stride=2, padding=3, output_padding=1, groups=6),
+        nn.ConvTranspose1d(6, 6, 2, stride=3, dilation=2, groups=6, bias=False),
+        nn.Conv2d(6, 6, (3, 5), stride=(1, 2), padding=(0, 2), groups=6),
+        nn.Conv2d(6, 12, 3, groups=6),
+    ],
+)
+def test_a_depthwise_convolution_is_what_pytorch_computes(layer):
+    """Right is PyTorch's own float64 convolution on widened weights."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 6, *(15, 13)[: layer.weight.ndim - 2], dtype=torch.float64)
+    with torch.no_grad():
+        ours = float64_module(layer)(x)
+        torch.testing.assert_close(ours, copy.deepcopy(layer).double()(x), rtol=1e-14, atol=1e-14)

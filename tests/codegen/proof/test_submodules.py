@@ -55,12 +55,12 @@ def test_every_call_agrees_and_a_wrong_weight_shows_where_it_is(converted):
     assert {check.method for check in checks} == {"forward"}
     assert all(0 < check.scale for check in checks)
 
-    def spoil():
-        reset()
+    def spoil(path):
+        reset(path)
         layer = submodule(model, "blocks.1.0")
         layer.weight = layer.weight + mx.eye(8) * 0.01
 
-    spoil()
+    spoil("")
     wrong = [check for check in check_submodules(generated, entry, model, hints, spoil) if not check.ok]
     assert "blocks.1.0" in {check.path for check in wrong}
     assert not {"blocks.0.0", "blocks.0.2", "blocks.1.2", "norm"} & {check.path for check in wrong}

@@ -311,14 +311,20 @@ def _crops(pad) -> bool:
 def _pad_positive(x, pad, value):
     if not any(pad):
         return x
-    widths = [(0, 0)] * (x.ndim - len(pad) // 2) + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
+    widths = _widths(x, pad)
     return mx.pad(x, widths) if value == 0 else mx.pad(x, widths, constant_values=value)
+
+
+def _widths(x, pad):
+    return [(0, 0)] * (x.ndim - len(pad) // 2) + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
 
 
 @lowers("pad.default")
 def pad(x, pad, mode="constant", value=None, *, result: Meta):
     if mode == "constant":
         return constant_pad(x, pad, 0 if value is None else value, result=result)
+    if mode == "replicate":
+        return replication_pad(x, pad)
     return fn.pad_by_index(x, list(pad), mode)
 
 
@@ -329,7 +335,9 @@ def reflection_pad(x, padding):
 
 @lowers("replication_pad1d.default", "replication_pad2d.default", "replication_pad3d.default")
 def replication_pad(x, padding):
-    return fn.pad_by_index(x, list(padding), "replicate")
+    if _crops(padding):
+        return fn.pad_by_index(x, list(padding), "replicate")
+    return mx.pad(x, _widths(x, padding), mode="edge")
 
 
 @lowers("_pad_circular.default")
