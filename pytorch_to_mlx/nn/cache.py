@@ -67,12 +67,13 @@ class DecoderState:
 
     def select(self, sentences: Sequence[int], rows: Sequence[int]) -> "DecoderState":
         """Return the state of these sentences and these sequences, which may occur several times."""
-        n_sentences = self.layers[0].cross_k.shape[0]
-        keep = None if list(sentences) == list(range(n_sentences)) else mx.array(list(sentences))
-        index = mx.array(list(rows))
+        first = self.layers[0]
+        keep = None if list(sentences) == list(range(first.cross_k.shape[0])) else mx.array(list(sentences))
+        same_rows = first.past is not None and list(rows) == list(range(first.past[0].shape[0]))
+        index = None if same_rows else mx.array(list(rows))  # greedy search moves no row: nothing is copied
         layers = []
         for past, k, v in self.layers:
-            moved = None if past is None else tuple(array[index] for array in past)
+            moved = past if past is None or index is None else tuple(array[index] for array in past)
             layers.append(LayerState(moved, k if keep is None else k[keep], v if keep is None else v[keep]))
         mask = self.mask if keep is None or self.mask is None else self.mask[keep]
         return replace(self, layers=tuple(layers), mask=mask)

@@ -4,7 +4,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from pytorch_to_mlx.nn.cache import STEP, KVCache
+from pytorch_to_mlx.nn.cache import STEP, DecoderState, KVCache, LayerState
 
 
 def test_updates_return_everything_so_far():
@@ -37,3 +37,36 @@ def test_rows_handed_out_earlier_do_not_change():
     first, _ = cache.update(mx.full((1, 1, 2, 4), 1.0), mx.zeros((1, 1, 2, 4)))
     cache.update(mx.full((1, 1, 2, 4), 2.0), mx.zeros((1, 1, 2, 4)))
     assert np.array_equal(np.array(first), np.ones((1, 1, 2, 4)))
+
+
+def state(n_sentences=3, n_rows=6) -> DecoderState:
+    """Two layers whose numbers name their row: 10 · layer + row, and 100 + sentence for the source."""
+
+    def numbered(start, count):
+        return mx.arange(start, start + count).reshape(count, 1, 1, 1) * mx.ones((count, 2, 3, 4))
+
+    cross = numbered(100, n_sentences)
+    layers = [LayerState((numbered(10 * n, n_rows), -numbered(10 * n, n_rows)), cross, cross) for n in range(2)]
+    return DecoderState(tuple(layers), mx.arange(n_sentences).reshape(-1, 1, 1, 1) > 0, offset=3)
+
+
+def numbers(array) -> list[int]:
+    return np.array(array).reshape(array.shape[0], -1)[:, 0].astype(int).tolist()
+
+
+def test_sentences_leave_and_beams_move():
+    """Rows of the text go where they are named, rows of the source by sentence; nothing else changes."""
+    moved = state().select([0, 2], [1, 1, 5, 4])
+    for n, layer in enumerate(moved.layers):
+        assert numbers(layer.past[0]) == [10 * n + row for row in (1, 1, 5, 4)]
+        assert numbers(layer.past[1]) == [-10 * n - row for row in (1, 1, 5, 4)]
+        assert numbers(layer.cross_k) == numbers(layer.cross_v) == [100, 102]
+    assert np.array(moved.mask).ravel().tolist() == [False, True] and moved.offset == 3
+
+
+def test_what_stays_is_not_copied():
+    before = state()
+    after = before.select([0, 1, 2], [0, 1, 2, 3, 4, 5])
+    assert after.layers[1].past is before.layers[1].past and after.layers[0].cross_k is before.layers[0].cross_k
+    first = DecoderState((LayerState(None, mx.ones((2, 1)), mx.ones((2, 1))),), None)
+    assert first.select([1], [1]).layers[0].past is None and first.select([1], [1]).mask is None
