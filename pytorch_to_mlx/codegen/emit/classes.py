@@ -1,6 +1,7 @@
 """The classes of a generated model: one per torch class; where instances differ, by constructor arguments."""
 
 import ast
+import contextlib
 import copy
 import dataclasses
 import inspect
@@ -52,11 +53,7 @@ def build_classes(root: Place, class_names: Mapping[str, str], modules: Mapping[
         for draft in (draft for place in places for draft in place.drafts):
             adapt_calls(draft, classes.interfaces)
         short = torch_class.rpartition(".")[2]
-        try:
-            shared = [SharedClass(_variants(places), modules)]
-        except Inseparable:
-            shared = [SharedClass([variant], modules) for variant in _variants(places)]
-        for one in shared:
+        for one in _shared_classes(_variants(places), modules):
             n_classes[short] = n_classes.get(short, 0) + 1
             name = short if n_classes[short] == 1 else f"{short}{n_classes[short]}"
             classes.definitions.append(one.write(name, torch_class))
@@ -64,6 +61,24 @@ def build_classes(root: Place, class_names: Mapping[str, str], modules: Mapping[
     assert isinstance(root.construct, ast.Call)
     classes.sizes = {str(keyword.arg): literal_value(keyword.value) for keyword in root.construct.keywords}
     return classes
+
+
+def _shared_classes(variants: list[list[Instance]], modules: Mapping[str, Any]) -> "list[SharedClass]":
+    """Return as few classes as the variants can have: a variant joins the first class from which it can be told."""
+    with contextlib.suppress(Inseparable):
+        return [SharedClass(variants, modules)]
+    groups: list[list[list[Instance]]] = []
+    shared: list[SharedClass] = []
+    for variant in variants:
+        for place, group in enumerate(groups):
+            with contextlib.suppress(Inseparable):
+                shared[place] = SharedClass([*group, variant], modules)
+                group.append(variant)
+                break
+        else:
+            groups.append([variant])
+            shared.append(SharedClass([variant], modules))
+    return shared
 
 
 def _variants(places: Sequence[Place]) -> list[list[Instance]]:

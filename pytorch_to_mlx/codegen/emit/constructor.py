@@ -80,8 +80,8 @@ class Constructor:
     def add_flag(self, flag: Flag, *, is_attribute: bool) -> None:
         """Take a flag, which tells variants apart, as an argument."""
         name = safe_name(flag.name)
-        pairs = zip(flag.values, self._members, strict=True)
-        self._values[name] = {index: to_tree(value) for value, members in pairs for index in members}
+        values = (value for group in flag.values for value in group)
+        self._values[name] = {index: to_tree(value) for index, value in enumerate(values)}
         if is_attribute and name not in self.attributes:
             self.attributes.append(name)
 

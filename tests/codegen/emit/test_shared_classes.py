@@ -118,18 +118,39 @@ def test_a_class_inside_itself(tmp_path):
 
 
 class Switch(nn.Module):
-    def __init__(self, kind):
+    """Only `shift`, which is 0 or not, can be told from the constructor; `_kind` is private."""
+
+    def __init__(self, kind, shift):
         super().__init__()
-        self._kind = kind
+        self._kind, self.shift = kind, shift
         self.weight = nn.Parameter(torch.randn(4))
 
     def forward(self, x):
+        if self.shift:
+            x = torch.roll(x, self.shift, -1)
         return torch.sin(x) * self.weight if self._kind else torch.exp(-x.abs()) + self.weight
 
 
 def test_what_nothing_tells_apart_are_two_classes(tmp_path):
-    source = source_of(nn.Sequential(Switch(0), Switch(1)), tmp_path, torch.randn(3, 4))
+    switches = nn.Sequential(Switch(0, 0), Switch(1, 0), Switch(0, 2), Switch(1, 1), Switch(1, 3))
+    source = source_of(switches, tmp_path, torch.randn(3, 4))
     assert classes(source) == ["Switch", "Switch2", "Sequential"]
+    assert source.count("if self.shift:") == 2 and "Switch2(shift=3" in source
+
+
+class Act(nn.Module):
+    def __init__(self, act):
+        super().__init__()
+        self.linear, self.act = nn.Linear(4, 4), act
+
+    def forward(self, x):
+        return self.act(self.linear(x)) + 1
+
+
+def test_activations_are_arguments(tmp_path):
+    source = source_of(nn.Sequential(Act(nn.ReLU()), Act(nn.SiLU()), Act(nn.Identity())), tmp_path, torch.randn(3, 4))
+    assert classes(source) == ["Act", "Sequential"]
+    assert "Act(act='ReLU'" in source.replace('"', "'") and "if self.act ==" in source
 
 
 def test_sizes_of_a_model_are_those_of_its_config():
