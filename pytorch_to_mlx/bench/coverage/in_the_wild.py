@@ -22,6 +22,8 @@ many times as fast as PyTorch it is.
 def wild_page(cases: list[dict[str, Any]]) -> str:
     """Return the page: a line for each repository, and below what a user writes and which sizes hold."""
     n_right = sum(case["ok"] for case in cases)
+    if not cases:
+        return f"{INTRODUCTION}\nNothing is measured yet."
     lines = [INTRODUCTION, f"{n_right} of {len(cases)} are right. {origins(cases)}", ""]
     lines += [
         "| repository | what it is | right | CPU s | MiB | PyTorch, ms | ours, ms |",

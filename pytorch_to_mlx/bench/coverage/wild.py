@@ -137,10 +137,7 @@ def repositories() -> dict[str, Repository]:
 def measure_repository(name: str) -> WildResult:
     """Convert a repository's module as a user does, and compare it at every size. Nothing that fails is raised."""
     one = repositories()[name]
-    lines = inspect.getsource(one.factory).splitlines()
-    code = inspect.cleandoc("\n".join(lines[1 + next(i for i, line in enumerate(lines) if '"""' in line) :]))
-    use = (inspect.getdoc(one.factory) or "").splitlines()[0]
-    result = WildResult(name, one.commit, one.kind, one.weights, list(one.needs), use, code)
+    result = WildResult(name, one.commit, one.kind, one.weights, list(one.needs), *source_text(one))
     torch.manual_seed(0)
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -162,6 +159,13 @@ def measure_repository(name: str) -> WildResult:
         except FAILURES as error:
             result.reason = f"{type(error).__name__}: {line_of(error)}"
     return result
+
+
+def source_text(one: Repository) -> tuple[str, str]:
+    """Return what a user does, in a sentence, and the lines of the factory that do it."""
+    lines = inspect.getsource(one.factory).splitlines()
+    first = 1 + next(place for place, line in enumerate(lines) if '"""' in line)
+    return (inspect.getdoc(one.factory) or "").splitlines()[0], inspect.cleandoc("\n".join(lines[first:]))
 
 
 def checkout(one: Repository) -> Path:

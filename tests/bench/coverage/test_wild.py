@@ -1,5 +1,6 @@
 """The suite of public repositories: a module of a checkout is converted as it is and compared at every size."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,13 @@ def case(tmp_path, monkeypatch):
         return wild.measure_repository("someone/net")
 
     return measure
+
+
+def test_every_repository_is_at_one_commit_and_says_what_a_user_does():
+    for one in wild.repositories().values():
+        assert re.fullmatch(r"[0-9a-f]{40}", one.commit) and one.kind, one.name
+        use, code = wild.source_text(one)
+        assert use.endswith(".") and 0 < len(code.splitlines()) <= 32 and '"""' not in code, one.name
 
 
 def test_a_module_of_a_checkout_is_right_at_every_size(case):
