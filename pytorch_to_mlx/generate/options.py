@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ..errors import UsageError
 
 MAX_LENGTH = 100_000
+LENGTH_FACTOR = 4.0  # tokens for each of the source, where a checkpoint states no length
 DEFAULT_NEW_TOKENS = 20  # where neither max_length nor max_new_tokens is given
 # What this port does not do; a value that would change nothing is taken.
 REFUSED: dict[str, tuple[Any, ...]] = {
@@ -130,11 +131,14 @@ class GenerationOptions:
 def options_of(generation: Mapping[str, Any], config: Mapping[str, Any], eos: Ids) -> GenerationOptions:
     """Return the defaults of a checkpoint: generation_config.json first, then what config.json holds of it.
 
-    Options that are not ported are left out: a caller who asks for them is refused.
+    Options that are not ported are left out: a caller who asks for them is refused. Where no length is stated,
+    transformers stops after 20 tokens, in the middle of a sentence; here the source's length decides.
     """
     known = {field.name for field in fields(GenerationOptions)}
     merged = {**config, **{name: value for name, value in generation.items() if value is not None}}
     values = {name: value for name, value in merged.items() if name in known and value is not None}
+    if not values.keys() & {"max_length", "max_new_tokens", "max_length_factor"}:
+        values["max_length_factor"] = LENGTH_FACTOR
     return GenerationOptions(eos=eos).changed(values)
 
 

@@ -231,7 +231,8 @@ def test_options_of_a_checkpoint():
     config = {"num_beams": 4, "max_length": 512, "d_model": 8, "guidance_scale": 3.0}
     options = options_of(generation, config, eos=(0,))
     assert (options.num_beams, options.max_length, options.bad_words_ids) == (6, 512, ((9,),))
-    assert options.forced_eos_token_id == (0,)
+    assert options.forced_eos_token_id == (0,) and options.max_length_factor is None
+    assert options_of({}, {}, eos=(0,)).limit(10, 1, 512) == 41  # 20 tokens would cut a sentence off
 
 
 @pytest.mark.parametrize(

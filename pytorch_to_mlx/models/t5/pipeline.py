@@ -12,7 +12,7 @@ from ...checkpoint.files import SourceFile
 from ...checkpoint.json_file import parse_json
 from ...errors import FormatError, UsageError
 from ...forks import require_own_threads
-from ...generate.options import GenerationOptions, options_of
+from ...generate.options import LENGTH_FACTOR, GenerationOptions, options_of
 from ...generate.steps import DecoderSteps
 from ...generate.translate import Engine, stream_text, translate_each
 from ...tasks import Translation
@@ -26,7 +26,6 @@ from .weights import WEIGHTS, open_release
 GENERATION = "generation_config.json"
 # Settings that transformers takes from config.json where there is no generation_config.json.
 _LIFTED = ("num_beams", "max_length", "early_stopping", "length_penalty", "no_repeat_ngram_size")
-LENGTH_FACTOR = 4.0  # tokens of the result for each of the source at most, where a checkpoint names no length
 MAX_SOURCE, MAX_TARGET = 512, 2048  # tokens; positions have no end, but the models were trained on 512
 
 
@@ -137,8 +136,6 @@ def generation_options(files: Mapping[str, bytes], config: Mapping[str, Any]) ->
     if GENERATION in files:
         data = parse_json(files[GENERATION], where=GENERATION)
     eos = data.get("eos_token_id", config.get("eos_token_id", 1))
-    if "max_length" not in data and "max_new_tokens" not in data:
-        data = {**data, "max_length_factor": LENGTH_FACTOR}
     return options_of(data, {}, eos=tuple(eos) if isinstance(eos, list) else (eos,))
 
 
