@@ -52,12 +52,12 @@ class ConvNextLayer(nn.Module):
         self.pwconv2 = nn.Linear(pwconv1_out_features, dim)
 
     def __call__(self, features):
-        features_2 = self.dwconv(features.transpose(0, 2, 3, 1))
-        features_2 = self.layernorm(features_2)
-        features_2 = self.pwconv1(features_2)
-        features_2 = nn.gelu(features_2)
-        features_2 = self.pwconv2(features_2)
-        features_2 = self.layer_scale_parameter * features_2
+        dwconv_output = self.dwconv(features.transpose(0, 2, 3, 1))
+        layernorm_output = self.layernorm(dwconv_output)
+        pwconv1_output = self.pwconv1(layernorm_output)
+        features_2 = nn.gelu(pwconv1_output)
+        pwconv2_output = self.pwconv2(features_2)
+        features_2 = self.layer_scale_parameter * pwconv2_output
         return features + features_2.transpose(0, 3, 1, 2)
 
 

@@ -87,12 +87,14 @@ class LlamaDecoderLayer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(hidden_size, eps=rms_norm_eps)
 
     def __call__(self, hidden_states, attention_mask, position_embeddings_0, position_embeddings_1):
-        hidden_states_2 = self.input_layernorm(hidden_states)
-        hidden_states_2 = self.self_attn(hidden_states_2, attention_mask, position_embeddings_0, position_embeddings_1)
-        hidden_states = hidden_states + hidden_states_2
-        hidden_states_2 = self.post_attention_layernorm(hidden_states)
-        hidden_states_2 = self.mlp(hidden_states_2)
-        return hidden_states + hidden_states_2
+        input_layernorm_output = self.input_layernorm(hidden_states)
+        self_attn_output = self.self_attn(
+            input_layernorm_output, attention_mask, position_embeddings_0, position_embeddings_1
+        )
+        hidden_states = hidden_states + self_attn_output
+        post_attention_layernorm_output = self.post_attention_layernorm(hidden_states)
+        mlp_output = self.mlp(post_attention_layernorm_output)
+        return hidden_states + mlp_output
 
 
 class LlamaModel(nn.Module):

@@ -116,12 +116,12 @@ class ViTLayer(nn.Module):
         self.mlp = ViTMLP(hidden_size=hidden_size, intermediate_size=intermediate_size)
 
     def __call__(self, hidden_states):
-        hidden_states_2 = self.layernorm_before(hidden_states)
-        hidden_states_2 = self.attention(hidden_states_2)
-        hidden_states = hidden_states_2 + hidden_states
-        hidden_states_2 = self.layernorm_after(hidden_states)
-        hidden_states_2 = self.mlp(hidden_states_2)
-        return hidden_states_2 + hidden_states
+        layernorm_before_output = self.layernorm_before(hidden_states)
+        attention_output = self.attention(layernorm_before_output)
+        hidden_states = attention_output + hidden_states
+        layernorm_after_output = self.layernorm_after(hidden_states)
+        mlp_output = self.mlp(layernorm_after_output)
+        return mlp_output + hidden_states
 
 
 class ViTModel(nn.Module):

@@ -89,13 +89,13 @@ class WhisperEncoderLayer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(embed_dim)
 
     def __call__(self, hidden_states):
-        hidden_states_2 = self.self_attn_layer_norm(hidden_states)
-        hidden_states_2 = self.self_attn(hidden_states_2)
-        hidden_states = hidden_states + hidden_states_2
-        hidden_states_2 = self.final_layer_norm(hidden_states)
-        hidden_states_2 = nn.gelu(self.fc1(hidden_states_2))
-        hidden_states_2 = self.fc2(hidden_states_2)
-        return hidden_states + hidden_states_2
+        self_attn_layer_norm_output = self.self_attn_layer_norm(hidden_states)
+        self_attn_output = self.self_attn(self_attn_layer_norm_output)
+        hidden_states = hidden_states + self_attn_output
+        final_layer_norm_output = self.final_layer_norm(hidden_states)
+        fc1_output = nn.gelu(self.fc1(final_layer_norm_output))
+        fc2_output = self.fc2(fc1_output)
+        return hidden_states + fc2_output
 
 
 class WhisperDecoderLayer(nn.Module):
@@ -114,16 +114,16 @@ class WhisperDecoderLayer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(embed_dim)
 
     def __call__(self, hidden_states, attention_mask, encoder_hidden_states):
-        hidden_states_2 = self.self_attn_layer_norm(hidden_states)
-        hidden_states_2 = self.self_attn(hidden_states_2, attention_mask=attention_mask)
-        hidden_states = hidden_states + hidden_states_2
-        hidden_states_2 = self.encoder_attn_layer_norm(hidden_states)
-        hidden_states_2 = self.encoder_attn(hidden_states_2, key_value_states=encoder_hidden_states)
-        hidden_states = hidden_states + hidden_states_2
-        hidden_states_2 = self.final_layer_norm(hidden_states)
-        hidden_states_2 = nn.gelu(self.fc1(hidden_states_2))
-        hidden_states_2 = self.fc2(hidden_states_2)
-        return hidden_states + hidden_states_2
+        self_attn_layer_norm_output = self.self_attn_layer_norm(hidden_states)
+        self_attn_output = self.self_attn(self_attn_layer_norm_output, attention_mask=attention_mask)
+        hidden_states = hidden_states + self_attn_output
+        encoder_attn_layer_norm_output = self.encoder_attn_layer_norm(hidden_states)
+        encoder_attn_output = self.encoder_attn(encoder_attn_layer_norm_output, key_value_states=encoder_hidden_states)
+        hidden_states = hidden_states + encoder_attn_output
+        final_layer_norm_output = self.final_layer_norm(hidden_states)
+        fc1_output = nn.gelu(self.fc1(final_layer_norm_output))
+        fc2_output = self.fc2(fc1_output)
+        return hidden_states + fc2_output
 
 
 class WhisperEncoder(nn.Module):

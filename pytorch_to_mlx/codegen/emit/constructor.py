@@ -93,7 +93,7 @@ class Constructor:
             for places in zip(*literals.values(), strict=True):
                 row: Column = {}
                 for variant, literal in zip(literals, places, strict=True):
-                    row |= self._rows.get(id(literal)) or dict.fromkeys(self._members[variant], literal)
+                    row |= self._rows.get(id(literal)) or {index: literal for index in self._members[variant]}
                 for parts in columns(list(row.values())):
                     column = dict(zip(row, parts, strict=True))
                     self._note(Noted(parts[0], column, in_init, words.get(id(parts[0]))))
@@ -147,7 +147,7 @@ class Constructor:
 
     def _use(self, name: str, equal: "Sequence[Noted]", *, for_all: bool = False) -> None:
         """Put an argument in the place of literals. for_all: those instances that do not need it are given it too."""
-        column = dict.fromkeys(range(len(self._instances)), equal[0].literal) if for_all else equal[0].column
+        column = {i: equal[0].literal for i in range(len(self._instances))} if for_all else equal[0].column
         self._values[name] = self._values.get(name, {}) | column
         for noted in equal:
             tree = ast.Name(name) if noted.in_init else ast.Attribute(ast.Name("self"), name)

@@ -17,7 +17,8 @@ class Draft:
     args: the names of its parameters. sizes: dynamic sizes that are passed after them. constants: attributes that
     __init__ sets, in order. helpers: helper functions that it calls. suggestions: a readable name for each provisional
     one. number_results: the sizes among the results of the model. shared_layers: layers whose weight it reads itself.
-    method: its name in the class. defaults: of parameters that may be left out.
+    method: its name in the class. defaults: of parameters that may be left out. alternatives: names for values
+    whose suggested name is in use.
     """
 
     call: Call
@@ -32,10 +33,13 @@ class Draft:
     shared_layers: set[str] = field(default_factory=set)
     method: str = "__call__"
     defaults: dict[str, ast.expr] = field(default_factory=dict)
+    alternatives: dict[str, str] = field(default_factory=dict)
 
-    def fresh_name(self, suggestion: str) -> str:
-        """Return a new provisional name that should become `suggestion`."""
+    def fresh_name(self, suggestion: str, alternative: str | None = None) -> str:
+        """Return a new provisional name that should become `suggestion`, or where that is in use the alternative."""
         name = f"%{len(self.suggestions) + 1}"
+        if alternative is not None:
+            self.alternatives[name] = alternative
         self.suggestions[name] = f"{suggestion}_" if keyword.iskeyword(suggestion) else suggestion
         return name
 

@@ -76,7 +76,7 @@ def scan(
                     visit(value)
             parts.append(")")
 
-    def visit_keywords(keywords: list[ast.keyword]) -> None:
+    def visit_keywords(keywords: Any) -> None:
         for keyword in keywords:
             parts.append(f"{keyword.arg}=")
             if isinstance(keyword.value, ast.Constant) and keyword.value.value is None:

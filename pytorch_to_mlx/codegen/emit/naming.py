@@ -4,6 +4,7 @@ import ast
 import builtins
 import copy
 from dataclasses import dataclass, field
+from itertools import chain, count
 
 from ..lowering.sizes import PREFIX
 from .draft import Draft
@@ -38,13 +39,11 @@ def choose_names(draft: Draft) -> Method:
     holders: dict[str, list[str]] = {}  # readable name -> the provisional names that it stands for
     for name, start in sorted(first.items(), key=lambda item: item[1]):
         base = draft.suggestions.get(name) or ("size" if name.startswith(PREFIX) else "x")
-        number = 1
-        while True:
-            candidate = base if number == 1 else f"{base}_{number}"
+        alternative = draft.alternatives.get(name)
+        for candidate in chain([base], [alternative] if alternative else [], (f"{base}_{n}" for n in count(2))):
             in_use = any(last[other] > start or first[other] == start for other in holders.get(candidate, []))
             if not in_use and candidate not in draft.helpers | (USED if name in args else RESERVED):
                 break
-            number += 1
         readable[name] = candidate
         holders.setdefault(candidate, []).append(name)
     rename = _Rename(readable)

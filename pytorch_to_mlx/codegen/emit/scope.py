@@ -1,6 +1,7 @@
 """What every node of one module call is in its method: a parameter, a variable, an expression or an attribute."""
 
 import ast
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -210,7 +211,7 @@ class Scope:
         return self.names.ends_statement(node, user, self.call)
 
     def _bind(self, node: Node, value: Recorded) -> Recorded:
-        variable = ast.Name(self.draft.fresh_name(self.suggestion(node)))
+        variable = ast.Name(self.draft.fresh_name(self.suggestion(node), output_name(value.tree)))
         shape = _shape(node.meta, self.size_hints)
         if value.channels_last_form is not None:
             self.draft.assign(variable, value.channels_last_form.tree)
@@ -243,6 +244,15 @@ class Scope:
             parts.append(Recorded(variable, part, _shape(meta, self.size_hints)))
         self.draft.assign(ast.Tuple(targets), value.tree)
         return parts
+
+
+def output_name(tree: ast.expr) -> str | None:
+    """Return a name for what an expression gives that calls a submodule: after the submodule."""
+    for part in ast.walk(tree):
+        if isinstance(part, ast.Call) and is_path(part.func) and ast.unparse(part.func).startswith("self."):
+            names = [name for name in re.split(r"\W+", ast.unparse(part.func)) if not name.isdigit() and name]
+            return f"{names[-1]}_output"
+    return None
 
 
 def placeholder(meta: Any, tree: ast.expr, size_hints: Mapping[Any, int]) -> Any:

@@ -81,8 +81,8 @@ class SourceNames:
 
     def _unpacked_results(self, call: Call) -> Iterator[tuple[Node, str]]:
         """Yield names from `a, b = self.child(...)`, for the outputs of children whose place in the tuple is known."""
-        for child in call.items:
-            for node in child.outputs if isinstance(child, Call) else ():
+        for child in (item for item in call.items if isinstance(item, Call)):
+            for node in child.outputs:
                 place = self.result_place(child, node)
                 lines = self._lines(node, call)
                 statement = _statement(lines[-1]) if lines else None

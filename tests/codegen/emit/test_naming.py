@@ -66,3 +66,16 @@ def test_the_draft_stays_as_it_is():
     draft = draft_of(("y", [0]))
     choose_names(draft)
     assert draft.results[0].id == "%2" and draft.statements[0].targets[0].id == "%2"
+
+
+def test_a_value_whose_name_is_in_use_is_called_after_what_made_it():
+    draft = Draft(Call("", 0, "toys.Root"))
+    states = draft.fresh_name("states")
+    draft.args = [states]
+    normed = draft.fresh_name("states", "norm_output")
+    draft.assign(ast.Name(normed), ast.parse("self.norm(1)", mode="eval").body)
+    third = draft.fresh_name("states", "norm_output")
+    draft.assign(ast.Name(third), ast.parse("self.norm(2)", mode="eval").body)
+    draft.results = [ast.Name(states), ast.Name(normed), ast.Name(third)]
+    method = choose_names(draft)
+    assert [ast.unparse(result) for result in method.results] == ["states", "norm_output", "states_2"]
