@@ -168,6 +168,8 @@ class _Alignment:
     def _pair(self, theirs: list[ast.expr], ours: list[ast.expr], statement: int) -> bool:
         """Note which of our names become theirs, if that contradicts nothing noted before."""
         names, aliases, edits = dict(self.names), dict(self.aliases), []
+        is_result = statement == len(self.method.statements)
+        changed = set() if is_result else names_set(self.method.statements[statement])
         for their, our in zip(theirs, ours, strict=True):
             if not isinstance(their, ast.Name):
                 if isinstance(our, ast.Name):
@@ -175,6 +177,8 @@ class _Alignment:
             elif not isinstance(our, ast.Name) or our.id in self.method.args:
                 if isinstance(our, ast.Name) and our.id == their.id:
                     continue
+                if isinstance(our, ast.Name) and our.id in changed:  # later code reads it by its own name
+                    return False
                 if their.id not in self.params or their.id in self.method.args:
                     return False
                 edits.append((our, their.id))

@@ -2,6 +2,7 @@
 
 import ast
 
+import mlx.core as mx
 import pytest
 
 from pytorch_to_mlx.codegen.emit.interfaces import mark_call
@@ -112,3 +113,16 @@ def test_the_opposite_of_a_test():
     conditions = ["x is None", "kind == 'a'", "self.flag"]
     opposites = [ast.unparse(negated(ast.parse(one, mode="eval").body)) for one in conditions]
     assert opposites == ["x is not None", "kind != 'a'", "not self.flag"]
+
+
+def test_a_parameter_that_code_sets_anew_keeps_its_name():
+    """Later code of that variant reads it by its own name: `x = mx.abs(x)` is not the same as `e = mx.abs(e)` there."""
+    one = method("x = mx.abs(x)\ny = q + x\ny", "q", "k", "x")
+    two = method("e = mx.abs(e)\ne = e * q\ne", "q", "e")
+    source = text(merge_methods([one, two], []))
+    scope = {"mx": mx}
+    arguments = "q, k=None, x=None, e=None"
+    body = "\n".join(f"    {line}" for line in source.splitlines())
+    exec(compile(f"def call({arguments}):\n{body}", "merged", "exec"), scope)
+    assert scope["call"](mx.array(3), k=1, x=mx.array(-2)).item() == 5
+    assert scope["call"](mx.array(3), e=mx.array(-2)).item() == 6
