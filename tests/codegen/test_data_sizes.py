@@ -50,7 +50,7 @@ def test_sizes_that_one_submodule_reads_and_others_use(tmp_path):
     done.check()
     assert "=2" in done.outputs[1]["size"], done.outputs
     source = (tmp_path / "out" / "model.py").read_text()
-    assert "size, size_2, size_3, order = self.router(x)" in source
+    assert "order, size, size_2, size_3 = self.router(x)" in source
     assert "def __call__(self, x, size, size_2)" in source
     inner = {f"{mixture}.{part}" for mixture in (0, 1) for part in ("inner", "outer")}
     assert inner <= {one["path"] for one in done.submodules}, "they are given the sizes that PyTorch read"
