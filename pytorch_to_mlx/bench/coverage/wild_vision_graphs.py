@@ -44,9 +44,8 @@ def scene_text(folder: Path) -> Any:
         "Prediction": "Attn",
     }
     model = Model(SimpleNamespace(**sizes, **stages, num_class=38, batch_max_length=25))
-    cases = [
-        ((torch.randn(b, 1, 32, 100), torch.zeros(b, 26, dtype=torch.long)), {"is_train": False}) for b in (2, 1, 5)
-    ]
+    images = [torch.randn(b, 1, 32, 100) for b in (2, 1, 5)]
+    cases = [((x, torch.zeros(len(x), 26, dtype=torch.long)), {"is_train": False}) for x in images]
     return model, cases
 
 
@@ -82,9 +81,8 @@ def yolov5(folder: Path) -> Any:
     """Find objects in images whose sides are multiples of 32: its nano model, five classes."""
     from models.yolo import DetectionModel
 
-    return DetectionModel(folder / "models" / "yolov5n.yaml", nc=5), noise(
-        (2, 3, 64, 96), (1, 3, 160, 64), (3, 3, 96, 96)
-    )
+    model = DetectionModel(folder / "models" / "yolov5n.yaml", nc=5)
+    return model, noise((2, 3, 64, 96), (1, 3, 160, 64), (3, 3, 96, 96))
 
 
 @repository(
@@ -243,3 +241,22 @@ def nerf(folder: Path) -> Any:
     return NeRF(D=4, W=32, input_ch=63, input_ch_views=27, skips=[2], use_viewdirs=True), noise(
         (33, 90), (1, 90), (257, 90)
     )
+
+
+@repository(
+    "princeton-vl/RAFT",
+    commit="2888e15a51fa41140771d3f498ed8023cff098d1",
+    kind="optical flow",
+    needs=("scipy",),
+    path=("core",),
+)
+def raft(folder: Path) -> Any:
+    """Estimate how the pixels of two images moved: its small model, two rounds."""
+    from argparse import Namespace
+
+    from raft import RAFT
+
+    model = RAFT(Namespace(small=True, mixed_precision=False))
+    sizes = (1, 128, 136), (2, 136, 128), (1, 160, 192)
+    pairs = [(torch.rand(b, 3, h, w) * 255, torch.rand(b, 3, h, w) * 255) for b, h, w in sizes]
+    return model, [(pair, {"iters": 2, "test_mode": True}) for pair in pairs]
