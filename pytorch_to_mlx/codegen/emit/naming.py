@@ -40,12 +40,15 @@ def choose_names(draft: Draft) -> Method:
     for name, start in sorted(first.items(), key=lambda item: item[1]):
         base = draft.suggestions.get(name) or ("size" if name.startswith(PREFIX) else "x")
         alternative = draft.alternatives.get(name)
-        for candidate in chain([base], [alternative] if alternative else [], (f"{base}_{n}" for n in count(2))):
+        reserved = draft.helpers | (USED if name in args else RESERVED)
+
+        def is_free(candidate: str, start: int = start, reserved: set[str] = reserved) -> bool:
             in_use = any(last[other] > start or first[other] == start for other in holders.get(candidate, []))
-            if not in_use and candidate not in draft.helpers | (USED if name in args else RESERVED):
-                break
-        readable[name] = candidate
-        holders.setdefault(candidate, []).append(name)
+            return not in_use and candidate not in reserved
+
+        candidates = chain([base], [alternative] if alternative else [], (f"{base}_{n}" for n in count(2)))
+        readable[name] = next(filter(is_free, candidates))
+        holders.setdefault(readable[name], []).append(name)
     rename = _Rename(readable)
     return Method(
         draft.method,
