@@ -98,3 +98,8 @@ def test_strict_json():
     assert plain_json(tree) == {"1": ["nan", "-inf"], "ok": [True, 2.5, None]}
     failed = conversion({**WRONG, "error": float("inf")})
     assert json.loads(json.dumps(failed.to_dict(), allow_nan=False))["outputs"][1]["error"] == "inf"
+
+
+def test_the_report_says_what_the_proof_ran_on():
+    sentence = "with the CPU kernels of pytorch-to-mlx-cpu under MLX's functions"
+    assert sentence in report_text(conversion(has_kernels=True)) and sentence not in report_text(conversion())
