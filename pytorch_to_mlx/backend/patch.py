@@ -18,6 +18,14 @@ from . import plain  # noqa: F401  it must take hold of MLX's own functions firs
 from .native import kernels
 from .rope import rotary_frequencies
 
+LARGE = 32768  # numbers in an array: for fewer, the choice of a kernel takes as long as what it saves
+OPERATORS = {
+    "add": ("__add__", "__radd__"),
+    "subtract": ("__sub__", "__rsub__"),
+    "multiply": ("__mul__", "__rmul__"),
+    "divide": ("__truediv__", "__rtruediv__"),
+}
+
 _originals: list[tuple[Any, str, Any]] = []
 
 
@@ -25,21 +33,32 @@ def patch_mlx() -> None:
     """Replace MLX's functions and layers by ones that call the kernels.
 
     In mx.fast: norms, attention, rotary positions. In mx: softmax, quantized_matmul, the convolutions, exp, sin, cos,
-    tanh, sigmoid, erf. In mlx.nn: activations and linear layers. Arguments that a kernel does not take go to MLX's
-    own function; gradients stay correct.
+    tanh, sigmoid, erf, square, pad. Operators of large arrays: + - * /, whose results have the layout of the larger
+    array. In mlx.nn: activations and linear layers. Arguments that a kernel does not take go to MLX's own function;
+    gradients stay correct.
     """
     if _originals:
         return
     for owner, name, kernel in _functions():
         _replace(owner, name, _with_fallback(kernel, getattr(owner, name)))
-    for name in ("exp", "sin", "cos", "tanh", "sigmoid", "erf"):
+    for name, methods in OPERATORS.items():
+        _replace(mx, name, _with_fallback(_binary(name), getattr(mx, name)))
+        for method, is_swapped in zip(methods, (False, True), strict=True):
+            _replace(mx.array, method, _with_fallback(_binary(name, is_swapped), getattr(mx.array, method)))
+    for name in ("exp", "sin", "cos", "tanh", "sigmoid", "erf", "square"):
         _replace(mx, name, _with_fallback(_elementwise(name), getattr(mx, name)))
-    for name in ("gelu", "gelu_approx", "silu", "mish", "sigmoid", "tanh", "elu", "leaky_relu"):
+    for name in ("gelu", "gelu_approx", "silu", "mish", "sigmoid", "tanh", "elu", "leaky_relu", "relu"):
         original = getattr(activations, name)
         kernel = _activation("gelu_tanh" if name == "gelu_approx" else name)
         for owner in (activations, nn):
             _replace(owner, name, _with_fallback(kernel, original))
-    for owner, name in ((nn.SiLU, "silu"), (nn.Mish, "mish"), (nn.Sigmoid, "sigmoid"), (nn.Tanh, "tanh")):
+    for owner, name in (
+        (nn.SiLU, "silu"),
+        (nn.ReLU, "relu"),
+        (nn.Mish, "mish"),
+        (nn.Sigmoid, "sigmoid"),
+        (nn.Tanh, "tanh"),
+    ):
         _replace(owner, "__call__", lambda self, x, name=name: getattr(activations, name)(x))
     _replace(nn.Linear, "__call__", _method(_linear, nn.Linear.__call__))
     _replace(nn.Embedding, "as_linear", _method(_as_linear, nn.Embedding.as_linear))
@@ -97,6 +116,23 @@ def _activation(name: str) -> Callable[..., Any]:
     return lambda native, *args, **options: getattr(native, name)(*args, **options)
 
 
+def _binary(name: str, is_swapped: bool = False) -> Callable[..., Any]:
+    def run(native: Any, a: Any, b: Any) -> mx.array | None:
+        if not isinstance(a, mx.array) or a.dtype != mx.float32:
+            return None
+        size = a.size
+        if isinstance(b, mx.array):
+            size = max(size, b.size)
+        elif size < LARGE or type(b) not in (int, float):
+            return None
+        if size < LARGE:
+            return None
+        b = b if isinstance(b, mx.array) else mx.array(b, mx.float32)
+        return native.binary(name, b, a) if is_swapped else native.binary(name, a, b)
+
+    return run
+
+
 def _elementwise(name: str) -> Callable[..., Any]:
     return lambda native, x: getattr(native, name)(x) if isinstance(x, mx.array) else None
 
@@ -144,6 +180,17 @@ def _functions() -> list[tuple[Any, str, Callable[..., Any]]]:
             return None
         return native.rotate(x, *_angles(x.shape[-2], dims, base, scale, offset))
 
+    def pad(native: Any, a: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
+        if not isinstance(pad_width, list) or len(pad_width) != a.ndim or a.size < LARGE:
+            return None
+        padded = [(axis, *widths) for axis, widths in enumerate(pad_width) if any(widths)]
+        if len(padded) != 1 or not (
+            mode == "edge" or (mode == "constant" and type(constant_values) is int and constant_values == 0)
+        ):
+            return None
+        axis, before, after = padded[0]
+        return native.pad_axis(a, axis=axis, before=before, after=after, edge=mode == "edge")
+
     def conv1d(
         native: Any, x: Any, w: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
     ) -> Any:
@@ -177,6 +224,7 @@ def _functions() -> list[tuple[Any, str, Callable[..., Any]]]:
         (mx.fast, "scaled_dot_product_attention", attention),
         (mx.fast, "rope", rope),
         (mx, "softmax", softmax),
+        (mx, "pad", pad),
         (mx, "quantized_matmul", lambda native, *args, **options: native.quantized_matmul(*args, **options)),
         (mx, "conv1d", conv1d),
         (mx, "conv2d", conv2d),

@@ -6,7 +6,6 @@ weights are laid out as mlx.nn stores them. exp to erf only wrap MLX's functions
 
 import functools
 import math
-import operator
 from typing import Any
 
 import mlx.core as mx
@@ -18,6 +17,7 @@ _softmax, _quantized_matmul = mx.softmax, mx.quantized_matmul
 _attention, _layer_norm, _rms_norm = mx.fast.scaled_dot_product_attention, mx.fast.layer_norm, mx.fast.rms_norm
 _conv1d, _conv2d, _conv_transpose1d = mx.conv1d, mx.conv2d, mx.conv_transpose1d
 _exp, _sin, _cos, _tanh, _sigmoid, _erf = mx.exp, mx.sin, mx.cos, mx.tanh, mx.sigmoid, mx.erf
+_add, _subtract, _multiply, _divide, _square, _pad = mx.add, mx.subtract, mx.multiply, mx.divide, mx.square, mx.pad
 
 
 def exp(x: mx.array) -> mx.array:
@@ -52,8 +52,35 @@ def erf(x: mx.array) -> mx.array:
 
 def add(*arrays: mx.array, scale: float = 1.0) -> mx.array:
     """Return the sum of arrays, times scale. Shapes: any, all alike -> the same."""
-    y = functools.reduce(operator.add, arrays)
+    y = functools.reduce(_add, arrays)
     return y if scale == 1.0 else y * scale
+
+
+def subtract(a: mx.array, b: mx.array) -> mx.array:
+    """Return a - b. Shapes: any that broadcast -> as both."""
+    return _subtract(a, b)
+
+
+def multiply(a: mx.array, b: mx.array) -> mx.array:
+    """Return a · b. Shapes: any that broadcast -> as both."""
+    return _multiply(a, b)
+
+
+def divide(a: mx.array, b: mx.array) -> mx.array:
+    """Return a / b. Shapes: any that broadcast -> as both."""
+    return _divide(a, b)
+
+
+def square(x: mx.array) -> mx.array:
+    """Return x². Shapes: x, any -> the same."""
+    return _square(x)
+
+
+def pad_axis(x: mx.array, *, axis: int, before: int, after: int, edge: bool) -> mx.array:
+    """Lengthen one axis with zeros, or with its first and last values if `edge`. Shapes: x, any -> longer on `axis`."""
+    widths = [(0, 0)] * x.ndim
+    widths[axis] = (before, after)
+    return _pad(x, widths, mode="edge" if edge else "constant")
 
 
 def snake(x: mx.array, alpha: mx.array) -> mx.array:
@@ -94,6 +121,11 @@ def elu(x: mx.array, alpha: float = 1.0) -> mx.array:
     Shapes: x, any -> the same. Source: Clevert et al. 2016, eq. 16.
     """
     return mx.where(x > 0, x, alpha * mx.expm1(mx.minimum(x, 0)))
+
+
+def relu(x: mx.array) -> mx.array:
+    """Return x where positive, else 0. Shapes: x, any -> the same."""
+    return mx.maximum(x, 0)
 
 
 def leaky_relu(x: mx.array, negative_slope: float = 0.01) -> mx.array:

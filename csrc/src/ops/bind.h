@@ -11,6 +11,7 @@ namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace ptm {
+void bind_arithmetic(nb::module_& m);
 void bind_attention(nb::module_& m);
 void bind_channels(nb::module_& m);
 void bind_conv1d(nb::module_& m);

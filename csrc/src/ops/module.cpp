@@ -14,6 +14,7 @@ NB_MODULE(_cpu, m) {
   m.def("threads", &ptm_threads);
   m.def("set_threads", &ptm_set_threads, "threads"_a);
   ptm::bind_op(m);
+  ptm::bind_arithmetic(m);
   ptm::bind_attention(m);
   ptm::bind_channels(m);
   ptm::bind_conv1d(m);

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -105,10 +106,41 @@ mx::cpu::CommandEncoder& Op::begin_in_place(const Arrays& inputs, array& out, bo
   return encoder;
 }
 
+mx::cpu::CommandEncoder& Op::begin_in_layout(const Arrays& inputs, const array& x, array& out) {
+  auto& encoder = mx::cpu::get_command_encoder(stream());
+  for (const auto& input : inputs) encoder.set_input_array(input);
+  if (x.shape() == out.shape() && x.flags().contiguous && x.data_size() == x.size())
+    mx::set_unary_output_data(x, out);
+  else {
+    mx::Strides strides(out.ndim(), 1);
+    int64_t step = 1;
+    const auto order = memory_order(x);
+    for (auto axis = order.rbegin(); axis != order.rend(); step *= out.shape(*axis), axis++) strides[*axis] = step;
+    auto [_, is_row_major, is_column_major] = mx::check_contiguity(out.shape(), strides);
+    out.set_data(mx::allocator::malloc(out.nbytes()), out.size(), strides, {true, is_row_major, is_column_major});
+  }
+  use_huge_pages(out);
+  encoder.set_output_array(out);
+  return encoder;
+}
+
 const array* Op::named(const Arrays& inputs, const char* name) const {
   for (size_t i = 0; i < names_.size(); i++)
     if (names_[i] == name) return &inputs[i];
   return nullptr;
+}
+
+std::vector<int> memory_order(const array& x) {
+  std::vector<int> order;
+  bool is_broadcast = false;
+  for (int i = 0; i < (int)x.ndim(); i++)
+    if (x.shape(i) > 1) {
+      order.push_back(i);
+      is_broadcast |= x.strides(i) == 0;
+    }
+  if (!is_broadcast)
+    std::stable_sort(order.begin(), order.end(), [&](int i, int j) { return x.strides(i) > x.strides(j); });
+  return order;
 }
 
 Options joined(Options first, const Options& more) {

@@ -45,6 +45,10 @@ class Op : public mx::Primitive {
   // layout of inputs[0] if that has no gaps.
   mx::cpu::CommandEncoder& begin_in_place(const Arrays& inputs, array& out, bool any_layout = false);
 
+  // The same, in the layout of x, which has as many axes: the order of its axes in memory, without gaps. In the memory of x
+  // if that has the shape of the result and nothing else needs it.
+  mx::cpu::CommandEncoder& begin_in_layout(const Arrays& inputs, const array& x, array& out);
+
   // The input of this name; nullptr if there is none.
   const array* named(const Arrays& inputs, const char* name) const;
 
@@ -75,6 +79,10 @@ struct Activation {
 
 // Whether the kernels take these arrays: each is float32, float16 or bfloat16, and not empty.
 bool supported(const Arrays& arrays);
+
+// The axes of x that are longer than 1, in the order of memory: the last is the one whose numbers are side by side. Row-major
+// where an axis is broadcast.
+std::vector<int> memory_order(const array& x);
 
 // Options one after the other.
 Options joined(Options first, const Options& more);

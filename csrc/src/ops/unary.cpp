@@ -89,6 +89,8 @@ void bind_unary(nb::module_& m) {
   bind("gelu_tanh", Unary::gelu_tanh);
   bind("silu", Unary::silu);
   bind("mish", Unary::mish);
+  bind("relu", Unary::relu);
+  bind("square", Unary::square);
   m.def("elu", [](const array& x, double alpha, mx::StreamOrDevice s) {
           return run("elu", Unary::elu, x, s, alpha, {{"alpha", alpha}});
         }, "x"_a, "alpha"_a = 1.0, "stream"_a = nb::none());

@@ -23,6 +23,8 @@ void unary(Unary function, float parameter, Dtype dtype, const void* x, void* y,
     case Unary::mish: return run(dtype, x, y, n, [](F v) { return mish(v); });
     case Unary::elu: return run(dtype, x, y, n, [=](F v) { return elu(v, parameter); });
     case Unary::leaky_relu: return run(dtype, x, y, n, [=](F v) { return leaky_relu(v, parameter); });
+    case Unary::relu: return run(dtype, x, y, n, [](F v) { return max(F{}, v); });
+    case Unary::square: return run(dtype, x, y, n, [](F v) { return v * v; });
   }
 }
 

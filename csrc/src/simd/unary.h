@@ -3,7 +3,7 @@
 #include "simd/isa.h"
 
 namespace ptm {
-enum class Unary { exp, sin, cos, tanh, sigmoid, erf, gelu, gelu_tanh, silu, mish, elu, leaky_relu };
+enum class Unary { exp, sin, cos, tanh, sigmoid, erf, gelu, gelu_tanh, silu, mish, elu, leaky_relu, relu, square };
 } // namespace ptm
 
 // y[i] = function(x[i]); `parameter` is ELU's alpha or leaky ReLU's slope.
