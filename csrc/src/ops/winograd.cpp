@@ -62,9 +62,11 @@ void one_by_one(const Geometry& g, const float* w, int64_t channels, const float
 
 } // namespace
 
+// Mixing and packing large weights takes as long as the products that it saves on 600 rows.
 bool winograd_pays(const Input& x, const Geometry& g) {
+  const int64_t least = g.taps * x.channels * g.cols > (1 << 20) ? 800 : 400;
   return g.groups == 1 && g.stride == 1 && g.taps >= 3 && x.channels >= 48 && g.cols >= 48 && g.rows >= 24 * g.dilation &&
-      g.batch * g.rows >= 400;
+      g.batch * g.rows >= least;
 }
 
 void convolve_winograd(const Input& x, const Geometry& g, const float* w, const float* bias, const float* add, float* y) {
