@@ -224,7 +224,9 @@ def tcn():
 def tab_transformer():
     from tab_transformer_pytorch import TabTransformer
 
-    model = TabTransformer(categories=(10, 5, 6), num_continuous=4, dim=16, dim_out=2, depth=2, heads=4, dim_head=8)
+    size = {"dim": 16, "dim_out": 2, "depth": 2, "heads": 4, "dim_head": 8}
+    act = nn.ReLU()  # with its default None the forward of 0.6.1 raises TypeError
+    model = TabTransformer(categories=(10, 5, 6), num_continuous=4, mlp_act=act, **size)
     cases = [((torch.randint(0, 5, (b, 3)), torch.randn(b, 4)), {}) for b in (2, 3)]
     return model, cases, False
 
