@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import itertools
 import logging
 import sys
@@ -48,6 +49,7 @@ def traceable(module: nn.Module, keep_numbers: bool = True, changing: Collection
         skip_constraint_solving(),
         concrete_is_causal(module),
         masks_as_given(),
+        skip_idle_dropout(),
         plain_encoders(),
         dynamic_linspace(),
         dynamic_tensors(),
@@ -221,6 +223,28 @@ def skip_constraint_solving() -> Iterator[None]:
         patch_attribute(torch.export.exported_program, "_convert_guards_to_code", lambda module: []),
     ):
         yield
+
+
+@contextlib.contextmanager
+def skip_idle_dropout() -> Iterator[None]:
+    """Return the input of a dropout in eval mode itself: torch.export takes the result for memory of its own.
+
+    Code that writes into the one then changes the other, as in eager mode.
+    """
+    with contextlib.ExitStack() as stack:
+        for name in _DROPOUTS:
+            function = functools.partial(_idle_dropout, getattr(nn.functional, name))
+            stack.enter_context(patch_attribute(nn.functional, name, function))
+        yield
+
+
+_DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+
+
+def _idle_dropout(original: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+    call = inspect.signature(original).bind(*args, **kwargs)
+    call.apply_defaults()
+    return original(*args, **kwargs) if call.arguments["training"] else call.arguments["input"]
 
 
 @contextlib.contextmanager

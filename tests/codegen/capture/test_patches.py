@@ -88,6 +88,25 @@ class Grid(nn.Module):
         return x * rows + columns
 
 
+class Dropped(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.dropout = getattr(nn, kind)(0.1)
+
+    def forward(self, x):
+        z = 2 * x
+        y = self.dropout(z)
+        y += 1
+        return z, nn.functional.alpha_dropout(z, 0.2).mul_(3), z
+
+
+@pytest.mark.parametrize("kind", ["Dropout", "Dropout1d", "AlphaDropout"])
+def test_what_is_written_into_an_idle_dropouts_result_is_in_its_input(kind, tmp_path):
+    """In eval mode both are one tensor: right is PyTorch's 6 * x + 3, which the proof compares with."""
+    torch.manual_seed(0)
+    convert(Dropped(kind).eval(), tmp_path / "out", (torch.randn(2, 7, 5),)).check()
+
+
 def test_constant_lists_are_made_once(tmp_path):
     result = convert(Grid(), tmp_path / "out", (torch.randn(2, 4, 5),))
     result.check()
