@@ -39,6 +39,7 @@ from .lowering.ops.random import is_random
 from .proof.compare import Agreement, summary
 from .proof.other_sizes import other_sizes, other_values
 from .proof.outputs import check_outputs, code, import_source
+from .proof.sizes_of_one import refuse_ones, refused_ones, wrong_at_one
 from .proof.submodules import check_submodules, first_wrong_op
 from .proof.zeros import random_zeros
 from .reports.conversion import AS_CAPTURED, OTHER_VALUES, Conversion, plain_json, readme_text, report_text
@@ -146,6 +147,8 @@ def validate_folder(
     load_extensions(extend)
     opened = source if isinstance(source, ModuleSource) else open_module(source)
     entries = _capture(opened, config.get("noise"), with_loops=config.get("loops") is not False)
+    for entry in entries:
+        refuse_ones(entry, config["methods"].get(entry.method, {}).get("not_one", []))
     result, generated = _generate(opened, entries)
     result.folder = str(folder)
     if not trust_folder and code(folder / "model.py") != code(generated.source):
@@ -213,8 +216,26 @@ def _write_and_prove(opened: ModuleSource, entries: Sequence[Entry], folder: Pat
     note(f"comparing {count_text(len(generated.drafts) + len(generated.layers), 'submodule')} with PyTorch")
     trial = _write_trial(folder, generated)
     model = load_generated(trial)
+    if _refuse_wrong_ones(opened, entries, generated, model, trial):
+        result, generated = _generate(opened, entries)
+        trial = _write_trial(folder / "checked", generated)
+        model = load_generated(trial)
     _prove(result, opened, entries, generated, model, trial)
     return result, generated, model
+
+
+def _refuse_wrong_ones(
+    opened: ModuleSource, entries: Sequence[Entry], generated: Generated, model: Any, folder: Path
+) -> bool:
+    """Let the source refuse sizes of one at which it gives what PyTorch does not. Returns whether there are any."""
+    any_wrong = False
+    for entry in entries:
+        with method_as_forward(opened.module, entry.name), torch_failures(opened.class_name):
+            draws = _draws(generated, entry)
+            sizes = wrong_at_one(entry, opened.module, model, partial(reload, model, folder), draws)
+        refuse_ones(entry, sizes)
+        any_wrong |= bool(sizes)
+    return any_wrong
 
 
 @contextmanager
@@ -382,6 +403,9 @@ def _config(opened: ModuleSource, entries: Sequence[Entry], generated: Generated
             for entry in entries
         },
     }
+    for entry in entries:
+        if sizes := refused_ones(entry):
+            config["methods"][entry.method]["not_one"] = sizes
     to_json_string = getattr(getattr(opened.module, "config", None), "to_json_string", None)
     if to_json_string is not None:
         config["original_config"] = plain_json(json.loads(to_json_string()))

@@ -33,14 +33,14 @@ def other_sizes(
     for group in (together, alone) if hints else ():
         for changes in group if not n_whole or group is together else ():
             for change in changes:
-                example = _runnable(captured, module, args, kwargs, dict(hints) | change)
+                example = example_at(captured, module, args, kwargs, dict(hints) | change)
                 if example is not None:
                     yield {names.get(str(symbol), str(symbol)): size for symbol, size in change.items()}, *example
                     n_whole += group is together
                     break
 
 
-def _runnable(
+def example_at(
     captured: Captured, module: nn.Module, args: tuple, kwargs: Mapping[str, Any], sizes: Mapping[Any, int]
 ) -> tuple[tuple, dict[str, Any]] | None:
     """Return the example at other sizes; None if the original or the source refuses them."""

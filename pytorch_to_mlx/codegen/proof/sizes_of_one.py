@@ -1,0 +1,55 @@
+"""Sizes of one: torch.export answers what code asks of a size as it holds for two or more, and leaves no guard."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sympy
+from torch import nn
+
+from ..capture.guards import Guard
+from ..capture.input_sizes import short_names
+from ..capture.methods import Entry, size_hints
+from .compare import summary
+from .float64 import MODULE_FAILURES
+from .other_sizes import example_at
+from .outputs import check_outputs
+
+WHERE = "its result at 1 is another"
+
+
+def wrong_at_one(
+    entry: Entry, module: nn.Module, model: Any, reset: Callable[[], None], noise: Sequence[int] | None
+) -> list[str]:
+    """Return the user's names of the dynamic sizes that the original takes as one, and the model has wrong there.
+
+    module: the original, with the entry's method as forward. reset, noise: as in `check_outputs`.
+    """
+    hints = size_hints(entry)
+    names = short_names(entry.captured.graph.inputs())
+    wrong = []
+    for symbol in hints:
+        example = example_at(entry.captured, module, entry.args, entry.kwargs, dict(hints) | {symbol: 1})
+        if example is None:
+            continue
+        try:
+            is_right = summary(check_outputs(model, module, *example, entry.method, reset, noise))["ok"]
+        except MODULE_FAILURES:
+            is_right = False
+        if not is_right:
+            wrong.append(names.get(str(symbol), str(symbol)))
+    return wrong
+
+
+def refuse_ones(entry: Entry, sizes: Sequence[str]) -> None:
+    """Let the source check that the named sizes are not one."""
+    names: Mapping[str, str] = short_names(entry.captured.graph.inputs())
+    for symbol in size_hints(entry):
+        if names.get(str(symbol), str(symbol)) in sizes:
+            entry.captured.guards.append(Guard(sympy.Ge(symbol, 2), WHERE))
+
+
+def refused_ones(entry: Entry) -> list[str]:
+    """Return the names of the sizes that the source refuses as one."""
+    names = short_names(entry.captured.graph.inputs())
+    symbols = [guard.condition.lhs for guard in entry.captured.guards if guard.where == WHERE]
+    return [names.get(str(symbol), str(symbol)) for symbol in symbols]
