@@ -26,18 +26,23 @@ def wrong_at_one(
     """
     hints = size_hints(entry)
     names = short_names(entry.captured.graph.inputs())
-    wrong = []
-    for symbol in hints:
-        example = example_at(entry.captured, module, entry.args, entry.kwargs, dict(hints) | {symbol: 1})
+
+    def is_wrong(symbols: Sequence[Any]) -> bool:
+        sizes = dict(hints) | dict.fromkeys(symbols, 1)
+        example = example_at(entry.captured, module, entry.args, entry.kwargs, sizes)
         if example is None:
-            continue
+            return False
         try:
-            is_right = summary(check_outputs(model, module, *example, entry.method, reset, noise))["ok"]
+            return not summary(check_outputs(model, module, *example, entry.method, reset, noise))["ok"]
         except MODULE_FAILURES:
-            is_right = False
-        if not is_right:
-            wrong.append(names.get(str(symbol), str(symbol)))
-    return wrong
+            return True
+
+    wrong: list[Any] = []
+    for size in dict.fromkeys(hints.values()):
+        equal = [symbol for symbol in hints if hints[symbol] == size]  # what is equal in the example stays equal
+        if is_wrong(equal):
+            wrong += [symbol for symbol in equal if is_wrong([symbol])] or equal
+    return [names.get(str(symbol), str(symbol)) for symbol in wrong]
 
 
 def refuse_ones(entry: Entry, sizes: Sequence[str]) -> None:
