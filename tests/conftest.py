@@ -9,6 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("MLX_ENABLE_TF32", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of PyTorch
 
 import pytest
 
