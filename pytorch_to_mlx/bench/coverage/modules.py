@@ -4,6 +4,7 @@ Every step is timed, and the first that fails is named.
 """
 
 import itertools
+import json
 import sys
 import tempfile
 import time
@@ -119,7 +120,7 @@ def _measure(result: ModuleResult, module: nn.Module, first: Case, others: Seque
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / "model.py").write_text(generated.source)
-        (path / "config.json").write_text("{}")
+        (path / "config.json").write_text(json.dumps({"sizes": generated.sizes}))
         mx.save_safetensors(str(path / "model.safetensors"), dict(generated.weights))
         model = import_source(path / "model.py").load(folder)
     result.seconds["generate"] = time.process_time() - start

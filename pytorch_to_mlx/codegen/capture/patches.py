@@ -233,7 +233,8 @@ def skip_idle_dropout() -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         for name in _DROPOUTS:
-            function = functools.partial(_idle_dropout, getattr(nn.functional, name))
+            original = getattr(nn.functional, name)
+            function = functools.wraps(original)(functools.partial(_idle_dropout, original))
             stack.enter_context(patch_attribute(nn.functional, name, function))
         yield
 

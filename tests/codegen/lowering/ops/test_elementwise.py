@@ -27,7 +27,7 @@ def test_powers(write, exponent, source):
     ("mul.Tensor", {"other": 2}, INT, "x.astype(mx.int32) * 2"),
     ("clamp.default", {"min": 0}, FLOAT, "mx.maximum(x, 0)"),
     ("div.Tensor_mode", {"other": 2, "rounding_mode": "trunc"}, FLOAT, "mx.trunc(x / 2)"),
-    ("div.Tensor_mode", {"other": 2, "rounding_mode": "floor"}, FLOAT, "floor_divide(x, 2)"),
+    ("div.Tensor_mode", {"other": 2, "rounding_mode": "floor"}, FLOAT, "floor_divide(x, y=2)"),
     ("eq.Scalar", {"other": 1}, BOOL, "x == 1"),
     ("logical_not.default", {}, BOOL, "mx.logical_not(x.astype(mx.bool_))"),
 ])  # fmt: skip

@@ -55,7 +55,8 @@ def test_splits(write):
 
 @pytest.mark.parametrize("pad, value, source", [
     ([0, 0], 0, "x"), ([1, 2], 0, "mx.pad(x, [(0, 0), (1, 2)])"),
-    ([1, 2, 3, 4], 7, "mx.pad(x, [(3, 4), (1, 2)], constant_values=7)"), ([-1, 2], 0, "pad(x, [-1, 2], 0)"),
+    ([1, 2, 3, 4], 7, "mx.pad(x, [(3, 4), (1, 2)], constant_values=7)"),
+    ([-1, 2], 0, "pad(x, widths=[-1, 2], value=0)"),
 ])  # fmt: skip
 def test_padding(write, pad, value, source):
     assert write("constant_pad_nd.default", Meta((2, 3), "float32"), {"x": array(2, 3)}, pad=pad, value=value) == source
