@@ -39,7 +39,7 @@ from .lowering.ops.random import is_random
 from .proof.compare import Agreement, summary
 from .proof.other_sizes import other_sizes, other_values
 from .proof.outputs import check_outputs, code, import_source
-from .proof.sizes_of_one import refuse_ones, refused_ones, wrong_at_one
+from .proof.sizes_of_one import refuse_ones, refused_ones, sizes_not_one, wrong_at_one
 from .proof.submodules import check_submodules, first_wrong_op
 from .proof.zeros import random_zeros
 from .reports.conversion import AS_CAPTURED, OTHER_VALUES, Conversion, plain_json, readme_text, report_text
@@ -148,7 +148,7 @@ def validate_folder(
     opened = source if isinstance(source, ModuleSource) else open_module(source)
     entries = _capture(opened, config.get("noise"), with_loops=config.get("loops") is not False)
     for entry in entries:
-        refuse_ones(entry, config["methods"].get(entry.method, {}).get("not_one", []))
+        refuse_ones(entry, sizes_not_one(config, entry.method))
     result, generated = _generate(opened, entries)
     result.folder = str(folder)
     if not trust_folder and code(folder / "model.py") != code(generated.source):

@@ -1,6 +1,7 @@
 """Re-run an example at larger sizes, and with other values, to catch what was written into the source as numbers."""
 
 import copy
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -67,7 +68,8 @@ def other_values(
 def _runs(module: nn.Module, example: tuple[tuple, dict[str, Any]]) -> bool:
     """Tell whether the original takes an example."""
     try:
-        with torch.no_grad(), unchanged(module):
+        with torch.no_grad(), unchanged(module), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes that the user did not ask for
             module(*copy.deepcopy(example[0]), **copy.deepcopy(example[1]))
     except MODULE_FAILURES:
         return False

@@ -58,3 +58,13 @@ def refused_ones(entry: Entry) -> list[str]:
     names = short_names(entry.captured.graph.inputs())
     symbols = [guard.condition.lhs for guard in entry.captured.guards if guard.where == WHERE]
     return [names.get(str(symbol), str(symbol)) for symbol in symbols]
+
+
+def sizes_not_one(config: Mapping[str, Any], method: str) -> list[str]:
+    """Return the names that a folder's config.json has of `refused_ones`; none where it is of another form."""
+    for key in ("methods", method):
+        config = config.get(key, {})
+        if not isinstance(config, dict):
+            return []
+    names = config.get("not_one", [])
+    return names if isinstance(names, list) else []
