@@ -15,7 +15,7 @@ axis that the source fixes. Written from `benchmarks/coverage/wild.jsonl` by `ma
 
 CPU seconds and peak memory are of the whole conversion with its proof. Milliseconds of one call at the largest size,
 medians, both sides in turn in one process on all cores: PyTorch, then the source with `patch_mlx()` and in brackets how
-many times as fast as PyTorch it is.
+many times as fast as PyTorch it is; blank where the machine was busy, which slows the two by different amounts.
 """
 
 
