@@ -122,7 +122,7 @@ def _checked(tensor: _Tensor, file: SourceFile) -> _Tensor:
     if kind == INTGEMM8 and tensor.name.endswith(ALPHA):
         needed = 0  # nothing useful is in it
     if kind == INTGEMM8 and len(tensor.shape) != 2:
-        raise FormatError(f"the tensor {name} is packed, but {list(tensor.shape)} is no matrix", where=file.path)
+        raise FormatError(f"the tensor {name} is packed, but {list(tensor.shape)} is not a matrix", where=file.path)
     if tensor.nbytes < needed or tensor.nbytes > needed + 4096 or tensor.offset + tensor.nbytes > file.size:
         raise FormatError(
             f"the tensor {name} needs {needed} bytes, but has {tensor.nbytes} or is cut off", where=file.path

@@ -200,7 +200,7 @@ def _run(
     for batch in track(batches, "translating", len(batches)) if len(batches) > 1 else batches:
         group = [sources[n] for n in batch]
         search_here = replace(search, prefix_allowed_tokens_fn=_renumbered(search, batch))
-        found = generate(
+        hypotheses_of = generate(
             engine.start(group),
             group,
             search_here,
@@ -208,7 +208,7 @@ def _run(
             most=engine.max_target,
             rng=rng,
         )
-        for n, hypotheses in zip(batch, found, strict=True):
+        for n, hypotheses in zip(batch, hypotheses_of, strict=True):
             results[n] = _sentence(engine, sentences[n], sources[n], hypotheses, search)
     return [results[n] for n in range(len(sentences))]
 

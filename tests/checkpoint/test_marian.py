@@ -89,7 +89,7 @@ BROKEN = {
     "long": ({}, [("a", 0x404, (4, 4), bytes(8192))], "needs 64 bytes"),
     "negative": ({}, [("a", 0x404, (-4, 4), bytes(64))], "dimension '-4'"),
     "huge": ({}, [("a", 0x404, (2**31 - 1,) * 3, bytes(64))], "too large"),
-    "vector": ({}, [("a", PACKED, (4,), bytes(256))], "no matrix"),
+    "vector": ({}, [("a", PACKED, (4,), bytes(256))], "not a matrix"),
     "scale": ({}, [packed("a", (2, 2), np.ones(4, np.int8), float("nan"))], "scale nan"),
     "zero_scale": ({}, [packed("a", (2, 2), np.ones(4, np.int8), 0.0)], "scale 0"),
 }

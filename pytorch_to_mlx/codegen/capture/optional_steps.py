@@ -32,9 +32,9 @@ def answer_that_takes(statement: ast.stmt | None, frame: FrameType, question: An
     if not (question.is_Relational and question.free_symbols):
         return None
     try:
-        condition, step, kept = _parts(statement)
+        condition, step, unchanged = _parts(statement)
         zeros = [difference for test in _tests(condition) for difference in _differences(test, frame)]
-        changes = list(_changes(step, kept, frame))
+        changes = list(_changes(step, unchanged, frame))
     except (_Other, AttributeError, IndexError, KeyError, NameError, TypeError, ValueError):
         return None
     if not changes or any(change != 0 and change not in zeros and -change not in zeros for change in changes):
@@ -49,13 +49,13 @@ class _Other(Exception):
 def _parts(statement: ast.stmt | None) -> tuple[ast.expr, ast.expr, ast.expr]:
     """Return the condition, the step, and what stays as it is where the code skips the step."""
     match statement:
-        case ast.If(test, [ast.Assign([ast.Name() as kept], step)], []):
-            return test, step, kept
-        case ast.If(test, [ast.Assign([ast.Name(name)], step)], [ast.Assign([ast.Name(other)], kept)]):
+        case ast.If(test, [ast.Assign([ast.Name() as unchanged], step)], []):
+            return test, step, unchanged
+        case ast.If(test, [ast.Assign([ast.Name(name)], step)], [ast.Assign([ast.Name(other)], unchanged)]):
             if name == other:
-                return test, step, kept
-        case ast.Assign(_, ast.IfExp(test, step, kept)) | ast.Return(ast.IfExp(test, step, kept)):
-            return test, step, kept
+                return test, step, unchanged
+        case ast.Assign(_, ast.IfExp(test, step, unchanged)) | ast.Return(ast.IfExp(test, step, unchanged)):
+            return test, step, unchanged
     raise _Other
 
 
@@ -79,15 +79,15 @@ def _differences(test: ast.expr, frame: FrameType) -> Iterator[Any]:
         yield difference
 
 
-def _changes(value: ast.expr, kept: ast.expr, frame: FrameType) -> Iterator[Any]:
+def _changes(value: ast.expr, unchanged: ast.expr, frame: FrameType) -> Iterator[Any]:
     """Yield by how much a step makes each axis of what it is applied to longer or shorter."""
     if isinstance(value, ast.Call) and getattr(value.func, "attr", "") == "contiguous":
         value = value.func.value  # pyright: ignore[reportAttributeAccessIssue]  an attribute, as it has `attr`
-    x = _value(kept, frame)
-    if isinstance(value, ast.Subscript) and ast.unparse(value.value) == ast.unparse(kept):
+    x = _value(unchanged, frame)
+    if isinstance(value, ast.Subscript) and ast.unparse(value.value) == ast.unparse(unchanged):
         yield from _cuts(x, value.slice, frame)
         return
-    if not (isinstance(value, ast.Call) and value.args and ast.unparse(value.args[0]) == ast.unparse(kept)):
+    if not (isinstance(value, ast.Call) and value.args and ast.unparse(value.args[0]) == ast.unparse(unchanged)):
         raise _Other
     function = _value(value.func, frame)
     options: dict[str, Any] = {str(keyword.arg): _value(keyword.value, frame) for keyword in value.keywords}

@@ -126,12 +126,12 @@ def keep_fused() -> Iterator[None]:
         | {torch.ops.aten.max_pool1d.default: max_pool_result}
     )
     saved = {op: (dict(op.py_kernels), decomposition_table.get(op)) for op in shapes}
-    kept = {
+    whole = {
         torch.ops.aten.grid_sampler_2d.default: grid_sample_result,
         torch.ops.aten.meshgrid.default: plain_meshgrid,
     }
-    originals = {op: decomposition_table[op] for op in kept}
-    decomposition_table.update(kept)
+    originals = {op: decomposition_table[op] for op in whole}
+    decomposition_table.update(whole)
     for op, result in shapes.items():
         op.py_kernels.pop(DispatchKey.Autograd, None)
         op.py_kernels[DispatchKey.CompositeImplicitAutograd] = result

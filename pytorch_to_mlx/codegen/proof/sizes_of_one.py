@@ -25,7 +25,6 @@ def wrong_at_one(
     module: the original, with the entry's method as forward. reset, noise: as in `check_outputs`.
     """
     hints = size_hints(entry)
-    names = short_names(entry.captured.graph.inputs())
 
     def is_wrong(symbols: Sequence[Any]) -> bool:
         sizes = dict(hints) | dict.fromkeys(symbols, 1)
@@ -42,21 +41,24 @@ def wrong_at_one(
         equal = [symbol for symbol in hints if hints[symbol] == size]  # what is equal in the example stays equal
         if is_wrong(equal):
             wrong += [symbol for symbol in equal if is_wrong([symbol])] or equal
-    return [names.get(str(symbol), str(symbol)) for symbol in wrong]
+    return _names(entry, wrong)
 
 
 def refuse_ones(entry: Entry, sizes: Sequence[str]) -> None:
     """Let the source check that the named sizes are not one."""
-    names: Mapping[str, str] = short_names(entry.captured.graph.inputs())
-    for symbol in size_hints(entry):
-        if names.get(str(symbol), str(symbol)) in sizes:
+    symbols = list(size_hints(entry))
+    for symbol, name in zip(symbols, _names(entry, symbols), strict=True):
+        if name in sizes:
             entry.captured.guards.append(Guard(sympy.Ge(symbol, 2), WHERE))
 
 
 def refused_ones(entry: Entry) -> list[str]:
     """Return the names of the sizes that the source refuses as one."""
+    return _names(entry, [guard.condition.lhs for guard in entry.captured.guards if guard.where == WHERE])
+
+
+def _names(entry: Entry, symbols: Sequence[Any]) -> list[str]:
     names = short_names(entry.captured.graph.inputs())
-    symbols = [guard.condition.lhs for guard in entry.captured.guards if guard.where == WHERE]
     return [names.get(str(symbol), str(symbol)) for symbol in symbols]
 
 

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from ...checkpoint import read_json
-from ...checkpoint.files import SourceFile, quote, relative_inside
+from ...checkpoint.files import quote, relative_inside
 from ...checkpoint.marian_vocab import read_vocab
 from ...checkpoint.yaml_safe import read_yaml
 from ...errors import FormatError
+from ...generate.released import GENERATION, read_file
 from ...text.pieces import MAX_BYTES
 from ...weights import is_converted
 
 SOURCE, TARGET, VOCAB, TARGET_VOCAB = "source.spm", "target.spm", "vocab.json", "target_vocab.json"
-GENERATION, SHORTLIST = "generation_config.json", "shortlist.bin"
+SHORTLIST = "shortlist.bin"
 _TRANSFORMERS = (SOURCE, TARGET, VOCAB, TARGET_VOCAB, GENERATION)
 # Settings of generation that transformers takes from config.json where there is no generation_config.json.
 _LIFTED = (
@@ -33,10 +34,10 @@ def extra_files(path: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
     folder = path if path.is_dir() else path.parent
     if is_converted(folder):
         names = [name for name in (*_TRANSFORMERS, SHORTLIST) if (folder / name).is_file()]
-        return {name: _read(folder / name) for name in names}
+        return {name: read_file(folder / name, MAX_BYTES) for name in names}
     if config.get("positions") == "marian":
         return _marian_files(folder)
-    files = {name: _read(folder / name) for name in (SOURCE, TARGET) if (folder / name).is_file()}
+    files = {name: read_file(folder / name, MAX_BYTES) for name in (SOURCE, TARGET) if (folder / name).is_file()}
     for name in (VOCAB, TARGET_VOCAB):
         if (folder / name).is_file():
             files[name] = _json(read_vocab(folder / name))
@@ -63,19 +64,19 @@ def _marian_files(folder: Path) -> dict[str, bytes]:
     source, target = vocabs[0], vocabs[-1]
     files: dict[str, bytes] = {}
     if source.suffix == ".spm":
-        files[SOURCE] = _read(source)
+        files[SOURCE] = read_file(source, MAX_BYTES)
         if target != source:
-            files[TARGET] = _read(target)
+            files[TARGET] = read_file(target, MAX_BYTES)
     else:
         files[VOCAB] = _json(read_vocab(source))
         if target != source:
             files[TARGET_VOCAB] = _json(read_vocab(target))
         for name in (SOURCE, TARGET):
             if (folder / name).is_file():
-                files[name] = _read(folder / name)
+                files[name] = read_file(folder / name, MAX_BYTES)
     lists = _named(folder, settings.get("shortlist"))[:1] or sorted(folder.glob("lex*.bin"))[:1]
     if lists:
-        files[SHORTLIST] = _read(lists[0], MAX_SHORTLIST)
+        files[SHORTLIST] = read_file(lists[0], MAX_SHORTLIST)
     generation: dict[str, Any] = {
         "num_beams": settings.get("beam-size", 1),
         "length_penalty": float(settings.get("normalize") or 0.0),
@@ -110,13 +111,6 @@ def _usual_vocabs(folder: Path) -> list[Path]:
                 raise FormatError("several vocabularies", where=folder, fix="name two in decoder.yml", details=names)
             return [paths[0] for paths in matches]
     return []
-
-
-def _read(path: Path, most: int = MAX_BYTES) -> bytes:
-    with SourceFile(path) as file:
-        if file.size > most:
-            raise FormatError(f"{file.size} bytes, at most {most} are read", where=path)
-        return file.read(0, file.size)
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

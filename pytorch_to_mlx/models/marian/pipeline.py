@@ -1,21 +1,21 @@
 """Text in, its translation out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...checkpoint.json_file import parse_json
 from ...checkpoint.shortlist import Shortlist, parse_shortlist
 from ...errors import UsageError
 from ...forks import require_own_threads
-from ...generate.options import GenerationOptions, options_of
+from ...generate.options import GenerationOptions
+from ...generate.released import released_options
 from ...generate.steps import DecoderSteps
 from ...generate.translate import Engine, stream_text, translate_each
 from ...tasks import Translation
 from ...weights import load_model
 from .config import Config
-from .files import GENERATION, SHORTLIST, extra_files
+from .files import SHORTLIST, extra_files
 from .model import Model
 from .tokenizer import Tokenizer
 from .weights import WEIGHTS, open_release
@@ -128,11 +128,4 @@ def load(path: Path, *, dequantize: bool | None = None) -> MarianPipeline:
     shortlist = None
     if SHORTLIST in files:
         shortlist = parse_shortlist(files[SHORTLIST], model.config.target_vocab_size, where=path / SHORTLIST)
-    return MarianPipeline(model, tokenizer, generation_options(files, config), shortlist)
-
-
-def generation_options(files: Mapping[str, bytes], config: Mapping[str, Any]) -> GenerationOptions:
-    """Return the checkpoint's own options of generation."""
-    data = parse_json(files[GENERATION], where=GENERATION) if GENERATION in files else {}
-    eos = data.get("eos_token_id", config.get("eos_token_id", 0))
-    return options_of(data, {}, eos=tuple(eos) if isinstance(eos, list) else (eos,))
+    return MarianPipeline(model, tokenizer, released_options(files, config, eos=0, lifted=()), shortlist)

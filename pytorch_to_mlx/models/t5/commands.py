@@ -63,7 +63,6 @@ def translate(
         "tgt": tgt, "prefix": prefix, "beam_size": beam_size, "n_best": n_best, "length_penalty": length_penalty,
         "no_repeat_ngram_size": no_repeat_ngram_size, "repetition_penalty": repetition_penalty,
         "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "split": split, "batch_size": batch_size,
-
     }  # fmt: skip
 
     def load_pipeline() -> Any:

@@ -8,24 +8,19 @@ from typing import Any
 import mlx.core as mx
 
 from ...backend.dtype import compute_dtype
-from ...checkpoint.files import SourceFile
-from ...checkpoint.json_file import parse_json
-from ...errors import FormatError, UsageError
+from ...errors import UsageError
 from ...forks import require_own_threads
-from ...generate.options import LENGTH_FACTOR, GenerationOptions, options_of
+from ...generate.options import LENGTH_FACTOR, GenerationOptions
+from ...generate.released import GENERATION, read_files, released_options
 from ...generate.steps import DecoderSteps
 from ...generate.translate import Engine, stream_text, translate_each
 from ...tasks import Translation
-from ...text.tokenizer_json import MAX_BYTES
 from ...weights import load_model
 from .config import Config
 from .model import Model
 from .tokenizer import FILES, Tokenizer
 from .weights import WEIGHTS, open_release
 
-GENERATION = "generation_config.json"
-# Settings that transformers takes from config.json where there is no generation_config.json.
-_LIFTED = ("num_beams", "max_length", "early_stopping", "length_penalty", "no_repeat_ngram_size")
 MAX_SOURCE, MAX_TARGET = 512, 2048  # tokens; positions have no end, but the models were trained on 512
 
 
@@ -111,7 +106,8 @@ def load(path: Path, *, dequantize: bool | None = None) -> T5Pipeline:
         dtype_of=_dtype,
     )
     files = extra_files(path, config)
-    return T5Pipeline(model, Tokenizer(files, model.config, where=str(path)), generation_options(files, config))
+    options = released_options(files, config, eos=1)
+    return T5Pipeline(model, Tokenizer(files, model.config, where=str(path)), options)
 
 
 def extra_files(path: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
@@ -119,24 +115,7 @@ def extra_files(path: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
 
     Raises: FormatError for a file that is too large.
     """
-    folder = path if path.is_dir() else path.parent
-    files = {}
-    for name in (*FILES, GENERATION):
-        if (folder / name).is_file():
-            with SourceFile(folder / name) as file:
-                if file.size > MAX_BYTES:
-                    raise FormatError(f"{file.size} bytes, at most {MAX_BYTES} are read", where=folder / name)
-                files[name] = file.read(0, file.size)
-    return files
-
-
-def generation_options(files: Mapping[str, bytes], config: Mapping[str, Any]) -> GenerationOptions:
-    """Return the checkpoint's own options of generation: its own file, else what config.json has of them."""
-    data = {name: config[name] for name in _LIFTED if config.get(name) is not None}
-    if GENERATION in files:
-        data = parse_json(files[GENERATION], where=GENERATION)
-    eos = data.get("eos_token_id", config.get("eos_token_id", 1))
-    return options_of(data, {}, eos=tuple(eos) if isinstance(eos, list) else (eos,))
+    return read_files(path if path.is_dir() else path.parent, (*FILES, GENERATION))
 
 
 def _dtype(name: str, array: mx.array) -> mx.Dtype:
