@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+REST_S = 0.03  # after each call: PyTorch's threads look for work for up to 10 ms more, on the cores of the next side
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -25,11 +27,13 @@ def measure_interleaved(sides: Mapping[str, Callable[[], Any]], *, runs: int = 5
     for _ in range(warmup):
         for call in sides.values():
             measure_once(call)
+            time.sleep(REST_S)
     samples: dict[str, list[tuple[float, float, float | None]]] = {name: [] for name in sides}
     order = list(sides)
     for _ in range(runs):
         for name in order:
             samples[name].append(measure_once(sides[name]))
+            time.sleep(REST_S)
         order.reverse()
     return {name: _medians(rows) for name, rows in samples.items()}
 

@@ -40,8 +40,14 @@ class Guard:
     places: Mapping[Any, tuple[str, int]] = field(default_factory=dict)
 
     def holds(self, sizes: Mapping[Any, int]) -> bool:
-        """Tell whether the condition is true of some sizes. Axes that must be equal are so by their symbols."""
-        return bool(self.places) or bool(substitute_sizes(self.condition, sizes))
+        """Tell whether the condition is true of some sizes; not where it divides by zero, as the original does there.
+
+        Axes that must be equal are so by their symbols.
+        """
+        try:
+            return bool(self.places) or bool(substitute_sizes(self.condition, sizes))
+        except ZeroDivisionError:
+            return False
 
     def text(self, names: Mapping[str, str]) -> str:
         """Return the condition in words. names: of sizes, by symbol."""

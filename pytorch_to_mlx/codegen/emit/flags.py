@@ -85,7 +85,8 @@ def _functions(variants: Sequence[Sequence[Instance]], modules: Mapping[str, Any
             tuple(_function_name(getattr(original, name, None)) for original in group) for group in originals
         )
         if all(len(set(group)) == 1 and group[0] for group in values):
-            yield from (Flag(name, values, group[0]) for group in dict.fromkeys(values))
+            argument = f"layer_{name}" if name.isdigit() else name
+            yield from (Flag(argument, values, group[0]) for group in dict.fromkeys(values))
 
 
 def _function_name(value: Any) -> str:

@@ -168,3 +168,26 @@ def test_no_size_is_a_literal_in_a_class_of_an_example():
     for name in ("t5", "bert", "llama", "whisper"):
         source = (EXAMPLES / name / "model.py").read_text(encoding="utf-8")
         assert re.findall(r"nn\.(?:Linear|Embedding|RMSNorm|LayerNorm)\(\d+", source) == [], name
+
+
+class Residual(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.linear = nn.Linear(dim, dim)
+
+    def forward(self, x):
+        return x + torch.relu(self.linear(x))
+
+
+class Stage(nn.Sequential):
+    def forward(self, x):
+        for layer in self:
+            x = layer(x)
+        return x
+
+
+def test_numbered_children_of_other_kinds(tmp_path):
+    stages = nn.Sequential(Stage(nn.Linear(8, 8)), Stage(Residual(8), Residual(8)), Stage(Residual(8)))
+    source = source_of(stages, tmp_path, torch.randn(3, 8))
+    assert "Stage" in classes(source) and "Stage2" not in classes(source)
+    assert 'layer_0="Linear"' in source  # an argument cannot be called 0

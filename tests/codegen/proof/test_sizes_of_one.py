@@ -26,6 +26,11 @@ class Mean(nn.Module):
         return x.mean(1) if x.shape[1] > 1 else 5 * x.sum(1)
 
 
+class Divided(nn.Module):
+    def forward(self, x):
+        return 2 * x if 64 // (x.shape[1] // 2) > 4 else 3 * x
+
+
 class Plain(nn.Module):
     def forward(self, x):
         return x.softmax(-1)
@@ -55,6 +60,14 @@ def test_a_size_of_one_is_right_or_refused(tmp_path, kind, refused):
                 model(mx.array(x.numpy()))
         else:
             assert np.allclose(model(mx.array(x.numpy())), kind()(x), atol=1e-6)
+
+
+def test_a_size_of_one_at_which_the_original_divides_by_zero(tmp_path):
+    result = convert(Divided(), tmp_path / "out", example_inputs=(torch.randn(3, 4),))
+    result.check()
+    assert [text.rpartition(" (")[0] for text in result.fixed] == ["64 // (x.shape[1] // 2) > 4"]
+    with pytest.raises(ZeroDivisionError):
+        Divided()(torch.randn(3, 1))
 
 
 def test_a_folder_with_refused_sizes_is_validated(tmp_path, monkeypatch):
