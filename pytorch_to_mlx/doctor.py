@@ -37,7 +37,7 @@ EXTRAS = {
     "listen": "--microphone",
     "plot": "--plot",
     "validate": "validate, converting modules, benchmark --against torch",
-    "llm": "benchmark decoding",
+    "llama": "llama: language models; benchmark decoding",
     "coverage": "benchmark coverage",
     "test": "this project's tests",
 }

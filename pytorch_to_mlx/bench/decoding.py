@@ -50,7 +50,7 @@ def run(*, against_torch: bool = True, rounds: int = 3) -> Result:
     Raises: MissingExtraError where mlx-lm is not installed.
     """
     if find_spec("mlx_lm") is None:
-        raise MissingExtraError("mlx-lm", "llm", needed_for="measuring language models")
+        raise MissingExtraError("mlx-lm", "llama", needed_for="measuring language models")
     backend.patch_mlx()
     try:
         measurements = _measure_qwen2(against_torch, rounds)

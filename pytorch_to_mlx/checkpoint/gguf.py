@@ -1,4 +1,4 @@
-"""Read GGUF files (plain dtypes, Q4_0, Q4_1 and Q8_0), because MLX's own parser crashes on hostile ones.
+"""Read GGUF files (plain dtypes, Q4_0 to Q8_0, Q4_K to Q6_K), because MLX's own parser crashes on hostile ones.
 
 Names, axis order and values are the file's: llama.cpp permutes the rows of LLaMA's q and k projections, which a weight
 map has to undo.
@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..errors import FormatError
 from .base import Checkpoint, Entry, TensorInfo, check_shape, itemsize, to_mlx
 from .budget import TENSOR, Budget
 from .files import SourceFile, closing_on_error, not_a, quote
+from .gguf_blocks import BLOCKS, dequantize
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 MAX_HEADER = 128 << 20
 _WINDOW = 4 << 20
 DTYPES = {0: "float32", 1: "float16", 24: "int8", 25: "int16", 26: "int32", 27: "int64", 28: "float64", 30: "bfloat16"}
-# type id -> (name, bytes of a block of 32 values)
-BLOCKS = {2: ("Q4_0", 18), 3: ("Q4_1", 20), 8: ("Q8_0", 34)}
-_BLOCK = 32
 _VALUES = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 
@@ -136,13 +132,14 @@ class _HeaderReader:
         size = math.prod(shape)
         if kind in DTYPES:
             nbytes = size * itemsize(DTYPES[kind])
-        elif kind in BLOCKS and shape and shape[-1] % _BLOCK == 0:
-            nbytes = size // _BLOCK * BLOCKS[kind][1]
+        elif kind in BLOCKS and shape and shape[-1] % BLOCKS[kind].size == 0:
+            nbytes = size // BLOCKS[kind].size * BLOCKS[kind].nbytes
         else:
+            known = ", ".join(block.name for block in BLOCKS.values())
             raise FormatError(
                 f"tensor {quote(name)} {list(shape)} has the type {kind}, which is not supported",
                 where=self.file.path,
-                fix="use the original checkpoint, or a file in F16, BF16, Q8_0, Q4_0 or Q4_1",
+                fix=f"use the original checkpoint, or a file in F16, BF16, {known}",
             )
         return _Tensor(name, shape, kind, offset, nbytes)
 
@@ -167,26 +164,11 @@ def _entry(file: SourceFile, tensor: _Tensor, data_start: int) -> Entry:
         return Entry(
             info, lambda: to_mlx(file.read_array(offset, tensor.nbytes), dtype, info.shape, name=info.name, where=where)
         )
-    kind, width = BLOCKS[tensor.kind]
-    info = TensorInfo.of(tensor.name, "float32", tensor.shape, kind)
+    kind = BLOCKS[tensor.kind]
+    info = TensorInfo.of(tensor.name, "float32", tensor.shape, kind.name)
 
     def read() -> "mx.array":
-        blocks = file.read_array(offset, tensor.nbytes).reshape(-1, width)
+        blocks = file.read_array(offset, tensor.nbytes).reshape(-1, kind.nbytes)
         return to_mlx(dequantize(blocks, kind), "float32", info.shape, name=info.name, where=where)
 
     return Entry(info, read)
-
-
-def dequantize(blocks: np.ndarray, kind: str) -> np.ndarray:
-    """Return the values of GGML blocks of 32: a float16 scale (Q4_1: and a minimum), then the integers.
-
-    Shapes: blocks [n, bytes] uint8 -> [n, 32] float32
-    """
-    scale = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float32)
-    if kind == "Q8_0":
-        return blocks[:, 2:].view(np.int8).astype(np.float32) * scale
-    packed = blocks[:, -16:]  # the low halves are values 0-15, the high halves 16-31
-    values = np.concatenate([packed & 15, packed >> 4], axis=1).astype(np.float32)
-    if kind == "Q4_0":
-        return (values - 8) * scale
-    return values * scale + np.ascontiguousarray(blocks[:, 2:4]).view("<f2").astype(np.float32)

