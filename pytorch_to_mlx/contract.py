@@ -3,7 +3,7 @@
 The types of the rooms above are parameters here: `Family[WeightMap, Checkpoint]` is what the registry gives.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
@@ -75,6 +75,7 @@ class Family(Generic[RulesT, ReleaseT]):
     files, complete or not. extra_files: what a converted folder holds beside the weights, by relative path: bytes,
     or arrays for a .safetensors. refused_dtypes: in which the model cannot be stored, and why. quantizes: whether a
     layer may be quantized. reference: imports the PyTorch original.
+    token_model: what `validate --q-bits` asks of a pipeline that writes tokens; None where it writes none.
     reference_parts: imports the parts of the original whose generated source `benchmark coverage --suite runtime` times
     beside ours, by name: each builds (module, args, kwargs, a call of ours on the same inputs).
     """
@@ -92,6 +93,7 @@ class Family(Generic[RulesT, ReleaseT]):
     extra_files: Callable[[Path, dict[str, Any]], Mapping[str, Any]] = _nothing
     refused_dtypes: Mapping[str, str] = field(default_factory=dict)
     quantizes: Callable[[str, Any], bool] = _every_layer
+    token_model: "Callable[[Any], TokenModel] | None" = None
     reference_parts: Callable[[], Mapping[str, Callable[[], Any]]] = _no_parts
 
     @property
@@ -101,6 +103,29 @@ class Family(Generic[RulesT, ReleaseT]):
     def unread_keys(self, config: Mapping[str, Any]) -> list[str]:
         """Return the keys of config.json that are neither read nor ignored or expected on purpose."""
         return unknown_keys(self.config, config, ignored=self.ignored, expected=self.expected)
+
+
+class TokenModel(Protocol):
+    """What `validate --q-bits` asks of a model that writes tokens: once in full precision and once quantized."""
+
+    def sources(self, n: int, lines: Sequence[str] = ()) -> list[Any]:
+        """Return what to run on: made of a user's lines, or n of its own."""
+        ...
+
+    def generate(self, sources: Sequence[Any], /) -> list[tuple[int, ...]]:
+        """Return the tokens of greedy search for each source."""
+        ...
+
+    def logits(self, sources: Sequence[Any], tokens: Sequence[Sequence[int]], /) -> Iterator[np.ndarray]:
+        """Yield the logits before each token, step by step, after the tokens before it.
+
+        Shapes: -> [sources, V]; rows of sequences that have ended are ignored.
+        """
+        ...
+
+    def text(self, tokens: Sequence[int], /) -> str:
+        """Return the text of tokens."""
+        ...
 
 
 @dataclass(frozen=True)

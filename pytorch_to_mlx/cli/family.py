@@ -73,7 +73,11 @@ VERBS = {
 
         A tap that diverges ends with exit code 5. With --mlx-path the converted folder is validated.
 
+        With --q-bits PyTorch is not run: the model quantized to so many bits is measured beside itself in full
+        precision, by greedy tokens, next-token distributions and chrF of the texts. For models that write tokens.
+
         Args:
+            q_bits: measure what quantization to so many bits changes (may be given several times)
             plot: also draw the error of every tap into this file (.svg, .png, .pdf)
 
         Example: pytorch-to-mlx FAMILY validate --hf-path ./checkpoint

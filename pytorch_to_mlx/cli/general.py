@@ -153,6 +153,9 @@ def validate(
     original: str | None = None,
     extend: list[Path] | None = None,
     trust_folder: bool = False,
+    q_bits: list[int] | None = None,
+    q_group_size: int = 64,
+    inputs: str = "100",
 ) -> Any:
     """Prove a port: run PyTorch and MLX on the same weights and input and compare them tap by tap.
 
@@ -163,20 +166,30 @@ def validate(
     that was converted, your own code, which is run. Nothing that the folder names is run, and its model.py only if it
     is what the factory gives now, or with --trust-folder.
 
+    With --q-bits PyTorch is not run: the model quantized to so many bits is measured beside itself in full precision,
+    by greedy tokens, next-token distributions and chrF of the texts.
+
     Args:
+        q_bits: measure what quantization to so many bits changes (may be given several times)
         plot: also draw the error of every tap into this file (.svg, .png, .pdf)
         original: what a folder of generated source was converted from, as `convert` took it
         trust_folder: run the folder's model.py also where it was edited or made by other versions; read it first
 
     Example: pytorch-to-mlx validate hexgrad/Kokoro-82M --mlx-path kokoro-mlx
     """
+    from ..errors import UsageError
     from ..outputs import check_figure
     from ..validate import validate
 
+    checkpoint = _checkpoint(source, hf_path, family)
+    if q_bits:
+        if mlx_path or cases or plot or original or extend:
+            raise UsageError("--q-bits measures a checkpoint", fix="give it with --hf-path, --inputs, --q-group-size")
+        return _measure_quantization(checkpoint, family, q_bits, q_group_size, inputs)
     if plot is not None:
         check_figure(plot)
     report = validate(
-        _checkpoint(source, hf_path, family),
+        checkpoint,
         original,
         family=family,
         mlx_path=mlx_path,
@@ -185,7 +198,6 @@ def validate(
         trust_folder=trust_folder,
     )
     if plot is not None:
-        from ..errors import UsageError
         from ..validate import Report
         from ..validate.plot import plot as draw
 
@@ -193,6 +205,16 @@ def validate(
             raise UsageError("--plot draws the taps of a family; a generated folder has report.md")
         draw(report, plot)
     return report
+
+
+def _measure_quantization(source: str | None, family: str | None, bits: list[int], group_size: int, inputs: str) -> Any:
+    from ..text.read import read_text
+    from ..validate import measure_quantization
+
+    if not inputs.isdecimal():
+        lines = [line for line in (read_text(None, Path(inputs)) or "").splitlines() if line.strip()]
+        return measure_quantization(source, family=family, bits=bits, group_size=group_size, inputs=lines)
+    return measure_quantization(source, family=family, bits=bits, group_size=group_size, inputs=int(inputs))
 
 
 def benchmark(

@@ -68,6 +68,7 @@ OPTIONS: dict[str, Option] = {
     "workloads": Option("only these workloads (may be given several times)"),
     "profile": Option("also show where the time goes, by stage and by op"),
     "tolerance": Option("row of the tolerance table"),
+    "inputs": Option("how many inputs, or a file with one on each line"),
     "cases": Option("only these cases (may be given several times)"),
     "threads": Option("CPU threads; by default all"),
     "fresh": Option("also measure load time and peak memory, each in a process of its own"),

@@ -2,7 +2,19 @@
 
 from ..contract import Case, Reference, Workload
 from .compare import TapResult, compare
+from .quantized import QuantizationReport, measure_quantization
 from .report import CaseResult, Report
 from .run import validate
 
-__all__ = ["Case", "CaseResult", "Reference", "Report", "TapResult", "Workload", "compare", "validate"]
+__all__ = [
+    "Case",
+    "CaseResult",
+    "QuantizationReport",
+    "Reference",
+    "Report",
+    "TapResult",
+    "Workload",
+    "compare",
+    "measure_quantization",
+    "validate",
+]

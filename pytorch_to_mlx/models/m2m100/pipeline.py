@@ -70,6 +70,10 @@ class M2M100Pipeline:
         require_own_threads()
         return stream_text(self.engine(src, tgt, legacy=legacy), text, **options)
 
+    def example_engine(self) -> Engine:
+        """Return the direction to validate: English to French."""
+        return self.engine(*(("eng_Latn", "fra_Latn") if "eng_Latn" in self.languages else ("en", "fr")))
+
     def engine(self, src: str | None, tgt: str | None, *, legacy: bool | None = None) -> Engine:
         """Return the way from one language into another. Raises: UsageError for one that is not named or not known."""
         if src is None or tgt is None:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import MissingExtraError
-from ...generate.translate import Engine
 from ..marian.reference import Original, Transformers
 from ..marian.reference import Reference as Comparison
 from .pipeline import load
@@ -23,8 +22,3 @@ class Reference(Comparison):
             return Transformers(path, "M2M100ForConditionalGeneration")
         except ModuleNotFoundError as error:
             raise MissingExtraError(str(error.name), "validate", needed_for="comparing with PyTorch") from None
-
-    @staticmethod
-    def engine_of(pipeline: Any) -> Engine:
-        codes = pipeline.languages
-        return pipeline.engine(*(("eng_Latn", "fra_Latn") if "eng_Latn" in codes else ("en", "fr")))

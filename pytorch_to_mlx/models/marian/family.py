@@ -3,6 +3,7 @@
 from ...checkpoint import Checkpoint
 from ...contract import Family
 from ...contract import Reference as Contract
+from ...generate.token_model import token_model
 from ...weights import WeightMap
 from .card import CARD
 from .config import EXPECTED, IGNORED, Config
@@ -31,5 +32,6 @@ FAMILY: Family[WeightMap, Checkpoint] = Family(
     expected=EXPECTED,
     is_release=is_release,
     extra_files=extra_files,
+    token_model=token_model,
 )
 FAMILIES = (FAMILY,)

@@ -88,6 +88,10 @@ class MarianPipeline:
             raise UsageError("this model translates into one language", fix="leave out tgt")
         return self.tokenizer.target_code(text, tgt)
 
+    def example_engine(self) -> Engine:
+        """Return the direction to validate: into the first language of a model that has several."""
+        return self.engine(next(iter(self.languages), ""))
+
     def engine(self, code: str = "", *, shortlist: bool = False) -> Engine:
         """Return the way into the language of this code. Raises: UsageError for a shortlist that is not there."""
         config = self.model.config

@@ -41,12 +41,12 @@ class Original(Protocol):
 class Reference(Contract):
     """Both sides on the same weights. The cases are three sentences, each with the tokens that greedy search gives.
 
-    Other translators inherit this, and replace `load_ours`, `load_original` and `engine_of`.
+    Other translators inherit this, and replace `load_ours` and `load_original`.
     """
 
     def __init__(self, pipeline: Any, original: Original) -> None:
         self.pipeline, self.original = pipeline, original
-        self.engine = self.engine_of(pipeline)
+        self.engine: Engine = pipeline.example_engine()
         self.weights_from = original.weights_from
 
     @staticmethod
@@ -57,11 +57,6 @@ class Reference(Contract):
     def load_original(path: Path) -> Original:
         return open_original(path)
 
-    @staticmethod
-    def engine_of(pipeline: Any) -> Engine:
-        """Return the direction that is compared: into the first language of a model that has several."""
-        return pipeline.engine(next(iter(pipeline.languages), ""))
-
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
         return cls(cls.load_ours(mlx_path or source_path), cls.load_original(source_path))
@@ -71,9 +66,9 @@ class Reference(Contract):
         cls, side: Literal["ours", "torch"], source_path: Path, mlx_path: Path | None = None
     ) -> Callable[[], Any]:
         if side == "ours":
-            engine = cls.engine_of(cls.load_ours(mlx_path or source_path))
+            engine = cls.load_ours(mlx_path or source_path).example_engine()
             return lambda: translate_texts(engine, [PARAGRAPH])
-        engine, original = cls.engine_of(cls.load_ours(source_path)), cls.load_original(source_path)
+        engine, original = cls.load_ours(source_path).example_engine(), cls.load_original(source_path)
         source = engine.encode(SENTENCES[1])
         return lambda: greedy(original, source, engine, "float32")
 

@@ -3,6 +3,7 @@
 from ...checkpoint import Checkpoint
 from ...contract import Family
 from ...contract import Reference as Contract
+from ...generate.token_model import token_model
 from ...weights import WeightMap
 from .card import CARD
 from .config import IGNORED, Config
@@ -28,6 +29,7 @@ FAMILY: Family[WeightMap, Checkpoint] = Family(
     reference=reference,
     ignored=IGNORED,
     extra_files=extra_files,
+    token_model=token_model,
     refused_dtypes={"float16": "T5's activations overflow in it; use bfloat16, or 8 bits"},
 )
 FAMILIES = (FAMILY,)

@@ -69,6 +69,10 @@ class T5Pipeline:
         require_own_threads()
         return stream_text(self.engine(tgt, prefix=prefix, src=src), text, **options)
 
+    def example_engine(self) -> Engine:
+        """Return the direction to validate: into French where there are tags."""
+        return self.engine("fr" if "fr" in self.languages else next(iter(self.languages), None))
+
     def engine(self, tgt: str | None = None, *, prefix: str = "", src: str | None = None) -> Engine:
         """Return the way into a language. Raises: UsageError where none is named, or one that the model cannot have."""
         if src is not None:

@@ -5,7 +5,6 @@ from typing import Any
 
 from ...checkpoint import read_config
 from ...errors import MissingExtraError
-from ...generate.translate import Engine
 from ..marian.reference import Original, Transformers
 from ..marian.reference import Reference as Comparison
 from .pipeline import load
@@ -26,8 +25,3 @@ class Reference(Comparison):
             return Transformers(path, "MT5ForConditionalGeneration" if kind == "mt5" else "T5ForConditionalGeneration")
         except ModuleNotFoundError as error:
             raise MissingExtraError(str(error.name), "validate", needed_for="comparing with PyTorch") from None
-
-    @staticmethod
-    def engine_of(pipeline: Any) -> Engine:
-        codes = pipeline.languages
-        return pipeline.engine("fr" if "fr" in codes else next(iter(codes), None))
