@@ -11,6 +11,8 @@ constexpr int ROWS = 6; // 12 accumulators, 2 of B and 1 of A: 15 of 16 register
 #endif
 constexpr int NV = 2; // vectors in a panel's row
 constexpr int WIDTH = NV * W;
+constexpr int64_t SLAB = 1024; // depth of a panel that stays in the second-level cache while all rows pass
+
 
 int64_t gemm_width() { return WIDTH; }
 
@@ -53,11 +55,11 @@ void gemm_pack(const float* b, int64_t row_stride, int64_t col_stride, int64_t d
   }
 }
 
-// The inner kernel: R rows of A times `depth` rows of a panel, summed in registers. The old value of C is added last: one
+// The inner kernel: C = start + R rows of A times `depth` rows of a panel, summed in registers. The start is added last: one
 // chain of sums over the whole depth would be 3 to 6 times less accurate than PyTorch's at a depth of 768 to 3,072.
 template <int R, int V>
-static void tile(const float* a, int64_t lda, const float* b, int64_t depth, float* c, int64_t ldc, const float* bias,
-                 bool accumulate) {
+static void tile(const float* a, int64_t lda, const float* b, int64_t depth, const float* from, int64_t from_stride,
+                 float* c, int64_t ldc) {
   F sum[R][V];
 #pragma GCC unroll 14
   for (int i = 0; i < R; i++)
@@ -98,12 +100,12 @@ static void tile(const float* a, int64_t lda, const float* b, int64_t depth, flo
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 2
     for (int v = 0; v < V; v++) {
-      float* to = c + i * ldc + v * W;
-      store(to, accumulate ? load(to) + sum[i][v] : bias ? load(bias + v * W) + sum[i][v] : sum[i][v]);
+      const F start = from ? load(from + i * from_stride + v * W) : F{};
+      store(c + i * ldc + v * W, start + sum[i][v]);
     }
 }
 
-using Tile = void (*)(const float*, int64_t, const float*, int64_t, float*, int64_t, const float*, bool);
+using Tile = void (*)(const float*, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t);
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define PTM_TILES(V)                                                                                               \
   {tile<1, V>, tile<2, V>, tile<3, V>,  tile<4, V>,  tile<5, V>,  tile<6, V>,  tile<7, V>,                          \
@@ -113,14 +115,16 @@ using Tile = void (*)(const float*, int64_t, const float*, int64_t, float*, int6
 #endif
 static const Tile tiles[NV][ROWS] = {PTM_TILES(1), PTM_TILES(2)};
 
-// One panel, all rows, one stretch of the depth. Rows are divided evenly among tiles of at most ROWS.
-static void panel(const GemmRows& w, const float* a, const float* b, int64_t depth, int64_t column, bool accumulate) {
+// One panel, all rows, one stretch of the depth in chains of at most `chain`. Rows are divided evenly among tiles.
+static void panel(const GemmRows& w, const float* a, const float* b, int64_t depth, int64_t chain, int64_t column,
+                  bool accumulate) {
   const int64_t cols = w.cols - column < WIDTH ? w.cols - column : WIDTH;
   const int vectors = cols > W ? 2 : 1;
   const int64_t count = (w.rows + ROWS - 1) / ROWS, small = w.rows / count, larger = w.rows % count;
   float* c = w.c + column;
   const bool whole = cols == vectors * W;
-  float edge[ROWS * WIDTH], edge_bias[WIDTH] = {};
+  // The sums of a tile between chains, and of columns that do not fill a panel: nothing beyond the last is read or written.
+  float sums[ROWS * WIDTH], edge_bias[WIDTH] = {};
   const float* bias = w.bias ? w.bias + column : nullptr;
   if (!whole && bias) {
     for (int64_t j = 0; j < cols; j++) edge_bias[j] = bias[j];
@@ -129,16 +133,24 @@ static void panel(const GemmRows& w, const float* a, const float* b, int64_t dep
   for (int64_t t = 0; t < count; t++) {
     const int64_t rows = small + (t < larger);
     const Tile run = tiles[vectors - 1][rows - 1];
-    if (whole) {
-      run(a, w.lda, b, depth, c, w.ldc, bias, accumulate);
-    } else { // through a small buffer, so that nothing beyond the last column is read or written
-      if (accumulate)
-        for (int64_t i = 0; i < rows; i++)
-          for (int64_t j = 0; j < WIDTH; j++) edge[i * WIDTH + j] = j < cols ? c[i * w.ldc + j] : 0;
-      run(a, w.lda, b, depth, edge, WIDTH, bias, accumulate);
+    const float* from = accumulate ? c : bias;
+    int64_t from_stride = accumulate ? w.ldc : 0;
+    if (!whole && accumulate) {
       for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < cols; j++) c[i * w.ldc + j] = edge[i * WIDTH + j];
+        for (int64_t j = 0; j < WIDTH; j++) sums[i * WIDTH + j] = j < cols ? c[i * w.ldc + j] : 0;
+      from = sums;
+      from_stride = WIDTH;
     }
+    int64_t k = 0;
+    for (; k + chain < depth; k += chain) {
+      run(a + k, w.lda, b + k * WIDTH, chain, from, from_stride, sums, WIDTH);
+      from = sums;
+      from_stride = WIDTH;
+    }
+    run(a + k, w.lda, b + k * WIDTH, depth - k, from, from_stride, whole ? c : sums, whole ? w.ldc : WIDTH);
+    if (!whole)
+      for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++) c[i * w.ldc + j] = sums[i * WIDTH + j];
     a += rows * w.lda;
     c += rows * w.ldc;
   }
@@ -147,13 +159,16 @@ static void panel(const GemmRows& w, const float* a, const float* b, int64_t dep
 void gemm_rows(const GemmRows& w) {
   if (w.rows == 0 || w.cols == 0) return;
   const int64_t depth = w.pieces * w.length;
-  const int64_t blocks = w.length > 0 ? (w.length + w.chain - 1) / w.chain : 1, block = (w.length + blocks - 1) / blocks;
+  // `chain` or a little less, so that all chains are as long.
+  const int64_t blocks = w.length > 0 ? (w.length + w.chain - 1) / w.chain : 1;
+  const int64_t chain = w.length > 0 ? (w.length + blocks - 1) / blocks : 1;
+  const int64_t slab = chain * (SLAB / chain > 1 ? SLAB / chain : 1);
   bool accumulate = w.accumulate;
   for (int64_t piece = 0; piece < w.pieces; piece++)
-    for (int64_t k = 0; k < w.length || (k == 0 && piece == 0); k += block > 0 ? block : 1) {
-      const int64_t deep = w.length - k < block ? w.length - k : block;
+    for (int64_t k = 0; k < w.length || (k == 0 && piece == 0); k += slab) {
+      const int64_t deep = w.length - k < slab ? w.length - k : slab;
       for (int64_t column = 0; column < w.cols; column += WIDTH)
-        panel(w, w.a + w.offsets[piece] + k, w.b + column * depth + (piece * w.length + k) * WIDTH, deep, column,
+        panel(w, w.a + w.offsets[piece] + k, w.b + column * depth + (piece * w.length + k) * WIDTH, deep, chain, column,
               accumulate);
       accumulate = true;
     }
