@@ -22,6 +22,10 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "diversity_penalty": (None, 0, 0.0),
     "low_memory": (None, False),
 }
+FRACTIONS = frozenset(
+    "max_length_factor length_penalty temperature top_h top_p min_p typical_p epsilon_cutoff eta_cutoff "
+    "repetition_penalty encoder_repetition_penalty".split()
+)  # options that need not be whole numbers
 Ids = tuple[int, ...]
 AllowedTokens = Callable[[int, Sequence[int]], Sequence[int]]
 
@@ -82,8 +86,9 @@ class GenerationOptions:
             ("eta_cutoff", 0, 1), ("repetition_penalty", 1e-6, 1000), ("encoder_repetition_penalty", 1e-6, 1000),
         ):  # fmt: skip
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise UsageError(f"{name} is {value}", fix=f"use {low} to {high}")
+            kind = int | float if name in FRACTIONS else int
+            if value is not None and (not isinstance(value, kind) or not low <= value <= high):
+                raise UsageError(f"{name} is {value!r:.40}", fix=f"use {low} to {high}")
         if self.num_return_sequences > self.num_beams and not self.do_sample:
             what = f"num_return_sequences is {self.num_return_sequences}, with {self.num_beams} beams"
             raise UsageError(what, fix="ask for as many beams at least")
@@ -110,6 +115,15 @@ class GenerationOptions:
             limit = min(limit, n_prompt + math.ceil(self.max_length_factor * n_source))
         return max(n_prompt + 1, min(limit, most))
 
+    def check_ids(self, vocab_size: int) -> None:
+        """Refuse ids that a vocabulary of this size does not have. Raises: UsageError."""
+        words = [word for word, _ in self.sequence_bias] + list(self.bad_words_ids)
+        ids = [*self.eos, *self.forced_eos_token_id, *self.suppress_tokens, *self.begin_suppress_tokens]
+        ids += [] if self.forced_bos_token_id is None else [self.forced_bos_token_id]
+        for number in [*ids, *(number for word in words for number in word)]:
+            if type(number) is not int or not 0 <= number < vocab_size:
+                raise UsageError(f"id {number!r:.40} is beyond the vocabulary of {vocab_size}")
+
     def changed(self, values: Mapping[str, Any]) -> "GenerationOptions":
         """Return the options with others as a user or a generation_config.json gives them; None changes nothing.
 
@@ -125,7 +139,13 @@ class GenerationOptions:
         if "max_length" in names and "max_new_tokens" not in names:
             values = {**values, "max_new_tokens": None}
             names.add("max_new_tokens")
-        return replace(self, **{name: _plain(name, values[name]) for name in names})
+        plain: dict[str, Any] = {}
+        for name in names:
+            try:
+                plain[name] = _plain(name, values[name])
+            except (TypeError, ValueError):
+                raise UsageError(f"{name} is {values[name]!r:.40}", fix="see transformers' GenerationConfig") from None
+        return replace(self, **plain)
 
 
 def options_of(generation: Mapping[str, Any], config: Mapping[str, Any], eos: Ids) -> GenerationOptions:
@@ -152,5 +172,6 @@ def _plain(name: str, value: Any) -> Any:
         pairs = value.items() if isinstance(value, Mapping) else value
         return tuple((tuple(ids), float(bias)) for ids, bias in pairs)
     if name == "exponential_decay_length_penalty":
-        return tuple(value)
+        start, factor = value
+        return int(start), float(factor)
     return value

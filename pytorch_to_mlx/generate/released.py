@@ -6,7 +6,7 @@ from typing import Any
 
 from ..checkpoint.files import SourceFile
 from ..checkpoint.json_file import parse_json
-from ..errors import FormatError
+from ..errors import FormatError, UsageError
 from ..text.tokenizer_json import MAX_BYTES
 from .options import GenerationOptions, options_of
 
@@ -33,11 +33,14 @@ def released_options(
 ) -> GenerationOptions:
     """Return the checkpoint's own options of generation: its own file, else what config.json has of those `lifted`.
 
-    eos: the id that ends a text where neither names one.
+    eos: the id that ends a text where neither names one. Raises: FormatError for values that are none.
     """
     if GENERATION in files:
         data = parse_json(files[GENERATION], where=GENERATION)
     else:
         data = {name: config[name] for name in lifted if config.get(name) is not None}
     ends = data.get("eos_token_id", config.get("eos_token_id", eos))
-    return options_of(data, {}, eos=tuple(ends) if isinstance(ends, list) else (ends,))
+    try:
+        return options_of(data, {}, eos=tuple(ends) if isinstance(ends, list) else (ends,))
+    except UsageError as error:
+        raise FormatError(str(error), where=GENERATION) from None

@@ -76,7 +76,7 @@ def generate_tokens(
     steps: the decoder before its first step, with one row for each sentence. sources: the ids of each sentence, without
     padding. prompts: what the decoder starts with, of one length. most: tokens that a sequence may hold. rng: for
     sampling, by default seeded with 0. Beam search yields nothing: its tokens are not settled before the end.
-    Raises: CheckError if the logits are not finite.
+    Raises: CheckError if the logits are not finite; UsageError for options with ids beyond the vocabulary.
     """
     rng = rng or np.random.default_rng(0)
     limits = [options.limit(len(source), len(prompt), most) for source, prompt in zip(sources, prompts, strict=True)]
@@ -102,6 +102,7 @@ def _beams(
     n_beams = options.num_beams
     active = list(range(len(groups)))
     logits = _float32(steps.step(np.array(prompts)))
+    options.check_ids(logits.shape[-1])
     logits = np.repeat(logits, n_beams, axis=0)
     parents_of_rows = np.repeat(np.arange(len(groups)), n_beams).tolist()
     while True:
@@ -137,7 +138,9 @@ def _rows(
         for number, prompt in enumerate(prompts)
     ]
     active = groups
-    logits = np.repeat(_float32(steps.step(np.array(prompts))), count, axis=0)
+    logits = _float32(steps.step(np.array(prompts)))
+    options.check_ids(logits.shape[-1])
+    logits = np.repeat(logits, count, axis=0)
     parents = np.repeat(np.arange(len(groups)), count).tolist()
     while True:
         log_probs = log_softmax(logits)

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..progress import note, track
 from ..tasks import Candidate, TranslatedSentence, Translation
 from ..text.placeholders import around, came_through, placeholders
-from ..text.sentences import Part, fit, repeats, split_sentences
+from ..text.sentences import MAX_WORD, Part, fit, is_long_word, repeats, split_sentences
 from ..units import count_text
 from .options import GenerationOptions
 from .search import Steps, generate, generate_tokens
@@ -61,17 +61,18 @@ class TranslateOptions:
             ("beam_size", 1, 1000),
             ("n_best", 1, 1000),
             ("temperature", 0, 1000),
+            ("seed", 0, 1 << 64),
         ):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise UsageError(f"{name} is {value}", fix=f"use {low} to {high}")
+            value, kind = getattr(self, name), int | float if name == "temperature" else int
+            if value is not None and (not isinstance(value, kind) or not low <= value <= high):
+                raise UsageError(f"{name} is {value!r:.40}", fix=f"use {low} to {high}")
 
     def search(self, engine: Engine, options: dict[str, Any]) -> GenerationOptions:
         """Return the options of the search. options: more, under transformers' names."""
         beams = self.beam_size if self.beam_size is not None else options.get("num_beams", engine.options.num_beams)
         sampling = self.temperature > 0
         values: dict[str, Any] = {
-            "num_beams": max(beams, 1 if sampling else self.n_best),
+            "num_beams": max(beams, 1 if sampling else self.n_best) if isinstance(beams, int) else beams,
             "num_return_sequences": self.n_best,
             "max_new_tokens": self.max_tokens,
         }
@@ -92,6 +93,10 @@ def translate_texts(engine: Engine, texts: Sequence[str], **options: Any) -> lis
     search = settings.search(engine, {name: value for name, value in options.items() if name not in _NAMES})
     cleaned = [_checked(text) for text in texts]
     parts = [_parts(engine, text, settings.split) for text in cleaned]
+    n_long = sum(is_long_word(part) for group in parts for part in group)
+    if n_long:
+        words = count_text(n_long, "word is", "words are")
+        note(f"warning: {words} longer than {MAX_WORD} characters and not translated")
     sentences = [part.text for group in parts for part in group if part.is_sentence]
     translated = iter(_translate_sentences(engine, sentences, search, settings))
     results = []
@@ -153,6 +158,13 @@ def _words(engine: Engine, text: str, search: GenerationOptions, settings: Trans
             yield known[n_given:end]
             n_given = end
     yield engine.decode(ids)[n_given:]
+
+
+def check_languages(*languages: str | None) -> None:
+    """Refuse what is no text. Raises: UsageError."""
+    for language in languages:
+        if not isinstance(language, str | None):
+            raise UsageError(f"a language is named by a text, not {type(language).__name__}")
 
 
 def _checked(text: str) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 # Where to cut, best first: after a sentence, after a clause, after a word. Full-width stops need no space after them.
+# Possessive, and from the first mark of a run only: a run of n marks is read once, not n times.
 _BREAKS = (
-    re.compile(r"[.!?…]+[\"'”’»)\]]*\s+|[。！？]+[」』）”]*\s*|\n+"),
-    re.compile(r"[,;:—]+[\"'”’»)\]]*\s+|[、，；：]\s*|—"),
+    re.compile(r"(?<![.!?…])[.!?…]++[\"'”’»)\]]*+\s+|[。！？]+[」』）”]*\s*|\n+"),
+    re.compile(r"(?<![,;:—])[,;:—]++[\"'”’»)\]]*+\s+|[、，；：]\s*|—"),
     re.compile(r"\s+"),
 )
 # The same order for phonemes, which hold punctuation as tokens of their own.

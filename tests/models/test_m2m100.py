@@ -173,6 +173,10 @@ def pieces() -> bytes:
 
 @pytest.fixture
 def nllb_json(tmp_path):
+    return save_nllb(tmp_path / "nllb")
+
+
+def save_nllb(path):
     """(folder, transformers' tokenizer) with a tokenizer.json: BPE, and the 202 languages after its pieces."""
     from tokenizers.implementations import SentencePieceBPETokenizer
     from transformers import NllbTokenizer
@@ -182,7 +186,7 @@ def nllb_json(tmp_path):
     model = json.loads(trained.to_str())["model"]
     merges = [tuple(merge) for merge in model["merges"]]
     theirs = NllbTokenizer(vocab=model["vocab"], merges=merges, src_lang="eng_Latn", tgt_lang="fra_Latn")
-    folder = save(tmp_path / "nllb", len(theirs))
+    folder = save(path, len(theirs))
     theirs.save_pretrained(folder)
     return folder, theirs
 

@@ -321,6 +321,10 @@ def spm(n_pieces: int = 28) -> bytes:
 
 @pytest.fixture
 def multilingual(tmp_path):
+    return save_multilingual(tmp_path / "opus")
+
+
+def save_multilingual(folder: Path) -> Path:
     """A folder of transformers: vocab.json with other ids than source.spm has, and two target languages."""
     import sentencepiece
     from transformers import MarianConfig, MarianMTModel
@@ -340,7 +344,6 @@ def multilingual(tmp_path):
     model = MarianMTModel(config)
     with torch.no_grad():
         model.final_logits_bias[0, 0] = 1.0
-    folder = tmp_path / "opus"
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink()  # as in the releases before it: its settings are in config.json
     written = json.loads((folder / "config.json").read_text(encoding="utf-8"))

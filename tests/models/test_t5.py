@@ -210,11 +210,15 @@ def pieces() -> bytes:
 
 @pytest.fixture(params=["spiece.model", "tokenizer.json"])
 def madlad(request, tmp_path):
+    return save_madlad(tmp_path / "madlad", request.param)
+
+
+def save_madlad(path, file):
     """A tiny model whose vocabulary has three tags, with either file."""
     torch.manual_seed(0)
     model = tiny_torch(eos_token_id=2, pad_token_id=1)
-    folder = save(tmp_path / "madlad", model, raw_tie=False)
-    if request.param == "spiece.model":
+    folder = save(path, model, raw_tie=False)
+    if file == "spiece.model":
         (folder / "spiece.model").write_bytes(pieces())
         return folder
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers

@@ -2,12 +2,13 @@
 
 import random
 import re
+import time
 
 import pytest
 
 from pytorch_to_mlx.errors import FormatError
 from pytorch_to_mlx.text.placeholders import around, came_through, placeholders
-from pytorch_to_mlx.text.sentences import Part, fit, repeats, split_sentences
+from pytorch_to_mlx.text.sentences import Part, fit, is_long_word, repeats, split_sentences
 from pytorch_to_mlx.text.srt import balanced, read_srt
 
 
@@ -177,3 +178,21 @@ def test_no_subtitles():
 def test_balanced_lines():
     assert balanced("one two three four five six seven", 3) == ["one two three", "four five six", "seven"]
     assert balanced("word", 2) == ["word"] and balanced("one two", 1) == ["one two"]
+
+
+def test_what_is_too_long_for_a_word_stays():
+    """A key of 600 characters amid a sentence; Thai and Japanese have no spaces, and stay sentences."""
+    key = "aB3-" * 150
+    parts = split_sentences(f"The key {key} is new.\n{'กขค' * 200}\n{'かな' * 300}")
+    assert [part.text for part in parts if is_long_word(part)] == [key]
+    assert [part.text for part in parts if part.is_sentence] == ["The key", "is new.", "กขค" * 200, "かな" * 300]
+    assert not is_long_word(Part("-" * 600, False)) and not is_long_word(Part(key, True))
+
+
+@pytest.mark.parametrize(
+    "text", ["a" + "." * 200_000 + "b", "a" * 200_000 + "! b", "e.g. " * 40_000, "x, y. " * 40_000]
+)
+def test_time_grows_with_the_text(text):
+    started = time.process_time()
+    assert "".join(part.text for part in split_sentences(text)) == text
+    assert time.process_time() - started < 5

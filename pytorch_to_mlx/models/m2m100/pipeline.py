@@ -10,7 +10,7 @@ from ...forks import require_own_threads
 from ...generate.options import GenerationOptions
 from ...generate.released import GENERATION, read_files, released_options
 from ...generate.steps import DecoderSteps
-from ...generate.translate import Engine, stream_text, translate_each
+from ...generate.translate import Engine, check_languages, stream_text, translate_each
 from ...tasks import Translation
 from ...weights import load_model
 from .config import Config
@@ -76,6 +76,7 @@ class M2M100Pipeline:
 
     def engine(self, src: str | None, tgt: str | None, *, legacy: bool | None = None) -> Engine:
         """Return the way from one language into another. Raises: UsageError for one that is not named or not known."""
+        check_languages(src, tgt)
         if src is None or tgt is None:
             raise UsageError(
                 "this model needs the languages of the text and of its translation",

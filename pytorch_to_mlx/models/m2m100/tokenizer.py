@@ -44,10 +44,9 @@ class Tokenizer:
         codes = self._text.language_ids()
         if not codes:
             raise FormatError("the vocabulary has no language codes", where=where)
-        if max(codes.values()) >= config.vocab_size:
-            raise FormatError(
-                f"language ids reach {max(codes.values())}, the model has {config.vocab_size} tokens", where=where
-            )
+        largest = max(*codes.values(), self._text.largest())
+        if largest >= config.vocab_size:
+            raise FormatError(f"the vocabulary has ids to {largest}, the model {config.vocab_size} tokens", where=where)
         self.codes: dict[str, int] = codes
 
     @cached_property
@@ -83,6 +82,9 @@ class _FromJson:
         nllb = {language.code: tokens[language.code] for language in NLLB if language.code in tokens}
         return nllb or {code: tokens[f"__{code}__"] for code in M2M100 if f"__{code}__" in tokens}
 
+    def largest(self) -> int:
+        return max(self.file.tokens().values(), default=0)
+
     def encode(self, text: str) -> list[int]:
         return self.file.encode(text)
 
@@ -98,6 +100,9 @@ class _FromPieces:
 
     def language_ids(self) -> dict[str, int]:
         return {language.code: len(self.pieces) + _OFFSET + n for n, language in enumerate(NLLB)}
+
+    def largest(self) -> int:
+        return len(self.pieces)
 
     def encode(self, text: str) -> list[int]:
         unknown = self.pieces.unknown
@@ -121,6 +126,9 @@ class _FromVocab:
 
     def language_ids(self) -> dict[str, int]:
         return {code: len(self.vocab) + n for n, code in enumerate(M2M100)}
+
+    def largest(self) -> int:
+        return max(self.vocab.values())
 
     def encode(self, text: str) -> list[int]:
         unknown = self.vocab["<unk>"]

@@ -11,7 +11,7 @@ from ...forks import require_own_threads
 from ...generate.options import GenerationOptions
 from ...generate.released import released_options
 from ...generate.steps import DecoderSteps
-from ...generate.translate import Engine, stream_text, translate_each
+from ...generate.translate import Engine, check_languages, stream_text, translate_each
 from ...tasks import Translation
 from ...weights import load_model
 from .config import Config
@@ -82,6 +82,7 @@ class MarianPipeline:
         """Return the code of the target language, and the text without it. Raises: UsageError for codes without use."""
         if not isinstance(text, str):
             raise UsageError(f"a text must be a string, not {type(text).__name__}")
+        check_languages(src, tgt)
         if src is not None:
             raise UsageError("this model has one source language", fix="leave out src")
         if tgt is not None and not self.languages:

@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ...checkpoint.json_file import parse_json
+from ...checkpoint.marian_vocab import check_vocab
 from ...errors import FormatError, UsageError
 from ...text.pieces import Pieces
 from .config import Config
@@ -38,7 +40,11 @@ class Tokenizer:
         self._check(config, where)
 
     def _vocab(self, files: Mapping[str, bytes], name: str, where: str) -> dict[str, int] | None:
-        return parse_json(files[name], where=f"{where}/{name}") if name in files else None
+        if name not in files:
+            return None
+        vocab = parse_json(files[name], where=f"{where}/{name}")
+        check_vocab(vocab, Path(where) / name)
+        return vocab
 
     def _check(self, config: Config, where: str) -> None:
         """Refuse vocabularies of other sizes than the model's, and other end tokens."""

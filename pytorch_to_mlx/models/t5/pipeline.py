@@ -13,7 +13,7 @@ from ...forks import require_own_threads
 from ...generate.options import LENGTH_FACTOR, GenerationOptions
 from ...generate.released import GENERATION, read_files, released_options
 from ...generate.steps import DecoderSteps
-from ...generate.translate import Engine, stream_text, translate_each
+from ...generate.translate import Engine, check_languages, stream_text, translate_each
 from ...tasks import Translation
 from ...weights import load_model
 from .config import Config
@@ -75,6 +75,7 @@ class T5Pipeline:
 
     def engine(self, tgt: str | None = None, *, prefix: str = "", src: str | None = None) -> Engine:
         """Return the way into a language. Raises: UsageError where none is named, or one that the model cannot have."""
+        check_languages(src, tgt)
         if src is not None:
             raise UsageError("this model finds out the source language by itself", fix="leave out src")
         if tgt is None and self.languages:

@@ -114,7 +114,8 @@ class _Bytes:
     """A token for each byte. Source: Xue et al. 2022, "ByT5", section 3.1; transformers' ByT5Tokenizer."""
 
     def tokens(self) -> dict[str, int]:
-        return {}
+        """Return the largest id alone: the bytes have no names."""
+        return {"": 255 + BYTE_OFFSET}
 
     def encode(self, text: str) -> list[int]:
         return [byte + BYTE_OFFSET for byte in text.encode("utf-8")]
