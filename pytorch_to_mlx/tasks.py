@@ -212,6 +212,33 @@ class Translation:
         return {"text": self.text, **languages, **flags, "sentences": sentences}
 
 
+@dataclass(frozen=True)
+class Completion:
+    """What a language model wrote after a prompt. tokens: those that end it included.
+
+    n_prompt: tokens of the prompt, n_reused: those of them that were known from before. stop_reason: "end" where the
+    model ended, "stop" at a stop string, "length" at the limit. prefill_s, decode_s: until the first token, and after.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    n_prompt: int
+    stop_reason: str
+    n_reused: int = 0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+
+    def lines(self) -> tuple[str]:
+        """Return what is printed: the text."""
+        return (self.text.removesuffix("\n"),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints: the text, the numbers of tokens and how long they took."""
+        counts = {"prompt": self.n_prompt, "reused": self.n_reused, "written": len(self.tokens)}
+        seconds = {"prefill_s": round(self.prefill_s, 3), "decode_s": round(self.decode_s, 3)}
+        return {"text": self.text, "stop_reason": self.stop_reason, "tokens": counts, **seconds}
+
+
 @runtime_checkable
 class TextToSpeech(Protocol):
     """A pipeline that speaks. sample_rate: of its audio, in Hz."""
@@ -268,13 +295,27 @@ class Translator(Protocol):
         ...
 
 
+@runtime_checkable
+class TextGenerator(Protocol):
+    """A pipeline that continues texts, and answers."""
+
+    def generate(self, prompt: str | Sequence[str], /, **options: Any) -> Completion | list[Completion]:
+        """Answer a prompt, or each of several; models that were not trained to answer continue it."""
+        ...
+
+    def chat(self, messages: str | Sequence[Any], /, **options: Any) -> Completion:
+        """Answer the last of the messages, {"role": "user", "content": "…"} each."""
+        ...
+
+
 PROTOCOLS: dict[str, type] = {
     "text-to-speech": TextToSpeech,
     "speech-to-text": SpeechToText,
     "voice-activity-detection": VoiceActivityDetector,
     "keyword-spotting": KeywordSpotter,
     "translation": Translator,
+    "text-generation": TextGenerator,
 }
 """What the pipeline of a card's `task` follows."""
 
-Pipeline = TextToSpeech | SpeechToText | VoiceActivityDetector | KeywordSpotter | Translator
+Pipeline = TextToSpeech | SpeechToText | VoiceActivityDetector | KeywordSpotter | Translator | TextGenerator

@@ -26,6 +26,8 @@ VERBS = [(name, verb) for name in registry.names() for verb in app.family_verbs(
 
 @pytest.fixture(params=registry.names())
 def family(request):
+    if registry.card(request.param).extra == "llama":
+        pytest.importorskip("mlx_lm", reason="the extra llama is not installed")
     return request.param
 
 

@@ -9,7 +9,7 @@ from ..errors import FormatError, MissingExtraError
 MAX_BYTES = 128 << 20  # of the file; the largest published one has 35 MB
 
 
-class _Refusing(AbstractContextManager[None]):
+class Refusing(AbstractContextManager[None]):
     """Name the file in what the library raises: an Exception of no kind of its own, or a panic of Rust."""
 
     def __init__(self, where: str) -> None:
@@ -37,7 +37,7 @@ class TokenizerFile:
             content = data.decode("utf-8")
         except UnicodeDecodeError:
             raise FormatError("not UTF-8", where=where) from None
-        with _Refusing(where):
+        with Refusing(where):
             self._tokenizer: Any = Tokenizer.from_str(content)
         self._tokenizer.encode_special_tokens = True
         self._tokenizer.no_padding()

