@@ -51,11 +51,8 @@ class PromptCache:
         """Return the tokens of a text that must still be read: what it has in common with the last one is kept."""
         from mlx_lm.models.cache import can_trim_prompt_cache, trim_prompt_cache
 
-        n_common = 0
-        for ours, theirs in zip(self.tokens, ids[:-1], strict=False):
-            if ours != theirs:
-                break
-            n_common += 1
+        most = min(len(self.tokens), len(ids) - 1)
+        n_common = next((n for n in range(most) if self.tokens[n] != ids[n]), most)
         surplus = len(self.tokens) - n_common
         if surplus and (self.draft is not None or not n_common or not can_trim_prompt_cache(self.layers)):
             self.reset()
