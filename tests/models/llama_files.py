@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from checkpoint.test_gguf import entry, gguf, tensor, text
 
-WORDS = [f"w{number}" for number in range(59)]
+WORDS = [f"w{number:02}" for number in range(59)]
 TEMPLATE = (
-    "{% for m in messages %}{{ {'system': 'w6', 'user': 'w3', 'assistant': 'w4'}[m['role']] }} {{ m['content'] }} "
-    "{% endfor %}w5"
+    "{% for m in messages %}{{ {'system': 'w06', 'user': 'w03', 'assistant': 'w04'}[m['role']] }} {{ m['content'] }} "
+    "{% endfor %}w05"
 )
 GGUF_NAMES = {
     "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
@@ -23,15 +23,15 @@ GGUF_NAMES = {
 
 
 def add_tokenizer(folder: Path, **settings) -> Path:
-    """Put a tokenizer beside a model, whose words are w0 to w58, with a chat template; w2 ends a text."""
+    """Put a tokenizer beside a model, whose words are w00 to w58, with a chat template; w02 ends a text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="w0"))
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="w00"))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)
     tokenizer.save(str(folder / "tokenizer.json"))
-    content = {"eos_token": "w2", "chat_template": TEMPLATE, **settings}
+    content = {"eos_token": "w02", "chat_template": TEMPLATE, **settings}
     (folder / "tokenizer_config.json").write_text(json.dumps(content))
     return folder
 
