@@ -51,7 +51,7 @@ def test_conv2d(seed):
         dilation=(pick(rng, 1, 1, 2), pick(rng, 1, 1, 3)), groups=groups,
     )  # fmt: skip
     reach = [d * (k - 1) + 1 for d, k in zip(options["dilation"], kernel, strict=True)]
-    x = random(pick(rng, 1, 2), *(r + pick(rng, 0, 4, 21) for r in reach), channels)
+    x = random(pick(rng, 1, 2), *(r + pick(rng, 0, 4, 21, 33) for r in reach), channels)
     w, b = random(columns, *kernel, channels // groups), random(columns)
     no_worse_than_torch(
         ops.conv2d(mx.array(x), mx.array(w), mx.array(b), **options),
@@ -79,7 +79,12 @@ TRANSPOSED = {
     "depthwise": ((1, 30, 16), (16, 7, 1), dict(stride=3, padding=2, groups=16)),
     "depthwise, fewer taps than steps": ((1, 30, 16), (16, 2, 1), dict(stride=5, groups=16)),
 }
-IMAGES = {"two dimensions": ((2, 20, 24, 16), (32, 3, 3, 16), dict(padding=1, stride=(1, 2)))}
+IMAGES = {
+    "gathered windows": ((2, 20, 24, 16), (32, 3, 3, 16), dict(padding=1, stride=(1, 2))),
+    "gathered windows, more than are held": ((1, 25, 25, 1024), (8, 3, 3, 1024), dict(padding=1)),
+    "long lines": ((2, 5, 60, 16), (32, 3, 3, 16), dict(padding=1)),
+    "one by one": ((2, 5, 9, 16), (32, 1, 1, 16), {}),
+}
 EVERY = [
     (name, kind, case)
     for kind, cases in (("conv1d", CONVOLUTIONS), ("conv_transpose1d", TRANSPOSED), ("conv2d", IMAGES))

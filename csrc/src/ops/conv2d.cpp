@@ -1,5 +1,6 @@
 // Two-dimensional convolution: each row of the result is a matrix product whose left operand is read in place.
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <sstream>
 
@@ -13,6 +14,9 @@ namespace ptm {
 
 namespace {
 
+constexpr int64_t short_line = 28; // results: two tiles
+constexpr int64_t gathered_floats = 1 << 22; // 16 MiB
+
 using Pair = std::pair<int64_t, int64_t>;
 using OneOrTwo = std::variant<int64_t, Pair>;
 
@@ -23,9 +27,44 @@ Pair two(const OneOrTwo& value) {
 struct Plan {
   int64_t batch, height, width, channels, out_height, out_width, cols, kernel_h, kernel_w, groups;
   Pair stride, padding, dilation;
+  bool one_by_one() const { return kernel_h == 1 && kernel_w == 1 && stride == Pair{1, 1} && padding == Pair{0, 0}; }
 };
 
+// The windows of the results `first` … `last` - 1, counted through the whole batch, as rows of taps × channels.
+void gather(const Plan& p, const float* x, int64_t first, int64_t last, float* to) {
+  for (int64_t place = first; place < last; place++) {
+    const int64_t line = place / p.out_width, item = line / p.out_height;
+    const int64_t top = line % p.out_height * p.stride.first - p.padding.first;
+    const int64_t left = place % p.out_width * p.stride.second - p.padding.second;
+    for (int64_t i = 0; i < p.kernel_h; i++)
+      for (int64_t j = 0; j < p.kernel_w; j++, to += p.channels) {
+        const int64_t y = top + i * p.dilation.first, column = left + j * p.dilation.second;
+        if (y >= 0 && y < p.height && column >= 0 && column < p.width)
+          std::memcpy(to, x + ((item * p.height + y) * p.width + column) * p.channels, p.channels * sizeof(float));
+        else
+          std::memset(to, 0, p.channels * sizeof(float));
+      }
+  }
+}
+
+// One product for many lines of the result: a line shorter than a few tiles would be a slow product of its own.
+void convolve_gathered(const Plan& p, const float* x, const float* w, const float* bias, float* y) {
+  const int64_t depth = p.kernel_h * p.kernel_w * p.channels, places = p.batch * p.out_height * p.out_width;
+  const bool in_place = p.one_by_one();
+  const int64_t step = in_place ? places : larger(512, gathered_floats / depth);
+  const std::unique_ptr<float[]> rows(new float[in_place ? 0 : smaller(step, places) * depth]); // not set to zero
+  for (int64_t first = 0; first < places; first += step) {
+    const int64_t count = smaller(step, places - first);
+    if (!in_place)
+      parallel_ranges(count, 1 + 16384 / depth, [&](int64_t begin, int64_t end) {
+        gather(p, x, first + begin, first + end, rows.get() + begin * depth);
+      });
+    sgemm(false, true, count, p.cols, depth, 1, in_place ? x : rows.get(), depth, w, depth, 0, y + first * p.cols, p.cols, bias);
+  }
+}
+
 void convolve(const Plan& p, const float* x, const float* w, const float* bias, float* y) {
+  if (p.groups == 1 && (p.one_by_one() || p.out_width < short_line)) return convolve_gathered(p, x, w, bias, y);
   const int64_t per_group = p.channels / p.groups, group_cols = p.cols / p.groups, taps = p.kernel_h * p.kernel_w;
   const int64_t depth = taps * per_group;
   const bool depthwise_one = per_group == 1 && group_cols == 1 && p.groups > 1;
