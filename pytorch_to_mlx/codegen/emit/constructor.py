@@ -136,7 +136,9 @@ class Constructor:
             names = [*_long_words(equal), kind] if kind == "dim" and has_named_dim else [kind, *_long_words(equal)]
             if (free := self._free(names, equal[0].literal)) is not None:
                 self._use(free, equal, for_all=True)
-        required = [name for name, column in self._values.items() if len(column) == len(self._instances)]
+        needed_by_all = [name for name, column in self._values.items() if len(column) == len(self._instances)]
+        # calls do not write arguments that are None
+        required = [name for name in needed_by_all if not any(map(_is_none, self._values[name].values()))]
         optional = [name for name in self._values if name not in required]
         self.names, self.n_optional = [*required, *optional], len(optional)
         for index, instance in enumerate(self._instances):
@@ -197,6 +199,10 @@ class Constructor:
             if all(_same(getattr(original, name, None), values[index]) for index, original in originals.items()):
                 return name
         return None
+
+
+def _is_none(tree: ast.expr) -> bool:
+    return isinstance(tree, ast.Constant) and tree.value is None
 
 
 def _same(attribute: Any, value: Any) -> bool:

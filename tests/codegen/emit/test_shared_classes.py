@@ -191,3 +191,36 @@ def test_numbered_children_of_other_kinds(tmp_path):
     source = source_of(stages, tmp_path, torch.randn(3, 8))
     assert "Stage" in classes(source) and "Stage2" not in classes(source)
     assert 'layer_0="Linear"' in source  # an argument cannot be called 0
+
+
+class Branches(nn.Module):
+    """A convolution, and beside it up to two others."""
+
+    def __init__(self, across, down):
+        super().__init__()
+        self.main = nn.Conv2d(4, 4, 3, padding=1)
+        self.across = nn.Conv2d(4, 4, (1, across), padding=(0, across // 2)) if across else None
+        self.down = nn.Conv2d(4, 4, (down, 1), padding=(down // 2, 0)) if down else None
+
+    def forward(self, x):
+        y = self.main(x)
+        if self.across is not None:
+            y = y + self.across(x)
+        return y if self.down is None else y + self.down(x)
+
+
+class Branched(nn.Module):
+    def __init__(self, *sizes):
+        super().__init__()
+        self.layers = nn.ModuleList(Branches(*size) for size in sizes)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = torch.relu(layer(x))
+        return x
+
+
+def test_children_whose_own_children_only_some_have(tmp_path):
+    stages = nn.Sequential(Branched((3, 0), (0, 5)), Branched((0, 3), (5, 3)), Branched((5, 0), (0, 3)))
+    source = source_of(stages, tmp_path, torch.randn(2, 4, 9, 8))
+    assert "Branches" in classes(source) and "Branches2" not in classes(source)
