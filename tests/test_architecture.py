@@ -24,7 +24,7 @@ LEVELS = {
     **dict.fromkeys(["registry", "codegen"], 5),
     "model_source": 5.5,
     "convert": 5.75,
-    **dict.fromkeys(["analyze", "validate", "doctor"], 6),
+    **dict.fromkeys(["analyze", "validate", "doctor", "hosts"], 6),
     "bench": 6.5,
     **dict.fromkeys(["cli", "__init__"], 7),
     "__main__": 8,

@@ -43,21 +43,26 @@ def list_(family: str | None = None) -> list[dict[str, Any]]:
     ]
 
 
-def doctor(folder: Path | None = None, /, *, verify: bool = False) -> Any:
+def doctor(folder: Path | None = None, /, *, verify: bool = False, hosts: list[str] | None = None) -> Any:
     """Show the machine: device, MLX, the BLAS in use and its speed, threads; optional parts and how to add them.
 
     Also whether the hub answers, and the sizes of the caches. With a converted FOLDER, or --verify, nothing but files
     is looked at: each is hashed and compared with the sha256 that its conversion wrote, or that is pinned; exit code 5
-    if one was changed.
+    if one was changed. With --hosts, only whether other machines answer over ssh, and the versions that they have.
 
     Args:
         folder: a converted folder whose files to compare
         verify: compare the installed weights in the cache
+        hosts: names of machines as ssh takes them, with commas between; exit code 5 if they cannot work together
 
     Example: pytorch-to-mlx doctor --json
     """
     from ..doctor import diagnose, verify_cache, verify_folder
 
+    if hosts:
+        from ..hosts import ask_hosts
+
+        return ask_hosts(hosts)
     if folder is not None:
         return verify_folder(folder)
     return verify_cache() if verify else diagnose()

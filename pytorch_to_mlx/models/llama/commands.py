@@ -41,7 +41,8 @@ def generate(
 
     The prompt is an argument, or what comes through a pipe, or --text, or --file. By default a small model from
     installed weights; --model takes a folder of Hugging Face's or one that was converted, a .gguf file, a hub id, or a
-    name that `list` shows.
+    name that `list` shows. Under `mlx.launch` several processes, on one machine or more, divide the model among them:
+    mlx.launch --hosts a,b PATH/TO/pytorch-to-mlx llama generate … (`doctor --hosts a,b` says whether they can).
 
     Args:
         what: the prompt, or - for stdin
@@ -68,6 +69,7 @@ def generate(
     from ...outputs import check_destination, write_output
     from ...text.read import choose_text
     from .decoding import Options
+    from .distributed import is_first
 
     options = {
         "max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p,
@@ -87,6 +89,9 @@ def generate(
     if stream and (output is not None or several is not None):
         raise UsageError("--stream prints one text", fix="leave out --output and --prompts")
     pipeline = _load(model, revision, draft_model)
+    if not is_first():  # computes its share, and the first process shows the result
+        pipeline.generate(several or content, raw=raw, system=system, **options)
+        return None
     if several is not None:
         results = pipeline.generate(several, raw=raw, system=system, **options)
         if output is not None:
@@ -134,7 +139,9 @@ def chat(
 
     Example: pytorch-to-mlx llama chat --system "Answer in one sentence."
     """
+    from ...errors import UsageError
     from .decoding import Options
+    from .distributed import processes
     from .session import conversation
 
     options = {
@@ -142,6 +149,8 @@ def chat(
         "repetition_penalty": repetition_penalty, "seed": seed, "stop": tuple(stop or ()), "kv_bits": kv_bits,
     }  # fmt: skip
     Options.of(options)  # before anything is loaded
+    if processes() is not None:
+        raise UsageError("chat runs in one process", fix="use generate with mlx.launch")
     return conversation(_load(model, revision), system, options)
 
 

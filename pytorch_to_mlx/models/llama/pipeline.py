@@ -17,6 +17,7 @@ from .batch import generate_together, is_batchable
 from .cache import PromptCache
 from .config import Config
 from .decoding import Options, TextStream, token_stream
+from .distributed import processes, shard
 from .files import extra_files
 from .model import build
 from .tokenizer import Message, Tokenizer
@@ -182,7 +183,7 @@ def load(path: Path, *, dequantize: bool | None = None, draft: Path | None = Non
 
     draft: a small model with the same tokenizer, which proposes tokens that the large one accepts or not.
     On a CPU the kernels are put under MLX for mlx-lm, for this process (`backend.patch_mlx`); with them quantized
-    layers stay quantized, because they are faster so.
+    layers stay quantized, because they are faster so. In a process that mlx.launch started the model is divided.
     """
     backend.patch_mlx()
     if dequantize is None and on_cpu() and kernels() is not None:
@@ -196,6 +197,8 @@ def load(path: Path, *, dequantize: bool | None = None, draft: Path | None = Non
         dequantize=dequantize,
     )
     config = Config.from_dict(config).arguments
+    if group := processes():
+        shard(model, config, group)
     files = extra_files(path, config)
     folder = path if path.is_dir() else path.parent
     tokenizer = Tokenizer(files, config, folder=folder, where=str(path))
