@@ -3,7 +3,29 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace ptm {
+
+#if defined(__x86_64__)
+namespace {
+
+// Whether the processor has tiles of bfloat16 and Linux lets this process use them, for which it must ask once.
+bool can_use_tiles() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  const bool tiles = (d >> 24 & 1) && (d >> 22 & 1); // AMX-TILE and AMX-BF16
+  if (!tiles || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) return false; // AVX512-BF16
+  constexpr long ask_permission = 0x1023, tile_data = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
+}
+
+} // namespace
+#endif
 
 int isa_level() {
 #if defined(__x86_64__)
@@ -13,12 +35,13 @@ int isa_level() {
       __builtin_cpu_supports("bmi2");
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  int level = v4 ? 2 : v3 ? 1 : 0;
+  int level = v4 ? 2 : v3 ? 1 : 0, limit = amx_level;
   if (const char* setting = std::getenv("PYTORCH_TO_MLX_ISA")) {
-    const int limit = !std::strcmp(setting, "base") ? 0 : !std::strcmp(setting, "avx2") ? 1 : 2;
-    if (limit < level) level = limit;
+    limit = !std::strcmp(setting, "base") ? 0 : !std::strcmp(setting, "avx2") ? 1 : !std::strcmp(setting, "avx512") ? 2 : limit;
   }
-  return level;
+  if (limit < level) return limit;
+  static const bool has_tiles = can_use_tiles();
+  return level == 2 && limit == amx_level && has_tiles ? amx_level : level;
 #else
   return 0;
 #endif

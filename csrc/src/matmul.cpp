@@ -16,7 +16,7 @@ struct Buffer {
   int64_t size = 0;
   ~Buffer() { std::free(data); }
 };
-thread_local Buffer buffers[3];
+thread_local Buffer buffers[4];
 
 constexpr int64_t few = 16; // rows: up to here B is read unpacked
 constexpr int64_t chunk_rows = 70; // small enough to divide evenly, large enough to reuse a panel in the first-level cache

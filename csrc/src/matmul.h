@@ -29,7 +29,7 @@ inline constexpr int64_t no_offset = 0; // the offsets of a plain matrix
 // A 64-byte aligned buffer of this thread, reused by the next call; buffers in use at the same time have different slots.
 // sgemm uses panels_slot and rows_slot: hold neither across a call of it.
 PTM_EXPORT float* scratch(int slot, int64_t floats);
-enum Slot { panels_slot, rows_slot, kernel_slot };
+enum Slot { panels_slot, rows_slot, kernel_slot, output_slot };
 
 // `columns` rounded up to whole panels, at least one.
 PTM_EXPORT int64_t panel_columns(int64_t columns);

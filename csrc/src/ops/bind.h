@@ -22,5 +22,6 @@ void bind_op(nb::module_& m);
 void bind_rotate(nb::module_& m);
 void bind_rows(nb::module_& m);
 void bind_snake(nb::module_& m);
+void bind_topk(nb::module_& m);
 void bind_unary(nb::module_& m);
 } // namespace ptm

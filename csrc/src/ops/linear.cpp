@@ -5,49 +5,22 @@
 #include "matmul.h"
 #include "ops/bind.h"
 #include "ops/op.h"
+#include "ops/product.h"
 #include "pool.h"
-#include "simd/small_batch_gemm.h"
 
 namespace ptm {
 
 namespace {
 
 constexpr int64_t conversion = 32768; // numbers that one job converts
-constexpr int64_t few = 8; // rows: up to here the weight is widened in registers, for more into panels
 
 void multiply(const float* x, const RowWeights& w, float* y, int64_t rows, int64_t columns, int64_t depth, const float* bias) {
-  if (!w.bits && w.dtype == Dtype::float32)
+  const Product product(x, w, rows, columns, depth);
+  if (product.is_sgemm())
     return sgemm(false, true, rows, columns, depth, 1, x, depth, static_cast<const float*>(w.data), w.row_bytes / 4, 0, y,
                  columns, bias);
-  const float *sums = x, *sorted = x;
-  bool in_registers = rows <= few;
-  if (in_registers && w.group) {
-    const int64_t groups = rows * (depth / w.group);
-    float* space = scratch(kernel_slot, groups + rows * depth);
-    in_registers = group_sums(x, groups, w.group, space); // an Inf would make NaN: both terms of the sum would be infinite
-    sums = space;
-    if (w.bits == 4) {
-      even_then_odd(x, rows * depth, space + groups);
-      sorted = space + groups;
-    }
-  }
-  if (in_registers) {
-    const int64_t jobs = 2 * ceil_div(columns * w.row_bytes, 262144); // of at most 128 KiB of weights each, and of equal length
-    const int64_t grain = ceil_div(ceil_div(columns, jobs), 4) * 4;
-    parallel_ranges(columns, grain, [&](int64_t first, int64_t end) {
-      small_batch_gemm(sorted, sums, w, first, end - first, y + first, columns, rows, depth, bias ? bias + first : nullptr);
-    });
-    return;
-  }
-  // Each job widens, packs and multiplies one block of columns.
-  const int64_t grain = panel_columns(131072 / depth);
-  parallel_ranges(columns, grain, [&](int64_t first, int64_t end) {
-    const int64_t n = end - first;
-    float* wide = scratch(rows_slot, n * depth);
-    widen_rows(w, first, n, depth, wide);
-    float* panels = scratch(panels_slot, panels_size(depth, n));
-    pack_panels(wide, 1, depth, depth, n, 1, panels);
-    multiply_rows({x, depth, &no_offset, 1, depth, panels, y + first, columns, rows, n, bias ? bias + first : nullptr, false, 64});
+  parallel_ranges(columns, product.job_columns(), [&](int64_t first, int64_t end) {
+    product(first, end - first, y + first, columns, bias ? bias + first : nullptr);
   });
 }
 

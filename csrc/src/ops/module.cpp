@@ -7,7 +7,7 @@
 NB_MODULE(_cpu, m) {
   m.attr("mlx_version") = MLX_VERSION_NUMERIC;
 #if defined(__x86_64__)
-  m.attr("isa") = std::vector<std::string>{"SSE4.2", "AVX2", "AVX-512"}[ptm::isa_level()];
+  m.attr("isa") = std::vector<std::string>{"SSE4.2", "AVX2", "AVX-512", "AMX"}[ptm::isa_level()];
 #else
   m.attr("isa") = "NEON";
 #endif
@@ -24,5 +24,6 @@ NB_MODULE(_cpu, m) {
   ptm::bind_rotate(m);
   ptm::bind_rows(m);
   ptm::bind_snake(m);
+  ptm::bind_topk(m);
   ptm::bind_unary(m);
 }

@@ -174,48 +174,64 @@ void gemm_rows(const GemmRows& w) {
     }
 }
 
-// Dot products along the depth: R rows of A with C rows of B at once.
-template <int R, int C>
-INLINE void dots(const float* a, int64_t lda, const float* b, int64_t ldb, int64_t depth, float (&out)[R][C]) {
-  F sum[R][C] = {};
+// Accumulators of a tile of dot products; with the operands they fit in the registers.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int SUMS = 16;
+#else
+constexpr int SUMS = 8;
+#endif
+
+// Dot products along the depth: R rows of A with C rows of B at once. With AHEAD, the next C rows of B are fetched meanwhile:
+// rows are too short for the processor to predict that the next ones follow.
+template <int R, int C, bool AHEAD>
+INLINE void dots(const float* a, int64_t lda, const float* b, int64_t ldb, int64_t depth, float (&out)[SUMS]) {
+  static_assert(R * C <= SUMS && SUMS % W == 0);
+  F sum[SUMS] = {};
   int64_t k = 0;
-  for (; k + W <= depth; k += W)
-#pragma GCC unroll 4
+  for (; k + W <= depth; k += W) {
+#pragma GCC unroll 16
     for (int j = 0; j < C; j++) {
-      const F y = load(b + j * ldb + k);
+      const float* p = b + j * ldb + k;
+      if constexpr (AHEAD) __builtin_prefetch(p + C * ldb);
+      const F y = load(p);
 #pragma GCC unroll 4
-      for (int i = 0; i < R; i++) sum[i][j] += load(a + i * lda + k) * y;
+      for (int i = 0; i < R; i++) sum[i * C + j] += load(a + i * lda + k) * y;
     }
+  }
   if (k < depth)
+#pragma GCC unroll 16
     for (int j = 0; j < C; j++) {
       const F y = load(b + j * ldb + k, depth - k);
-      for (int i = 0; i < R; i++) sum[i][j] += load(a + i * lda + k, depth - k) * y;
+#pragma GCC unroll 4
+      for (int i = 0; i < R; i++) sum[i * C + j] += load(a + i * lda + k, depth - k) * y;
     }
 #pragma GCC unroll 4
-  for (int i = 0; i < R; i++)
-#pragma GCC unroll 4
-    for (int j = 0; j < C; j++) out[i][j] = total(sum[i][j]);
+  for (int first = 0; first < R * C; first += W) {
+    F square[W];
+#pragma GCC unroll 16
+    for (int n = 0; n < W; n++) square[n] = sum[first + n];
+    store(out + first, totals(square));
+  }
 }
 
-template <int R>
+template <int R, bool AHEAD>
 static void few(const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t cols,
                 int64_t depth, float scale, const float* bias, bool accumulate) {
   auto put = [&](int64_t i, int64_t j, float value) {
     float* to = c + i * ldc + j;
     *to = scale * value + (accumulate ? *to : bias ? bias[j] : 0.0f);
   };
-  constexpr int C = R == 1 ? 4 : 2;
+  constexpr int C = R == 1 ? 8 : SUMS / 4;
   int64_t j = 0;
+  float out[SUMS];
   for (; j + C <= cols; j += C) {
-    float out[R][C];
-    dots<R, C>(a, lda, b + j * ldb, ldb, depth, out);
+    dots<R, C, AHEAD>(a, lda, b + j * ldb, ldb, depth, out);
     for (int i = 0; i < R; i++)
-      for (int v = 0; v < C; v++) put(i, j + v, out[i][v]);
+      for (int v = 0; v < C; v++) put(i, j + v, out[i * C + v]);
   }
   for (; j < cols; j++) {
-    float out[R][1];
-    dots<R, 1>(a, lda, b + j * ldb, ldb, depth, out);
-    for (int i = 0; i < R; i++) put(i, j, out[i][0]);
+    dots<R, 1, AHEAD>(a, lda, b + j * ldb, ldb, depth, out);
+    for (int i = 0; i < R; i++) put(i, j, out[i]);
   }
 }
 
@@ -230,11 +246,12 @@ void gemm_few_rows(const float* a, int64_t lda, const float* b, int64_t ldb, flo
                accumulate);
         i += r;
       };
+      const bool ahead = i == 0;
       switch (rows - i) {
-        case 1: run(few<1>, 1); break;
-        case 2: run(few<2>, 2); break;
-        case 3: run(few<3>, 3); break;
-        default: run(few<4>, 4);
+        case 1: run(ahead ? few<1, true> : few<1, false>, 1); break;
+        case 2: run(ahead ? few<2, true> : few<2, false>, 2); break;
+        case 3: run(ahead ? few<3, true> : few<3, false>, 3); break;
+        default: run(ahead ? few<4, true> : few<4, false>, 4);
       }
     }
   }

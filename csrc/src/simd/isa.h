@@ -27,12 +27,14 @@
   inline const auto name = PTM_PICK(name);         \
   }
 namespace ptm {
-// 0 baseline, 1 AVX2 and FMA, 2 AVX-512. PYTORCH_TO_MLX_ISA=base|avx2|avx512 lowers it (for tests).
+// 0 baseline, 1 AVX2 and FMA, 2 AVX-512, 3 AVX-512 with AMX tiles for bfloat16. PYTORCH_TO_MLX_ISA=base|avx2|avx512 lowers
+// it (for tests).
+constexpr int amx_level = 3;
 __attribute__((visibility("default"))) int isa_level();
 template <class F>
 F pick(F base, F avx2, F avx512) {
   const int level = isa_level();
-  return level == 2 ? avx512 : level == 1 ? avx2 : base;
+  return level >= 2 ? avx512 : level == 1 ? avx2 : base;
 }
 } // namespace ptm
 #endif

@@ -1,0 +1,97 @@
+#include "ops/product.h"
+
+#include <atomic>
+
+#include "matmul.h"
+#include "pool.h"
+#include "simd/amx.h"
+
+namespace ptm {
+
+namespace {
+
+constexpr int64_t few = 8; // rows: up to here the weight is widened in registers, for more into panels
+constexpr int64_t few_float32 = 12; // the same for weights that need no widening
+
+// From how many rows on tiles are faster, which cost about the same for 1 to 16 rows.
+int64_t tile_rows(const RowWeights& w) { return w.bits ? 4 : w.dtype == Dtype::float32 ? few_float32 + 1 : 6; }
+
+bool fits_tiles(const RowWeights& w, int64_t rows, int64_t depth) {
+#if defined(__x86_64__)
+  static const bool has_tiles = isa_level() == amx_level;
+  return has_tiles && rows >= tile_rows(w) && depth >= 64 && (!w.group || w.group <= 128 || w.group % 128 == 0);
+#else
+  return false;
+#endif
+}
+
+} // namespace
+
+Product::Product(const float* x, const RowWeights& w, int64_t rows, int64_t columns, int64_t depth)
+    : x_(x), sums_(x), sorted_(x), w_(w), rows_(rows), columns_(columns), depth_(depth), way_(Way::panels) {
+  const bool tiled = fits_tiles(w, rows, depth);
+  const bool is_float32 = !w.bits && w.dtype == Dtype::float32;
+  if (!tiled && (is_float32 || rows > few)) return;
+  int64_t groups = 0, size = 0;
+  if (w.group) groups = rows * (depth / w.group);
+#if defined(__x86_64__)
+  if (tiled) size = amx::packed_size(rows, depth) / 2 + (groups / rows) * (rows + amx::side);
+#endif
+  float* space = scratch(kernel_slot, groups + 16 + larger(size, rows * depth));
+  if (w.group) { // an Inf would make NaN: both terms of the sum would be infinite
+    if (!group_sums(x, groups, w.group, space)) return;
+    sums_ = space;
+    space += (groups + 15) / 16 * 16;
+  }
+#if defined(__x86_64__)
+  if (tiled) {
+    const int64_t each = groups / rows, wide = ceil_div(rows, amx::side) * amx::side; // the sums by column
+    for (int64_t i = 0; i < each * wide; i++) space[i] = i % wide < rows ? sums_[i % wide * each + i / wide] : 0;
+    if (w.group) sums_ = space;
+    space += each * wide;
+    std::atomic<bool> is_finite = true;
+    packed_ = (const uint16_t*)space;
+    parallel_ranges(ceil_div(rows, amx::side), 1 + 4096 / depth, [&](int64_t begin, int64_t end) {
+      if (!amx::pack(x, rows, depth, begin, end, (uint16_t*)space)) is_finite = false;
+    });
+    if (is_finite) way_ = Way::tiles;
+    return;
+  }
+#endif
+  if (w.bits == 4) {
+    even_then_odd(x, rows * depth, space);
+    sorted_ = space;
+  }
+  way_ = Way::registers;
+}
+
+int64_t Product::job_columns() const {
+  if (way_ == Way::panels && !is_sgemm()) return panel_columns(131072 / depth_);
+  const int64_t jobs = 2 * ceil_div(columns_ * w_.row_bytes, 262144); // of at most 128 KiB of weights each, and of equal length
+  const int64_t whole = way_ == Way::registers ? 4 : 64;
+  return ceil_div(ceil_div(columns_, jobs), whole) * whole;
+}
+
+void Product::operator()(int64_t first, int64_t count, float* y, int64_t y_stride, const float* bias) const {
+#if defined(__x86_64__)
+  if (way_ == Way::tiles) {
+    float* space = scratch(panels_slot, amx::space_size(rows_));
+    if (amx::multiply(packed_, sums_, w_, first, count, y, y_stride, rows_, depth_, bias, space)) return;
+  }
+#endif
+  if (way_ == Way::registers) return small_batch_gemm(sorted_, sums_, w_, first, count, y, y_stride, rows_, depth_, bias);
+  if (w_.bits || w_.dtype != Dtype::float32) return widened(first, count, y, y_stride, bias);
+  const float* w = (const float*)w_.data + first * depth_;
+  sgemm(false, true, rows_, count, depth_, 1, x_, depth_, w, depth_, 0, y, y_stride, bias);
+}
+
+// Widens, packs and multiplies one block of columns.
+void Product::widened(int64_t first, int64_t count, float* y, int64_t y_stride, const float* bias) const {
+  float* wide = scratch(rows_slot, count * depth_);
+  widen_rows(w_, first, count, depth_, wide);
+  float* panels = scratch(panels_slot, panels_size(depth_, count));
+  pack_panels(wide, 1, depth_, depth_, count, 1, panels);
+  multiply_rows({x_, depth_, &no_offset, 1, depth_, panels, y, y_stride, rows_, count, bias, false, 64});
+}
+
+} // namespace ptm

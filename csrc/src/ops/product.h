@@ -1,0 +1,32 @@
+// x Wᵀ by ranges of columns. What all ranges need is prepared once, on the thread that owns the work.
+#pragma once
+#include "simd/small_batch_gemm.h"
+
+namespace ptm {
+
+class Product {
+ public:
+  // x [rows, depth] and the memory of `w` must outlive this. Of one thread, only one product may be alive.
+  Product(const float* x, const RowWeights& w, int64_t rows, int64_t columns, int64_t depth);
+
+  // y[i * y_stride + j] = bias[j] + x[i] · w[first + j] for j < count, on this thread; y and bias begin at column `first`.
+  void operator()(int64_t first, int64_t count, float* y, int64_t y_stride, const float* bias) const;
+
+  // Whether this is a product of float32 on the vector units, which sgemm divides among the threads better.
+  bool is_sgemm() const { return way_ == Way::panels && !w_.bits && w_.dtype == Dtype::float32; }
+
+  // How many columns make a job: their weights fit in a cache, and ranges that begin at multiples of it need no remainders.
+  int64_t job_columns() const;
+
+ private:
+  enum class Way { registers, tiles, panels };
+  void widened(int64_t first, int64_t count, float* y, int64_t y_stride, const float* bias) const;
+
+  const float *x_, *sums_, *sorted_;
+  RowWeights w_;
+  int64_t rows_, columns_, depth_;
+  Way way_;
+  const uint16_t* packed_ = nullptr;
+};
+
+} // namespace ptm
