@@ -11,6 +11,7 @@ from typing import Any
 import mlx.core as mx
 
 from .dtype import on_cpu
+from .plain_topk import linear_topk, quantized_topk  # noqa: F401  these stand in a file of their own
 
 # MLX's own functions, whatever backend.patch_mlx() puts under their names later.
 _softmax, _quantized_matmul = mx.softmax, mx.quantized_matmul

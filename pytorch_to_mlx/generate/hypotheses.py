@@ -58,13 +58,30 @@ class SentenceBeams:
 
         Shapes: scores [num_beams, V], log probabilities after the rules.
         """
-        options, n_beams = self.options, self.options.num_beams
-        length, n_vocab = len(self.rows[0]), scores.shape[1]
-        n_candidates = min(max(2, 1 + len(options.eos)) * n_beams, scores.size)
+        n_vocab = scores.shape[1]
         flat = (scores + self._sums[:, None]).reshape(-1)
-        best = self._best(flat, n_candidates)
-        parents, tokens, sums = best // n_vocab, best % n_vocab, flat[best]
-        stops = np.isin(tokens, options.eos) | (length + 1 >= self.limit)
+        best = self._best(flat, min(self.n_candidates, scores.size))
+        return self._advance(best // n_vocab, best % n_vocab, flat[best])
+
+    def update_from(self, scores: np.ndarray, ids: np.ndarray) -> list[int]:
+        """Do what `update` does, from the scores of some ids only: n_candidates of each beam are enough.
+
+        Shapes: scores and ids [num_beams, count].
+        """
+        sums = (scores + self._sums[:, None]).reshape(-1)
+        beams = np.repeat(np.arange(len(ids)), ids.shape[1])
+        best = np.lexsort((ids.reshape(-1), beams, -sums))[: self.n_candidates]
+        return self._advance(beams[best], ids.reshape(-1)[best], sums[best])
+
+    @property
+    def n_candidates(self) -> int:
+        """Return how many continuations are looked at, so that enough of them can go on."""
+        return max(2, 1 + len(self.options.eos)) * self.options.num_beams
+
+    def _advance(self, parents: np.ndarray, tokens: np.ndarray, sums: np.ndarray) -> list[int]:
+        """Continue by these tokens, best first; return which beam each new one continues."""
+        options, n_beams = self.options, self.options.num_beams
+        stops = np.isin(tokens, options.eos) | (len(self.rows[0]) + 1 >= self.limit)
         self._finish(parents, tokens, sums, stops)
         alive = sums + np.where(stops, NOT_FINISHED, np.float32(0))
         chosen = np.argsort(-alive, kind="stable")[:n_beams]

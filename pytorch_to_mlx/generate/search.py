@@ -11,10 +11,11 @@ from typing import Protocol, TypeAlias
 import mlx.core as mx
 import numpy as np
 
+from .candidates import Candidates, best_candidates
 from .hypotheses import Hypothesis, SentenceBeams
 from .logits import log_softmax
 from .options import GenerationOptions
-from .processors import Processor, apply_processors, processors
+from .processors import Processor, apply_processors, apply_to_candidates, n_lowered, processors
 
 Ids: TypeAlias = Sequence[int]
 Tokens: TypeAlias = Generator[tuple[int, int], None, list[list[Hypothesis]]]
@@ -26,6 +27,10 @@ class Steps(Protocol):
     def step(self, tokens: np.ndarray) -> Sequence[np.ndarray] | np.ndarray:
         """Return the logits after one more token in every row. Shapes: tokens [rows, L] -> [rows, V] float32."""
         ...
+
+    def best(self, tokens: np.ndarray, count: int) -> Candidates:
+        """Do a step, and return only the likeliest tokens: `count` of each row, or all if there are fewer."""
+        return best_candidates(np.asarray(self.step(tokens), np.float32), count)
 
     def select(self, sentences: Sequence[int], rows: Sequence[int]) -> None:
         """Go on with these of the sentences and these of the rows, which may occur several times."""
@@ -101,17 +106,33 @@ def _beams(
     groups = [SentenceBeams(options, tuple(prompt), limit, draw) for prompt, limit in zip(prompts, limits, strict=True)]
     n_beams = options.num_beams
     active = list(range(len(groups)))
-    logits = _float32(steps.step(np.array(prompts)))
-    options.check_ids(logits.shape[-1])
-    logits = np.repeat(logits, n_beams, axis=0)
+    tokens, repeats = np.array(prompts), n_beams  # the beams of a sentence are equal at first: one row stands for all
     parents_of_rows = np.repeat(np.arange(len(groups)), n_beams).tolist()
+    space = np.zeros((0, 0), np.float32)
     while True:
-        log_probs = log_softmax(logits)
+        lowered = [n_lowered(rules[number], groups[number].rows) for number in active]
+        counts = [count for count in lowered if count is not None]
+        candidates = None
+        if draw is None and len(counts) == len(active):
+            candidates = steps.best(tokens, groups[0].n_candidates + max(counts)).repeat(repeats)
+            options.check_ids(candidates.n_vocab)
+            scores = candidates.log_probs()
+            space = _space(space, n_beams, candidates.n_vocab) if any(counts) else space
+        else:
+            logits = _float32(steps.step(tokens))
+            options.check_ids(logits.shape[-1])
+            scores = log_softmax(np.repeat(logits, repeats, axis=0))
         unfinished, rows = [], []
         for place, number in enumerate(active):
             own = slice(place * n_beams, (place + 1) * n_beams)
             group = groups[number]
-            parents = group.update(apply_processors(rules[number], group.rows, log_probs[own]))
+            if candidates is None:
+                parents = group.update(apply_processors(rules[number], group.rows, scores[own]))
+            else:
+                ids, own_scores = candidates.ids[own], scores[own]
+                if lowered[place]:
+                    own_scores = apply_to_candidates(rules[number], group.rows, ids, own_scores, space)
+                parents = group.update_from(own_scores, ids)
             if group.is_open:
                 unfinished.append(place)
                 rows += [parents_of_rows[place * n_beams + parent] for parent in parents]
@@ -119,8 +140,8 @@ def _beams(
             return [group.hypotheses() for group in groups]
         steps.select(unfinished, rows)
         active = [active[place] for place in unfinished]
-        parents_of_rows = list(range(len(rows)))
-        logits = _float32(steps.step(np.array([[row[-1]] for number in active for row in groups[number].rows])))
+        parents_of_rows, repeats = list(range(len(rows))), 1
+        tokens = np.array([[row[-1]] for number in active for row in groups[number].rows])
 
 
 def _rows(
@@ -138,19 +159,35 @@ def _rows(
         for number, prompt in enumerate(prompts)
     ]
     active = groups
-    logits = _float32(steps.step(np.array(prompts)))
-    options.check_ids(logits.shape[-1])
-    logits = np.repeat(logits, count, axis=0)
+    tokens, repeats = np.array(prompts), count
     parents = np.repeat(np.arange(len(groups)), count).tolist()
+    space = np.zeros((0, 0), np.float32)
     while True:
-        log_probs = log_softmax(logits)
-        for place, row in enumerate(row for group in active for row in group):
+        rows = [row for group in active for row in group]
+        lowered = [0 if row.is_finished else n_lowered(row.rules, [row.ids]) for row in rows]
+        counts = [count for count in lowered if count is not None]
+        candidates = logits = None
+        if not options.do_sample and len(counts) == len(rows):
+            candidates = steps.best(tokens, 1 + max(counts)).repeat(repeats)
+            options.check_ids(candidates.n_vocab)
+            log_probs = candidates.log_probs()
+            space = _space(space, 1, candidates.n_vocab) if any(counts) else space
+        else:
+            logits = _float32(steps.step(tokens))
+            options.check_ids(logits.shape[-1])
+            logits = np.repeat(logits, repeats, axis=0)
+            log_probs = log_softmax(logits)
+        for place, row in enumerate(rows):
             if row.is_finished:
                 continue
-            scores = apply_processors(row.rules, [row.ids], logits[place : place + 1])[0]
-            token = _draw(scores, rng) if options.do_sample else int(scores.argmax())
+            if candidates is not None:
+                token, log_prob = _best(row, place, candidates, log_probs, space if lowered[place] else None)
+            else:
+                scores = apply_processors(row.rules, [row.ids], logits[place : place + 1])[0]
+                token = _draw(scores, rng) if options.do_sample else int(scores.argmax())
+                log_prob = float(log_probs[place, token])
             row.ids.append(token)
-            row.total += float(log_probs[place, token])
+            row.total += log_prob
             row.is_finished = token in options.eos or len(row.ids) >= row.limit
             yield row.sentence, token
         unfinished = [place for place, group in enumerate(active) if not all(row.is_finished for row in group)]
@@ -158,8 +195,8 @@ def _rows(
             break
         steps.select(unfinished, [parents[place * count + k] for place in unfinished for k in range(count)])
         active = [active[place] for place in unfinished]
-        parents = list(range(len(active) * count))
-        logits = _float32(steps.step(np.array([[row.ids[-1]] for group in active for row in group])))
+        parents, repeats = list(range(len(active) * count)), 1
+        tokens = np.array([[row.ids[-1]] for group in active for row in group])
     return [list(_ranked(group, prompt, options)) for group, prompt in zip(groups, prompts, strict=True)]
 
 
@@ -168,6 +205,22 @@ def _ranked(group: list[_Row], prompt: Ids, options: GenerationOptions) -> Itera
     for row in group:
         ids = tuple(row.ids[len(prompt) :])
         yield Hypothesis(ids, row.total / len(ids) ** options.length_penalty, row.total)
+
+
+def _best(
+    row: _Row, place: int, candidates: Candidates, log_probs: np.ndarray, space: np.ndarray | None
+) -> tuple[int, float]:
+    """Return the likeliest token, the first of equal ones, and its log probability. space: where rules apply."""
+    ids, scores = candidates.ids[place], candidates.logits[place]
+    if space is not None:
+        scores = apply_to_candidates(row.rules, [row.ids], ids[None], scores[None], space)[0]
+    best = min(np.flatnonzero(scores == scores.max()), key=ids.__getitem__)
+    return int(ids[best]), float(log_probs[place, best])
+
+
+def _space(space: np.ndarray, n_rows: int, n_vocab: int) -> np.ndarray:
+    """Return the array that `apply_to_candidates` works in: the same again if there is one."""
+    return space if space.size else np.full((n_rows, n_vocab), -np.inf, np.float32)
 
 
 def _draw(scores: np.ndarray, rng: np.random.Generator) -> int:

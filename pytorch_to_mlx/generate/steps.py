@@ -7,6 +7,9 @@ import mlx.core as mx
 import numpy as np
 
 from ..nn.cache import DecoderState
+from ..nn.output import OutputLayer
+from .candidates import Candidates, best_candidates
+from .search import Steps
 
 
 class EncoderDecoder(Protocol):
@@ -14,10 +17,11 @@ class EncoderDecoder(Protocol):
 
     def encode(self, tokens: mx.array, mask: mx.array | None = None) -> DecoderState: ...
     def decode(self, tokens: mx.array, state: DecoderState) -> tuple[mx.array, DecoderState]: ...
-    def logits(self, hidden: mx.array, words: mx.array | None = None) -> mx.array: ...
+    @property
+    def output(self) -> OutputLayer: ...
 
 
-class DecoderSteps:
+class DecoderSteps(Steps):
     """The decoder over some sentences, encoded together.
 
     sources: their ids, without padding. padding: the id that fills them up. words: for each sentence the ids that its
@@ -31,10 +35,11 @@ class DecoderSteps:
         *,
         padding: int,
         words: Sequence[np.ndarray] | None = None,
-        vocab_size: int = 0,
     ) -> None:
-        self.model, self.vocab_size = model, vocab_size
-        self.words = None if words is None else [mx.array(ids) for ids in words]
+        self.model, self.words = model, words
+        self.vocab_size = model.output.n_vocab
+        # By sentence where each has its own words, else one for all.
+        self.outputs = [model.output] if words is None else [model.output.rows(mx.array(ids)) for ids in words]
         longest = max(map(len, sources))
         tokens = np.full((len(sources), longest), padding, np.int32)
         is_token = np.zeros((len(sources), 1, 1, longest), bool)
@@ -45,21 +50,41 @@ class DecoderSteps:
 
     def step(self, tokens: np.ndarray) -> np.ndarray:
         """Return the logits after one more token in every row. Shapes: tokens [rows, L] -> [rows, V] float32."""
+        return self._logits(self._decode(tokens))
+
+    def best(self, tokens: np.ndarray, count: int) -> Candidates:
+        """Do a step, and return only the likeliest tokens. Shapes: tokens [rows, L]."""
+        last = self._decode(tokens)
+        if self.words is not None and min(map(len, self.words)) < count:
+            return best_candidates(self._logits(last), count)
+        parts = mx.split(last, len(self.outputs)) if len(self.outputs) > 1 else [last]
+        best = [output.best(part, count) for output, part in zip(self.outputs, parts, strict=True)]
+        mx.eval(best)
+        logits, ids, log_sums = (
+            np.concatenate([np.array(array) for array in kind]) for kind in zip(*best, strict=True)
+        )
+        if self.words is not None:
+            of_rows = np.split(ids, len(self.words))
+            ids = np.concatenate([words[part] for words, part in zip(self.words, of_rows, strict=True)])
+        return Candidates(logits, ids, log_sums, self.vocab_size)
+
+    def _decode(self, tokens: np.ndarray) -> mx.array:
+        """Return what the output layer reads after the last token of each row. Shapes: [rows, L] -> [rows, D]."""
         hidden, self.state = self.model.decode(mx.array(tokens), self.state)
-        last = hidden[:, -1]
+        return hidden[:, -1]
+
+    def _logits(self, last: mx.array) -> np.ndarray:
         if self.words is None:
-            logits = self.model.logits(last)
-            mx.eval(logits, [layer.past for layer in self.state.layers])
-            return np.array(logits)
-        rows = mx.split(last, len(self.words))
-        some = [self.model.logits(part, ids) for part, ids in zip(rows, self.words, strict=True)]
-        mx.eval(some, [layer.past for layer in self.state.layers])
+            return np.array(self.outputs[0].logits(last))
+        parts = mx.split(last, len(self.words))
+        some = [output.logits(part) for output, part in zip(self.outputs, parts, strict=True)]
+        mx.eval(some)
         return np.concatenate([self._spread(part, ids) for part, ids in zip(some, self.words, strict=True)])
 
-    def _spread(self, logits: mx.array, ids: mx.array) -> np.ndarray:
+    def _spread(self, logits: mx.array, ids: np.ndarray) -> np.ndarray:
         """Return the logits of some words in their places among all. Shapes: logits [rows, n], ids [n] -> [rows, V]."""
         every = np.full((logits.shape[0], self.vocab_size), -np.inf, np.float32)
-        every[:, np.array(ids)] = np.array(logits)
+        every[:, ids] = np.array(logits)
         return every
 
     def select(self, sentences: Sequence[int], rows: Sequence[int]) -> None:
@@ -67,3 +92,4 @@ class DecoderSteps:
         self.state = self.state.select(sentences, rows)
         if self.words is not None:
             self.words = [self.words[place] for place in sentences]
+            self.outputs = [self.outputs[place] for place in sentences]

@@ -9,10 +9,10 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from pytorch_to_mlx.errors import CheckError, UsageError
 from pytorch_to_mlx.generate.options import GenerationOptions, options_of
-from pytorch_to_mlx.generate.search import generate
+from pytorch_to_mlx.generate.search import Steps, generate
 
 
-class TorchSteps:
+class TorchSteps(Steps):
     """A model of transformers without a cache: each step reads the whole sequences again."""
 
     def __init__(self, model, input_ids, mask):

@@ -5,6 +5,7 @@ import pytest
 
 from pytorch_to_mlx.errors import UsageError
 from pytorch_to_mlx.generate.options import GenerationOptions
+from pytorch_to_mlx.generate.search import Steps
 from pytorch_to_mlx.generate.translate import Engine, stream_text, translate_texts
 from pytorch_to_mlx.progress import listening
 
@@ -13,7 +14,7 @@ LOOP = "loop"  # this word is said without end
 LOSE = "{{lost}}"  # this placeholder does not come through
 
 
-class ToySteps:
+class ToySteps(Steps):
     """Gives the answer's next character a logit of 25, and x one of 24; the others get 0."""
 
     batches: list[int]

@@ -11,7 +11,8 @@ import mlx.nn as nn
 from ...errors import UsageError
 from ...nn.attention import CachedAttention
 from ...nn.cache import DecoderState, LayerState
-from ...nn.linear import layer_norm, linear, output_logits
+from ...nn.linear import layer_norm, linear
+from ...nn.output import OutputLayer
 from ...nn.positions import sinusoids
 from ...taps import tap
 from .config import Config
@@ -153,13 +154,14 @@ class Model(nn.Module):
         """Return what the output layer reads after each token, and the new state. Shapes: [B, L] -> [B, L, D]."""
         return self.decoder(self.embed(tokens, state.offset), state)
 
-    def logits(self, hidden: mx.array, words: mx.array | None = None) -> mx.array:
-        """Return the scores of the next token, of all of them or of `words`, in float32.
+    @property
+    def output(self) -> OutputLayer:
+        """Return the output layer, which is the table."""
+        return OutputLayer(self.shared)
 
-        Shapes: hidden [..., D], words [n] -> [..., V] or [..., n].
-        """
-        logits = output_logits(self.shared, hidden)
-        return logits if words is None else logits[..., words]
+    def logits(self, hidden: mx.array) -> mx.array:
+        """Return the scores of the next token in float32. Shapes: hidden [..., D] -> [..., V]."""
+        return self.output.logits(hidden)
 
     def __call__(self, source: mx.array, target: mx.array, mask: mx.array | None = None) -> mx.array:
         """Return the logits after each target token. Shapes: source [B, S], target [B, L] -> [B, L, V]."""

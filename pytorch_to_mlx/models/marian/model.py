@@ -13,7 +13,8 @@ from ...backend import ops
 from ...errors import UsageError
 from ...nn.attention import CachedAttention
 from ...nn.cache import DecoderState, LayerState
-from ...nn.linear import layer_norm, linear, output_logits
+from ...nn.linear import layer_norm, linear
+from ...nn.output import OutputLayer
 from ...taps import tap
 from .config import NO_TOKEN, Activation, Config
 
@@ -209,21 +210,18 @@ class Model(nn.Module):
         """Return what the output layer reads after each token, and the new state. Shapes: [B, L] -> [B, L, D]."""
         return self.decoder(self.embed("target", tokens), state)
 
-    def logits(self, hidden: mx.array, words: mx.array | None = None) -> mx.array:
-        """Return the scores of the next token, of all of them or of `words`, in float32.
-
-        Shapes: hidden [..., D], words [n] -> [..., V] or [..., n].
-        """
+    @property
+    def output(self) -> OutputLayer:
+        """Return the output layer: one of its own, or the target's embedding."""
         config = self._config
         if not config.tie_word_embeddings:
-            logits = linear(self.lm_head, hidden).astype(mx.float32)
-        else:
-            table = self.shared if config.share_encoder_decoder_embeddings else self.target_embedding
-            if words is not None:
-                return ops.linear(hidden, table(words)).astype(mx.float32) + self.final_logits_bias[words]
-            logits = output_logits(table, hidden)
-        logits = logits + self.final_logits_bias
-        return logits if words is None else logits[..., words]
+            return OutputLayer(self.lm_head, self.final_logits_bias)
+        table = self.shared if config.share_encoder_decoder_embeddings else self.target_embedding
+        return OutputLayer(table, self.final_logits_bias)
+
+    def logits(self, hidden: mx.array) -> mx.array:
+        """Return the scores of the next token in float32. Shapes: hidden [..., D] -> [..., V]."""
+        return self.output.logits(hidden)
 
     def __call__(self, source: mx.array, target: mx.array, mask: mx.array | None = None) -> mx.array:
         """Return the logits after each target token. Shapes: source [B, S], target [B, L] -> [B, L, V]."""

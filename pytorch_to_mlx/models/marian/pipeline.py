@@ -115,7 +115,7 @@ class MarianPipeline:
         words = None
         if shortlist and self.shortlist is not None:
             words = [self.shortlist.words(source, size) for source in sources]
-        return DecoderSteps(self.model, sources, padding=config.pad_token_id, words=words, vocab_size=size)
+        return DecoderSteps(self.model, sources, padding=config.pad_token_id, words=words)
 
 
 def load(path: Path, *, dequantize: bool | None = None) -> MarianPipeline:

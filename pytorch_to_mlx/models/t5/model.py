@@ -10,7 +10,8 @@ import numpy as np
 from ...backend import ops
 from ...nn.attention import CachedAttention
 from ...nn.cache import DecoderState, LayerState
-from ...nn.linear import linear, output_logits
+from ...nn.linear import linear
+from ...nn.output import OutputLayer
 from ...nn.relative import distance_buckets
 from ...taps import tap
 from .config import Config
@@ -182,16 +183,15 @@ class Model(nn.Module):
         """Return what the output layer reads after each token, and the new state. Shapes: [B, L] -> [B, L, D]."""
         return self.decoder(self.shared(tokens), state)
 
-    def logits(self, hidden: mx.array, words: mx.array | None = None) -> mx.array:
-        """Return the scores of the next token, of all of them or of `words`, in float32.
+    @property
+    def output(self) -> OutputLayer:
+        """Return the output layer: one of its own, or the table; the first T5 scales what it reads."""
+        layer = self.lm_head if self._config.own_head else self.shared
+        return OutputLayer(layer, scale=self._config.d_model**-0.5 if self._config.scale_decoder_outputs else 1.0)
 
-        Shapes: hidden [..., D], words [n] -> [..., V] or [..., n].
-        """
-        if self._config.scale_decoder_outputs:
-            hidden = hidden * self._config.d_model**-0.5
-        own = self._config.own_head
-        logits = linear(self.lm_head, hidden).astype(mx.float32) if own else output_logits(self.shared, hidden)
-        return logits if words is None else logits[..., words]
+    def logits(self, hidden: mx.array) -> mx.array:
+        """Return the scores of the next token in float32. Shapes: hidden [..., D] -> [..., V]."""
+        return self.output.logits(hidden)
 
     def __call__(self, source: mx.array, target: mx.array, mask: mx.array | None = None) -> mx.array:
         """Return the logits after each target token. Shapes: source [B, S], target [B, L] -> [B, L, V]."""
