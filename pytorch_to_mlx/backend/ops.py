@@ -28,6 +28,7 @@ def _with_kernel(function: Function) -> Function:
 
 add = _with_kernel(plain.add)
 attention = _with_kernel(plain.attention)
+attention_by_rows = _with_kernel(plain.attention_by_rows)
 conv1d = _with_kernel(plain.conv1d)
 conv2d = _with_kernel(plain.conv2d)
 conv_transpose1d = _with_kernel(plain.conv_transpose1d)

@@ -173,6 +173,19 @@ def attention(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: mx.a
     return _attention(q, k, v, scale=scale, mask=mask)
 
 
+def attention_by_rows(
+    q: mx.array, keys_values: mx.array, rows: mx.array, mask: mx.array | None = None, *, heads: int, scale: float
+) -> mx.array:
+    """Attend with one query in each row to keys and values that stand in other rows: at time s in row rows[:, s].
+
+    Shapes: q [R, M], keys_values [T, N, 2 · M], rows [R, S] with S <= T, mask [heads, S] (additive) -> [R, M].
+    """
+    own = keys_values[mx.arange(rows.shape[1])[None], rows].reshape(*rows.shape, 2 * heads, -1)  # [R, S, 2 H, D]
+    k, v = mx.split(own.transpose(0, 2, 1, 3), 2, axis=1)
+    mask = None if mask is None else mask[None, :, None, :]
+    return attention(q.reshape(q.shape[0], heads, 1, -1), k, v, scale=scale, mask=mask).reshape(q.shape)
+
+
 def layer_norm(
     x: mx.array, weight: mx.array | None = None, bias: mx.array | None = None, eps: float = 1e-5
 ) -> mx.array:

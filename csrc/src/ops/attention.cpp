@@ -236,9 +236,54 @@ Optional attention(const array& q, const array& k, const array& v, double scale,
                std::move(inputs));
 }
 
+class AttentionByRows : public Op {
+ public:
+  AttentionByRows(mx::Stream s, int64_t heads, double scale, Names names)
+      : Op(s, "attention_by_rows", {{"heads", heads}, {"scale", scale}}, std::move(names)), heads_(heads), scale_(scale) {}
+  DEFINE_INPUT_OUTPUT_SHAPE()
+
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    const Arrays dense = row_major(inputs);
+    const array* mask = named(dense, "mask");
+    auto& encoder = begin(inputs, outputs[0]);
+    encoder.dispatch([=, heads = heads_, scale = (float)scale_, q = dense[0].data<float>(), all = dense[1].data<float>(),
+                      rows = dense[2].data<int32_t>(), count = (int64_t)dense[0].shape(0), width = (int64_t)dense[0].shape(1),
+                      all_rows = (int64_t)dense[1].shape(1), keys = (int64_t)dense[2].shape(1),
+                      mask = mask ? mask->data<float>() : nullptr, out = outputs[0].data<float>()] {
+      parallel_ranges(count, 1 + 65536 / (keys * width), [&](int64_t begin, int64_t end) {
+        float* scores = scratch(rows_slot, keys);
+        for (int64_t i = begin; i < end; i++)
+          attend_by_rows(q + i * width, all, all_rows, rows + i * keys, keys, heads, width / heads, scale, mask, scores, out + i * width);
+      });
+    });
+  }
+
+ private:
+  int64_t heads_;
+  double scale_;
+};
+
+Optional attention_by_rows(const array& q, const array& keys_values, const array& rows, const Optional& mask, int64_t heads,
+                           double scale, mx::StreamOrDevice where) {
+  if (q.ndim() != 2 || keys_values.ndim() != 3 || rows.ndim() != 2 || heads < 1 || q.shape(1) % heads ||
+      keys_values.shape(2) != 2 * q.shape(1) || rows.shape(0) != q.shape(0) || rows.shape(1) > keys_values.shape(0) ||
+      (mask && (mask->ndim() != 2 || mask->shape(0) != heads || mask->shape(1) != rows.shape(1))))
+    throw std::invalid_argument("attention_by_rows: q must be [R, M], keys_values [T, N, 2 M], rows [R, S] with S <= T, mask [H, S]");
+  if (q.dtype() != mx::float32 || keys_values.dtype() != mx::float32 || rows.dtype() != mx::int32 || !rows.size() ||
+      !supported({q, keys_values}) || (mask && !supported({*mask})))
+    return {};
+  const auto s = mx::to_stream(where);
+  Arrays inputs{q, keys_values, rows};
+  Names names{"q", "keys_values", "rows"};
+  if (mask) inputs.push_back(as_float32(*mask, s)), names.push_back("mask");
+  return array(q.shape(), mx::float32, std::make_shared<AttentionByRows>(s, heads, scale, std::move(names)), std::move(inputs));
+}
+
 } // namespace
 
 void bind_attention(nb::module_& m) {
+  m.def("attention_by_rows", &attention_by_rows, "q"_a, "keys_values"_a, "rows"_a, "mask"_a = nb::none(), nb::kw_only(), "heads"_a,
+        "scale"_a, "stream"_a = nb::none());
   m.def("attention", &attention, "q"_a, "k"_a, "v"_a, nb::kw_only(), "scale"_a, "mask"_a = nb::none(), "stream"_a = nb::none());
 }
 

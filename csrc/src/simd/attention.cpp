@@ -144,4 +144,57 @@ void few_values(Dtype dtype, const float* scores, int64_t ld, int64_t rows, cons
   });
 }
 
+void attend_by_rows(const float* q, const float* keys_values, int64_t all_rows, const int32_t* rows, int64_t keys, int64_t heads,
+                    int64_t size, float scale, const float* mask, float* scores, float* out) {
+  const int64_t width = heads * size;
+  auto at = [&](int64_t s) {
+    const int64_t row = (uint32_t)rows[s] < all_rows ? rows[s] : all_rows - 1;
+    return keys_values + (s * all_rows + row) * 2 * width;
+  };
+  for (int64_t h = 0; h < heads; h++, q += size, out += size) {
+    F tops = splat(-INFINITY);
+    for (int64_t s = 0; s < keys; s += W) {
+      const int64_t count = keys - s < W ? keys - s : W;
+      F sums[W] = {};
+      for (int64_t n = 0; n < count; n++) {
+        const float* key = at(s + n) + h * size;
+        F sum{};
+        auto one = [&](int64_t i, int64_t m) { sum += load_some(q + i, m) * load_some(key + i, m); };
+        each(size, [&](int64_t i) { one(i, W); }, one);
+        sums[n] = sum;
+      }
+      F score = totals(sums) * scale;
+      if (mask) score += load_some(mask + h * keys + s, count);
+      tops = max(select(inside(count), score, splat(-INFINITY)), tops);
+      store_some(scores + s, score, count);
+    }
+    const float top = greatest(tops), from = top == -INFINITY ? 0.0f : top; // nothing but -Inf: e^(-Inf) is 0, not NaN
+    F sums{};
+    for (int64_t s = 0; s < keys; s += W) {
+      const int64_t count = keys - s < W ? keys - s : W;
+      const F e = exp(load_some(scores + s, count) - from);
+      store_some(scores + s, e, count);
+      sums += select(inside(count), e, F{});
+    }
+    const float factor = 1.0f / total(sums);
+    constexpr int N = W == 16 ? 4 : 2; // a head of 64 in one pass over the values with AVX-512
+    int64_t i = 0;
+    for (; i + N * W <= size; i += N * W) {
+      F sum[N] = {};
+      for (int64_t s = 0; s < keys; s++) {
+        const float* value = at(s) + width + h * size + i;
+#pragma GCC unroll 4
+        for (int n = 0; n < N; n++) sum[n] += scores[s] * load(value + n * W);
+      }
+      for (int n = 0; n < N; n++) store(out + i + n * W, sum[n] * factor);
+    }
+    for (; i < size; i += W) {
+      const int64_t n = size - i < W ? size - i : W;
+      F sum{};
+      for (int64_t s = 0; s < keys; s++) sum += scores[s] * load_some(at(s) + width + h * size + i, n);
+      store_some(out + i, sum * factor, n);
+    }
+  }
+}
+
 } // namespace ptm::PTM_ISA

@@ -42,3 +42,8 @@ PTM_KERNEL(void, few_scores, Dtype dtype, const float* q, int64_t rows, const vo
 // out[r] += Σ_s scores[r, s] v[s] for a few rows; v's columns are next to each other in memory.
 PTM_KERNEL(void, few_values, Dtype dtype, const float* scores, int64_t ld, int64_t rows, const void* v, int64_t v_stride,
            int64_t keys, int64_t size, float* out, int64_t out_ld)
+
+// One query of each head over keys and values [time, row, 2, heads, size]: at time s it reads row rows[s], or the last row if
+// there is no such one. mask: to add to the scores, [heads, keys], or nullptr. scores: space for `keys` floats.
+PTM_KERNEL(void, attend_by_rows, const float* q, const float* keys_values, int64_t all_rows, const int32_t* rows, int64_t keys,
+           int64_t heads, int64_t size, float scale, const float* mask, float* scores, float* out)
