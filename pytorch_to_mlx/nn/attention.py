@@ -6,6 +6,7 @@ import mlx.core as mx
 from mlx.nn import Linear, Module
 
 from ..backend import ops
+from .cache import RowMemory
 from .linear import linear
 
 
@@ -86,3 +87,22 @@ class CachedAttention(Module):
         q = self._heads(q.reshape(k.shape[0], -1, q.shape[-1]))  # [rows, H, B / rows · L, D]
         y = ops.attention(q, k, v, scale=self.scale, mask=mask)
         return linear(self.out_proj, y.transpose(0, 2, 1, 3).reshape(batch, length, -1))
+
+    def to_past(self, x: mx.array, past: RowMemory, rows: mx.array, bias: mx.array | None = None) -> mx.array:
+        """Attend causally to the tokens so far and to those of x, which `past` receives.
+
+        bias: to add to the scores, -inf where a token would see a later one.
+        Shapes: x [B, L, M], rows [B, T] as in `nn.cache.DecoderState`, x counted too, bias [1, H, L, T] -> [B, L, M].
+        """
+        batch, length, _ = x.shape
+        q, keys_values = linear(self.q_proj, x), [linear(layer, x) for layer in (self.k_proj, self.v_proj)]
+        every = past.append(mx.concatenate(keys_values, axis=-1), rows.shape[1] - length)
+        if length == 1:
+            mask, heads = None if bias is None else bias[0, :, 0], self.num_attention_heads
+            y = ops.attention_by_rows(q[:, 0], every, rows, mask, heads=heads, scale=self.scale)[:, None]
+        else:
+            own = every[mx.arange(rows.shape[1])[None], rows]  # [B, T, 2 M]
+            k, v = (self._heads(part) for part in mx.split(own, 2, axis=-1))
+            y = ops.attention(self._heads(q), k, v, scale=self.scale, mask="causal" if bias is None else bias)
+            y = y.transpose(0, 2, 1, 3).reshape(batch, length, -1)
+        return linear(self.out_proj, y)

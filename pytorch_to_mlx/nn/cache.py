@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import mlx.core as mx
+import numpy as np
 
 STEP = 256  # tokens that the arrays grow by, so that only one token in 256 copies them
+FEW = 32  # tokens that a RowMemory begins with; it doubles
 
 
 class KVCache:
@@ -43,13 +45,37 @@ class KVCache:
         return () if self._keys is None or self._values is None else (self._keys, self._values)
 
 
-class LayerState(NamedTuple):
-    """What one decoder layer keeps: of the tokens so far a row for each sequence, of the source one for each sentence.
+class RowMemory:
+    """The keys and values of the tokens of several sequences. When sequences change places, nothing here is moved.
 
-    past: keys and values [B, H, L, D], or the cell [B, D] of a recurrent layer; None before the first token.
+    Which row of which time belongs to a sequence is in `DecoderState.rows`.
     """
 
-    past: tuple[mx.array, ...] | None
+    def __init__(self) -> None:
+        self._all: mx.array | None = None  # [capacity, N, 2 M]
+
+    def append(self, keys_values: mx.array, time: int) -> mx.array:
+        """Write those of new tokens, from `time` on, and return all. Shapes: keys_values [N, L, 2 M] -> [T, N, 2 M]."""
+        n_rows, length, width = keys_values.shape
+        end = time + length
+        old = self._all
+        if old is None or end > old.shape[0] or n_rows > old.shape[1]:
+            capacity = max(FEW, 2 * time, end)
+            self._all = mx.zeros((capacity, max(n_rows, 0 if old is None else old.shape[1]), width), keys_values.dtype)
+            if old is not None:
+                self._all[:time, : old.shape[1]] = old[:time]
+        assert self._all is not None
+        self._all[time:end, :n_rows] = keys_values.swapaxes(0, 1)
+        return self._all
+
+
+class LayerState(NamedTuple):
+    """What one decoder layer keeps: of the tokens so far, and of the source a row for each sentence.
+
+    past: keys and values, or the cell [B, D] of a recurrent layer, None before the first token.
+    """
+
+    past: RowMemory | mx.array | None
     cross_k: mx.array
     cross_v: mx.array
 
@@ -58,25 +84,37 @@ class LayerState(NamedTuple):
 class DecoderState:
     """Where the decoder of an encoder-decoder stands. The sequences of a sentence are neighbours.
 
-    mask: which steps of the source are not padding, [sentences, 1, 1, S]; None where all are. offset: tokens so far.
+    mask: which steps of the source are not padding, [sentences, 1, 1, S]; None where all are. rows: for each sequence
+    and each of its tokens the row of every layer's memory that holds it, [sequences, L]. Go on from a state once: its
+    memory is written in place.
     """
 
     layers: tuple[LayerState, ...]
     mask: mx.array | None
-    offset: int = 0
+    rows: np.ndarray | None = None
+
+    @property
+    def offset(self) -> int:
+        """Return how many tokens there are so far."""
+        return 0 if self.rows is None else self.rows.shape[1]
+
+    def extended(self, n_rows: int, length: int) -> np.ndarray:
+        """Return `rows` with new tokens, each in the row of its sequence. Shapes: -> [n_rows, offset + length]."""
+        new = np.repeat(np.arange(n_rows, dtype=np.int32)[:, None], length, axis=1)
+        return new if self.rows is None else np.concatenate([self.rows, new], axis=1)
 
     def select(self, sentences: Sequence[int], rows: Sequence[int]) -> "DecoderState":
         """Return the state of these sentences and these sequences, which may occur several times."""
         first = self.layers[0]
         keep = None if list(sentences) == list(range(first.cross_k.shape[0])) else mx.array(list(sentences))
-        same_rows = first.past is not None and list(rows) == list(range(first.past[0].shape[0]))
-        index = None if same_rows else mx.array(list(rows))  # greedy search moves no row: nothing is copied
         layers = []
         for past, k, v in self.layers:
-            moved = past if past is None or index is None else tuple(array[index] for array in past)
+            moved = past
+            if isinstance(past, mx.array) and list(rows) != list(range(past.shape[0])):
+                moved = past[mx.array(list(rows))]
             layers.append(LayerState(moved, k if keep is None else k[keep], v if keep is None else v[keep]))
         mask = self.mask if keep is None or self.mask is None else self.mask[keep]
-        return replace(self, layers=tuple(layers), mask=mask)
+        return replace(self, layers=tuple(layers), mask=mask, rows=None if self.rows is None else self.rows[list(rows)])
 
 
 def _enlarge(buffer: mx.array | None, new: mx.array, n_used: int, n_needed: int) -> mx.array:

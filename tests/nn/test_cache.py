@@ -4,7 +4,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from pytorch_to_mlx.nn.cache import STEP, DecoderState, KVCache, LayerState
+from pytorch_to_mlx.nn.cache import FEW, STEP, DecoderState, KVCache, LayerState, RowMemory
 
 
 def test_updates_return_everything_so_far():
@@ -39,15 +39,29 @@ def test_rows_handed_out_earlier_do_not_change():
     assert np.array_equal(np.array(first), np.ones((1, 1, 2, 4)))
 
 
+def test_row_memory_holds_each_token_where_it_was_written():
+    """It grows in time and, when sequences become several beams, in rows; what was written stays."""
+    memory, rng = RowMemory(), np.random.default_rng(0)
+    expected = np.zeros((3 * FEW, 4, 6), np.float32)
+    time = 0
+    for n_rows, length in ((2, 3), (4, 1), (4, FEW), (3, 1), (4, FEW)):
+        new = rng.normal(size=(n_rows, length, 6)).astype(np.float32)
+        expected[time : time + length, :n_rows] = new.swapaxes(0, 1)
+        every = np.array(memory.append(mx.array(new), time))
+        time += length
+        np.testing.assert_array_equal(every[:time], expected[:time, : every.shape[1]])
+
+
 def state(n_sentences=3, n_rows=6) -> DecoderState:
-    """Two layers whose numbers name their row: 10 · layer + row, and 100 + sentence for the source."""
+    """Two layers whose numbers name their row: 10 · layer + row in a cell, and 100 + sentence for the source."""
 
     def numbered(start, count):
         return mx.arange(start, start + count).reshape(count, 1, 1, 1) * mx.ones((count, 2, 3, 4))
 
     cross = numbered(100, n_sentences)
-    layers = [LayerState((numbered(10 * n, n_rows), -numbered(10 * n, n_rows)), cross, cross) for n in range(2)]
-    return DecoderState(tuple(layers), mx.arange(n_sentences).reshape(-1, 1, 1, 1) > 0, offset=3)
+    layers = [LayerState(numbered(10 * n, n_rows), cross, cross) for n in range(2)]
+    rows = np.arange(n_rows * 3, dtype=np.int32).reshape(n_rows, 3)
+    return DecoderState(tuple(layers), mx.arange(n_sentences).reshape(-1, 1, 1, 1) > 0, rows)
 
 
 def numbers(array) -> list[int]:
@@ -58,10 +72,11 @@ def test_sentences_leave_and_beams_move():
     """Rows of the text go where they are named, rows of the source by sentence; nothing else changes."""
     moved = state().select([0, 2], [1, 1, 5, 4])
     for n, layer in enumerate(moved.layers):
-        assert numbers(layer.past[0]) == [10 * n + row for row in (1, 1, 5, 4)]
-        assert numbers(layer.past[1]) == [-10 * n - row for row in (1, 1, 5, 4)]
+        assert numbers(layer.past) == [10 * n + row for row in (1, 1, 5, 4)]
         assert numbers(layer.cross_k) == numbers(layer.cross_v) == [100, 102]
     assert np.array(moved.mask).ravel().tolist() == [False, True] and moved.offset == 3
+    assert moved.rows.tolist() == [[3, 4, 5], [3, 4, 5], [15, 16, 17], [12, 13, 14]]
+    assert moved.extended(4, 2)[:, 3:].tolist() == [[0, 0], [1, 1], [2, 2], [3, 3]]
 
 
 def test_what_stays_is_not_copied():
@@ -70,3 +85,6 @@ def test_what_stays_is_not_copied():
     assert after.layers[1].past is before.layers[1].past and after.layers[0].cross_k is before.layers[0].cross_k
     first = DecoderState((LayerState(None, mx.ones((2, 1)), mx.ones((2, 1))),), None)
     assert first.select([1], [1]).layers[0].past is None and first.select([1], [1]).mask is None
+    memory = RowMemory()
+    kept = DecoderState((LayerState(memory, mx.ones((2, 1)), mx.ones((2, 1))),), None, np.zeros((2, 1), np.int32))
+    assert kept.select([0, 1], [1, 1]).layers[0].past is memory

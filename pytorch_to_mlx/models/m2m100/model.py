@@ -10,7 +10,7 @@ import mlx.nn as nn
 
 from ...errors import UsageError
 from ...nn.attention import CachedAttention
-from ...nn.cache import DecoderState, LayerState
+from ...nn.cache import DecoderState, LayerState, RowMemory
 from ...nn.linear import layer_norm, linear
 from ...nn.output import OutputLayer
 from ...nn.positions import sinusoids
@@ -63,17 +63,16 @@ class DecoderLayer(nn.Module):
         self.ffn = FeedForward(size, config.decoder_ffn_dim)
         self.final_layer_norm = nn.LayerNorm(size)
 
-    def __call__(self, x: mx.array, state: LayerState, mask: mx.array | None) -> tuple[mx.array, LayerState]:
-        """Apply the layer to new steps; also return the new state. Shapes: x [B, L, D] -> [B, L, D]."""
-        y = layer_norm(self.self_attn_layer_norm, x)
-        k, v = self.self_attn.keys_values(y)
-        if state.past is not None:
-            k, v = mx.concatenate([state.past[0], k], axis=2), mx.concatenate([state.past[1], v], axis=2)
-        x = x + self.self_attn(y, k, v, "causal" if x.shape[1] > 1 else None)
+    def __call__(
+        self, x: mx.array, state: LayerState, rows: mx.array, mask: mx.array | None
+    ) -> tuple[mx.array, LayerState]:
+        """Apply the layer to new steps; also return the new state. Shapes: x [B, L, D], rows [B, T] -> [B, L, D]."""
+        past = state.past if isinstance(state.past, RowMemory) else RowMemory()
+        x = x + self.self_attn.to_past(layer_norm(self.self_attn_layer_norm, x), past, rows)
         y = layer_norm(self.encoder_attn_layer_norm, x)
         x = x + self.encoder_attn(y, state.cross_k, state.cross_v, mask)
         x = x + self.ffn(layer_norm(self.final_layer_norm, x))
-        return x, state._replace(past=(k, v))
+        return x, state._replace(past=past)
 
 
 class Encoder(nn.Module):
@@ -107,11 +106,12 @@ class Decoder(nn.Module):
 
     def __call__(self, x: mx.array, state: DecoderState) -> tuple[mx.array, DecoderState]:
         """Decode new steps; also return the new state. Shapes: x [B, L, D] -> [B, L, D]."""
-        layers = []
+        rows, layers = state.extended(*x.shape[:2]), []
+        index = mx.array(rows)
         for layer, layer_state in zip(self.layers, state.layers, strict=True):
-            x, layer_state = layer(x, layer_state, state.mask)
+            x, layer_state = layer(x, layer_state, index, state.mask)
             layers.append(layer_state)
-        return layer_norm(self.layer_norm, x), DecoderState(tuple(layers), state.mask, state.offset + x.shape[1])
+        return layer_norm(self.layer_norm, x), DecoderState(tuple(layers), state.mask, rows)
 
 
 class Model(nn.Module):

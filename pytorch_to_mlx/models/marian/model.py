@@ -5,6 +5,7 @@ src/models/transformer.h and src/rnn/cells.h.
 """
 
 import math
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -12,7 +13,7 @@ import mlx.nn as nn
 from ...backend import ops
 from ...errors import UsageError
 from ...nn.attention import CachedAttention
-from ...nn.cache import DecoderState, LayerState
+from ...nn.cache import DecoderState, LayerState, RowMemory
 from ...nn.linear import layer_norm, linear
 from ...nn.output import OutputLayer
 from ...taps import tap
@@ -68,12 +69,10 @@ class SelfMemory(nn.Module):
         super().__init__()
         self.attention = CachedAttention(config.d_model, config.decoder_attention_heads)
 
-    def __call__(self, x: mx.array, past: tuple[mx.array, ...] | None) -> tuple[mx.array, tuple[mx.array, ...]]:
-        """Attend to what is past and to x; also return the longer past. Shapes: x [B, L, D] -> [B, L, D]."""
-        k, v = self.attention.keys_values(x)
-        if past is not None:
-            k, v = mx.concatenate([past[0], k], axis=2), mx.concatenate([past[1], v], axis=2)
-        return self.attention(x, k, v, "causal" if x.shape[1] > 1 else None), (k, v)
+    def __call__(self, x: mx.array, past: Any, rows: mx.array) -> tuple[mx.array, RowMemory]:
+        """Attend to what is past and to x; also return the memory. Shapes: x [B, L, D], rows [B, T] -> [B, L, D]."""
+        past = past or RowMemory()
+        return self.attention.to_past(x, past, rows), past
 
 
 class SimpleRecurrence(nn.Module):
@@ -87,16 +86,16 @@ class SimpleRecurrence(nn.Module):
         self.cell_proj = nn.Linear(config.d_model, config.d_model, bias=False)
         self.forget_proj = nn.Linear(config.d_model, config.d_model)
 
-    def __call__(self, x: mx.array, past: tuple[mx.array, ...] | None) -> tuple[mx.array, tuple[mx.array, ...]]:
+    def __call__(self, x: mx.array, past: Any, rows: mx.array) -> tuple[mx.array, mx.array]:
         """Go on from the cell; also return the new one. Shapes: x [B, L, D], cell [B, D] -> [B, L, D]."""
         forget = ops.sigmoid(linear(self.forget_proj, x))
         gain = (1 - forget) * linear(self.cell_proj, x)
-        cell = mx.zeros_like(gain[:, 0]) if past is None else past[0]
+        cell = mx.zeros_like(gain[:, 0]) if past is None else past
         cells = []
         for step in range(x.shape[1]):
             cell = forget[:, step] * cell + gain[:, step]
             cells.append(cell)
-        return mx.maximum(mx.stack(cells, axis=1), 0), (cell,)
+        return mx.maximum(mx.stack(cells, axis=1), 0), cell
 
 
 class DecoderLayer(nn.Module):
@@ -112,9 +111,11 @@ class DecoderLayer(nn.Module):
         self.ffn = FeedForward(size, config.decoder_ffn_dim, config.activation_function)
         self.final_layer_norm = nn.LayerNorm(size, eps)
 
-    def __call__(self, x: mx.array, state: LayerState, mask: mx.array | None) -> tuple[mx.array, LayerState]:
-        """Apply the layer to new steps; also return the new state. Shapes: x [B, L, D] -> [B, L, D]."""
-        y, past = self.memory(x, state.past)
+    def __call__(
+        self, x: mx.array, state: LayerState, rows: mx.array, mask: mx.array | None
+    ) -> tuple[mx.array, LayerState]:
+        """Apply the layer to new steps; also return the new state. Shapes: x [B, L, D], rows [B, T] -> [B, L, D]."""
+        y, past = self.memory(x, state.past, rows)
         x = layer_norm(self.memory_layer_norm, x + y)
         x = layer_norm(self.encoder_attn_layer_norm, x + self.encoder_attn(x, state.cross_k, state.cross_v, mask))
         x = layer_norm(self.final_layer_norm, x + self.ffn(x))
@@ -154,11 +155,12 @@ class Decoder(nn.Module):
     def __call__(self, x: mx.array, state: DecoderState) -> tuple[mx.array, DecoderState]:
         """Decode new steps; also return the new state. Shapes: x [B, L, D] -> [B, L, D]."""
         x = x + positions(self.embed_positions, state.offset, x.shape[1]).astype(x.dtype)
-        layers = []
+        rows, layers = state.extended(*x.shape[:2]), []
+        index = mx.array(rows)
         for layer, layer_state in zip(self.layers, state.layers, strict=True):
-            x, layer_state = layer(x, layer_state, state.mask)
+            x, layer_state = layer(x, layer_state, index, state.mask)
             layers.append(layer_state)
-        return x, DecoderState(tuple(layers), state.mask, state.offset + x.shape[1])
+        return x, DecoderState(tuple(layers), state.mask, rows)
 
 
 def positions(table: mx.array, offset: int, length: int) -> mx.array:

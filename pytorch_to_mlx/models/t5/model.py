@@ -9,7 +9,7 @@ import numpy as np
 
 from ...backend import ops
 from ...nn.attention import CachedAttention
-from ...nn.cache import DecoderState, LayerState
+from ...nn.cache import DecoderState, LayerState, RowMemory
 from ...nn.linear import linear
 from ...nn.output import OutputLayer
 from ...nn.relative import distance_buckets
@@ -100,16 +100,16 @@ class DecoderLayer(nn.Module):
         self.ffn_norm = nn.RMSNorm(config.d_model, config.layer_norm_epsilon)
 
     def __call__(
-        self, x: mx.array, state: LayerState, bias: mx.array, mask: mx.array | None
+        self, x: mx.array, state: LayerState, rows: mx.array, bias: mx.array, mask: mx.array | None
     ) -> tuple[mx.array, LayerState]:
-        """Apply the layer to new steps; also return the new state. Shapes: x [B, L, D] -> [B, L, D]."""
-        y = rms_norm(self.self_attn_norm, x)
-        k, v = self.self_attn.keys_values(y)
-        if state.past is not None:
-            k, v = mx.concatenate([state.past[0], k], axis=2), mx.concatenate([state.past[1], v], axis=2)
-        x = x + self.self_attn(y, k, v, bias)
+        """Apply the layer to new steps; also return the new state.
+
+        Shapes: x [B, L, D], rows [B, T], bias [1, H, L, T] -> [B, L, D].
+        """
+        past = state.past if isinstance(state.past, RowMemory) else RowMemory()
+        x = x + self.self_attn.to_past(rms_norm(self.self_attn_norm, x), past, rows, bias)
         x = x + self.encoder_attn(rms_norm(self.encoder_attn_norm, x), state.cross_k, state.cross_v, mask)
-        return x + self.ffn(rms_norm(self.ffn_norm, x)), state._replace(past=(k, v))
+        return x + self.ffn(rms_norm(self.ffn_norm, x)), state._replace(past=past)
 
 
 class Encoder(nn.Module):
@@ -147,12 +147,12 @@ class Decoder(nn.Module):
 
     def __call__(self, x: mx.array, state: DecoderState) -> tuple[mx.array, DecoderState]:
         """Decode new steps; also return the new state. Shapes: x [B, L, D] -> [B, L, D]."""
-        length, layers = x.shape[1], []
-        bias = self.relative_bias(state.offset, length, state.offset + length)
+        rows, layers = state.extended(*x.shape[:2]), []
+        bias, index = self.relative_bias(state.offset, x.shape[1], rows.shape[1]), mx.array(rows)
         for layer, layer_state in zip(self.layers, state.layers, strict=True):
-            x, layer_state = layer(x, layer_state, bias, state.mask)
+            x, layer_state = layer(x, layer_state, index, bias, state.mask)
             layers.append(layer_state)
-        return rms_norm(self.norm, x), DecoderState(tuple(layers), state.mask, state.offset + length)
+        return rms_norm(self.norm, x), DecoderState(tuple(layers), state.mask, rows)
 
 
 class Model(nn.Module):
