@@ -83,7 +83,8 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
 
 
 def models() -> str:
-    parts = ["# Models\n"]
+    licences = "Licences are noted as far as they could be read; what counts is the page of the model itself.\n"
+    parts = ["# Models\n", licences]
     for card in registry.cards():
         parts.append(f"## {card.name}\n\n{card.summary} Task: {card.task}.\n")
         rows = [

