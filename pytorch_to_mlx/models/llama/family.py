@@ -9,6 +9,8 @@ from .config import IGNORED, Config
 from .files import extra_files
 from .model import build
 from .pipeline import load
+from .recipes import RECIPES
+from .token_model import LlamaTokens
 from .weights import WEIGHTS, open_release
 
 
@@ -29,5 +31,7 @@ FAMILY: Family[WeightMap, Checkpoint] = Family(
     reference=reference,
     ignored=IGNORED,
     extra_files=extra_files,
+    recipes=RECIPES,
+    token_model=LlamaTokens,
 )
 FAMILIES = (FAMILY,)
