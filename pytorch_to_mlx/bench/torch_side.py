@@ -1,6 +1,7 @@
 """Measure PyTorch for `benchmark`: its threads, its single ops, and where its time goes."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,3 +74,36 @@ def qwen2(config: dict[str, Any], weights: dict[str, np.ndarray]) -> Callable[[]
         return step
 
     return begin
+
+
+def save_random_translator(kind: str, sizes: dict[str, Any], folder: Path) -> None:
+    """Write an encoder-decoder of transformers with its own random weights, seed 0. kind: its model_type."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+    torch.manual_seed(0)
+    model = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(kind, **sizes))
+    model.generation_config.forced_eos_token_id = None
+    model.save_pretrained(folder)
+
+
+def translator_config(folder: Path) -> Any:
+    """Return the config of a folder of transformers."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder)
+
+
+def translator(kind: str, folder: Path, bits: int) -> Callable[[Sequence[Sequence[int]], int, int], Any]:
+    """Return transformers' generate() in float32: sources, beams and the tokens of each hypothesis."""
+    import torch
+    from transformers import AutoModelForSeq2SeqLM
+
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+    def translate(sources: Sequence[Sequence[int]], beams: int, n: int) -> Any:
+        options = dict(num_beams=beams, do_sample=False, min_new_tokens=n, max_new_tokens=n, max_length=None)
+        with torch.inference_mode():
+            return model.generate(torch.tensor(sources), **options)
+
+    return translate

