@@ -13,6 +13,7 @@ from models.test_llama import saved
 pytest.importorskip("mlx_lm", reason="the extra llama is not installed")
 
 from pytorch_to_mlx import load
+from pytorch_to_mlx.analyze import analyze
 from pytorch_to_mlx.checkpoint import packaged
 from pytorch_to_mlx.cli import main
 from pytorch_to_mlx.errors import FormatError, UsageError
@@ -137,11 +138,33 @@ def test_a_stop_string_is_held_back():
 
 
 def test_kv_bits(pipeline):
-    """Keys and values in 8 bits: nearly the same numbers; the tokens of this model stay."""
-    sizes = Options(max_tokens=8, kv_bits=8)
-    assert sizes.kv_bits == 8
+    """A cache in 8 bits is another one: nothing of the full one is used for it. This model's heads are too narrow."""
+    pipeline.generate(PROMPTS[0], max_tokens=4)
+    ids = pipeline.cache.tokens[:3]
+    assert pipeline.cache.begin(ids) == ids[-1:] and pipeline.cache.begin(ids, kv_bits=8) == ids
+    with pytest.raises(UsageError, match="too narrow for kv_bits"):
+        pipeline.generate("w01", kv_bits=8)
     with pytest.raises(UsageError, match="kv_bits must be one of 2, 3, 4, 6, 8, not 5"):
         pipeline.generate("w01", kv_bits=5)
+
+
+def test_a_text_that_was_not_read_to_its_end_is_not_used(pipeline, monkeypatch):
+    """An interrupt while the prompt is read leaves no cache that claims to hold it."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(implementation, "token_stream", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.generate(PROMPTS[0])
+    assert pipeline.cache.tokens == []
+
+
+def test_config_keys_that_are_not_read(folder):
+    analysis = analyze(folder, family="llama")
+    assert analysis.convertible and analysis.config_ignored == [], analysis.config_ignored
 
 
 def test_a_conversation_is_not_read_again(pipeline):

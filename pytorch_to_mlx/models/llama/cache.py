@@ -27,6 +27,7 @@ class PromptCache:
     def __init__(self, model: Any, config: dict[str, Any], *, max_bytes: int | None = None, draft: Any = None) -> None:
         self.model, self.draft, self.max_bytes = model, draft, max_bytes
         self._digest = _digest(model, config)
+        self._kv_bits: int | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -47,10 +48,16 @@ class PromptCache:
         """Return the caches of all layers, those of the draft model behind the others, as mlx-lm takes them."""
         return self.layers if self.draft is None else [*self.layers, *self.draft_layers]
 
-    def begin(self, ids: Sequence[int]) -> list[int]:
-        """Return the tokens of a text that must still be read: what it has in common with the last one is kept."""
+    def begin(self, ids: Sequence[int], kv_bits: int | None = None) -> list[int]:
+        """Return the tokens of a text that must still be read: what it has in common with the last one is kept.
+
+        kv_bits: of the numbers in the cache; another number of bits begins anew.
+        """
         from mlx_lm.models.cache import can_trim_prompt_cache, trim_prompt_cache
 
+        if kv_bits != self._kv_bits:
+            self.reset()
+            self._kv_bits = kv_bits
         most = min(len(self.tokens), len(ids) - 1)
         n_common = next((n for n in range(most) if self.tokens[n] != ids[n]), most)
         surplus = len(self.tokens) - n_common
@@ -63,9 +70,12 @@ class PromptCache:
         return list(ids[n_common:])
 
     def end(self, tokens: Sequence[int]) -> None:
-        """Take note of the tokens that were generated; a cache above the limit is dropped."""
+        """Take note of the tokens that were generated.
+
+        A cache above the limit is dropped, and one of a text that was not read to its end.
+        """
         self.tokens += tokens
-        if self.draft is not None or (self.max_bytes is not None and self.nbytes > self.max_bytes):
+        if not tokens or self.draft is not None or (self.max_bytes is not None and self.nbytes > self.max_bytes):
             self.reset()
 
     def save(self, path: Path) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 
 from ...errors import UsageError
 from ...generate.options import GenerationOptions
-from ...generate.processors import processors
+from ...generate.processors import apply_processors, processors
 from ...tasks import check_seed
 
 KV_BITS = (2, 3, 4, 6, 8)
-KV_GROUP = 64
+KV_GROUPS = (64, 32)  # numbers that share a scale; the first that divides a head
 MAX_STOPS = 64
 
 
@@ -87,10 +87,8 @@ def sampling(options: Options, prompt: Sequence[int]) -> dict[str, Any]:
     history = list(prompt[:-1])  # mlx-lm tells a rule the tokens from the last one of the prompt on
 
     def narrow(tokens: mx.array, logits: mx.array) -> mx.array:
-        rows, scores = [history + np.array(tokens).tolist()], np.array(logits.astype(mx.float32))
-        for rule in rules:
-            rule(rows, scores)
-        return mx.array(scores)
+        rows = [history + np.array(tokens).tolist()]
+        return mx.array(apply_processors(rules, rows, np.array(logits.astype(mx.float32))))
 
     return {"logits_processors": [narrow], **({"sampler": _drawn(options.seed)} if options.temperature > 0 else {})}
 
@@ -115,17 +113,19 @@ def token_stream(
     draft: Any = None,
     *,
     whole: Sequence[int] | None = None,
+    kv_group: int = KV_GROUPS[0],
 ) -> Iterator[int]:
     """Yield up to max_tokens tokens after `prompt`. cache: of the model, and of the draft after it; filled in place.
 
     When a token is yielded the cache holds it too; with a draft it may hold less by one.
-    whole: the prompt with what the cache holds of it, which the rules on logits know.
+    whole: the prompt with what the cache holds of it, which the rules on logits know. kv_group: numbers of a quantized
+    cache that share a scale.
     """
     from mlx_lm.generate import generate_step, speculative_generate_step
 
     more = sampling(options, prompt if whole is None else whole)
     if options.kv_bits is not None:
-        more |= {"kv_bits": options.kv_bits, "kv_group_size": KV_GROUP, "quantized_kv_start": 0}
+        more |= {"kv_bits": options.kv_bits, "kv_group_size": kv_group, "quantized_kv_start": 0}
     ids = mx.array(list(prompt), mx.uint32)
     shared = {"max_tokens": options.max_tokens, "prompt_cache": cache, **more}
     if draft is None:

@@ -16,7 +16,7 @@ from ...weights import load_model
 from .batch import generate_together, is_batchable
 from .cache import PromptCache
 from .config import Config
-from .decoding import Options, TextStream, token_stream
+from .decoding import KV_GROUPS, Options, TextStream, token_stream
 from .distributed import processes, shard
 from .files import extra_files
 from .model import build
@@ -114,15 +114,16 @@ class LlamaPipeline:
 
     def _pieces(self, ids: list[int], options: Options, results: list[Completion]) -> Iterator[str]:
         """Yield the text after `ids`, and then add its Completion to `results`."""
-        options = self._fitting(ids, options)
+        options, kv_group = self._fitting(ids, options), self._kv_group(options)
         start = perf_counter()
-        rest = self.cache.begin(ids)
+        rest = self.cache.begin(ids, options.kv_bits)
         text, tokens, read = TextStream(self.tokenizer.decode, options.stop), [], None
         pieces: list[str] = []
         reason = "length"
         try:
             # The rules on logits know the whole prompt, the loop reads what the cache lacks.
-            for token in token_stream(self.model, rest, options, self.cache.arrays, self.draft, whole=ids):
+            more = {"whole": ids, "kv_group": kv_group}
+            for token in token_stream(self.model, rest, options, self.cache.arrays, self.draft, **more):
                 read = read or perf_counter()
                 tokens.append(token)
                 if token in self.tokenizer.eos:
@@ -148,6 +149,13 @@ class LlamaPipeline:
             )
         )  # fmt: skip
 
+    def _kv_group(self, options: Options) -> int:
+        """Return how many numbers of a quantized cache share a scale. Raises: UsageError where none divide a head."""
+        group = next((group for group in KV_GROUPS if _divides(self.config, group)), None)
+        if options.kv_bits is not None and group is None:
+            raise UsageError("the model's heads are too narrow for kv_bits", fix="leave it out")
+        return group or KV_GROUPS[0]
+
     def _fitting(self, ids: Sequence[int], options: Options) -> Options:
         """Return the options with no more tokens than the model has positions for.
 
@@ -163,6 +171,12 @@ class LlamaPipeline:
             raise FormatError(f"its tokenizer has the token {max(ids)}, the model {vocab_size} tokens")
         limit = options.max_tokens if not isinstance(most, int) else min(options.max_tokens, most - len(ids))
         return Options(**{**vars(options), "max_tokens": limit})
+
+
+def _divides(config: dict[str, Any], group: int) -> bool:
+    """Return whether the numbers of a head divide into groups."""
+    width = config.get("head_dim") or config.get("hidden_size", 0) // config.get("num_attention_heads", 1)
+    return width % group == 0
 
 
 def as_messages(prompt: str | Sequence[Message], system: str | None = None) -> list[Message]:
