@@ -122,7 +122,7 @@ class PromptCache:
         for number, layer in enumerate(self.layers):
             layer.keys, layer.values = arrays[f"layers.{number}.keys"], arrays[f"layers.{number}.values"]
             layer.offset = tokens.size
-        self.tokens = tokens.tolist()
+        self.tokens = np.array(tokens).tolist()
 
 
 def _digest(model: Any, config: dict[str, Any]) -> str:
