@@ -11,6 +11,7 @@ from mlx.utils import tree_flatten
 
 from ..backend.dtype import compute_dtype, on_cpu
 from ..backend.machine import slow_parts
+from ..backend.native import kernels
 from ..checkpoint import Checkpoint, open_checkpoint
 from ..config import check_repeats
 from ..errors import FormatError
@@ -77,6 +78,7 @@ def load_model(
     open_release: Callable[[Path], Checkpoint] | None = None,
     open_converted: Callable[[Path], Checkpoint] = open_checkpoint,
     dequantize: bool | None = None,
+    runs_packed: bool = False,
     dtype_of: Callable[[str, mx.array], mx.Dtype] | None = None,
     allow_nonfinite: bool = False,
 ) -> tuple[M, dict[str, Any]]:
@@ -87,7 +89,8 @@ def load_model(
     build: makes the module from the config, such as `lambda config: Model(Config.from_dict(config))`. sizes: reads the
     config alone, such as `Config.from_dict`; a config that asks for more layers than there are tensors is not built.
     On a CPU half precision is computed in float32 and quantized layers are unpacked (`dequantize` None), because MLX's
-    CPU kernels are slow in both; dtype_of says otherwise for single weights.
+    CPU kernels are slow in both; dtype_of says otherwise for single weights. runs_packed: the model's layers go through
+    `backend.ops`, whose kernels multiply by packed weights; where they are, nothing is unpacked.
     """
     require_own_threads()
     path = Path(path)
@@ -101,7 +104,8 @@ def load_model(
             weights = apply(weight_map, checkpoint).weights
     if sizes is not None:
         check_repeats(sizes(config), len(weights), where=path)
-    if dequantize or (dequantize is None and on_cpu() and "quantization" in config):
+    unpacks = on_cpu() and not (runs_packed and kernels())
+    if dequantize or (dequantize is None and unpacks and "quantization" in config):
         config, weights = unpack(config, weights, where=path)
     module = rebuild(build(config), config, weights, where=path)
     dtype_of = dtype_of or (lambda _, array: compute_dtype(array.dtype))

@@ -106,6 +106,7 @@ def load(path: Path, *, dequantize: bool | None = None) -> M2M100Pipeline:
         weight_map=WEIGHTS,
         open_release=open_release,
         dequantize=dequantize,
+        runs_packed=True,
     )
     files = extra_files(path, config)
     options = released_options(files, config, eos=2)

@@ -142,6 +142,7 @@ def load(path: Path, *, dequantize: bool | None = None) -> MarianPipeline:
         weight_map=WEIGHTS,
         open_release=open_release,
         dequantize=dequantize,
+        runs_packed=True,
     )
     files = extra_files(path, config)
     tokenizer = Tokenizer(files, model.config, where=str(path))

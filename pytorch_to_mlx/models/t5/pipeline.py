@@ -108,6 +108,7 @@ def load(path: Path, *, dequantize: bool | None = None) -> T5Pipeline:
         weight_map=WEIGHTS,
         open_release=open_release,
         dequantize=dequantize,
+        runs_packed=True,
         dtype_of=_dtype,
     )
     files = extra_files(path, config)
