@@ -29,7 +29,8 @@ class Candidates(NamedTuple):
         """Return each row several times."""
         if times == 1:
             return self
-        return Candidates(*(np.repeat(part, times, axis=0) for part in self[:3]), self.n_vocab)
+        logits, ids, log_sums = (np.repeat(part, times, axis=0) for part in self[:3])
+        return Candidates(logits, ids, log_sums, self.n_vocab)
 
 
 def best_candidates(logits: np.ndarray, count: int) -> Candidates:

@@ -166,7 +166,7 @@ def _rows(
         rows = [row for group in active for row in group]
         lowered = [0 if row.is_finished else n_lowered(row.rules, [row.ids]) for row in rows]
         counts = [count for count in lowered if count is not None]
-        candidates = logits = None
+        candidates, logits = None, np.zeros((0, 0), np.float32)
         if not options.do_sample and len(counts) == len(rows):
             candidates = steps.best(tokens, 1 + max(counts)).repeat(repeats)
             options.check_ids(candidates.n_vocab)
