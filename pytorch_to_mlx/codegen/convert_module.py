@@ -189,7 +189,7 @@ def _capture(opened: ModuleSource, noise: str | None, *, with_loops: bool = True
 
 def _draw_outside(entries: Sequence[Entry], noise: str | None) -> None:
     for entry in entries if noise else ():
-        noise_as_inputs(entry.captured.graph, entry.captured.program)
+        noise_as_inputs(entry.captured.graph, entry.captured.program.graph)
 
 
 def _unroll(entries: Sequence[Entry], noise: str | None) -> bool:

@@ -5,12 +5,13 @@ output agrees (see codegen/proof/compare.py); an entry passes if all its samples
 
 Some ops read a number from a tensor and continue in Python (`item`, `equal`, a check of the arguments): the trace then
 holds for that number only. MLX computes the number too, and the sample fails if it differs from torch's. Ops that draw
-random numbers are refused by the op table, and fail.
+random numbers compute from the same noise on both sides, as with `--noise input`. Singular vectors are determined up to
+their signs, and more freely where a singular value is repeated: their products are compared.
 """
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -22,6 +23,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ...codegen.capture.decompose import decompositions
 from ...codegen.capture.fx_graph import is_assertion, read_graph
+from ...codegen.capture.noise import HandOut, noise_as_inputs
 from ...codegen.capture.tensors import to_mlx, to_numpy
 from ...codegen.graph import Graph
 from ...codegen.lowering.interpret import run
@@ -29,6 +31,7 @@ from ...codegen.proof.compare import agree
 from ...codegen.proof.float64 import to_float64
 from ...codegen.sources.example_inputs import FAILURES
 
+SINGULAR_VECTORS = ("svd", "linalg.svd", "svd_lowrank", "pca_lowrank")
 UNINITIALISED = ("empty", "new_empty")  # their values mean nothing: shape and dtype are compared
 
 
@@ -109,20 +112,23 @@ def check_sample(entry: Any, sample: Any) -> tuple[str, bool]:
         return entry(first, *args, **kwargs)
 
     tensors = [flat[place].detach() for place in places]
-    graph, numbers = trace(call, tensors)
-    outputs, our_numbers = run(graph, [to_mlx(tensor) for tensor in tensors])
+    graph, numbers, noise = trace(call, tensors)
+    outputs, our_numbers = run(
+        graph, [to_mlx(tensor) for tensor in tensors], noise=[to_mlx(tensor) for tensor in noise]
+    )
     for ours, torchs in zip(our_numbers, numbers, strict=True):
         if ours != torchs and not (math.isnan(ours) and math.isnan(torchs)):
             return f"it goes on with {ours} where torch reads {torchs}", True
     ours, _ = tree_flatten(outputs)
-    return compare_outputs(entry.name, call, tensors, ours), bool(numbers)
+    return compare_outputs(entry.name, call, tensors, ours, noise), bool(numbers)
 
 
-def trace(call: Callable, tensors: list[torch.Tensor]) -> tuple[Graph, list[Any]]:
+def trace(call: Callable, tensors: list[torch.Tensor]) -> tuple[Graph, list[Any], list[torch.Tensor]]:
     """Return the graph of a function of tensors, with capture's decompositions and without in-place ops.
 
     The graph returns the function's outputs, and all numbers that the function reads from tensors. Torch's values of
-    these are the second result: the graph stands for the function only where they are equal.
+    these are the second result: the graph stands for the function only where they are equal. The third is the noise of
+    its draws.
     """
     module = _functional(call, tensors)
     if any(_in_place(node) for node in module.graph.nodes):
@@ -131,7 +137,11 @@ def trace(call: Callable, tensors: list[torch.Tensor]) -> tuple[Graph, list[Any]
     output.args = ((output.args[0], [node for node in module.graph.nodes if _reads_number(node)]),)
     module.graph.eliminate_dead_code()
     module.recompile()
-    return read_graph(module), module(*_copies(tensors))[1]
+    graph = read_graph(module)
+    noise_as_inputs(graph, module.graph)
+    with HandOut() as drawn:
+        numbers = module(*_copies(tensors))[1]
+    return graph, numbers, drawn.used
 
 
 def _functional(call: Callable, tensors: list[torch.Tensor]) -> torch.fx.GraphModule:
@@ -160,19 +170,25 @@ def _copies(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
     ]
 
 
-def compare_outputs(name: str, call: Callable, tensors: list[torch.Tensor], ours: list[Any]) -> str:
-    """Return why our outputs differ from those of `call(*tensors)`, or "" if they agree.
+def compare_outputs(
+    name: str, call: Callable, tensors: list[torch.Tensor], ours: list[Any], noise: Sequence[torch.Tensor] = ()
+) -> str:
+    """Return why our outputs differ from those of `call(*tensors)` with this noise, or "" if they agree.
 
     The measure is torch in float64, or in float32 where the op does not run in float64.
     """
-    torch.manual_seed(0)
-    plain, _ = tree_flatten(call(*_copies(tensors)))
+    with HandOut(noise):
+        plain, _ = tree_flatten(call(*_copies(tensors)))
     try:
-        exact, _ = tree_flatten(call(*[to_float64(tensor.detach().clone()) for tensor in tensors]))
+        with HandOut(noise):
+            exact, _ = tree_flatten(call(*[to_float64(tensor.detach().clone()) for tensor in tensors]))
     except FAILURES:
         exact = plain
     if len(plain) != len(ours):
         return f"{len(ours)} outputs instead of {len(plain)}"
+    if name in SINGULAR_VECTORS and len(ours) == 3:
+        plain, exact = _products(name, plain), _products(name, exact)
+        ours = [to_mlx(product) for product in _products(name, [torch.tensor(to_numpy(our)) for our in ours])]
     for our, torch32, torch64 in zip(ours, plain, exact, strict=True):
         if not isinstance(torch32, torch.Tensor):
             if our != torch32:
@@ -187,6 +203,14 @@ def compare_outputs(name: str, call: Callable, tensors: list[torch.Tensor], ours
         if not agreement.ok:
             return agreement.why.partition(" at [")[0]  # without the place and the values: reasons are counted
     return ""
+
+
+def _products(name: str, factors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Return what U, S and V or its transpose determine: U S Vᵀ, S, UᵀU and VᵀV."""
+    u, s, v = factors
+    v = v.mH if name == "linalg.svd" else v
+    n = s.shape[-1]
+    return [(u[..., :n] * s.unsqueeze(-2)) @ v[..., :n].mH, s, u.mH @ u, v.mH @ v]
 
 
 def _line(error: BaseException) -> str:

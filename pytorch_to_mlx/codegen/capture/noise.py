@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.export import ExportedProgram
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..graph import Graph, Meta, Node
@@ -130,13 +129,13 @@ def draw_nodes(graph: torch.fx.Graph) -> Iterator[torch.fx.Node]:
     yield from (n for n in graph.nodes if n.op == "call_function" and is_draw(n.target, n.args, n.kwargs))
 
 
-def noise_as_inputs(graph: Graph, program: ExportedProgram) -> None:
+def noise_as_inputs(graph: Graph, traced: torch.fx.Graph) -> None:
     """Make the noise of every draw an input of the graph, `noise_1` and so on, but for ops that a user lowers.
 
-    graph: that of the program; it is changed.
+    graph: what was read from `traced`; it is changed.
     """
     by_name = {node.name: node for node in graph.nodes}
-    for number, fx_node in enumerate(draw_nodes(program.graph), 1):
+    for number, fx_node in enumerate(draw_nodes(traced), 1):
         node = by_name.get(fx_node.name)
         if node is None or "noise" in node.kwargs or find(node.op).module == USER:
             continue

@@ -50,8 +50,9 @@ def run(
     inputs: Sequence[mx.array],
     weights: Mapping[str, mx.array] | None = None,
     watch: Callable[[Node, Any], None] | None = None,
+    noise: Sequence[mx.array] = (),
 ) -> Any:
-    """Run the graph and return its outputs. `watch` sees every node's value.
+    """Run the graph and return its outputs. `watch` sees every node's value. noise: of its draws; none: drawn anew.
 
     Shapes: inputs and weights (by dotted name) as the graph announces them.
     Raises: Unsupported for an op or an argument that has no lowering.
@@ -73,7 +74,7 @@ def run(
         elif node.op == "constant":
             value = node.args[0]
         elif node.op == "noise":
-            value = None
+            value = noise[node.args[2]] if noise else None
         elif node.op == "output":
             return fill_in(node.args[0])
         else:

@@ -85,13 +85,13 @@ def test_an_op_is_registered_once():
 
 
 def test_numbers_that_steer_a_trace_are_computed_by_mlx():
-    graph, numbers = trace(lambda x: x + x.sum().item(), [torch.tensor([1.0, 2.0])])
+    graph, numbers, _ = trace(lambda x: x + x.sum().item(), [torch.tensor([1.0, 2.0])])
     assert numbers == [3.0]
     assert run(graph, [mx.array([1.0, 4.0])])[1] == [5.0]
 
 
 def test_a_result_that_is_not_given_cannot_be_used():
-    graph, _ = trace(lambda x: torch.ops.aten.log_sigmoid_forward(x)[1] + 1, [torch.ones(3)])
+    graph, *_ = trace(lambda x: torch.ops.aten.log_sigmoid_forward(x)[1] + 1, [torch.ones(3)])
     with pytest.raises(Unsupported, match="result 1 of"):
         run(graph, [to_mlx(torch.ones(3))])
 
