@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def _run(
     while responses := generator.next_generated():
         for response in responses:
             tokens[response.uid].append(int(response.token))
-            log_probs[response.uid].append(float(response.logprobs[response.token].item()))
+            log_probs[response.uid].append(cast(float, response.logprobs[response.token].item()))
     generator.close()
     return [tokens[number] for number in numbers], [log_probs[number] for number in numbers]
 

@@ -9,7 +9,7 @@ from ...errors import UsageError
 NAMES = ("mixed_2_6", "mixed_3_4", "mixed_3_6", "mixed_4_6")
 
 
-def _mixed(recipe: str, module: Any, group_size: int) -> Callable[[str, Any], Any]:
+def _mixed(recipe: str, module: Any, group_size: int) -> Callable[..., Any]:
     """Return how many bits each layer gets. Raises: UsageError for an architecture without the layers it names."""
     from mlx_lm.convert import mixed_quant_predicate_builder
 

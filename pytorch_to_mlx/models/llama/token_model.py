@@ -1,6 +1,7 @@
 """What `validate --q-bits` asks of a language model."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -53,7 +54,7 @@ class LlamaTokens:
         return self.pipeline.tokenizer.decode(tokens)
 
 
-def _cache(model: object) -> list:
+def _cache(model: Any) -> list:
     from mlx_lm.models.cache import make_prompt_cache
 
     return make_prompt_cache(model)
