@@ -1,7 +1,7 @@
 """Which files of a repository each verb asks the hub for: a stand-in holds the file list of every published checkpoint.
 
 The lists say what the originals' loaders read and what else lies beside it; of voices, samples and documents that are
-alike only one or two. They were written down, not fetched.
+alike only one or two, of weights in many files two. They were written down, not fetched.
 """
 
 import types
@@ -65,6 +65,32 @@ PUBLISHED = {
         *ALIKE, "config.json", "flax_model.msgpack", "generation_config.json", "pytorch_model.bin",
         "special_tokens_map.json", "tf_model.h5", "tokenizer_config.json",
     ],
+    "HuggingFaceTB/SmolLM2-360M-Instruct": [
+        *ALIKE, "all_results.json", "config.json", "generation_config.json", "merges.txt", "model.safetensors",
+        "onnx/model.onnx", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "trainer_state.json",
+        "training_args.bin", "vocab.json",
+    ],
+    "Qwen/Qwen3-4B": [
+        *ALIKE, "LICENSE", "config.json", "generation_config.json", "merges.txt", "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
+        "vocab.json",
+    ],
+    "mistralai/Mistral-7B-Instruct-v0.3": [
+        *ALIKE, "config.json", "consolidated.safetensors", "generation_config.json",
+        "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json",
+        "params.json", "special_tokens_map.json", "tokenizer.json", "tokenizer.model", "tokenizer.model.v3",
+        "tokenizer_config.json",
+    ],
+    "meta-llama/Llama-3.1-8B-Instruct": [
+        *ALIKE, "LICENSE", "USE_POLICY.md", "config.json", "generation_config.json",
+        "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json",
+        "original/consolidated.00.pth", "original/params.json", "original/tokenizer.model", "special_tokens_map.json",
+        "tokenizer.json", "tokenizer_config.json",
+    ],
+    "google/gemma-3-1b-it": [
+        *ALIKE, "added_tokens.json", "config.json", "generation_config.json", "model.safetensors",
+        "special_tokens_map.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+    ],
 }  # fmt: skip
 NEEDED = {
     "hexgrad/Kokoro-82M": ["config.json", "kokoro-v1_0.pth", "voices/af_heart.pt", "voices/am_michael.pt"],
@@ -98,6 +124,29 @@ NEEDED = {
         "tokenizer_config.json",
     ],
     "google/byt5-small": ["config.json", "generation_config.json", "pytorch_model.bin", "tokenizer_config.json"],
+    "HuggingFaceTB/SmolLM2-360M-Instruct": [
+        "config.json", "generation_config.json", "merges.txt", "model.safetensors", "special_tokens_map.json",
+        "tokenizer.json", "tokenizer_config.json", "vocab.json",
+    ],
+    "Qwen/Qwen3-4B": [
+        "config.json", "generation_config.json", "merges.txt", "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
+        "vocab.json",
+    ],
+    "mistralai/Mistral-7B-Instruct-v0.3": [
+        "config.json", "generation_config.json", "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors", "model.safetensors.index.json", "special_tokens_map.json",
+        "tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+    ],
+    "meta-llama/Llama-3.1-8B-Instruct": [
+        "config.json", "generation_config.json", "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors", "model.safetensors.index.json", "special_tokens_map.json",
+        "tokenizer.json", "tokenizer_config.json",
+    ],
+    "google/gemma-3-1b-it": [
+        "added_tokens.json", "config.json", "generation_config.json", "model.safetensors", "special_tokens_map.json",
+        "tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+    ],
 }  # fmt: skip
 # One stands for all of its kind: their repositories have the same files.
 ONE_OF_ITS_KIND = {
@@ -108,6 +157,9 @@ ONE_OF_ITS_KIND = {
     "google/madlad400-": "google/madlad400-3b-mt",
     "google-t5/": "google-t5/t5-small",
     "google/flan-t5-": "google-t5/t5-small",
+    "HuggingFaceTB/SmolLM2-": "HuggingFaceTB/SmolLM2-360M-Instruct",
+    "Qwen/": "Qwen/Qwen3-4B",
+    "meta-llama/": "meta-llama/Llama-3.1-8B-Instruct",
 }
 ON_HUB = [
     (card.name, published.hub_id)
