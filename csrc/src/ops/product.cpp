@@ -11,15 +11,18 @@ namespace ptm {
 namespace {
 
 constexpr int64_t few = 8; // rows: up to here the weight is widened in registers, for more into panels
-constexpr int64_t few_float32 = 12; // the same for weights that need no widening
 
-// From how many rows on tiles are faster, which cost about the same for 1 to 16 rows.
-int64_t tile_rows(const RowWeights& w) { return w.bits ? 4 : w.dtype == Dtype::float32 ? few_float32 + 1 : 6; }
+// Whether tiles are faster, which cost about the same for 1 to 16 rows. Of float32 numbers they multiply three parts: that
+// pays where few rows share a weight, and not where many do, whose panels the vector units read from the cache.
+bool tiles_pay(const RowWeights& w, int64_t rows) {
+  if (w.bits) return rows >= 4;
+  return w.dtype == Dtype::float32 ? rows >= 48 && rows <= 256 : rows >= 6;
+}
 
 bool fits_tiles(const RowWeights& w, int64_t rows, int64_t depth) {
 #if defined(__x86_64__)
   static const bool has_tiles = isa_level() == amx_level;
-  return has_tiles && rows >= tile_rows(w) && depth >= 64 && (!w.group || w.group <= 128 || w.group % 128 == 0);
+  return has_tiles && tiles_pay(w, rows) && depth >= 64 && (!w.group || w.group <= 128 || w.group % 128 == 0);
 #else
   return false;
 #endif
