@@ -18,6 +18,7 @@ import numpy as np
 from .. import backend
 from ..errors import MissingExtraError
 from ..progress import note, track
+from .measure import REST_S
 from .measurement import Measurement
 from .process import run_module
 from .result import Result
@@ -27,21 +28,9 @@ QWEN2 = {
     "num_key_value_heads": 2, "vocab_size": 151936, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
     "tie_word_embeddings": True,
 }  # fmt: skip
-SMOLLM2 = {
-    "hidden_size": 576, "num_hidden_layers": 30, "intermediate_size": 1536, "num_attention_heads": 9,
-    "num_key_value_heads": 3, "vocab_size": 49152, "rms_norm_eps": 1e-5, "rope_theta": 1e5,
-    "rope_traditional": True, "tie_word_embeddings": True,
-}  # fmt: skip
 N_PROMPT, N_TOKENS, N_SMOLLM2_TOKENS = 32, 16, 48
 Step = Callable[[list[int]], int]
 """Token ids in, the likeliest next one out; it has a key-value cache of what it was given before."""
-LLAMA_NAMES = {
-    "token_embd": "model.embed_tokens", "output_norm": "model.norm", "attn_norm": "input_layernorm",
-    "ffn_norm": "post_attention_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
-}  # fmt: skip
-"""llama.cpp's names of GGUF tensors -> mlx-lm's."""
 
 
 def run(*, against_torch: bool = True, rounds: int = 3) -> Result:
@@ -91,7 +80,7 @@ def _measure_qwen2(against_torch: bool, rounds: int) -> list[Measurement]:
     tokens: dict[str, list[int]] = {}
     for _ in track(range(rounds), "rounds", rounds):
         for name, start in starts.items():
-            time.sleep(0.05)  # the other side's threads fall asleep
+            time.sleep(REST_S)
             tokens[name] = _decode(start(), prompt, seconds[name])
     token_s = {name: median(samples) for name, samples in seconds.items()}
     torch_s = token_s.pop("torch", None)
@@ -136,12 +125,6 @@ def _mlx_step(model: Any) -> Step:
     return lambda ids: np.array(model(mx.array([ids]), cache=cache)[0, -1]).argmax().item()
 
 
-def mlx_lm_name(name: str) -> str:
-    """Return mlx-lm's name of a GGUF tensor: blk.0.attn_q.weight -> model.layers.0.self_attn.q_proj.weight."""
-    *block, part, end = name.split(".")
-    return ".".join(["model.layers", block[1], LLAMA_NAMES[part], end] if block else [LLAMA_NAMES[part], end])
-
-
 def measure_smollm2(kernels: str) -> float:
     """Return the median seconds for a token of mlx-lm's own generation. kernels: "plain" or "patched" (patch_mlx)."""
     import mlx.core as mx
@@ -150,12 +133,14 @@ def measure_smollm2(kernels: str) -> float:
         backend.patch_mlx()
     from mlx_lm.generate import generate_step
 
-    from ..checkpoint import locate, open_checkpoint
+    from .. import registry
+    from ..checkpoint import locate
 
-    with open_checkpoint(locate("packaged:smollm2-135m-instruct-q4").path / "model.gguf") as checkpoint:
-        weights = [(mlx_lm_name(name), checkpoint[name]) for name in checkpoint.names()]
-    model = _build("llama", SMOLLM2, weights, bits=4, group_size=32)
-    prompt = mx.array(np.random.default_rng(0).integers(0, SMOLLM2["vocab_size"], N_PROMPT))
+    path = locate("packaged:smollm2-135m-instruct-q4").path / "model.gguf"
+    with registry.recognise(path).open_release(path) as checkpoint:
+        config, weights = dict(checkpoint.config or {}), [(name, checkpoint[name]) for name in checkpoint.names()]
+    model = _build("llama", config, weights, bits=4, group_size=32)
+    prompt = mx.array(np.random.default_rng(0).integers(0, config["vocab_size"], N_PROMPT))
     times = [time.perf_counter() for _ in generate_step(prompt, model, max_tokens=N_SMOLLM2_TOKENS)]
     return median(np.diff(times).tolist())
 

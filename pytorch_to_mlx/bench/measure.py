@@ -24,16 +24,20 @@ def measure_interleaved(sides: Mapping[str, Callable[[], Any]], *, runs: int = 5
 
     Every round calls each side once; the next round calls them in the opposite order.
     """
+
+    def measure_and_rest(call: Callable[[], Any]) -> tuple[float, float, float | None]:
+        sample = measure_once(call)
+        time.sleep(REST_S)
+        return sample
+
     for _ in range(warmup):
         for call in sides.values():
-            measure_once(call)
-            time.sleep(REST_S)
+            measure_and_rest(call)
     samples: dict[str, list[tuple[float, float, float | None]]] = {name: [] for name in sides}
     order = list(sides)
     for _ in range(runs):
         for name in order:
-            samples[name].append(measure_once(sides[name]))
-            time.sleep(REST_S)
+            samples[name].append(measure_and_rest(sides[name]))
         order.reverse()
     return {name: _medians(rows) for name, rows in samples.items()}
 

@@ -17,6 +17,7 @@ from .. import backend
 from ..backend import native, plain
 from ..backend import ops as kernels
 from ..progress import track
+from .measure import REST_S
 from .measurement import Measurement
 from .op_cases import OP_CASES, OpCase
 from .ops_report import ARITHMETIC, KERNEL, MEMORY, MLX, OpsResult
@@ -86,7 +87,7 @@ def _measure(sides: dict[str, Callable[[], Any]], seconds: float, rounds: int = 
     samples: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, call in sides.items():
-            time.sleep(0.02)
+            time.sleep(REST_S)
             mx.clear_cache()
             call()
             end = time.perf_counter() + seconds / rounds

@@ -161,7 +161,7 @@ def _words(engine: Engine, text: str, search: GenerationOptions, settings: Trans
 
 
 def check_languages(*languages: str | None) -> None:
-    """Refuse what is no text. Raises: UsageError."""
+    """Refuse what is not text. Raises: UsageError."""
     for language in languages:
         if not isinstance(language, str | None):
             raise UsageError(f"a language is named by a text, not {type(language).__name__}")

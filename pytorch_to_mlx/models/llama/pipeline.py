@@ -180,7 +180,7 @@ def _divides(config: dict[str, Any], group: int) -> bool:
 
 
 def as_messages(prompt: str | Sequence[Message], system: str | None = None) -> list[Message]:
-    """Return a conversation. Raises: UsageError for what is none."""
+    """Return a conversation. Raises: UsageError for messages of another form, and for none."""
     if isinstance(prompt, str):
         prompt = [{"role": "user", "content": prompt}]
     messages = [*([{"role": "system", "content": system}] if system is not None else []), *prompt]
