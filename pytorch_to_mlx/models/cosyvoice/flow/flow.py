@@ -14,10 +14,11 @@ from ....generate.flow import cosine_schedule, guide, solve
 from ....nn.linear import linear
 from ....nn.stream import Stream
 from ....taps import tap
+from ..conformer import chunk_mask
 from ..versions import COSYVOICE2
 from .conditioning import check_solver, slice_noise, slice_prompt
 from .unet import Estimator, EstimatorConfig
-from .upsample_encoder import Encoder, EncoderConfig, chunk_mask
+from .upsample_encoder import Encoder, EncoderConfig
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ import mlx.core as mx
 from ....errors import UsageError
 from ....generate.flow import EVALUATIONS, cosine_schedule, solve
 from ....nn.stream import Stream
+from ..conformer import chunk_mask
 from .conditioning import check_solver, slice_noise, slice_prompt
 from .flow import Flow, FlowConfig
-from .upsample_encoder import chunk_mask
 
 
 class FlowStream:

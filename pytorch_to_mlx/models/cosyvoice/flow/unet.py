@@ -4,6 +4,7 @@ Reference: CausalConditionalDecoder, cosyvoice/flow/decoder.py@ace7c47.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -53,9 +54,9 @@ class ConvBlock(nn.Module):
 class ResBlock(nn.Module):
     """Two convolution blocks with the time added between them, plus a shortcut."""
 
-    def __init__(self, dim_in: int, dim_out: int) -> None:
+    def __init__(self, dim_in: int, dim_out: int, conv_block: Callable[[int, int], nn.Module]) -> None:
         super().__init__()
-        self.block1, self.block2 = ConvBlock(dim_in, dim_out), ConvBlock(dim_out, dim_out)
+        self.block1, self.block2 = conv_block(dim_in, dim_out), conv_block(dim_out, dim_out)
         self.time_proj = nn.Linear(WIDENING * dim_out, dim_out)
         self.shortcut = nn.Linear(dim_in, dim_out)
 
@@ -91,11 +92,13 @@ class TransformerLayer(nn.Module):
 
 
 class Stage(nn.Module):
-    """A residual block and its transformer layers."""
+    """A residual block and its transformer layers. conv_block: makes a block of so many channels in and out."""
 
-    def __init__(self, dim_in: int, config: EstimatorConfig) -> None:
+    def __init__(
+        self, dim_in: int, config: EstimatorConfig, conv_block: Callable[[int, int], nn.Module] = ConvBlock
+    ) -> None:
         super().__init__()
-        self.resnet = ResBlock(dim_in, config.channels)
+        self.resnet = ResBlock(dim_in, config.channels, conv_block)
         self.layers = [TransformerLayer(config) for _ in range(config.num_transformer_layers)]
 
     def __call__(self, x: mx.array, time: mx.array, stream: Stream, mask: mx.array | None) -> mx.array:
@@ -130,8 +133,7 @@ class Estimator(nn.Module):
 
         Shapes: x [B, T, n_mels], condition [B, T, 3 · n_mels], mask [T, S] -> [B, T, n_mels].
         """
-        time = sinusoids_at(np.array([t], np.float32) * np.float32(TIME_SCALE), self.time_channels)  # [1, 4 · n_mels]
-        time = linear(self.time_proj2, ops.silu(linear(self.time_proj1, time)))
+        time = embed_time(t, self.time_channels, self.time_proj1, self.time_proj2)
         skip = self.down(mx.concatenate([x, condition], axis=-1), time, stream, mask)
         x = stream.conv1d(self.down_conv, skip)
         for stage in self.mid:
@@ -139,6 +141,12 @@ class Estimator(nn.Module):
         x = self.up(mx.concatenate([x, skip], axis=-1), time, stream, mask)
         x = self.final_block(stream.conv1d(self.up_conv, x), stream)
         return linear(self.final_proj, x)
+
+
+def embed_time(t: float, channels: int, proj1: nn.Linear, proj2: nn.Linear) -> mx.array:
+    """Embed the time of the solver: sinusoids, and two layers. Shapes: proj1 [D, channels] -> [1, D]."""
+    sinusoids = sinusoids_at(np.array([t], np.float32) * np.float32(TIME_SCALE), channels)
+    return linear(proj2, ops.silu(linear(proj1, sinusoids)))
 
 
 def causal(dim_in: int, dim_out: int) -> Conv1d:
