@@ -33,6 +33,8 @@ EXTRAS = {
     "madlad": "madlad: the pieces of its text",
     "opus-mt-weights": "English and Portuguese, without the hub",
     "cosyvoice": "text for CosyVoice 2",
+    "f5-tts": "text for F5-TTS: numbers in English",
+    "f5-tts-zh": "text for F5-TTS: Chinese",
     "play": "--play",
     "listen": "--microphone",
     "plot": "--plot",

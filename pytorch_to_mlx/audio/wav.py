@@ -18,7 +18,7 @@ from .encoder import ENCODINGS, FORMATS, Encoder
 from .pcm import MAX_CHANNELS, MAX_RATE, MIN_RATE
 from .resample import resample_blocks
 
-__all__ = ["FORMATS", "Writer", "format_of", "read", "reader", "write", "writer"]
+__all__ = ["FORMATS", "Writer", "format_of", "read", "read_pcm", "reader", "write", "writer"]
 
 # What is read. ADPCM and the other rare codecs are left out: old decoders have memory faults in them.
 _CONTAINERS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3"}
@@ -47,6 +47,48 @@ def read(
         n_expected = -(-(n_samples or 0) * to_rate // rate)
         require_memory(n_expected * 4, where=where)
         return _gather(resample_blocks(blocks, rate, to_rate), n_expected), to_rate
+
+
+def read_pcm(source: str | Path | bytes, *, max_seconds: float = MAX_SECONDS) -> tuple[np.ndarray, int, int]:
+    """Read an audio file as whole numbers, channel by channel, as pydub 0.25.1 holds them.
+
+    8 and 16 bits stay; 24 bits fill 32, with ones under negative numbers of a WAV file. MP3 and what goes through
+    ffmpeg (as mono) become 16 bits, other codecs 32.
+    Shapes: -> (int32 [L, C], sample rate in Hz, bits). Raises: what `read` raises.
+    """
+    import soundfile
+
+    where = _name(source)
+    with _opened(source, where) as raw:
+        _check_riff_length(raw, where)
+        try:
+            sound = soundfile.SoundFile(raw)
+        except soundfile.LibsndfileError:
+            audio, rate = read(source, max_seconds=max_seconds)
+            return _whole_numbers(audio[:, None], 16), rate, 16
+        with sound:
+            _check_codec(sound, where)
+            _check_numbers(sound.samplerate, sound.channels, where)
+            if sound.frames > min(max_seconds * sound.samplerate, MAX_SAMPLES / sound.channels):
+                _too_long(where, max_seconds)
+            codec = sound.subtype or ""
+            bits = {"PCM_U8": 8, "PCM_S8": 8, "PCM_16": 16}.get(codec, 16 if codec.startswith("MPEG") else 32)
+            blocks = []
+            for block in _decoded(sound, where, _MAX_BLOCK // 4, "int32" if codec.startswith("PCM") else "float64"):
+                if block.dtype == np.float64:
+                    block = _whole_numbers(block, bits)
+                elif codec == "PCM_24":
+                    block = block | (block < 0) * np.int32(0xFF if sound.format in ("WAV", "WAVEX") else 0)
+                else:
+                    block = block >> (32 - bits)
+                blocks.append(block)
+            return np.concatenate([np.zeros((0, sound.channels), np.int32), *blocks]), sound.samplerate, bits
+
+
+def _whole_numbers(audio: np.ndarray, bits: int) -> np.ndarray:
+    """Shapes: audio float [L, C] -> int32 [L, C]."""
+    top = 2.0 ** (bits - 1)
+    return np.clip(np.rint(audio.astype(np.float64) * top), -top, top - 1).astype(np.int32)
 
 
 @contextmanager
@@ -251,19 +293,25 @@ def _gather(blocks: Iterator[np.ndarray], n_expected: int) -> np.ndarray:
 
 
 def _blocks(sound: Any, where: str, size: int) -> Iterator[np.ndarray]:
-    """Decode block by block, so that a small file cannot become a large array unseen."""
+    """Decode block by block as mono, so that a small file cannot become a large array unseen."""
+    for block in _decoded(sound, where, size, "float32"):
+        yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+
+
+def _decoded(sound: Any, where: str, size: int, dtype: str) -> Iterator[np.ndarray]:
+    """Yield blocks of at most `size` frames. Shapes: -> `dtype` [L, C] each. Raises: FormatError for damaged audio."""
     import soundfile
 
     while True:
         try:
-            block = sound.read(min(size, _MAX_BLOCK // sound.channels), dtype="float32", always_2d=True)
+            block = sound.read(min(size, _MAX_BLOCK // sound.channels), dtype=dtype, always_2d=True)
         except soundfile.LibsndfileError as error:
             raise FormatError(f"the audio is damaged ({error.error_string})", where=where) from error
         if not len(block):
             return
         if not np.isfinite(block).all():
             raise FormatError("the audio contains NaN or infinity", where=where)
-        yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+        yield block
 
 
 def _pieces(blocks: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:

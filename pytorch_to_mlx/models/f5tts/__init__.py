@@ -1,0 +1,1 @@
+"""F5-TTS and E2-TTS."""
