@@ -8,8 +8,9 @@ from parity import assert_close
 
 from pytorch_to_mlx.models.cosyvoice.original.imports import original
 from pytorch_to_mlx.nn import relative
+from pytorch_to_mlx.nn.cache import KVCache
 from pytorch_to_mlx.nn.positions import relative_sinusoids
-from pytorch_to_mlx.nn.relative import RelativeAttention
+from pytorch_to_mlx.nn.relative import CausalRelativeAttention, RelativeAttention
 from pytorch_to_mlx.nn.stream import Stream
 
 SIZE, HEADS = 32, 4
@@ -96,3 +97,21 @@ def test_sizes_that_do_not_fit():
         RelativeAttention(32, 3)
     with pytest.raises(ValueError, match="even number"):
         relative_sinusoids(3, -3, 7)
+
+
+@pytest.mark.parametrize("ends", [(1, 2, 3, 13), (13,), (6, 300, 301)], ids=str)
+def test_causal_attention_is_the_same_with_a_causal_mask(pair, ends, monkeypatch):
+    """Piece by piece after what its cache holds, also where blocks of queries are small and the positions grow."""
+    monkeypatch.setattr(relative, "MAX_SCORES", 2 * HEADS * 40)
+    _, ours = pair
+    causal = CausalRelativeAttention(SIZE, HEADS)
+    for part in ("weight", "bias"):
+        causal.qkv_proj[part] = mx.concatenate([ours[f"{x}_proj"][part] for x in "qkv"])
+    for name in ("o_proj", "pos_proj", "pos_bias_u", "pos_bias_v"):
+        causal[name] = ours[name]
+    x = mx.array(np.random.default_rng(0).standard_normal((2, ends[-1], SIZE)).astype(np.float32))
+    mask = mx.arange(ends[-1]) <= mx.arange(ends[-1])[:, None]
+    whole = ours(x, relative_sinusoids(ends[-1] - 1, 1 - ends[-1], SIZE), Stream(), mask)
+    cache = KVCache()
+    pieces = [causal(x[:, start:end], cache) for start, end in zip((0, *ends), ends, strict=False)]
+    assert_close(mx.concatenate(pieces, axis=1), whole)

@@ -27,6 +27,12 @@ def slice_noise(noise: mx.array, start: int, end: int) -> mx.array:
     return noise[:, start:end]
 
 
+def unit_length(embedding: mx.array) -> mx.array:
+    """Scale a speaker's embedding to length 1; one of zeros stays. Shapes: [1, D] -> [1, D]."""
+    norm = mx.sqrt(mx.sum(mx.square(embedding), axis=-1, keepdims=True))
+    return embedding / mx.maximum(norm, 1e-12)
+
+
 def check_solver(solver: str, steps: int) -> None:
     """Raises: UsageError for an unknown solver, or fewer steps than one."""
     if solver not in SOLVERS:

@@ -21,20 +21,20 @@ def conformer(source: str, target: str) -> list[Rules]:
     return rules
 
 
-def conv_block(source: str, target: str) -> list[Rules]:
-    """Return the rules of a convolution and its norm."""
+def conv_block(source: str, target: str, norm: int = 2) -> list[Rules]:
+    """Return the rules of a convolution and its norm, which has this number in the original's block."""
     return [
         *weight_and_bias(f"{source}.block.0", f"{target}.conv", CONV1D),
-        *weight_and_bias(f"{source}.block.2", f"{target}.norm"),
+        *weight_and_bias(f"{source}.block.{norm}", f"{target}.norm"),
     ]
 
 
-def stage(source: str, target: str) -> list[Rules]:
-    """Return the rules of a residual block and its transformer layers."""
+def stage(source: str, target: str, norm: int = 2) -> list[Rules]:
+    """Return the rules of a residual block and its transformer layers. norm: see `conv_block`."""
     layer, ours = f"{source}.1.{{}}", f"{target}.layers.{{}}"
     return [
-        *conv_block(f"{source}.0.block1", f"{target}.resnet.block1"),
-        *conv_block(f"{source}.0.block2", f"{target}.resnet.block2"),
+        *conv_block(f"{source}.0.block1", f"{target}.resnet.block1", norm),
+        *conv_block(f"{source}.0.block2", f"{target}.resnet.block2", norm),
         *weight_and_bias(f"{source}.0.mlp.1", f"{target}.resnet.time_proj"),
         *weight_and_bias(f"{source}.0.res_conv", f"{target}.resnet.shortcut", POINTWISE),
         *weight_and_bias(f"{layer}.norm1", f"{ours}.attention_norm"),

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import mlx.core as mx
+
 from ....generate.sample import Sampler
-from .decoder import MAX_RATIO, MIN_RATIO, Decoder
-from .qwen2 import Qwen2LM
+from .decoder import MAX_RATIO, MIN_RATIO, Decoder, SpeechLM
 
 
 def decode_text(
-    lm: Qwen2LM,
+    lm: SpeechLM,
     text: Sequence[int],
     *,
     prompt_text: Sequence[int] = (),
     prompt_speech: Sequence[int] = (),
+    speaker: mx.array | None = None,
     sampler: Sampler | None = None,
     uniform: Callable[[], float] | None = None,
     min_ratio: float = MIN_RATIO,
@@ -22,6 +24,7 @@ def decode_text(
     """Yield the speech tokens of `text`, as a continuation of the prompt's text and speech.
 
     Args:
+        speaker: the embedding of the voice, for a version whose language model hears it
         min_ratio, max_ratio: the least and most speech tokens for each token of `text`
         as_original: under the minimum the original forbids one special id only, and another may end the speech
     Raises: FormatError for an id outside its vocabulary.
@@ -29,7 +32,7 @@ def decode_text(
     decoder = Decoder(lm, sampler, uniform)
     minimum, maximum = int(len(text) * min_ratio), int(len(text) * max_ratio)
     guarded = (lm.guarded,) if as_original else lm.special_ids
-    x = lm.embed_prompt([*prompt_text, *text], prompt_speech)
+    x = lm.embed_prompt([*prompt_text, *text], prompt_speech, speaker)
     for count in range(maximum):
         token = decoder.draw(decoder.read(x), guarded if count < minimum else ())
         if token in lm.special_ids:

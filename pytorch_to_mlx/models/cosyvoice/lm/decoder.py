@@ -1,6 +1,7 @@
 """Draw the speech tokens of one utterance, one by one."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import mlx.core as mx
 import numpy as np
@@ -8,9 +9,38 @@ import numpy as np
 from ....errors import CheckError
 from ....generate.logits import log_softmax
 from ....generate.sample import Sampler
-from .qwen2 import Qwen2LM
+from ....nn.cache import KVCache
 
 MAX_RATIO, MIN_RATIO = 20, 2  # speech tokens for each text token
+
+
+class DrawnFrom(Protocol):
+    """How tokens are drawn, as the checkpoint's configuration says: see generate/sample.py."""
+
+    @property
+    def top_p(self) -> float: ...
+    @property
+    def top_k(self) -> int: ...
+    @property
+    def win_size(self) -> int: ...
+    @property
+    def tau_r(self) -> float: ...
+
+
+class SpeechLM(Protocol):
+    """What decoding asks of a language model: that of each version has it."""
+
+    @property
+    def config(self) -> DrawnFrom: ...
+    @property
+    def guarded(self) -> int: ...
+    @property
+    def special_ids(self) -> range: ...
+    def embed_prompt(self, text: Sequence[int], speech: Sequence[int], speaker: mx.array | None = None) -> mx.array: ...
+    def embed_speech(self, ids: Sequence[int]) -> mx.array: ...
+    def new_cache(self) -> list[KVCache]: ...
+    def __call__(self, x: mx.array, cache: list[KVCache] | None = None) -> mx.array: ...
+    def logits(self, hidden: mx.array) -> mx.array: ...
 
 
 class Decoder:
@@ -20,7 +50,9 @@ class Decoder:
     default.
     """
 
-    def __init__(self, lm: Qwen2LM, sampler: Sampler | None = None, uniform: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, lm: SpeechLM, sampler: Sampler | None = None, uniform: Callable[[], float] | None = None
+    ) -> None:
         self.lm, self.sampler = lm, sampler or config_sampler(lm)
         self.uniform = uniform or np.random.default_rng(0).random
         self.cache = lm.new_cache()
@@ -39,13 +71,13 @@ class Decoder:
         return self.sampler(log_probs, self.tokens, self.uniform)
 
 
-def config_sampler(lm: Qwen2LM) -> Sampler:
+def config_sampler(lm: SpeechLM) -> Sampler:
     """Return the sampler that the checkpoint's configuration describes."""
     config = lm.config
     return Sampler(top_k=config.top_k, top_p=config.top_p, win_size=config.win_size, tau_r=config.tau_r)
 
 
-def require_speech(lm: Qwen2LM, token: int) -> int:
+def require_speech(lm: SpeechLM, token: int) -> int:
     """Return the token. Raises: CheckError if it is a special id."""
     if token in lm.special_ids:
         raise CheckError(f"the language model drew the special id {token} in the middle of speech")

@@ -87,8 +87,10 @@ class Qwen2LM(nn.Module):
         """Shapes: L ids -> [1, L, M]. Raises: FormatError for an id outside the vocabulary."""
         return self._embed(self.speech_embedding, ids, self.special_ids.stop, "speech")
 
-    def embed_prompt(self, text: Sequence[int], speech: Sequence[int]) -> mx.array:
-        """Return the sequence up to where new speech begins. Shapes: -> [1, 2 + text + speech, M].
+    def embed_prompt(self, text: Sequence[int], speech: Sequence[int], speaker: mx.array | None = None) -> mx.array:
+        """Return the sequence up to where new speech begins. A speaker is heard in the speech alone.
+
+        Shapes: -> [1, 2 + text + speech, M].
 
         Raises: FormatError for an id outside its vocabulary.
         """

@@ -83,8 +83,9 @@ def lm_tokens(
     prompt_speech: list[int],
     uniform: Callable[[], float] | None,
     max_ratio: float = 20,
+    speaker: np.ndarray | None = None,
 ) -> list[int]:
-    """Return the original's tokens: with these draws, or greedily without."""
+    """Return the original's tokens: with these draws, or greedily without. Shapes: speaker [0 or 1, speaker_dim]."""
     import torch
 
     def greedy(scores: Any, decoded: Any, number: int) -> Any:
@@ -95,7 +96,8 @@ def lm_tokens(
 
     inputs = [x for ids in (text, prompt_text, prompt_speech) for x in row(ids)]
     with injected_draws(uniform), patch.object(model, "sampling", greedy if uniform is None else model.sampling):
-        return [int(token) for token in model.inference(*inputs, torch.zeros(0, 192), max_token_text_ratio=max_ratio)]
+        voice = torch.zeros(0, 192) if speaker is None else torch.from_numpy(speaker)
+        return [int(token) for token in model.inference(*inputs, voice, max_token_text_ratio=max_ratio)]
 
 
 def lm_tokens_of_stream(
