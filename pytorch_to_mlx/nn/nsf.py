@@ -52,15 +52,24 @@ class HarmonicSource(Module):
         """
         f0 = f0.astype(mx.float32)
         samples = np.arange(start, start + noise.shape[1])
-        phase = harmonic_phase(
-            f0, samples, sample_rate=self.sample_rate, upsample=self.upsample, harmonics=self.harmonics
-        )
+        phase = self.phase(f0, samples)
         voiced = (f0 > self.voiced_threshold).astype(mx.float32)[..., None]  # [B, T, 1]
         level = voiced * self.noise_std + (1 - voiced) * self.amplitude / 3
         frames = mx.array(samples // self.upsample)
         voiced, level = voiced[:, frames], level[:, frames]  # [B, L, 1]
         sines = ops.sin(phase) * self.amplitude * voiced + level * noise.astype(mx.float32)
         return ops.tanh(linear(self.linear, sines)).squeeze(-1)
+
+    @property
+    def lag(self) -> int:
+        """Samples at the end whose phase depends on the next frame: it is interpolated between frames' centres."""
+        return self.upsample // 2
+
+    def phase(self, f0: mx.array, samples: np.ndarray) -> mx.array:
+        """Return each harmonic's phase. Shapes: f0 [B, T], samples [L] -> [B, L, harmonics + 1]."""
+        return harmonic_phase(
+            f0, samples, sample_rate=self.sample_rate, upsample=self.upsample, harmonics=self.harmonics
+        )
 
 
 def harmonic_phase(f0: mx.array, samples: np.ndarray, *, sample_rate: int, upsample: int, harmonics: int) -> mx.array:
@@ -72,14 +81,23 @@ def harmonic_phase(f0: mx.array, samples: np.ndarray, *, sample_rate: int, upsam
     Shapes: f0 [B, T] in Hz, samples [L], sample indices -> [B, L, harmonics + 1].
     Source: SineGen._f02sine of kokoro 0.9.4; aten/src/ATen/native/cpu/UpSampleKernel.cpp.
     """
+    with mx.stream(mx.cpu):
+        phase = frame_phase(f0, sample_rate=sample_rate, upsample=upsample, harmonics=harmonics)
+        left, right, weight = (mx.array(a) for a in _between_frames(f0.shape[1], samples, upsample))
+        fused = phase[:, left].astype(mx.float64) * (1 - weight)[:, None].astype(mx.float64)
+        return (fused + phase[:, right] * weight[:, None]).astype(mx.float32)
+
+
+def frame_phase(f0: mx.array, *, sample_rate: int, upsample: int, harmonics: int) -> mx.array:
+    """Return each harmonic's phase at each frame, as `harmonic_phase` rounds it.
+
+    Shapes: f0 [B, T] in Hz -> [B, T, harmonics + 1].
+    """
     orders = mx.arange(1, harmonics + 2, dtype=mx.float32)
     with mx.stream(mx.cpu):
         turns = mx.remainder(f0[..., None] * orders / sample_rate, 1.0)  # [B, T, H]
         turns = mx.cumsum(turns.astype(mx.float64), axis=1).astype(mx.float32)
-        phase = turns * 2 * math.pi * upsample
-        left, right, weight = (mx.array(a) for a in _between_frames(f0.shape[1], samples, upsample))
-        fused = phase[:, left].astype(mx.float64) * (1 - weight)[:, None].astype(mx.float64)
-        return (fused + phase[:, right] * weight[:, None]).astype(mx.float32)
+        return turns * 2 * math.pi * upsample
 
 
 def _between_frames(frames: int, samples: np.ndarray, upsample: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

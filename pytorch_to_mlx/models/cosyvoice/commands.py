@@ -1,12 +1,17 @@
-"""The verbs of `pytorch-to-mlx cosyvoice2`."""
+"""The verbs of `pytorch-to-mlx cosyvoice2`, and how other versions have the same; FAMILY is the version's name."""
 
-from collections.abc import Iterator
+import functools
+import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...audio.speak import Synthesis, deliver, destination
+from ...card import ModelCard
 from ...errors import UsageError
+from .card import CARD
+from .versions import VERSIONS
 
 if TYPE_CHECKING:
     from .pipeline import CosyVoicePipeline
@@ -14,7 +19,21 @@ if TYPE_CHECKING:
 Mode = Literal["sft", "zero-shot", "cross-lingual", "instruct"]
 
 
-def synthesize(
+def of_version(card: ModelCard, verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a verb below as one version has it: with its default model, and its name in the help."""
+    signature = inspect.signature(verb)
+
+    @functools.wraps(verb)
+    def run(*arguments: Any, **options: Any) -> Any:
+        return verb(card, *arguments, **options)
+
+    run.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+    run.__doc__ = (verb.__doc__ or "").replace("FAMILY", card.name)
+    return run
+
+
+def _synthesize(
+    card: ModelCard,
     what: str | None = None,
     /,
     *,
@@ -53,11 +72,10 @@ def synthesize(
         text_frontend: write numbers in words and split long texts
         solver: euler, midpoint or rk45
 
-    Example: pytorch-to-mlx cosyvoice2 synthesize --text "Hello." --ref-audio me.wav --ref-text "What I say in it."
+    Example: pytorch-to-mlx FAMILY synthesize --text "Hello." --ref-audio me.wav --ref-text "What I say in it."
     """
     from ...checkpoint import locate
     from ...text.read import choose_text, read_text
-    from .card import CARD
     from .pipeline import load
 
     text = choose_text(what, text, text_file)
@@ -69,8 +87,8 @@ def synthesize(
     from_stdin = stream and "-" in (text, str(text_file))
     content: Any = _lines() if from_stdin else read_text(text, text_file)
     start = perf_counter()
-    located = locate(model, (CARD,), revision=revision)
-    pipeline = load(located.path)
+    located = locate(model, (card,), revision=revision)
+    pipeline = load(located.path, version=VERSIONS[card.name])
     options = {
         "stream": stream,
         "speed": speed,
@@ -97,7 +115,8 @@ def synthesize(
     )
 
 
-def convert_voice(
+def _convert_voice(
+    card: ModelCard,
     audio: Path,
     /,
     *,
@@ -118,18 +137,17 @@ def convert_voice(
     Args:
         speaker: saved speaker to sound like (see `speakers`), or none, random, random:SEED
 
-    Example: pytorch-to-mlx cosyvoice2 convert-voice speech.wav --ref-audio voice.wav --output converted.wav
+    Example: pytorch-to-mlx FAMILY convert-voice speech.wav --ref-audio voice.wav --output converted.wav
     """
     from ...checkpoint import locate
-    from .card import CARD
     from .pipeline import load
 
     if (speaker is None) == (ref_audio is None):
         raise UsageError("give one of --ref-audio and --speaker")
     output, format = destination(output, format, play)
     start = perf_counter()
-    located = locate(model, (CARD,), revision=revision)
-    pipeline = load(located.path)
+    located = locate(model, (card,), revision=revision)
+    pipeline = load(located.path, version=VERSIONS[card.name])
     loaded = perf_counter()
     options = {"stream": stream, "speed": speed, "seed": seed, "steps": steps}
     pieces = pipeline.inference_vc(audio, ref_audio, speaker or "", **options)
@@ -139,7 +157,9 @@ def convert_voice(
     )
 
 
-def speakers(
+def _speakers(
+    card: ModelCard,
+    /,
     *,
     model: str,
     add: str | None = None,
@@ -154,10 +174,9 @@ def speakers(
         add: name for the speaker of --ref-audio, who says --ref-text in it
         remove: name of the speaker to remove
 
-    Example: pytorch-to-mlx cosyvoice2 speakers --model cosyvoice2-mlx --add me --ref-audio me.wav --ref-text "I am me."
+    Example: pytorch-to-mlx FAMILY speakers --model FAMILY-mlx --add me --ref-audio me.wav --ref-text "I am me."
     """
     from ...checkpoint import locate
-    from .card import CARD
     from .pipeline import load, open_speakers
 
     if add is not None and remove is not None:
@@ -167,16 +186,19 @@ def speakers(
             "a speaker is added with --add and --ref-audio, and --ref-text if the recording is to be continued"
         )
     if add is not None:
-        pipeline = load(locate(model, (CARD,)).path)
+        pipeline = load(locate(model, (card,)).path, version=VERSIONS[card.name])
         pipeline.add_zero_shot_spk(ref_text or "", ref_audio, add)
         pipeline.save_spkinfo()
         saved = pipeline.speakers
     else:
-        saved = open_speakers(locate(model, (CARD,)).path)
+        saved = open_speakers(locate(model, (card,)).path)
         if remove is not None:
             saved.remove(remove)
             saved.save()
     return [{"speaker": name, **saved.about(name)} for name in saved.names()]
+
+
+synthesize, convert_voice, speakers = (of_version(CARD, verb) for verb in (_synthesize, _convert_voice, _speakers))
 
 
 def _mode(speaker: str | None, ref_audio: Path | None, ref_text: str | None, instruct: str | None) -> Mode:

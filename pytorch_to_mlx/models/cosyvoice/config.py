@@ -1,14 +1,19 @@
-"""The sizes of all parts, nested as in our config.json; release/ reads them from the original's files."""
+"""The sizes of all parts, nested as in our config.json; release/ reads them from the original's files.
+
+A version has a class of its own: the class of a part's sizes decides which network it is, see model.py.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from ...config import from_dict, number
+from .flow.causal import CausalFlowConfig
+from .flow.dit_flow import DiTFlowConfig
 from .flow.flow import FlowConfig
 from .lm.config import LMConfig
-from .versions import COSYVOICE2
-from .vocoder.config import HiftConfig
+from .versions import COSYVOICE2, COSYVOICE3, Version
+from .vocoder.config import CausalHiftConfig, HiftConfig
 from .voice.campplus import CamPPlusConfig
 from .voice.s3_tokenizer import SpeechTokenizerConfig
 
@@ -25,15 +30,17 @@ class MelConfig:
 
 
 @dataclass(frozen=True)
-class Config:
-    """The whole model. Raises ValueError if the parts contradict each other."""
+class Parts:
+    """The whole model, of any version. Raises ValueError if the parts contradict each other."""
 
+    version: ClassVar[Version]
+
+    lm: LMConfig
+    flow: CausalFlowConfig
+    hift: HiftConfig
+    speech_tokenizer: SpeechTokenizerConfig
     sample_rate: int = COSYVOICE2.sample_rate
-    lm: LMConfig = field(default_factory=LMConfig)
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    hift: HiftConfig = field(default_factory=HiftConfig)
     campplus: CamPPlusConfig = field(default_factory=CamPPlusConfig)
-    speech_tokenizer: SpeechTokenizerConfig = field(default_factory=SpeechTokenizerConfig)
     mel: MelConfig = field(default_factory=MelConfig)
 
     def __post_init__(self) -> None:
@@ -53,9 +60,21 @@ class Config:
             raise ValueError("campplus gives {} numbers for a voice, flow takes {}".format(*sizes))
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Config":
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read config.json. Raises: FormatError that lists every problem."""
         return from_dict(cls, data)
+
+
+@dataclass(frozen=True)
+class Config(Parts):
+    """The whole of version 2."""
+
+    version: ClassVar[Version] = COSYVOICE2
+
+    lm: LMConfig = field(default_factory=LMConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    hift: HiftConfig = field(default_factory=HiftConfig)
+    speech_tokenizer: SpeechTokenizerConfig = field(default_factory=SpeechTokenizerConfig)
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -67,3 +86,30 @@ class Config:
             campplus=CamPPlusConfig.tiny(),
             speech_tokenizer=SpeechTokenizerConfig.tiny(),
         )
+
+
+@dataclass(frozen=True)
+class Config3(Parts):
+    """The whole of version 3."""
+
+    version: ClassVar[Version] = COSYVOICE3
+
+    lm: LMConfig = field(default_factory=LMConfig)
+    flow: DiTFlowConfig = field(default_factory=DiTFlowConfig)
+    hift: CausalHiftConfig = field(default_factory=CausalHiftConfig)
+    speech_tokenizer: SpeechTokenizerConfig = field(default_factory=lambda: SpeechTokenizerConfig(n_audio_layer=12))
+    mel: MelConfig = field(default_factory=lambda: MelConfig(f_max=COSYVOICE3.f_max))
+
+    @classmethod
+    def tiny(cls) -> "Config3":
+        """Return small sizes for tests."""
+        return cls(
+            lm=LMConfig.tiny(),
+            flow=DiTFlowConfig.tiny(),
+            hift=CausalHiftConfig.tiny(),
+            campplus=CamPPlusConfig.tiny(),
+            speech_tokenizer=SpeechTokenizerConfig.tiny(),
+        )
+
+
+CONFIGS: Mapping[str, type[Config] | type[Config3]] = {"cosyvoice2": Config, "cosyvoice3": Config3}

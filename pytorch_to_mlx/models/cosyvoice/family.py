@@ -1,5 +1,7 @@
 """CosyVoice's versions, as the rest of the program meets them."""
 
+from functools import partial
+
 import mlx.nn as nn
 
 from ...checkpoint import Checkpoint
@@ -9,7 +11,9 @@ from .card import CARD
 from .config import Config
 from .model import Model
 from .pipeline import load
-from .weights import WEIGHTS, extra_files, is_release, open_release
+from .release.files import extra_files, is_release, open_release
+from .versions import COSYVOICE2
+from .weights import WEIGHTS
 
 
 def reference() -> type:
@@ -27,9 +31,9 @@ FAMILY: Family[WeightMap, Checkpoint] = Family(
     card=CARD,
     config=Config,
     model=Model,
-    weights=WEIGHTS,
+    weights=WEIGHTS[CARD.name],
     open_release=open_release,
-    load=load,
+    load=partial(load, version=COSYVOICE2),
     reference=reference,
     is_release=is_release,
     extra_files=extra_files,

@@ -1,33 +1,41 @@
-"""CosyVoice 2: text to speech tokens, to a mel spectrogram, to samples, in the voice of a recording."""
+"""CosyVoice: text to speech tokens, to a mel spectrogram, to samples, in the voice of a recording."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
-from .config import Config
-from .flow.flow import Flow
+from .config import Parts
+from .flow.causal import CausalFlow, CausalFlowConfig
+from .flow.dit_flow import DiTFlow, DiTFlowConfig
+from .flow.flow import Flow, FlowConfig
 from .lm.qwen2 import Qwen2LM
-from .versions import COSYVOICE2, Version
+from .vocoder.causal_hift import CausalHift
+from .vocoder.config import CausalHiftConfig, HiftConfig
 from .vocoder.hift import Hift
 from .voice.campplus import CamPPlus
 from .voice.s3_tokenizer import SpeechTokenizer
+
+# The network of each class of sizes.
+FLOWS: Mapping[type[CausalFlowConfig], Callable[[Any], CausalFlow]] = {FlowConfig: Flow, DiTFlowConfig: DiTFlow}
+VOCODERS: Mapping[type[HiftConfig], Callable[[Any], Hift]] = {HiftConfig: Hift, CausalHiftConfig: CausalHift}
 
 
 class Model(nn.Module):
     """The five networks. The pipeline connects them; `__call__` runs each once, for tests and measurements."""
 
-    def __init__(self, config: Config, version: Version = COSYVOICE2) -> None:
+    def __init__(self, config: Parts) -> None:
         super().__init__()
         self._config = config
-        self.lm = Qwen2LM(config.lm, version.special)
-        self.flow = Flow(config.flow)
-        self.hift = Hift(config.hift)
+        self.lm = Qwen2LM(config.lm, config.version.special)
+        self.flow = FLOWS[type(config.flow)](config.flow)
+        self.hift = VOCODERS[type(config.hift)](config.hift)
         self.campplus = CamPPlus(config.campplus)
         self.speech_tokenizer = SpeechTokenizer(config.speech_tokenizer)
 
     @property
-    def config(self) -> Config:
+    def config(self) -> Parts:
         """The sizes that it was built with."""
         return self._config
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from ...errors import UsageError
 from ...forks import require_own_threads
 from ...tasks import Speech
 from ...weights import load_model
-from .config import Config
+from .config import CONFIGS
 from .model import Model
 from .options import Options
-from .release.files import extra_files
+from .release.files import check_version_of, extra_files, open_release, version_of
 from .speakers import (
     FOLDER,
     LISTENING_RATE,
@@ -38,7 +39,8 @@ from .streaming import Clock
 from .synthesis import Synthesizer, Text
 from .text.normalize import normalize
 from .text.tokenizer import END_OF_PROMPT, TextTokenizer
-from .weights import WEIGHTS, open_release
+from .versions import Version
+from .weights import WEIGHTS
 
 MAX_EMBEDDING = 1024  # a longer array is a recording, not an embedding
 
@@ -46,19 +48,25 @@ Voice = Audio | mx.array | Speaker
 """A recording: a file, the bytes of one, or samples at the model's rate; an embedding; or a Speaker."""
 
 
-def load(path: Path, *, dequantize: bool | None = None) -> "CosyVoicePipeline":
-    """Load CosyVoice 2 from a converted folder, or from the release's; no convert step is needed.
+def load(path: Path, *, dequantize: bool | None = None, version: Version | None = None) -> "CosyVoicePipeline":
+    """Load CosyVoice from a converted folder, or from the release's; no convert step is needed.
 
     dequantize: unpack a quantized language model; by default on a CPU without kernels for it.
+    version: the only one that is taken.
+    Raises: FormatError for a folder of another version.
     """
+    if version is None:
+        version = version_of(path)
+    check_version_of(path, version)
+    sizes = CONFIGS[version.model_type].from_dict
     if dequantize is None and hasattr(kernels(), "quantized_matmul"):
         dequantize = False
     model, config = load_model(
         path,
-        lambda config: Model(Config.from_dict(config)),
-        sizes=Config.from_dict,
-        weight_map=WEIGHTS,
-        open_release=open_release,
+        lambda config: Model(sizes(config)),
+        sizes=sizes,
+        weight_map=WEIGHTS[version.model_type],
+        open_release=partial(open_release, version=version),
         dequantize=dequantize,
     )
     noise, folder = path / "noise.safetensors", path / FOLDER
@@ -67,18 +75,20 @@ def load(path: Path, *, dequantize: bool | None = None) -> "CosyVoicePipeline":
             flow_noise = file["flow"]
         speakers = Speakers(model.config, folder)
     else:
-        files = {name: arrays for name, arrays in extra_files(path, config).items() if not isinstance(arrays, bytes)}
+        files = {
+            name: arrays for name, arrays in extra_files(path, config, version).items() if not isinstance(arrays, bytes)
+        }
         flow_noise = files["noise.safetensors"]["flow"]
         speakers = Speakers(model.config, None)
         for name, arrays in files.items():
             if name.startswith(f"{FOLDER}/"):
                 speakers.add(Path(name).stem, speaker_from_arrays(arrays, model.config, name))
-    return CosyVoicePipeline(model, TextTokenizer.open(path), speakers, flow_noise)
+    return CosyVoicePipeline(model, TextTokenizer.open(path, version), speakers, flow_noise)
 
 
 def open_speakers(path: Path) -> Speakers:
     """Open the saved speakers of a converted folder without reading the model."""
-    return Speakers(Config.from_dict(read_config(path)), path / FOLDER)
+    return Speakers(CONFIGS[version_of(path).model_type].from_dict(read_config(path)), path / FOLDER)
 
 
 class CosyVoicePipeline:

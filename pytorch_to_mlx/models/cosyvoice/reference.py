@@ -15,7 +15,7 @@ from ...contract import Reference as Contract
 from ...generate.sample import Sampler
 from ...nn.stream import Stream
 from ...taps import record_taps
-from .config import Config
+from .config import Parts
 from .lm.decode_text import decode_text
 from .lm.decoder import config_sampler
 from .model import Model
@@ -37,7 +37,7 @@ class Reference(Contract):
 
     weights_from = "the release's own .pt files, read by torch.load, and its ONNX files, run by onnxruntime"
 
-    def __init__(self, model: Model, config: Config, folder: Path) -> None:
+    def __init__(self, model: Model, config: Parts, folder: Path) -> None:
         self.model, self.config, self.folder = model, config, folder
         self.originals: dict[str, Any] = {}
         self.seen: dict[tuple[str, str], Taps] = {}  # what PyTorch gave for the last case

@@ -16,7 +16,7 @@ from ...audio.resample import sinc_resample
 from ...checkpoint import open_checkpoint
 from ...errors import FormatError, UsageError
 from ...weights.place import disk_errors
-from .config import Config
+from .config import Parts
 from .model import Model
 from .voice.campplus import speaker_features
 from .voice.s3_tokenizer import tokenizer_features
@@ -50,18 +50,18 @@ class Speaker:
         return {"embedding": self.embedding, **arrays, **({"mel": self.mel} if self.mel.shape[1] else {})}
 
 
-def no_speaker(config: Config) -> Speaker:
+def no_speaker(config: Parts) -> Speaker:
     """Return a speaker whose embedding is zero."""
     return Speaker(mx.zeros((1, config.flow.speaker_dim)), mx.zeros((1, 0, config.mel.n_mels)))
 
 
-def random_speaker(config: Config, seed: int) -> Speaker:
+def random_speaker(config: Parts, seed: int) -> Speaker:
     """Return a speaker with a random embedding; a seed always gives the same one."""
     embedding = mx.random.normal((1, config.flow.speaker_dim), key=mx.random.key(seed))
     return replace(no_speaker(config), embedding=embedding)
 
 
-def speaker_from_embedding(config: Config, embedding: np.ndarray | mx.array) -> Speaker:
+def speaker_from_embedding(config: Parts, embedding: np.ndarray | mx.array) -> Speaker:
     """Return the speaker with this embedding. Raises: UsageError if it has another size or is not finite."""
     array, size = mx.array(embedding).astype(mx.float32), config.flow.speaker_dim
     if array.size != size or not _finite(array):
@@ -124,7 +124,7 @@ def read_samples(audio: Audio, rate: int) -> tuple[np.ndarray, int]:
 class Speakers:
     """The saved speakers of a folder, read when asked for; changes stay in memory until `save`."""
 
-    def __init__(self, config: Config, folder: Path | None) -> None:
+    def __init__(self, config: Parts, folder: Path | None) -> None:
         self._config, self._folder = config, folder
         self._added: dict[str, Speaker] = {}
         self._removed: set[str] = set()
@@ -185,7 +185,7 @@ class Speakers:
         self._added, self._removed = {}, set()
 
 
-def speaker_from_arrays(arrays: Mapping[str, mx.array], config: Config, where: str | Path) -> Speaker:
+def speaker_from_arrays(arrays: Mapping[str, mx.array], config: Parts, where: str | Path) -> Speaker:
     """Return the speaker whose file holds these arrays. Raises: FormatError that lists every problem."""
     empty = no_speaker(config)
     limits = {"prompt_text": config.lm.vocab_size, "speech_tokens": config.lm.speech_token_size}

@@ -4,17 +4,18 @@ The sizes of the networks are not here: a release's yaml gives them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .release import v2
+from .release import v2, v3
+from .text.phonemes import PHONEMES
 
 
 @dataclass(frozen=True)
 class SpecialTokens:
     """The rows of the speech vocabulary that are not speech: `count` of them, after the last speech token.
 
-    eos, fill and guarded count from the first of these rows; sos and task are rows of `llm_embedding`.
+    eos, fill and guarded count from the first of these rows; so do sos and task, or they are rows of `llm_embedding`.
     """
 
     count: int
@@ -23,6 +24,7 @@ class SpecialTokens:
     guarded: int  # the only one that the original forbids while speech is shorter than its minimum
     sos: int
     task: int
+    merged: bool = False  # sos and task are rows of the speech vocabulary too, whose scores have no bias
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class Version:
     n_fft: int  # of the prompt's mel spectrogram, as are the next two
     hop_length: int
     f_max: float | None  # None: half the sample rate
+    system_prompt: str = ""  # every text stands after this and <|endofprompt|>; "": neither is needed
+    other_llms: tuple[str, ...] = ()  # files that a release also has for its language model
+    silent_tokens: frozenset[int] = frozenset()  # silence and breath: of a long run only the first few are spoken
 
 
 COSYVOICE2 = Version(
@@ -84,8 +89,30 @@ COSYVOICE2 = Version(
     f_max=8000.0,
 )  # fmt: skip
 
+COSYVOICE3 = replace(
+    COSYVOICE2,
+    name="CosyVoice 3",
+    model_type="cosyvoice3",
+    hub_id="FunAudioLLM/Fun-CosyVoice3-0.5B-2512",
+    yaml="cosyvoice3.yaml",
+    parts={**COSYVOICE2.parts, "speech_tokenizer": "speech_tokenizer_v3.onnx"},
+    classes=v3.CLASSES,
+    fields=v3.FIELDS,
+    expected=v3.EXPECTED,
+    tags=(*COSYVOICE2.tags, "<|endofsystem|>", *PHONEMES),
+    special=SpecialTokens(count=200, eos=1, fill=3, guarded=0, sos=0, task=2, merged=True),
+    f_max=None,
+    other_llms=("llm.rl.pt",),
+    system_prompt="You are a helpful assistant.",
+    silent_tokens=frozenset({1, 2, 28, 29, 55, 248, 494, 2241, 2242, 2322, 2323}),
+)
+
+VERSIONS: Mapping[str, Version] = {version.model_type: version for version in (COSYVOICE2, COSYVOICE3)}
+
 # A tensor of each part that tells the versions apart, those not ported included; the first one present decides.
-DISTINCTIVE_TENSORS: dict[str, dict[str, str]] = {
+# With a number it is the size of the tensor's last axis. EVERY: the part is the same in all of them.
+EVERY = "every version"
+DISTINCTIVE_TENSORS: dict[str, dict[str, str | tuple[str, int]]] = {
     "llm": {
         "CosyVoice 1": "text_embedding.weight",
         "CosyVoice 2": "llm_embedding.weight",
@@ -96,7 +123,15 @@ DISTINCTIVE_TENSORS: dict[str, dict[str, str]] = {
         "CosyVoice 2": "encoder.up_layer.conv.weight",
         "CosyVoice 3": "decoder.estimator.transformer_blocks.0.attn.to_q.weight",
     },
-    "hift": {"CosyVoice 2": "m_source.l_linear.weight"},
-    "campplus": {"CosyVoice 2": "xvector.dense.linear.weight"},
-    "speech_tokenizer": {"CosyVoice 2": "quantizer.project_in.bias"},
+    "hift": {
+        "CosyVoice 3": ("conv_pre.parametrizations.weight.original1", 5),
+        "CosyVoice 2": "ups.2.bias",
+        "CosyVoice 1": "m_source.l_linear.weight",
+    },
+    "campplus": {EVERY: "xvector.dense.linear.weight"},
+    "speech_tokenizer": {
+        "CosyVoice 3": "blocks.6.attn.query.weight",
+        "CosyVoice 2": "quantizer.project_in.bias",
+        "CosyVoice 1": "blocks.0.attn.query.weight",
+    },
 }

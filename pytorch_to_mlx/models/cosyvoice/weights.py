@@ -1,18 +1,15 @@
-"""The rules for every tensor of a release: five parts, each with its own list."""
+"""The rules for every tensor of a release: five parts, each with its own list. By `model_type`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ...weights import Pattern, Rule, WeightMap
 from ...weights.rules import Rules, flatten
-from .flow.weights import FLOW
-from .lm.weights import LM
-from .release.files import extra_files, is_release, open_release
-from .vocoder.weights import HIFT
+from .flow.weights import DIT_FLOW, FLOW
+from .lm.weights import LM, MERGED_LM
+from .vocoder.weights import CAUSAL_HIFT, HIFT
 from .voice.campplus_weights import CAMPPLUS
 from .voice.s3_tokenizer_weights import S3_TOKENIZER
-
-__all__ = ["WEIGHTS", "extra_files", "is_release", "open_release"]
 
 
 def prefix_rules(source: str, target: str, rules: Iterable[Rules]) -> tuple[Rule, ...]:
@@ -32,11 +29,19 @@ def prefix_rules(source: str, target: str, rules: Iterable[Rules]) -> tuple[Rule
     )
 
 
-WEIGHTS = WeightMap(
-    prefix_rules("llm", "lm", LM),
-    prefix_rules("flow", "flow", FLOW),
-    prefix_rules("hift", "hift", HIFT),
-    prefix_rules("campplus", "campplus", CAMPPLUS),
-    prefix_rules("speech_tokenizer", "speech_tokenizer", S3_TOKENIZER),
-    file=__file__,
-)
+def release_rules(llm: Iterable[Rules], flow: Iterable[Rules], hift: Iterable[Rules]) -> WeightMap:
+    """Return the rules of a release whose other two parts are those of every version."""
+    return WeightMap(
+        prefix_rules("llm", "lm", llm),
+        prefix_rules("flow", "flow", flow),
+        prefix_rules("hift", "hift", hift),
+        prefix_rules("campplus", "campplus", CAMPPLUS),
+        prefix_rules("speech_tokenizer", "speech_tokenizer", S3_TOKENIZER),
+        file=__file__,
+    )
+
+
+WEIGHTS: Mapping[str, WeightMap] = {
+    "cosyvoice2": release_rules(LM, FLOW, HIFT),
+    "cosyvoice3": release_rules(MERGED_LM, DIT_FLOW, CAUSAL_HIFT),
+}

@@ -5,9 +5,8 @@ import mlx.core as mx
 from ....errors import UsageError
 from ....generate.flow import EVALUATIONS, cosine_schedule, solve
 from ....nn.stream import Stream
-from ..conformer import chunk_mask
+from .causal import CausalFlow, CausalFlowConfig, Condition
 from .conditioning import check_solver, slice_noise, slice_prompt
-from .flow import Flow, FlowConfig
 
 
 class FlowStream:
@@ -26,7 +25,7 @@ class FlowStream:
 
     def __init__(
         self,
-        flow: Flow,
+        flow: CausalFlow,
         prompt_tokens: mx.array,
         prompt_mel: mx.array,
         speaker: mx.array,
@@ -44,6 +43,7 @@ class FlowStream:
         self._encoder, self._steps = Stream(), [Stream() for _ in range(steps * EVALUATIONS[solver])]
         self._pending = prompt_tokens[:, :0]  # tokens that are not in the network yet
         self._n_tokens, self._n_frames = 0, 0  # of input and of output so far
+        self._condition: Condition | None = None  # of the last piece
         self._bytes, self._max_bytes = bytes_per_frame(flow.config, len(self._steps)), max_bytes
         self.feed(prompt_tokens)
 
@@ -97,12 +97,13 @@ class FlowStream:
         with self._encoder.piece(final) as stream:
             mu = flow.encode(tokens, stream, offset=start // ratio, chunk=config.chunk_size)
         end = self._n_frames = start + mu.shape[1]
-        condition = flow.condition(mu, self._speaker, slice_prompt(self._prompt_mel, start, end))
-        mask = chunk_mask(start, end - start, config.chunk_size * ratio)
+        prompt, chunk = slice_prompt(self._prompt_mel, start, end), config.chunk_size * ratio
+        condition = flow.condition(mu, self._speaker, prompt, start=start, chunk=chunk, previous=self._condition)
+        self._condition = condition
 
         def velocity(x: mx.array, t: float, number: int) -> mx.array:
             with self._steps[number].piece(final) as stream:
-                v = flow.velocity(x, condition, t, stream, mask)
+                v = flow.velocity(x, condition, t, stream)
                 mx.eval(v, stream.memory)
             return v
 
@@ -110,8 +111,6 @@ class FlowStream:
         return x[:, max(0, self._prompt_mel.shape[1] - start) :]
 
 
-def bytes_per_frame(config: FlowConfig, evaluations: int) -> int:
+def bytes_per_frame(config: CausalFlowConfig, evaluations: int) -> int:
     """Return what a stream keeps of a frame: keys and values of every layer, in both rows, in each evaluation."""
-    sizes = config.estimator
-    layers = (sizes.num_mid_blocks + 2) * sizes.num_transformer_layers
-    return evaluations * layers * 2 * 2 * sizes.num_attention_heads * sizes.head_dim * 4
+    return evaluations * 2 * config.estimator.values_per_frame * 4

@@ -32,6 +32,12 @@ class EstimatorConfig:
     num_mid_blocks: int = 12
     num_transformer_layers: int = 4
 
+    @property
+    def values_per_frame(self) -> int:
+        """Numbers that a stream keeps of a frame in each row and evaluation: keys and values of every layer."""
+        layers = (self.num_mid_blocks + 2) * self.num_transformer_layers
+        return 2 * layers * self.num_attention_heads * self.head_dim
+
     @classmethod
     def tiny(cls) -> "EstimatorConfig":
         """Return small sizes for tests."""

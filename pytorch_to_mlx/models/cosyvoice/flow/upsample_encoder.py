@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import mlx.core as mx
 import mlx.nn as nn
 
-from ....backend import ops
 from ....nn.conv import Conv1d
 from ....nn.norm import LayerNorm
 from ....nn.stream import Stream
 from ..conformer import ConformerConfig, ConformerLayer, Embed, run_layers
+from .lookahead import Lookahead
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,6 @@ class EncoderConfig(ConformerConfig):
     def tiny(cls) -> "EncoderConfig":
         """Return small sizes for tests."""
         return cls(hidden_size=64, num_attention_heads=2, intermediate_size=96, num_hidden_layers=2)
-
-
-class Lookahead(nn.Module):
-    """Mix into each token the `lookahead` tokens after it, zeros after the last."""
-
-    def __init__(self, size: int, channels: int, lookahead: int) -> None:
-        super().__init__()
-        self.conv1 = Conv1d(size, channels, lookahead + 1, padding=(0, lookahead))
-        self.conv2 = Conv1d(channels, size, 3, padding=(2, 0))
-
-    def __call__(self, x: mx.array, stream: Stream) -> mx.array:
-        """Shapes: x [B, L, D] -> [B, L, D]."""
-        y = ops.leaky_relu(stream.conv1d(self.conv1, x), 0.01)
-        return stream.add(x, stream.conv1d(self.conv2, y))
 
 
 class Encoder(nn.Module):

@@ -1,6 +1,6 @@
 """The rules for every tensor of flow.pt."""
 
-from ....weights import CONCAT, CONV1D, POINTWISE, fold, rename
+from ....weights import CONCAT, CONV1D, POINTWISE, drop, fold, rename
 from ....weights.rules import Rules
 from ..rules import weight_and_bias
 
@@ -46,6 +46,11 @@ def stage(source: str, target: str, norm: int = 2) -> list[Rules]:
     ]
 
 
+def lookahead(source: str, target: str) -> list[Rules]:
+    """Return the rules of the two convolutions that look ahead."""
+    return [rule for i in (1, 2) for rule in weight_and_bias(f"{source}.conv{i}", f"{target}.conv{i}", CONV1D)]
+
+
 ESTIMATOR = "decoder.estimator"
 
 FLOW: tuple[Rules, ...] = (
@@ -54,8 +59,7 @@ FLOW: tuple[Rules, ...] = (
     # encoder
     *weight_and_bias("encoder.embed.out.0", "encoder.embed.proj"),
     *weight_and_bias("encoder.embed.out.1", "encoder.embed.norm"),
-    *weight_and_bias("encoder.pre_lookahead_layer.conv1", "encoder.lookahead.conv1", CONV1D),
-    *weight_and_bias("encoder.pre_lookahead_layer.conv2", "encoder.lookahead.conv2", CONV1D),
+    *lookahead("encoder.pre_lookahead_layer", "encoder.lookahead"),
     *conformer("encoder.encoders.{}", "encoder.layers.{}"),
     *weight_and_bias("encoder.up_layer.conv", "encoder.up_conv", CONV1D),
     *weight_and_bias("encoder.up_embed.out.0", "encoder.up_embed.proj"),
@@ -73,4 +77,28 @@ FLOW: tuple[Rules, ...] = (
     *weight_and_bias(f"{ESTIMATOR}.up_blocks.0.2", "estimator.up_conv", CONV1D),
     *conv_block(f"{ESTIMATOR}.final_block", "estimator.final_block"),
     *weight_and_bias(f"{ESTIMATOR}.final_proj", "estimator.final_proj", POINTWISE),
+)
+
+_BLOCK, _OURS = f"{ESTIMATOR}.transformer_blocks.{{}}", "estimator.blocks.{}"
+
+DIT_FLOW: tuple[Rules, ...] = (
+    rename("input_embedding.weight", "embedding.weight"),
+    *weight_and_bias("spk_embed_affine_layer", "speaker_proj"),
+    *lookahead("pre_lookahead_layer", "lookahead"),
+    *weight_and_bias(f"{ESTIMATOR}.time_embed.time_mlp.0", "estimator.time_embed.proj1"),
+    *weight_and_bias(f"{ESTIMATOR}.time_embed.time_mlp.2", "estimator.time_embed.proj2"),
+    *weight_and_bias(f"{ESTIMATOR}.input_embed.proj", "estimator.input_proj"),
+    *weight_and_bias(f"{ESTIMATOR}.input_embed.conv_pos_embed.conv1.0", "estimator.positions.conv1", CONV1D),
+    *weight_and_bias(f"{ESTIMATOR}.input_embed.conv_pos_embed.conv2.0", "estimator.positions.conv2", CONV1D),
+    drop(f"{ESTIMATOR}.rotary_embed.inv_freq", why="computed: 10000^(-2i / 64)"),
+    *weight_and_bias(f"{_BLOCK}.attn_norm.linear", f"{_OURS}.time_proj"),
+    *(
+        fold(tuple(f"{_BLOCK}.attn.to_{x}.{part}" for x in "qkv"), f"{_OURS}.qkv_proj.{part}", CONCAT)
+        for part in ("weight", "bias")
+    ),
+    *weight_and_bias(f"{_BLOCK}.attn.to_out.0", f"{_OURS}.o_proj"),
+    *weight_and_bias(f"{_BLOCK}.ff.ff.0.0", f"{_OURS}.up_proj"),
+    *weight_and_bias(f"{_BLOCK}.ff.ff.2", f"{_OURS}.down_proj"),
+    *weight_and_bias(f"{ESTIMATOR}.norm_out.linear", "estimator.final_time_proj"),
+    *weight_and_bias(f"{ESTIMATOR}.proj_out", "estimator.final_proj"),
 )

@@ -1,6 +1,6 @@
-"""The language model of version 2: Qwen2 from text tokens to speech tokens. Du et al. 2024, "CosyVoice 2", section 2.3.
+"""The language model of versions 2 and 3: Qwen2 from text to speech tokens. Du et al. 2024, "CosyVoice 2", section 2.3.
 
-Reference: Qwen2LM, cosyvoice/llm/llm.py@ace7c47.
+Reference: Qwen2LM and CosyVoice3LM, cosyvoice/llm/llm.py@ace7c47.
 """
 
 from collections.abc import Sequence
@@ -42,9 +42,10 @@ class Qwen2LM(nn.Module):
             for _ in range(config.num_hidden_layers)
         ]
         self.norm = nn.RMSNorm(size, eps=config.rms_norm_eps)
-        self.llm_embedding = nn.Embedding(2, size)
+        if not special.merged:
+            self.llm_embedding = nn.Embedding(2, size)
         self.speech_embedding = nn.Embedding(n_speech, size)
-        self.llm_decoder = nn.Linear(size, n_speech)
+        self.llm_decoder = nn.Linear(size, n_speech, bias=not special.merged)
 
     @property
     def config(self) -> LMConfig:
@@ -73,11 +74,11 @@ class Qwen2LM(nn.Module):
 
     def embed_sos(self) -> mx.array:
         """Return the start of every sequence. Shapes: -> [1, 1, M]."""
-        return self.llm_embedding(mx.array([[self._special.sos]]))
+        return self._embed_special(self._special.sos)
 
     def embed_task(self) -> mx.array:
         """Return what stands between text and speech. Shapes: -> [1, 1, M]."""
-        return self.llm_embedding(mx.array([[self._special.task]]))
+        return self._embed_special(self._special.task)
 
     def embed_text(self, ids: Sequence[int]) -> mx.array:
         """Shapes: L ids -> [1, L, M]. Raises: FormatError for an id outside the vocabulary."""
@@ -114,6 +115,11 @@ class Qwen2LM(nn.Module):
     def logits(self, hidden: mx.array) -> mx.array:
         """Score every speech and special id. Shapes: hidden [B, L, M] -> [B, L, V] float32."""
         return tap("lm_logits", linear(self.llm_decoder, hidden).astype(mx.float32))
+
+    def _embed_special(self, row: int) -> mx.array:
+        if self._special.merged:
+            return self.speech_embedding(mx.array([[self.config.speech_token_size + row]]))
+        return self.llm_embedding(mx.array([[row]]))
 
     def _embed(self, table: nn.Embedding, ids: Sequence[int], n_rows: int, kind: str) -> mx.array:
         # Indexing in MLX does not check its range, and a quantized table has no empty selection.

@@ -1,8 +1,9 @@
-"""The rules for every tensor of llm.pt."""
+"""The rules for every tensor of llm.pt; version 3 also has one tuned by reinforcement learning, llm.rl.pt."""
 
 from ....weights import drop, rename
+from ....weights.rules import Rules
 
-LM = (
+MERGED_LM: tuple[Rules, ...] = (
     rename("llm.model.model.embed_tokens.weight", "embed_tokens.weight"),
     *(
         rename(f"llm.model.model.layers.{{}}.self_attn.{name}", f"layers.{{}}.self_attn.{name}")
@@ -19,8 +20,12 @@ LM = (
     ),
     rename("llm.model.model.norm.weight", "norm.weight"),
     drop("llm.model.lm_head.weight", why="text is read, never written: only llm_decoder is used", optional=True),
-    rename("llm_embedding.weight", "llm_embedding.weight"),
     rename("speech_embedding.weight", "speech_embedding.weight"),
     rename("llm_decoder.weight", "llm_decoder.weight"),
-    rename("llm_decoder.bias", "llm_decoder.bias"),
 )  # fmt: skip
+
+LM: tuple[Rules, ...] = (
+    *MERGED_LM,
+    rename("llm_embedding.weight", "llm_embedding.weight"),
+    rename("llm_decoder.bias", "llm_decoder.bias"),
+)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from ....contract import Case
-from ..config import Config
+from ..config import Parts
 
 N_TOKENS = 40  # that both sides draw: the original takes 0.2 s for one
 
 
-def cases(config: Config) -> Iterator[Case]:
+def cases(config: Parts) -> Iterator[Case]:
     """Yield synthetic recordings, token sequences and voices: no package carries the weights for real ones."""
     for seed, seconds in enumerate((1.0, 3.3)):
         yield _case(f"a voice of {seconds} s", "voice", audio=recording(seconds, seed))
@@ -36,7 +36,7 @@ def _case(name: str, kind: str, **inputs: Any) -> Case:
     return Case(name, {"kind": kind, "name": name, **inputs})
 
 
-def audio_inputs(config: Config, tokens: int, prompt: int) -> dict[str, Any]:
+def audio_inputs(config: Parts, tokens: int, prompt: int) -> dict[str, Any]:
     """Return random inputs of the flow and the vocoder for so many tokens after a prompt of so many.
 
     Shapes: tokens [1, L], prompt_tokens [1, P], prompt_mel [1, 2 P, n_mels], speaker [1, speaker_dim],

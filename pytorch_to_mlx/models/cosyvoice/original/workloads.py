@@ -4,6 +4,7 @@ torch is imported inside the functions of its side: our side is measured without
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,14 @@ import mlx.core as mx
 import numpy as np
 
 from ....weights import load_model
-from ..config import Config
+from ..config import CONFIGS, Parts
 from ..flow.stream import FlowStream
 from ..lm.decoder import Decoder
 from ..model import Model
-from ..release.files import flow_noise
+from ..release.files import flow_noise, open_release, version_of
 from ..streaming import Clock, stream_audio, stream_mels
-from ..versions import COSYVOICE2
 from ..vocoder.stream import HiftStream
-from ..weights import WEIGHTS, open_release
+from ..weights import WEIGHTS
 from .audio import build_flow, build_hift
 from .cases import audio_inputs
 from .lm import build_lm
@@ -33,18 +33,21 @@ def load_ours(path: Path) -> Model:
     from ....backend.native import kernels
 
     packed = False if hasattr(kernels(), "quantized_matmul") else None
-    build = lambda config: Model(Config.from_dict(config))  # noqa: E731
-    options = {"sizes": Config.from_dict, "weight_map": WEIGHTS, "open_release": open_release}
-    return load_model(path, build, **options, dequantize=packed)[0]
+    version = version_of(path)
+    sizes = CONFIGS[version.model_type].from_dict
+    opening = partial(open_release, version=version)
+    options = {"sizes": sizes, "weight_map": WEIGHTS[version.model_type], "open_release": opening}
+    return load_model(path, lambda config: Model(sizes(config)), **options, dequantize=packed)[0]
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path) -> Parts:
     """Read our config of the release."""
-    with open_release(path) as checkpoint:
-        return Config.from_dict(checkpoint.config or {})
+    version = version_of(path)
+    with open_release(path, version) as checkpoint:
+        return CONFIGS[version.model_type].from_dict(checkpoint.config or {})
 
 
-def load_original(part: str, config: Config, folder: Path) -> Any:
+def load_original(part: str, config: Parts, folder: Path) -> Any:
     """Load a part of the release into the original's class."""
     import torch
 
@@ -53,7 +56,7 @@ def load_original(part: str, config: Config, folder: Path) -> Any:
     }  # fmt: skip
     make, sizes = build[part]
     model = make(sizes)
-    state = torch.load(folder / COSYVOICE2.parts[part], map_location="cpu", weights_only=True)
+    state = torch.load(folder / config.version.parts[part], map_location="cpu", weights_only=True)
     model.load_state_dict({name.replace("generator.", "") if part == "hift" else name: v for name, v in state.items()})
     return model.eval()
 
@@ -61,7 +64,7 @@ def load_original(part: str, config: Config, folder: Path) -> Any:
 class Work:
     """Five seconds of speech after a prompt of three: 125 tokens, 250 frames."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Parts) -> None:
         self.config = config
         rng = np.random.default_rng(0)
         words, speech = min(config.lm.vocab_size, 151_643), config.lm.speech_token_size

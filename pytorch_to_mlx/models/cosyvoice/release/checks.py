@@ -9,7 +9,7 @@ from ....checkpoint.base import Entry
 from ....checkpoint.files import quote
 from ....errors import FormatError
 from ....units import count_text
-from ..versions import DISTINCTIVE_TENSORS, Version
+from ..versions import DISTINCTIVE_TENSORS, EVERY, Version
 from .sizes import campplus_config, speech_tokenizer_config
 
 
@@ -25,12 +25,17 @@ def plain_names(part: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:
 
 def check_version(part: str, entries: Mapping[str, Entry], version: Version, where: Path) -> None:
     """Raises: FormatError if these are not the tensors of this version."""
-    other = next((name for name, tensor in DISTINCTIVE_TENSORS[part].items() if tensor in entries), None)
-    if other == version.name:
+    other = next((name for name, trait in DISTINCTIVE_TENSORS[part].items() if _has_trait(entries, trait)), None)
+    if other in (version.name, EVERY):
         return
     what = f"this is the part of {other}, not of {version.name}" if other else f"not the {part} part"
     first = ", ".join(list(entries)[:3])
     raise FormatError(what, where=where, fix=release_fix(version), details=[f"it holds {first} …"])
+
+
+def _has_trait(entries: Mapping[str, Entry], trait: str | tuple[str, int]) -> bool:
+    name, size = (trait, None) if isinstance(trait, str) else trait
+    return name in entries and size in (None, entries[name].info.shape[-1])
 
 
 def onnx_sizes(part: str, checkpoint: Checkpoint, entries: Mapping[str, Entry], version: Version) -> dict[str, Any]:
@@ -85,6 +90,8 @@ def expected_shapes(part: str, config: dict[str, Any], version: Version) -> dict
     if part == "flow":
         flow = config["flow"]
         encoder, estimator, mels = flow["encoder"], flow["estimator"], flow["n_mels"]
+        if "hidden_size" in estimator:
+            return _dit_flow_shapes(flow)
         width, channels = encoder["hidden_size"], estimator["channels"]
         last = f"encoder.encoders.{encoder['num_hidden_layers'] - 1}"
         mid = f"decoder.estimator.mid_blocks.{estimator['num_mid_blocks'] - 1}"
@@ -107,3 +114,18 @@ def expected_shapes(part: str, config: dict[str, Any], version: Version) -> dict
             f"ups.{stages - 1}.bias": (hift["base_channels"] >> stages,),
         }
     return {}
+
+
+def _dit_flow_shapes(flow: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the same of version 3's flow."""
+    estimator, mels, channels = flow["estimator"], flow["n_mels"], flow["encoder"]["channels"]
+    width = estimator["hidden_size"]
+    last = f"decoder.estimator.transformer_blocks.{estimator['num_hidden_layers'] - 1}"
+    return {
+        "input_embedding.weight": (flow["vocab_size"], mels),
+        "spk_embed_affine_layer.weight": (mels, flow["speaker_dim"]),
+        "pre_lookahead_layer.conv1.weight": (channels, mels, flow["encoder"]["lookahead"] + 1),
+        f"{last}.attn.to_q.weight": (estimator["num_attention_heads"] * estimator["head_dim"], width),
+        f"{last}.ff.ff.2.weight": (width, width * estimator["ff_mult"]),
+        "decoder.estimator.proj_out.weight": (mels, width),
+    }

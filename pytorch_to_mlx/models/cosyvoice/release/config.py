@@ -115,7 +115,10 @@ def _check_widths(yaml: dict[str, Any], config: dict[str, Any]) -> list[str]:
     problems = []
     where = "flow.decoder.estimator"
     n_mels, chunk, ratio = (_at(config, f"flow.{name}") for name in ("n_mels", "chunk_size", "token_mel_ratio"))
-    for name, factor, meaning in (("in_channels", 4, "4 * output_size"), ("out_channels", 1, "output_size")):
+    sizes = [("out_channels", 1, "output_size")]
+    if _at(config, "flow.estimator.channels") is not _ABSENT:  # a U-Net, whose yaml also gives its input
+        sizes.append(("in_channels", 4, "4 * output_size"))
+    for name, factor, meaning in sizes:
         channels = _at(yaml, f"{where}.{name}")
         if isinstance(n_mels, int) and channels != factor * n_mels:
             problems.append(f"{where}.{name} is {quote(channels)}, this port was made for {meaning}")

@@ -7,11 +7,11 @@ from typing import Any
 import mlx.core as mx
 
 from ....audio.torch_random import TorchRandom
-from ....checkpoint import Checkpoint, open_checkpoint
+from ....checkpoint import Checkpoint, open_checkpoint, read_config
 from ....checkpoint.base import Entry
 from ....checkpoint.files import SourceFile, quote
 from ....errors import FormatError
-from ..versions import COSYVOICE2, Version
+from ..versions import COSYVOICE2, VERSIONS, Version
 from .checks import check_shapes, check_version, onnx_sizes, plain_names, release_fix
 from .config import release_config
 from .speakers import read_speakers
@@ -20,25 +20,45 @@ SPEAKERS = "spk2info.pt"
 NOISE_FRAMES = 15_000  # 300 s, the longest speech that the original can make
 
 
-def is_release(path: Path) -> bool:
-    """Return whether this folder looks like a release of CosyVoice 2, complete or not."""
-    return path.is_dir() and (path / COSYVOICE2.yaml).is_file()
+def is_release(path: Path, version: Version = COSYVOICE2) -> bool:
+    """Return whether this folder looks like a release of this version, complete or not."""
+    return path.is_dir() and (path / version.yaml).is_file()
 
 
-def open_release(path: Path) -> Checkpoint:
+def version_of(path: Path) -> Version:
+    """Return the version of a converted folder or a release; version 2 if it is neither, to say what is missing."""
+    folder = path if path.is_dir() else path.parent
+    if (folder / "config.json").is_file():
+        model_type = str(read_config(folder).get("model_type"))
+        if model_type in VERSIONS:
+            return VERSIONS[model_type]
+    return next((version for version in VERSIONS.values() if is_release(folder, version)), COSYVOICE2)
+
+
+def check_version_of(path: Path, version: Version) -> None:
+    """Raises: FormatError if this is a model of another version."""
+    found = version_of(path)
+    if found is not version and (path / "config.json").is_file():
+        raise FormatError(
+            f"this is a model of {found.name}, not of {version.name}",
+            where=path,
+            fix=f"use the {found.model_type} commands",
+        )
+
+
+def open_release(path: Path, version: Version = COSYVOICE2) -> Checkpoint:
     """Open a release: tensors are named part.name, as `llm.speech_embedding.weight`, and `config` is ours, nested.
 
     Raises: FormatError naming the file if a part is missing, of another version or of other sizes than the yaml says;
     UnsafeError if the yaml asks for anything to be run.
     """
-    version = COSYVOICE2
     folder = path if path.is_dir() else path.parent
     _check_files(folder, version)
     config = {"model_type": version.model_type, **release_config(folder, version)}
     entries: dict[str, Entry] = {}
     files: list[SourceFile] = []
     try:
-        for part, name in version.parts.items():
+        for part, name in _part_files(path, version).items():
             where = folder / name
             checkpoint = _open(where)
             files += checkpoint.files
@@ -54,11 +74,13 @@ def open_release(path: Path) -> Checkpoint:
     return Checkpoint(str(path), "torch", entries, folder=folder, config=config, files=files)
 
 
-def extra_files(path: Path, config: dict[str, Any]) -> dict[str, bytes | dict[str, mx.array]]:
+def extra_files(
+    path: Path, config: dict[str, Any], version: Version = COSYVOICE2
+) -> dict[str, bytes | dict[str, mx.array]]:
     """Return what a converted folder holds beside the weights: the tokenizer, the fixed noise and the speakers."""
     folder = path if path.is_dir() else path.parent
-    qwen = folder / COSYVOICE2.qwen_folder
-    files: dict[str, bytes | dict[str, mx.array]] = {name: _bytes(qwen / name) for name in COSYVOICE2.tokenizer_files}
+    qwen = folder / version.qwen_folder
+    files: dict[str, bytes | dict[str, mx.array]] = {name: _bytes(qwen / name) for name in version.tokenizer_files}
     files["noise.safetensors"] = {"flow": flow_noise(config["flow"]["n_mels"])}
     if (folder / SPEAKERS).exists():
         with open_checkpoint(folder / SPEAKERS) as checkpoint:
@@ -73,6 +95,14 @@ def flow_noise(n_mels: int) -> mx.array:
     Shapes: -> [1, 15000, n_mels] float32. Source: CausalConditionalCFM, cosyvoice/flow/flow_matching.py@ace7c47.
     """
     return mx.contiguous(mx.array(TorchRandom(0).randn(1, n_mels, NOISE_FRAMES)).swapaxes(1, 2))
+
+
+def _part_files(path: Path, version: Version) -> dict[str, str]:
+    """Return the file of each part; a path to another language model of the release takes the place of its own."""
+    parts = dict(version.parts)
+    if path.name in version.other_llms:
+        parts["llm"] = path.name
+    return parts
 
 
 def _check_files(folder: Path, version: Version) -> None:

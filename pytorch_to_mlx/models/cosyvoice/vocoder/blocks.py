@@ -1,5 +1,7 @@
 """The residual block of the vocoder."""
 
+from collections.abc import Callable
+
 import mlx.core as mx
 import mlx.nn as nn
 
@@ -11,14 +13,21 @@ from ....nn.stream import Stream
 class ResBlock(nn.Module):
     """For each dilation add snake, dilated convolution, snake and convolution to the input.
 
+    padding: gives the zeros before and after the signal of a convolution, by the steps that it spans beside its own.
     Source: Kong et al. 2020 (HiFi-GAN), appendix A; Ziyin et al. 2020 (snake).
     """
 
-    def __init__(self, channels: int, kernel_size: int, dilations: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int,
+        dilations: tuple[int, ...],
+        padding: Callable[[int], tuple[int, int]],
+    ) -> None:
         super().__init__()
-        half = (kernel_size - 1) // 2
-        self.convs1 = [Conv1d(channels, channels, kernel_size, padding=half * d, dilation=d) for d in dilations]
-        self.convs2 = [Conv1d(channels, channels, kernel_size, padding=half) for _ in dilations]
+        size, span = (channels, channels, kernel_size), kernel_size - 1
+        self.convs1 = [Conv1d(*size, padding=padding(span * d), dilation=d) for d in dilations]
+        self.convs2 = [Conv1d(*size, padding=padding(span)) for _ in dilations]
         self.alphas1 = [mx.ones(channels) for _ in dilations]
         self.alphas2 = [mx.ones(channels) for _ in dilations]
 

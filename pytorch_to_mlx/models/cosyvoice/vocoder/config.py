@@ -10,6 +10,8 @@ import mlx.core as mx
 from ....config import number
 from ..versions import COSYVOICE2
 
+F0_LAYERS = 5
+
 # Draws the source's noise for samples start … end of the signal: (start, end) -> [1, end - start, harmonics + 1].
 Noise: TypeAlias = Callable[[int, int], mx.array]
 
@@ -52,11 +54,59 @@ class HiftConfig:
             raise ValueError(f"base_channels {self.base_channels} cannot be halved {stages} times")
 
     @property
+    def input_padding(self) -> tuple[int, int]:
+        """Frames before and after each that the first convolution sees."""
+        return 3, 3
+
+    @property
+    def f0_convs(self) -> tuple[tuple[int, tuple[int, int]], ...]:
+        """Kernel and padding of the pitch predictor's convolutions."""
+        return ((3, (1, 1)),) * F0_LAYERS
+
+    def padding(self, span: int) -> tuple[int, int]:
+        """Return the zeros before and after the signal of a convolution that reaches over `span` more steps."""
+        return span // 2, span // 2
+
+    def down_padding(self, rate: int) -> tuple[int, int]:
+        """Return the same for the convolution that brings the source to a `rate` times lower rate."""
+        return rate // 2, rate // 2
+
+    @property
     def samples_per_frame(self) -> int:
         """Samples of audio for each frame of mel."""
         return math.prod(self.upsample_rates) * self.hop_length
 
     @classmethod
     def tiny(cls) -> "HiftConfig":
+        """Return small sizes for tests."""
+        return cls(base_channels=64, f0_channels=32)
+
+
+@dataclass(frozen=True)
+class CausalHiftConfig(HiftConfig):
+    """The defaults are CosyVoice 3's: only the first convolutions see later frames, the input's `lookahead` of them."""
+
+    lookahead: int = 4
+
+    @property
+    def input_padding(self) -> tuple[int, int]:
+        """Frames before and after each that the first convolution sees."""
+        return 0, self.lookahead
+
+    @property
+    def f0_convs(self) -> tuple[tuple[int, tuple[int, int]], ...]:
+        """Kernel and padding of the pitch predictor's convolutions."""
+        return ((4, (0, 3)), *((3, (2, 0)),) * (F0_LAYERS - 1))
+
+    def padding(self, span: int) -> tuple[int, int]:
+        """Return the zeros before and after the signal of a convolution that reaches over `span` more steps."""
+        return span, 0
+
+    def down_padding(self, rate: int) -> tuple[int, int]:
+        """Return the same for the convolution that brings the source to a `rate` times lower rate."""
+        return rate - 1, 0
+
+    @classmethod
+    def tiny(cls) -> "CausalHiftConfig":
         """Return small sizes for tests."""
         return cls(base_channels=64, f0_channels=32)

@@ -1,4 +1,7 @@
-"""The pitch of a mel spectrogram. Reference: ConvRNNF0Predictor, cosyvoice/hifigan/f0_predictor.py@ace7c47."""
+"""The pitch of a mel spectrogram.
+
+Reference: ConvRNNF0Predictor and CausalConvRNNF0Predictor, cosyvoice/hifigan/f0_predictor.py@ace7c47.
+"""
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -9,8 +12,6 @@ from ....nn.conv import Conv1d
 from ....nn.linear import linear
 from ....nn.stream import Stream
 from .config import HiftConfig
-
-F0_LAYERS = 5
 
 
 class F0Predictor(nn.Module):
@@ -23,7 +24,10 @@ class F0Predictor(nn.Module):
     def __init__(self, config: HiftConfig) -> None:
         super().__init__()
         size = config.f0_channels
-        self.convs = [Float64Conv1d(size if i else config.n_mels, size, 3, padding=1) for i in range(F0_LAYERS)]
+        self.convs = [
+            Float64Conv1d(size if i else config.n_mels, size, kernel, padding=padding)
+            for i, (kernel, padding) in enumerate(config.f0_convs)
+        ]
         self.classifier = nn.Linear(size, 1)
 
     def __call__(self, x: mx.array, stream: Stream) -> mx.array:

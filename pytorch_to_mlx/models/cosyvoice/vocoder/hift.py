@@ -30,11 +30,13 @@ class Hift(nn.Module):
     Shapes: mel [1, T, n_mels] -> audio [1, T · samples_per_frame].
     """
 
+    SOURCE: type[HarmonicSource] = HarmonicSource
+
     def __init__(self, config: HiftConfig) -> None:
         super().__init__()
         self._config = config
         self.f0_predictor = F0Predictor(config)
-        self.source = HarmonicSource(
+        self.source = self.SOURCE(
             sample_rate=config.sample_rate,
             upsample=config.samples_per_frame,
             harmonics=config.nb_harmonics,
@@ -43,19 +45,20 @@ class Hift(nn.Module):
             voiced_threshold=config.nsf_voiced_threshold,
         )
         spectrum = config.n_fft + 2
-        self.conv_pre = Conv1d(config.n_mels, config.base_channels, 7, padding=3)
+        before, after = config.input_padding
+        self.conv_pre = Conv1d(config.n_mels, config.base_channels, before + 1 + after, padding=(before, after))
         self.ups, self.source_downs, self.source_blocks, self.blocks = [], [], [], []
         for i, (rate, kernel) in enumerate(zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True)):
             size_in, size = (config.base_channels // 2 ** (i + j) for j in (0, 1))
-            self.ups.append(ConvTranspose1d(size_in, size, kernel, stride=rate, padding=(kernel - rate) // 2))
+            self.ups.append(self.upsampler(size_in, size, kernel, rate))
             down = math.prod(config.upsample_rates[i + 1 :])  # source frames for each step of this stage
-            sizes = (2 * down, down, down // 2) if down > 1 else (1, 1, 0)
-            self.source_downs.append(Conv1d(spectrum, size, sizes[0], stride=sizes[1], padding=sizes[2]))
+            kernel, padding = (2 * down, config.down_padding(down)) if down > 1 else (1, (0, 0))
+            self.source_downs.append(Conv1d(spectrum, size, kernel, stride=down, padding=padding))
             dilations = config.source_resblock_dilation_sizes[i]
-            self.source_blocks.append(ResBlock(size, config.source_resblock_kernel_sizes[i], dilations))
+            self.source_blocks.append(ResBlock(size, config.source_resblock_kernel_sizes[i], dilations, config.padding))
             shapes = zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
-            self.blocks += [ResBlock(size, kernel, dilations) for kernel, dilations in shapes]
-        self.conv_post = Conv1d(config.base_channels >> len(self.ups), spectrum, 7, padding=3)
+            self.blocks += [ResBlock(size, kernel, dilations, config.padding) for kernel, dilations in shapes]
+        self.conv_post = Conv1d(config.base_channels >> len(self.ups), spectrum, 7, padding=config.padding(6))
         self.head = IstftHead(config.n_fft, config.hop_length, MAX_MAGNITUDE)
         self._window = hann_window(config.n_fft)
 
@@ -84,7 +87,7 @@ class Hift(nn.Module):
         width = len(config.resblock_kernel_sizes)
         stages = zip(self.ups, self.source_downs, self.source_blocks, strict=True)
         for i, (up, source_down, source_block) in enumerate(stages):
-            x = stream.conv_transpose1d(up, ops.leaky_relu(x, config.lrelu_slope))
+            x = self.upsample(up, ops.leaky_relu(x, config.lrelu_slope), config.upsample_rates[i], stream)
             if i == len(self.ups) - 1 and stream.first:
                 x = mx.concatenate([x[:, 1:2], x], axis=1)  # reflect one step: istft needs one frame more than hops
             x = stream.add(x, source_block(stream.conv1d(source_down, spec), stream))
@@ -93,6 +96,15 @@ class Hift(nn.Module):
             mx.eval(x, stream.memory)
         x = stream.conv1d(self.conv_post, ops.leaky_relu(x, 0.01))
         return mx.clip(self.head(x, stream), -config.audio_limit, config.audio_limit)
+
+    def upsampler(self, size_in: int, size: int, kernel: int, rate: int) -> nn.Module:
+        """Return the layer that `upsample` applies."""
+        return ConvTranspose1d(size_in, size, kernel, stride=rate, padding=(kernel - rate) // 2)
+
+    def upsample(self, layer: nn.Module, x: mx.array, rate: int, stream: Stream) -> mx.array:
+        """Return the next piece at `rate` times its rate. Shapes: x [1, L, D_in] -> [1, rate · L, D_out]."""
+        assert isinstance(layer, ConvTranspose1d)
+        return stream.conv_transpose1d(layer, x)
 
     def noise(self, seed: int) -> Noise:
         """Return a drawer of standard normal noise: a seed gives the same on any machine, in whatever pieces."""

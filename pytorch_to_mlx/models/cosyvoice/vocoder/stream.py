@@ -5,8 +5,7 @@ import math
 import mlx.core as mx
 
 from ....nn.stream import Stream
-from .config import HiftConfig, Noise
-from .f0 import F0_LAYERS
+from .config import F0_LAYERS, CausalHiftConfig, HiftConfig, Noise
 from .hift import Hift
 
 
@@ -14,7 +13,7 @@ class HiftStream:
     """Run the vocoder piece by piece; all outputs joined are those of `Hift` for the whole mel.
 
     A sample comes out as soon as all the mel that it depends on is there, about 20 frames after it with the published
-    sizes. Nothing is computed twice, and there is nothing to cross-fade.
+    sizes of version 2, and 7 with those of version 3. Nothing is computed twice, and there is nothing to cross-fade.
     """
 
     def __init__(self, hift: Hift, noise: Noise) -> None:
@@ -40,8 +39,7 @@ class HiftStream:
         with self._pitch.piece(final) as stream:
             self._f0 = mx.concatenate([self._f0, self._hift.f0_predictor(mel, stream)], axis=1)
         step = self._hift.config.samples_per_frame
-        # The phase is interpolated between the centres of two frames: the last half frame waits for the next one.
-        end = self._f0.shape[1] * step - (0 if final else step // 2)
+        end = self._f0.shape[1] * step - (0 if final else self._hift.source.lag)
         source = self._hift.source(self._f0, self._noise(self._n_samples, end), self._n_samples)
         self._n_samples = end
         with self._decoder.piece(final) as stream:
@@ -52,6 +50,8 @@ class HiftStream:
 
 def lookahead_frames(config: HiftConfig) -> int:
     """Return an upper bound of the frames of mel after a sample that it depends on."""
+    if isinstance(config, CausalHiftConfig):
+        return config.lookahead + 3
 
     def reach(kernel: int, dilations: tuple[int, ...]) -> int:
         return sum((kernel - 1) // 2 * (dilation + 1) for dilation in dilations)
