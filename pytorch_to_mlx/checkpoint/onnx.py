@@ -4,9 +4,11 @@ An initializer that kept its parameter name ("encoder.fc.bias") keeps it. One th
 ("onnx::MatMul_6547") is named after the module path of the first node that consumes it: "/encoder/fc/MatMul" gives
 "encoder.fc.weight". Linear weights come out as [out, in], recurrent ones as weight_ih_l0, weight_hh_l0, bias_ih_l0,
 bias_hh_l0 (`_reverse`) with torch's gate order. Initializers that are not parameters (shape constants, folded
-reciprocals, initial states) are in `constants`, under their own names. `extra` has each norm's epsilon.
+reciprocals, initial states) are in `constants`, under their own names. `extra` has each norm's epsilon, also of layer
+norms that are written as single steps, and the stride of each convolution over time.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from ..errors import FormatError
 from .base import Checkpoint, Entries, Entry, TensorInfo, to_mlx
 from .budget import TENSOR, Budget
 from .files import SourceFile, closing_on_error, not_a, quote, sniff
-from .onnx_graph import Graph, Node, read_graph
+from .onnx_graph import Graph, Initializer, Node, read_graph
 
 _OWN_NAME = re.compile(r"(?!onnx__)\w+(\.\w+)+")
 _WEIGHT_BIAS = {1: "weight", 2: "bias"}
@@ -39,6 +41,7 @@ RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1, "DynamicQuantizeLSTM": 4}
 # ONNX keeps the gates as i o f c and z r h; torch as i f g(=c) o and r z n(=h).
 _GATES = {4: [0, 2, 3, 1], 3: [1, 0, 2], 1: [0]}
 _QUANTIZED = ("int8", "uint8")
+_NONE = Initializer("", "", (), (0, 0))
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def open_onnx(path: Path, budget: Budget) -> Checkpoint:
             raise
     constants = Entries(reader.constants)
     files = [file, *graph.files.values()]
-    return Checkpoint(str(path), "onnx", reader.entries, extra=reader.epsilons, constants=constants, files=files)
+    return Checkpoint(str(path), "onnx", reader.entries, extra=reader.extra, constants=constants, files=files)
 
 
 class _Reader:
@@ -83,7 +86,7 @@ class _Reader:
         self.graph = graph
         self.entries: dict[str, Entry] = {}
         self.constants: dict[str, Entry] = {}
-        self.epsilons: dict[str, float] = {}
+        self.extra: dict[str, float] = {}
         self.used: set[str] = set()
         self.n_layers: dict[str, int] = {}
         self.own_names = {key for key in graph.initializers if _OWN_NAME.fullmatch(key.removesuffix("_quantized"))}
@@ -94,7 +97,11 @@ class _Reader:
             if node.op in RECURRENT:
                 self.recurrent(node)
             if node.op.endswith("Normalization"):
-                self.epsilons[f"{module_path(node.name)[0]}.epsilon"] = node.attributes.get("epsilon", 1e-5)
+                self.extra[f"{module_path(node.name)[0]}.epsilon"] = node.attributes.get("epsilon", 1e-5)
+            if node.op == "Conv" and len(node.attributes.get("strides", ())) == 1:
+                self.extra[f"{module_path(node.name)[0]}.stride"] = node.attributes["strides"][0]
+            if node.op == "Div":
+                self.decomposed_norm(node)
             for index, role in SLOTS.get(node.op, {}).items():
                 if index < len(node.inputs):
                     self.parameter(node, index, role)
@@ -166,6 +173,35 @@ class _Reader:
         if quantized:
             self.check_quantized(key, quantized, node)
         self.add(name, "float32" if quantized else tensor.dtype, shape, values, tensor.dtype)
+
+    def decomposed_norm(self, node: Node) -> None:
+        """Add what belongs to a layer norm as it was exported before opset 17, (x - mean) / sqrt(var + e) · w + b."""
+        root = self.graph.producers.get(node.input(1))
+        variance = self.graph.producers.get(root.input(0)) if root and root.op == "Sqrt" else None
+        scale = self.only_consumer(node, "Mul")
+        shift = self.only_consumer(scale, "Add") if scale else None
+        if variance is None or scale is None or shift is None:
+            return
+        epsilon, *parameters = (self.float_initializer(part) for part in (variance, scale, shift))
+        if not epsilon or math.prod(self.graph.initializers[epsilon].shape) != 1 or "" in parameters:
+            return
+        path = module_path(scale.name)[0]
+        for key, role in zip(parameters, ("weight", "bias"), strict=True):
+            tensor = self.graph.initializers[key]
+            if key not in self.own_names and key not in self.used and len(tensor.shape) == 1:
+                self.used.add(key)
+                self.add(f"{path}.{role}", tensor.dtype, tensor.shape, lambda key=key: self.graph.array(key))
+        self.extra[f"{path}.epsilon"] = float(self.graph.array(epsilon).reshape(()))
+
+    def float_initializer(self, node: Node) -> str:
+        """Return the key of the first input that is an initializer of floats, "" if there is none."""
+        floats = (key for key in node.inputs if self.graph.initializers.get(key, _NONE).dtype.startswith("float"))
+        return next(floats, "")
+
+    def only_consumer(self, node: Node, op: str) -> Node | None:
+        """Return the node that alone uses the output of another, if it is this operator."""
+        consumers = self.graph.consumers.get(node.output(), [])
+        return consumers[0][0] if len(consumers) == 1 and consumers[0][0].op == op else None
 
     def initializer_behind(self, node: Node, index: int) -> tuple[str, Quantized | None]:
         """Return the initializer behind an input, through Identity and DequantizeLinear, and its quantization."""

@@ -52,6 +52,7 @@ _ATTRIBUTE = {
     6: ("g", "span"),
 }
 _ATTRIBUTE |= {11: ("graphs", "spans")}
+_INTS = {8: ("ints", "ints")}  # of an attribute; only those of a few names are short
 _TENSOR = {1: ("dims", "ints"), 2: ("data_type", "int"), 3: ("segment", "span"), 4: ("float_data", "spans")}
 _TENSOR |= {5: ("int32_data", "spans"), 7: ("int64_data", "spans"), 8: ("name", "text"), 9: ("raw_data", "span")}
 _TENSOR |= {
@@ -77,7 +78,7 @@ class Initializer:
 
 @dataclass
 class Node:
-    """One operator with the keys of its inputs and outputs; of the attributes, numbers and `direction` are kept."""
+    """One operator with the keys of its inputs and outputs; of the attributes, numbers, `direction` and `strides`."""
 
     op: str
     domain: str
@@ -245,6 +246,8 @@ def _read_node(graph: Graph, fields: dict[str, Any], scopes: list[dict[str, str]
                 _read_scope(graph, nested, scopes, depth + 1)
         if attribute["s"] is not None and attribute["name"] == "direction":
             attributes[attribute["name"]] = graph.wire.text(attribute["s"])
+        elif attribute["name"] == "strides":
+            attributes["strides"] = tuple(graph.wire.message(part, _INTS)["ints"])
         elif attribute["i"] is not None:
             attributes[attribute["name"]] = attribute["i"]
         elif attribute["f"] is not None:

@@ -397,3 +397,26 @@ def test_a_module_quantized_by_onnxruntime_comes_back(exported, tmp_path):
             assert np.abs(np.array(ckpt[name]) - array).max() <= 1.01 * step, name
     quantized = {name for name, dtype in stored.items() if dtype in ("int8", "uint8")}
     assert quantized >= {"fc.weight", "emb.weight", "lstm.weight_ih_l1_reverse", "lstm.weight_hh_l0"}
+
+
+@pytest.mark.parametrize("anonymous", [True, False], ids=["anonymous", "own names"])
+def test_a_layer_norm_in_single_steps(tmp_path, anonymous):
+    """As PyTorch exported it before opset 17: recognised, with its epsilon; also the stride of a convolution."""
+    names = ("onnx::Mul_7", "onnx::Add_8") if anonymous else ("enc.ln.weight", "enc.ln.bias")
+    weight, bias = np.arange(1, 5, dtype=np.float32), np.arange(4, dtype=np.float32)
+    node = lambda op, name, *inputs: helper.make_node(op, inputs, [f"{name}_out"], f"/enc/ln/{name}")  # noqa: E731
+    nodes = [
+        node("Add", "Add", "variance", "epsilon"),
+        node("Sqrt", "Sqrt", "Add_out"),
+        node("Div", "Div", "away", "Sqrt_out"),
+        node("Mul", "Mul", "Div_out", names[0]),
+        node("Add", "Add_1", "Mul_out", names[1]),
+        node("Div", "Div_1", "Add_1_out", "Sqrt_out"),  # no norm: nothing scales it
+        helper.make_node("Conv", ["Add_1_out", "enc.conv.weight"], ["y"], "/enc/conv/Conv", strides=[3]),
+    ]
+    tensors = [named(np.float32(1e-4), "epsilon"), named(weight, names[0]), named(bias, names[1])]
+    path = save(tmp_path, nodes, [*tensors, named(np.ones((2, 4, 3), np.float32), "enc.conv.weight")])
+    with open_checkpoint(path) as ckpt:
+        np.testing.assert_array_equal(np.array(ckpt["enc.ln.weight"]), weight)
+        np.testing.assert_array_equal(np.array(ckpt["enc.ln.bias"]), bias)
+        assert ckpt.extra == {"enc.ln.epsilon": pytest.approx(1e-4), "enc.conv.stride": 3}

@@ -19,8 +19,9 @@ def release_fix(version: Version) -> str:
 
 
 def plain_names(part: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Remove the `generator.` that training leaves in the vocoder's names."""
-    return {(name.replace("generator.", "") if part == "hift" else name): entry for name, entry in entries.items()}
+    """Remove what only some exports have in their names: `generator.` of the vocoder, `encoders.` of the tokenizer."""
+    extra = {"hift": "generator.", "speech_tokenizer": "encoders."}.get(part, "")
+    return {(name.replace(extra, "") if extra else name): entry for name, entry in entries.items()}
 
 
 def check_version(part: str, entries: Mapping[str, Entry], version: Version, where: Path) -> None:

@@ -47,6 +47,28 @@ def speech_tokenizer_config(tensors: Mapping[str, TensorInfo], epsilons: Mapping
     return sizes
 
 
+def vq_tokenizer_config(tensors: Mapping[str, TensorInfo], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of version 1's speech tokenizer. Raises: KeyError or ValueError if it is another network.
+
+    extra: epsilons of the layer norms, which must be the same, and the stride of the first convolution.
+    """
+    shapes = {name: info.shape for name, info in tensors.items()}
+    state, n_mels, _ = shapes["conv1.weight"]
+    layers = _count(shapes, "blocks.{}.attn.query.weight", 0)
+    norms = (f"blocks.{i}.{name}_ln.epsilon" for i in range(layers) for name in ("attn", "mlp"))
+    (epsilon,) = {float(f"{extra[name]:.6g}") for name in norms}
+    return {
+        "n_mels": n_mels,
+        "n_audio_state": state,
+        "n_audio_head": state // 64,  # each head has 64 numbers in every release
+        "n_audio_layer": layers,
+        "n_audio_ctx": shapes["positional_embedding"][0],
+        "codebook_size": shapes["quantizer.rq.model.layers.0._codebook.weight"][0],
+        "stride": extra["conv1.stride"],
+        "norm_eps": epsilon,
+    }
+
+
 def _count(shapes: Mapping[str, tuple[int, ...]], name: str, first: int) -> int:
     """Count the layers whose `name` exists, numbered from `first`."""
     number = first

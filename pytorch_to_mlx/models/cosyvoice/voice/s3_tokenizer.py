@@ -4,6 +4,7 @@ Du et al. 2024, "CosyVoice 2", section 2.2; finite scalar quantization of Mentze
 Reference: PyPI s3tokenizer 0.3.0, model_v2.py, and the graph of speech_tokenizer_v2.onnx.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -20,7 +21,6 @@ from ....nn.rope import rotary_tables
 from ....taps import tap
 
 WINDOW, OVERLAP = 3000, 400  # frames of 10 ms: 30 s, 4 s of them shared with the next window
-FRAMES_PER_TOKEN = 4
 ROPE_THETA = 10000.0
 TANH_SCALE = 0.9990000128746033  # under 1, in the reference
 
@@ -108,22 +108,20 @@ class Block(nn.Module):
         return x + linear(self.mlp2, ops.gelu(linear(self.mlp1, layer_norm(self.mlp_ln, x))))
 
 
-class SpeechTokenizer(nn.Module):
-    """Tokenize a recording: a transformer encoder, and the index of its rounded code."""
+class WindowedTokenizer(nn.Module, ABC):
+    """Tokenize a recording of any length, window by window. frames_per_token: of 10 ms."""
 
-    def __init__(self, config: SpeechTokenizerConfig) -> None:
-        super().__init__()
-        state = config.n_audio_state
-        self.conv1 = Conv1d(config.n_mels, state, 3, stride=2, padding=1)
-        self.conv2 = Conv1d(state, state, 3, stride=2, padding=1)
-        self.blocks = [Block(config) for _ in range(config.n_audio_layer)]
-        self.project = nn.Linear(state, config.code_size)
+    frames_per_token = 4
+
+    @abstractmethod
+    def encode(self, log_mel: mx.array) -> mx.array:
+        """Return the tokens of one window. Shapes: log_mel [B, T, M], T at most WINDOW -> [B, L] int32."""
 
     def __call__(self, log_mel: mx.array) -> mx.array:
         """Return the tokens of a recording of any length.
 
         More than 30 s are read in windows that overlap by 4 s; each of two neighbours gives 2 s of these.
-        Shapes: log_mel [1, T, M] -> [1, ceil(T / 4)] int32. Raises: UsageError if there is no frame.
+        Shapes: log_mel [1, T, M] -> [1, ceil(T / frames_per_token)] int32. Raises: UsageError if there is no frame.
         Source: s3tokenizer 0.3.0, which starts one more window where the last has already reached the end, and so
         loses up to 2 s there.
         """
@@ -131,7 +129,7 @@ class SpeechTokenizer(nn.Module):
         if not length:
             raise UsageError("there is no audio to tokenize", fix="give at least 0.01 s")
         tap("log_mel", log_mel)
-        ids, start, half = [], 0, OVERLAP // 2 // FRAMES_PER_TOKEN
+        ids, start, half = [], 0, OVERLAP // 2 // self.frames_per_token
         while True:
             window = self.encode(log_mel[:, start : start + WINDOW])
             last = start + WINDOW >= length
@@ -140,6 +138,18 @@ class SpeechTokenizer(nn.Module):
             if last:
                 return tap("speech_tokens", mx.concatenate(ids, axis=1))
             start += WINDOW - OVERLAP
+
+
+class SpeechTokenizer(WindowedTokenizer):
+    """A transformer encoder, and the index of its rounded code."""
+
+    def __init__(self, config: SpeechTokenizerConfig) -> None:
+        super().__init__()
+        state = config.n_audio_state
+        self.conv1 = Conv1d(config.n_mels, state, 3, stride=2, padding=1)
+        self.conv2 = Conv1d(state, state, 3, stride=2, padding=1)
+        self.blocks = [Block(config) for _ in range(config.n_audio_layer)]
+        self.project = nn.Linear(state, config.code_size)
 
     def encode(self, log_mel: mx.array) -> mx.array:
         """Return the tokens of one window. Shapes: log_mel [B, T, M], T at most WINDOW -> [B, ceil(T / 4)] int32."""
