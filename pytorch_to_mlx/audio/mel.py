@@ -119,3 +119,27 @@ def hifigan_log_mel(
         width=(n_fft - hop_length) // 2,
     )
     return mx.array(np.log(np.maximum(bands, 1e-5)).astype(np.float32))
+
+
+def vocos_log_mel(
+    samples: np.ndarray | mx.array,
+    *,
+    sample_rate: int = 24000,
+    n_fft: int = 1024,
+    hop_length: int = 256,
+    n_mels: int = 100,
+    width: int | None = None,
+    floor: float = 1e-5,
+) -> mx.array:
+    """Return Vocos's features: the natural logarithm of mel magnitudes of at least `floor`, HTK filters of height 1.
+
+    width: samples that are reflected at each end, n_fft // 2 by default. floor: 1e-5 in F5-TTS, 1e-7 in Vocos itself.
+    Computed in float64 and rounded once, because the logarithm magnifies the error of quiet bands.
+    Shapes: samples [L] -> [1 + (L + 2 · width - n_fft) // hop_length, n_mels] float32.
+    Raises: ValueError if there are too few samples to reflect at the ends.
+    Source: Siuzdak 2023, "Vocos"; MelSpectrogramFeatures of vocos 0.1.0, MelSpec of f5_tts/model/modules.py.
+    """
+    filters = mel_filters(sample_rate, n_fft, n_mels, htk=True, slaney_norm=False)
+    width = n_fft // 2 if width is None else width
+    bands = _mel_bands(np.asarray(samples, np.float64), filters, np.abs, hop_length=hop_length, width=width)
+    return mx.array(np.log(np.maximum(bands, floor)).astype(np.float32))

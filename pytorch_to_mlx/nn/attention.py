@@ -1,13 +1,18 @@
 """Attention with its projections."""
 
 import math
+from collections.abc import Callable
 
 import mlx.core as mx
-from mlx.nn import Linear, Module
+from mlx.nn import Linear, Module, RMSNorm
 
 from ..backend import ops
 from .cache import RowMemory
 from .linear import linear
+from .rope import rotate_pairs
+from .stream import Stream
+
+Rotate = Callable[[mx.array, mx.array, mx.array], mx.array]
 
 
 class SelfAttention(Module):
@@ -106,3 +111,55 @@ class CachedAttention(Module):
             y = ops.attention(self._heads(q), k, v, scale=self.scale, mask="causal" if bias is None else bias)
             y = y.transpose(0, 2, 1, 3).reshape(batch, length, -1)
         return linear(self.out_proj, y)
+
+
+class RotaryAttention(Module):
+    """Multi-head self-attention with rotary positions, in all heads or in the first ones.
+
+    rotary_heads: how many of the heads, the first ones, know positions; None is all. rotate: which features of a head
+    turn together, neighbours by default; `ops.rotate` for halves. qk_norm: queries and keys are RMS-normalised in each
+    head before they turn.
+    Source: Vaswani et al. 2017, section 3.2; Su et al. 2021, eq. 34.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        num_heads: int,
+        head_dim: int,
+        rotary_heads: int | None = None,
+        *,
+        rotate: Rotate = rotate_pairs,
+        qk_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim, self.rotary_heads, self.rotate = num_heads, head_dim, rotary_heads, rotate
+        inner = num_heads * head_dim
+        self.qkv_proj = Linear(size, 3 * inner)
+        self.o_proj = Linear(inner, size)
+        if qk_norm:
+            self.q_norm, self.k_norm = RMSNorm(head_dim, eps=1e-6), RMSNorm(head_dim, eps=1e-6)
+
+    def attend(
+        self, x: mx.array, tables: tuple[mx.array, mx.array], stream: Stream, mask: mx.array | None = None
+    ) -> mx.array:
+        """Attend to all steps that `mask` allows.
+
+        Shapes: x [B, L, D], tables two of [L, head_dim / 2], mask broadcasts to [B, H, L, S] (True attends, or
+        additive), of all S steps so far, the last L of them x -> [B, L, D].
+        """
+        batch, length, _ = x.shape
+        qkv = linear(self.qkv_proj, x).reshape(batch, length, 3, self.num_heads, self.head_dim)
+        q, k, v = (qkv[:, :, i].swapaxes(1, 2) for i in range(3))  # [B, H, L, head_dim] each
+        if "q_norm" in self:
+            q, k = (ops.rms_norm(y, norm.weight, norm.eps) for y, norm in ((q, self.q_norm), (k, self.k_norm)))
+        q, k = (self._rotated(y, tables) for y in (q, k))
+        k, v = (stream.history(y, axis=2) for y in (k, v))
+        y = ops.attention(q, k, v, scale=1 / math.sqrt(self.head_dim), mask=mask)
+        return linear(self.o_proj, y.swapaxes(1, 2).reshape(batch, length, -1))
+
+    def _rotated(self, x: mx.array, tables: tuple[mx.array, mx.array]) -> mx.array:
+        if self.rotary_heads is None:
+            return self.rotate(x, *tables)
+        first, rest = mx.split(x, [self.rotary_heads], axis=1)
+        return mx.concatenate([self.rotate(first, *tables), rest], axis=1)

@@ -4,13 +4,12 @@ Source: Peebles & Xie 2023, "Scalable Diffusion Models with Transformers", secti
 "F5-TTS", whose code CosyVoice 3 shares.
 """
 
-import math
-
 import mlx.core as mx
 import numpy as np
 from mlx.nn import Linear, Module
 
 from ..backend import ops
+from .attention import RotaryAttention, Rotate
 from .conv import Conv1d
 from .linear import linear
 from .positions import sinusoids_at
@@ -30,9 +29,9 @@ class TimeEmbedding(Module):
         self.proj1 = Linear(channels, size)
         self.proj2 = Linear(size, size)
 
-    def __call__(self, t: float) -> mx.array:
-        """Shapes: -> [1, D]."""
-        x = sinusoids_at(np.array([t], np.float32) * np.float32(TIME_SCALE), self.channels)
+    def __call__(self, t: float | np.ndarray) -> mx.array:
+        """Shapes: t, a number or [S] -> [S, D], S = 1 for a number."""
+        x = sinusoids_at(np.atleast_1d(np.asarray(t, np.float32)) * np.float32(TIME_SCALE), self.channels)
         return linear(self.proj2, ops.silu(linear(self.proj1, x.astype(self.proj1.weight.dtype))))
 
 
@@ -44,27 +43,36 @@ class ConvPositions(Module):
         self.conv1 = Conv1d(size, size, kernel_size, padding=padding, groups=groups)
         self.conv2 = Conv1d(size, size, kernel_size, padding=padding, groups=groups)
 
-    def __call__(self, x: mx.array, stream: Stream) -> mx.array:
-        """Shapes: x [B, L, D] -> [B, L, D]."""
-        y = ops.mish(stream.conv1d(self.conv1, x))
-        return stream.add(x, ops.mish(stream.conv1d(self.conv2, y)))
+    def __call__(self, x: mx.array, stream: Stream, is_step: mx.array | None = None) -> mx.array:
+        """Embed the positions of x. is_step: False where x is padding, which its neighbours see as zeros, as an edge.
+
+        Shapes: x [B, L, D], is_step [B, L, 1] -> [B, L, D].
+        """
+        y = x
+        for conv in (self.conv1, self.conv2):
+            y = ops.mish(stream.conv1d(conv, y if is_step is None else mx.where(is_step, y, 0)))
+        return stream.add(x, y)
 
 
-class DiTBlock(Module):
+class DiTBlock(RotaryAttention):
     """Attention and feed-forward, each after a norm whose shift and scale come from the time, and times a gate.
 
-    rotary_heads: how many of the heads, the first ones, know positions; None is all.
+    The options are those of `RotaryAttention`.
     """
 
     def __init__(
-        self, size: int, num_heads: int, head_dim: int, intermediate_size: int, rotary_heads: int | None = None
+        self,
+        size: int,
+        num_heads: int,
+        head_dim: int,
+        intermediate_size: int,
+        rotary_heads: int | None = None,
+        *,
+        rotate: Rotate = rotate_pairs,
+        qk_norm: bool = False,
     ) -> None:
-        super().__init__()
-        self.num_heads, self.head_dim, self.rotary_heads = num_heads, head_dim, rotary_heads
-        inner = num_heads * head_dim
+        super().__init__(size, num_heads, head_dim, rotary_heads, rotate=rotate, qk_norm=qk_norm)
         self.time_proj = Linear(size, 6 * size)
-        self.qkv_proj = Linear(size, 3 * inner)
-        self.o_proj = Linear(inner, size)
         self.up_proj = Linear(size, intermediate_size)
         self.down_proj = Linear(intermediate_size, size)
 
@@ -84,29 +92,13 @@ class DiTBlock(Module):
         stream: Stream,
         mask: mx.array | None = None,
     ) -> mx.array:
-        """Shapes: x [B, L, D], modulation [6, B or 1, 1, D], tables two of [L, head_dim / 2], mask [L, S] of all steps
-        so far, the last L of them x -> [B, L, D].
+        """Shapes: x [B, L, D], modulation [6, B or 1, 1, D], tables and mask as in `attend`
+        -> [B, L, D].
         """
         shift, scale, gate, shift2, scale2, gate2 = modulation
         x = x + gate * self.attend(modulate(x, shift, scale), tables, stream, mask)
         y = ops.gelu_tanh(linear(self.up_proj, modulate(x, shift2, scale2)))
         return x + gate2 * linear(self.down_proj, y)
-
-    def attend(self, x: mx.array, tables: tuple[mx.array, mx.array], stream: Stream, mask: mx.array | None) -> mx.array:
-        """Attend to all steps that `mask` allows. Shapes: as in `__call__`."""
-        batch, length, _ = x.shape
-        qkv = linear(self.qkv_proj, x).reshape(batch, length, 3, self.num_heads, self.head_dim)
-        q, k, v = (qkv[:, :, i].swapaxes(1, 2) for i in range(3))  # [B, H, L, head_dim] each
-        q, k = (self._rotate(y, tables) for y in (q, k))
-        k, v = (stream.history(y, axis=2) for y in (k, v))
-        y = ops.attention(q, k, v, scale=1 / math.sqrt(self.head_dim), mask=mask)
-        return linear(self.o_proj, y.swapaxes(1, 2).reshape(batch, length, -1))
-
-    def _rotate(self, x: mx.array, tables: tuple[mx.array, mx.array]) -> mx.array:
-        if self.rotary_heads is None:
-            return rotate_pairs(x, *tables)
-        rotated, rest = mx.split(x, [self.rotary_heads], axis=1)
-        return mx.concatenate([rotate_pairs(rotated, *tables), rest], axis=1)
 
 
 def modulate(x: mx.array, shift: mx.array, scale: mx.array) -> mx.array:

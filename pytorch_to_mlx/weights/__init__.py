@@ -19,6 +19,7 @@ from .layouts import (
     concat,
     conv_transpose1d,
     permute,
+    rotary_halves,
 )
 from .load import load_into, load_model
 from .place import check_destination, new_folder
@@ -31,6 +32,7 @@ __all__ = [
     "Applied", "Fold", "Layout", "Pattern", "Report", "Rule", "WeightMap",
     "apply", "check_destination", "concat", "conv_transpose1d",
     "dead_rules", "dequantize", "drop", "either", "fold", "invert", "is_converted", "load_into",
-    "load_model", "make_plan", "new_folder", "permute", "quantize", "read_folder", "rebuild", "rename", "split", "tie",
+    "load_model", "make_plan", "new_folder", "permute", "quantize", "read_folder", "rebuild", "rename", "rotary_halves",
+    "split", "tie",
     "weight_norm", "write_folder",
 ]  # fmt: skip

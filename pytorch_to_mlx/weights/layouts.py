@@ -80,6 +80,25 @@ def conv_transpose1d(groups: int) -> Layout:
     return Layout(name, 3, forward, inverse, check)
 
 
+def rotary_halves(head_dim: int, rank: int, *, fused: bool = False) -> Layout:
+    """Make the layout of queries and keys that turn in pairs: neighbours in torch, halves of the head here.
+
+    `ops.rotate` turns halves, and a product of queries and keys does not see the order. fused: queries, keys and values
+    one after the other; the values stay as they are. Shapes: [H · head_dim, …] -> the same.
+    """
+
+    def reorder(a: mx.array, *shape: int) -> mx.array:
+        turned = a[: a.shape[0] * 2 // 3] if fused else a
+        heads = turned.reshape(-1, *shape, *a.shape[1:]).swapaxes(1, 2).reshape(turned.shape)
+        return mx.concatenate([heads, a[len(turned) :]]) if fused else heads
+
+    def check(shape: tuple[int, ...]) -> str:
+        return "" if shape[0] % ((3 if fused else 1) * head_dim) == 0 else f"{shape[0]} are no heads of {head_dim}"
+
+    half, name = head_dim // 2, f"rotary_halves({head_dim}, {rank}{', fused=True' if fused else ''})"
+    return Layout(name, rank, lambda a: reorder(a, half, 2), lambda a: reorder(a, 2, half), check, passes_bias=False)
+
+
 def _named(name: str, order: str) -> Layout:
     return replace(permute(order), name=name)
 

@@ -4,9 +4,11 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from pytorch_to_mlx.backend import ops
 from pytorch_to_mlx.nn.dit import ConvPositions, DiTBlock, TimeEmbedding, modulate
 from pytorch_to_mlx.nn.rope import rotary_tables, rotate_pairs
 from pytorch_to_mlx.nn.stream import Stream
+from pytorch_to_mlx.weights import rotary_halves
 
 SIZE, HEADS, WIDTH = 32, 4, 8
 
@@ -61,6 +63,30 @@ def test_block(rotary_heads):
     expected = expected_block(made, x, modulation, angles, mask)
     got = made(mx.array(x), mx.array(modulation), tables, Stream(), mx.array(mask))
     np.testing.assert_allclose(np.array(got), expected, rtol=0, atol=1e-5)
+
+
+def test_halves_with_reordered_weights_turn_as_neighbours():
+    """With norms of queries and keys, whose weights are reordered too."""
+    neighbours = DiTBlock(SIZE, HEADS, WIDTH, 48, qk_norm=True)
+    halves = DiTBlock(SIZE, HEADS, WIDTH, 48, rotate=ops.rotate, qk_norm=True)
+    norms = mx.array(1 + 0.3 * rng_array(2, WIDTH))
+    neighbours.q_norm.weight, neighbours.k_norm.weight = norms
+    halves.update(neighbours.parameters())
+    halves.qkv_proj.weight = rotary_halves(WIDTH, 2, fused=True).to_mlx(neighbours.qkv_proj.weight)
+    halves.qkv_proj.bias = rotary_halves(WIDTH, 1, fused=True).to_mlx(neighbours.qkv_proj.bias)
+    halves.q_norm.weight, halves.k_norm.weight = (rotary_halves(WIDTH, 1).to_mlx(norm) for norm in norms)
+    x, tables = mx.array(rng_array(2, 9, SIZE)), rotary_tables(mx.arange(9), WIDTH, 10000.0)
+    both = [np.array(block.attend(x, tables, Stream())) for block in (neighbours, halves)]
+    np.testing.assert_allclose(*both, rtol=0, atol=1e-5)
+    neighbours.q_norm.weight = mx.ones(WIDTH)
+    assert np.abs(np.array(neighbours.attend(x, tables, Stream())) - both[0]).max() > 1e-3
+
+
+def test_positions_see_padding_as_the_edge():
+    made, x = ConvPositions(SIZE, (15, 15), groups=4), mx.array(rng_array(2, 40, SIZE))
+    is_step = mx.arange(40)[None, :, None] < mx.array([40, 23])[:, None, None]
+    whole, short = made(x, Stream(), is_step), made(x[1:, :23], Stream())
+    np.testing.assert_allclose(np.array(whole[1:, :23]), np.array(short), rtol=0, atol=1e-5)
 
 
 def test_modulation_is_that_of_the_time():

@@ -21,6 +21,7 @@ from pytorch_to_mlx.weights import (
     concat,
     conv_transpose1d,
     permute,
+    rotary_halves,
 )
 
 
@@ -188,3 +189,14 @@ def test_weights_lie_in_memory_in_their_own_order(layout, shape):
     weight = layout.to_mlx(mx.random.normal(shape, key=mx.random.key(0)))
     mx.eval(weight)
     assert np.asarray(weight).flags.c_contiguous
+
+
+def test_rotary_halves():
+    """Two heads of four: neighbours (0, 1), (2, 3) become halves (0, 2), (1, 3); values are left alone."""
+    assert rotary_halves(4, 1).to_mlx(mx.arange(8)).tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+    layout = rotary_halves(4, 2, fused=True)
+    fused = mx.arange(24)[:, None]
+    assert layout.to_mlx(fused)[:, 0].tolist() == [*(8 * part + i for part in (0, 1) for i in (0, 2, 1, 3, 4, 6, 5, 7)),
+                                                   *range(16, 24)]  # fmt: skip
+    assert mx.array_equal(layout.to_torch(layout.to_mlx(fused)), fused)
+    assert "no heads of 4" in layout.problem((25, 3)) and layout.problem((24,))
