@@ -16,7 +16,7 @@ import typer
 from .options import OPTIONS, Option
 
 OUTPUTS = ("output", "plot", "html")  # the options that name a file to write, which may be -, stdout
-SECTION = re.compile(r"^\s*(Examples?|Args|Raises|Returns|Shapes|Source):\s*(.*)$")
+SECTION = re.compile(r"^\s*(Examples?|Args|Spellings|Raises|Returns|Shapes|Source):\s*(.*)$")
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,17 @@ class Verb:
 
 
 def read(name: str, function: Callable[..., Any]) -> Verb:
-    """Read signature and docstring: the first lines describe, `Example:` shows, `Args:` explains parameters."""
+    """Read signature and docstring: the first lines describe, `Example:` shows, `Args:` explains parameters.
+
+    `Spellings:` has more spellings of this verb's options, those that an original's users know.
+    """
     description, sections = _read_docstring(function)
-    help_of = dict(re.findall(r"(\w+): (.+)", "\n".join(sections.get("Args", []))))
+    help_of, spellings_of = (
+        dict(re.findall(r"(\w+): (.+)", "\n".join(sections.get(section, [])))) for section in ("Args", "Spellings")
+    )
     hints = typing.get_type_hints(function)
     parameters = tuple(
-        _parameter(p, _simple(hints.get(p.name, str)), help_of.get(p.name), name)
+        _parameter(p, _simple(hints.get(p.name, str)), help_of.get(p.name), name, spellings_of.get(p.name, "").split())
         for p in inspect.signature(function).parameters.values()
     )
     return Verb(name, description, tuple(sections.get("Example", []) + sections.get("Examples", [])), parameters)
@@ -113,7 +118,9 @@ def _read_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, list[s
     return "\n".join(text).strip(), sections
 
 
-def _parameter(parameter: inspect.Parameter, hint: Any, help_text: str | None, verb: str) -> Parameter:
+def _parameter(
+    parameter: inspect.Parameter, hint: Any, help_text: str | None, verb: str, others: Sequence[str]
+) -> Parameter:
     name = parameter.name
     option = OPTIONS.get(name, Option(""))
     spellings: tuple[str, ...] = ()
@@ -121,7 +128,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any, help_text: str | None, v
         dashed = name.replace("_", "-")
         first = f"--{dashed}/--no-{dashed}" if hint is bool and parameter.default is True else f"--{dashed}"
         same = ("--output",) if name == "mlx_path" and verb == "convert" else ()
-        spellings = (first, *same, *option.short)
+        spellings = (first, *same, *option.short, *others)
     default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
     return Parameter(name, hint, default, spellings, help_text or option.help)
 

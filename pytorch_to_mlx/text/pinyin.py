@@ -10,7 +10,7 @@ _SAME = str.maketrans({";": ",", "“": '"', "”": '"', "‘": "'", "’": "'"}
 _HAN = "〇㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff"
 _HAS_HAN = re.compile(f"[{_HAN}]")
 # 重(chong2) says how to read one character. Without the digit of the tone it would be an ordinary parenthesis.
-_FORCED = re.compile(rf"([{_HAN}])[(（]([a-zü]{{1,6}})([1-5])[)）]", re.IGNORECASE)
+FORCED = re.compile(rf"([{_HAN}])[(（]([a-zü]{{1,6}})([1-5])[)）]", re.IGNORECASE)
 # What rjieba, whose dictionary has five words without Chinese characters, makes of a text that has none.
 _RUN = re.compile(r"[a-zA-Z0-9+#&._%\-]+")
 _DICTIONARY = re.compile(r"(AT&T|[cC](?:#|\+\+))")
@@ -45,7 +45,7 @@ def pinyin_tokens(text: str, *, forced: bool = True) -> list[str]:
 
 def without_readings(text: str) -> str:
     """Return a text without the readings that it forces: 重(chong2)庆 is 重庆."""
-    return _FORCED.sub(r"\1", text)
+    return FORCED.sub(r"\1", text)
 
 
 def has_chinese(text: str) -> bool:
@@ -57,7 +57,7 @@ def _take_readings(text: str) -> tuple[str, dict[int, str]]:
     """Return a text without the readings that it forces, and those by the index of their character."""
     readings: dict[int, str] = {}
     n_removed = 0
-    for match in _FORCED.finditer(text):
+    for match in FORCED.finditer(text):
         tone = "" if match[3] == "5" else match[3]
         readings[match.start() - n_removed] = match[2].lower().replace("ü", "v") + tone
         n_removed += len(match.group()) - 1

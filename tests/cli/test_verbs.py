@@ -51,6 +51,23 @@ def test_help_comes_from_docstring_and_table(toy, cli):
     assert "pytorch-to-mlx toy-voice synthesize --text hi" in text
 
 
+def test_a_verb_may_take_the_spellings_of_an_original():
+    def speak(*, text: str, steps: int = 4) -> None:
+        """Speak.
+
+        Args:
+            steps: how many
+
+        Spellings:
+            text: --gen-text
+            steps: --nfe-step -n
+        """
+
+    spellings = {parameter.name: parameter.spellings for parameter in verbs.read("speak", speak).parameters}
+    assert spellings == {"text": ("--text", "-t", "--gen-text"), "steps": ("--steps", "--nfe-step", "-n")}
+    assert verbs.read("speak", speak).description == "Speak."
+
+
 def test_text_result_is_lines(toy, cli):
     _, out, _ = cli("toy-voice", "synthesize", "--text", "hi")
     assert "text: hi\nvoice: one\nspeed: 1.5\n".replace("1.5", "1") in out

@@ -12,6 +12,8 @@ import json
 import re
 import sys
 import tempfile
+import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,57 @@ def sound(name: str) -> np.ndarray:
     return (noise[:, None] * (2 * loudness[:, None] * shares // channels)).astype(np.int32)
 
 
+SPOKEN = ("stereo", "a tenth of a second", "quiet ends")
+# Transcript, text, and options of infer_process.
+REQUESTS: tuple[tuple[str, str, dict[str, float]], ...] = (
+    ("Some call me nature, others call me mother nature.", "Hi", {}),
+    ("Hello", "Hello you.", {"speed": 1.3}),
+    ("Hi?  ", "I don't care; what, me? Never! " * 9, {"cross_fade_duration": 0.0}),
+    ("Some call me nature.", "One sentence here. And a second one, longer than that. " * 6, {"fix_duration": 40.0}),
+    ("Some call me nature.", "Only one chunk.", {"fix_duration": 3.0}),
+    ("Привет。", "Ça va très bien, merci. Et toi ? " * 4, {"speed": 0.5}),
+)
+
+
+def planned(upstream: dict[str, Any], clip: str, transcript: str, text: str, options: dict[str, float]) -> list[Any]:
+    """Return the finished transcript, the md5 of each chunk's tokens with its frames, and the samples of all speech."""
+    import torch
+
+    calls: list[list[Any]] = []
+
+    class Model:
+        def sample(self, cond: Any, text: Any, duration: int, **_: Any) -> tuple[Any, None]:
+            calls.append([hashlib.md5(str(text[0]).encode()).hexdigest(), duration])
+            frames = max(duration, max(len(text[0]), cond.shape[-1] // 256 + 1) + 1)
+            return torch.zeros(1, frames, 100), None
+
+    class Vocoder:
+        def decode(self, mel: Any) -> Any:
+            return torch.zeros(1, (mel.shape[-1] - 1) * 256)
+
+    import soundfile
+
+    def load(path: str) -> tuple[Any, int]:
+        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        return torch.from_numpy(audio.T.copy()), rate
+
+    class Resample:  # the lengths of torchaudio's; tests/audio/test_resample.py compares its samples
+        def __init__(self, rate: int, target: int) -> None:
+            self.ratio = target / rate
+
+        def __call__(self, audio: Any) -> Any:
+            return torch.zeros(1, -int(-audio.shape[-1] * self.ratio // 1))
+
+    transforms = types.SimpleNamespace(Resample=Resample)
+    upstream |= {"torch": torch, "np": np, "torchaudio": types.SimpleNamespace(load=load, transforms=transforms)}
+    upstream |= {"ThreadPoolExecutor": lambda: ThreadPoolExecutor(1)}
+    _, finished = upstream["preprocess_ref_audio_text"](clip, transcript, show_info=lambda _: None)
+    audio, _, _ = upstream["infer_process"](
+        clip, finished, text, Model(), Vocoder(), progress=None, show_info=lambda _: None, **options
+    )
+    return [finished, calls, len(audio)]
+
+
 def functions(path: Path, names: set[str], known: dict[str, Any]) -> dict[str, Any]:
     """Run the named functions of a file, and nothing else of it."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -81,16 +134,21 @@ def main(f5_tts: Path, pydub_folder: Path) -> None:
     )
     upstream: dict[str, Any] = {
         **{"re": re, "hashlib": hashlib, "tempfile": tempfile, "AudioSegment": AudioSegment, "silence": silence},
+        **{"target_sample_rate": 24000, "hop_length": 256, "tqdm": None, "mel_spec_type": "vocos", "target_rms": 0.1},
+        **{"cross_fade_duration": 0.15, "nfe_step": 32, "cfg_strength": 2.0, "sway_sampling_coef": -1.0, "speed": 1.0},
+        **{"fix_duration": None, "device": None},
         **{"_ref_audio_cache": {}, "_ref_text_cache": {}, "tempfile_kwargs": {"delete": False}, "pydub": pydub},
     }
-    names = {"chunk_text", "preprocess_ref_audio_text", "remove_silence_edges"}
+    names = {"chunk_text", "preprocess_ref_audio_text", "remove_silence_edges", "infer_process", "infer_batch_process"}
     functions(f5_tts / "infer" / "utils_infer.py", names, upstream)
     pinyin = [
         {"text": text, "segments": rjieba.cut(text.translate(str.maketrans(";“”‘’", ",\"\"''"))), "tokens": tokens}
         for text, tokens in zip(TEXTS, model["convert_char_to_pinyin"](list(TEXTS)), strict=True)
     ]
     chunks = [[text, limit, upstream["chunk_text"](text, limit)] for text in CHUNKED for limit in (-3, 12, 40, 135)]
-    clips = {}
+    upstream |= {"convert_char_to_pinyin": model["convert_char_to_pinyin"]}
+    clips: dict[str, list[Any]] = {}
+    plans: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for name, (rate, _, codec, _) in SOUNDS.items():
             path = Path(folder) / f"{name}.wav"
@@ -100,7 +158,10 @@ def main(f5_tts: Path, pydub_folder: Path) -> None:
             digest = hashlib.md5(result.raw_data).hexdigest()
             numbers = (result.frame_rate, 8 * result.sample_width, result.channels, int(result.frame_count()))
             clips[name] = [*numbers, digest]
-    written = json.dumps({"pinyin": pinyin, "chunks": chunks, "clips": clips}, ensure_ascii=False, indent=0)
+            if name in SPOKEN:
+                plans += [[name, *request, planned(upstream, clipped, *request)] for request in REQUESTS]
+    golden = {"pinyin": pinyin, "chunks": chunks, "clips": clips, "plans": plans}
+    written = json.dumps(golden, ensure_ascii=False, indent=0)
     Path(__file__).with_suffix(".json").write_text(written + "\n", encoding="utf-8")
 
 

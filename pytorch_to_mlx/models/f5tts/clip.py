@@ -1,9 +1,13 @@
 """The recording of a voice as the model takes it: long pauses shortened, 12 s at most, no silence at its ends."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from ...audio.silence import Pcm, split_on_silence, trim_silence
+from ...tasks import Speech
 
 MAX_MS, MIN_MS = 12_000, 6_000
 KEEP_MS = 1_000
@@ -47,3 +51,16 @@ def clip_recording(pcm: Pcm) -> Clip:
 def with_tail(pcm: Pcm, ms: int) -> Pcm:
     """Return a recording with silence after it."""
     return pcm + Pcm.silent(ms)
+
+
+def without_long_pauses(pieces: Sequence[Speech]) -> Speech:
+    """Return speech whose pauses of over a second are one second: half a second beside each of what they part.
+
+    Source: f5-tts 1.1.22, infer/utils_infer.py `remove_silence_for_generated_wav`.
+    """
+    speech = Speech.concatenate(pieces)
+    whole = np.rint(np.clip(speech.audio, -1, 1) * 32767).astype(np.int32)[:, None]
+    audible = Pcm.silent(0, speech.sample_rate)
+    for part in split_on_silence(Pcm(whole, speech.sample_rate, 16), min_ms=1000, threshold_db=-50.0, keep_ms=500):
+        audible = audible + part
+    return replace(speech, audio=audible.to_float())

@@ -19,8 +19,13 @@ def normalize(text: str, *, british: bool = False) -> Spoken:
     misaki's markup stays as it is.
     Raises: MissingExtraError without the package num2words.
     """
-    spoken = compose(text).rewrite(plain_numbers.WRITTEN_RULES, british).rewrite(SIMPLER, british)
-    spoken = spoken.rewrite(words.NUMBERED_RULES, british).rewrite(_RULES, british)
+    spoken = write_out(text, british=british)
     code = "b" if british else "a"
     unsaid = [(*match.span(), "") for match in foreign_words(spoken.text, code)]
     return spoken.replaced(unsaid) if unsaid else spoken
+
+
+def write_out(text: str, *, british: bool = False) -> Spoken:
+    """Return what `normalize` does, with the words of other scripts."""
+    spoken = compose(text).rewrite(plain_numbers.WRITTEN_RULES, british).rewrite(SIMPLER, british)
+    return spoken.rewrite(words.NUMBERED_RULES, british).rewrite(_RULES, british)

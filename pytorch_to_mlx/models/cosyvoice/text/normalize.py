@@ -11,10 +11,11 @@ from functools import cache
 from typing import Any
 
 from ....errors import MissingExtraError
-from ....progress import note
 from ....text.split import split_text
+from ....text.wetext import write_out
 from .tokenizer import require_text
 
+EXTRA = "cosyvoice"
 # Lengths in tokens of English or characters of Chinese.
 MAX_PIECE, MIN_PIECE = 80, 60
 MIN_LAST_PIECE = 20  # a shorter last piece joins the one before it
@@ -23,9 +24,6 @@ PAGE = 1000  # characters that are normalised at once
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _ENDS = {"zh": "。？！；：、.?!;", "en": ".?!;:"}
 _CLOSING_QUOTES = ('"', "”")
-# wetext writes a backslash before these; private-use characters in their place pass untouched.
-_ESCAPED = str.maketrans({'"': "\ue000", "\\": "\ue001"})
-_UNESCAPED = str.maketrans({"\ue000": '"', "\ue001": "\\"})
 
 
 def text_pieces(text: str, count: Callable[[str], int], *, normalized: bool = True) -> list[str]:
@@ -75,7 +73,7 @@ def is_marked(text: str) -> bool:
 
 
 def _chinese(text: str) -> str:
-    text = write_out(text, "zh")
+    text = write_out(text, "zh", extra=EXTRA)
     text = drop_spaces(text.replace("\n", ""))
     for sign, words in (("²", "平方"), ("³", "立方"), (".", "。"), (" - ", "，"), ("——", " ")):
         text = text.replace(sign, words)
@@ -85,7 +83,7 @@ def _chinese(text: str) -> str:
 
 def _english(text: str) -> str:
     text = text.replace("²", " squared").replace("³", " cubed")
-    return re.sub(r"\d+|[¹⁰-⁹₀-₉]+", _number, write_out(text, "en"))
+    return re.sub(r"\d+|[¹⁰-⁹₀-₉]+", _number, write_out(text, "en", extra=EXTRA))
 
 
 def _number(digits: re.Match[str]) -> str:
@@ -98,34 +96,8 @@ def _inflect() -> Any:
     try:
         import inflect
     except ModuleNotFoundError as error:
-        raise MissingExtraError("inflect", "cosyvoice", needed_for="numbers in words") from error
+        raise MissingExtraError("inflect", EXTRA, needed_for="numbers in words") from error
     return inflect.engine()
-
-
-@cache
-def _normalizer(language: str) -> Any:
-    try:
-        from wetext import Normalizer
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("wetext", "cosyvoice", needed_for="text normalisation") from error
-    return Normalizer(remove_erhua=False) if language == "zh" else Normalizer()
-
-
-def write_out(text: str, language: str) -> str:
-    """Normalise by wetext; a word that wetext has no rule for stays as it is written."""
-    if not text:
-        return ""
-    try:
-        # wetext takes a text that is only digits for Chinese
-        options = {"lang": "en"} if language == "en" and text.isascii() else {}
-        return _normalizer(language).normalize(text.translate(_ESCAPED), **options).translate(_UNESCAPED)
-    except AssertionError:  # wetext's only sign that no rule fits, as for "5€"
-        words = text.split()
-    if len(words) < 2:
-        note(f"not normalised: {text[:40]!r}")
-        return text
-    half = len(words) // 2
-    return " ".join(write_out(" ".join(part), language) for part in (words[:half], words[half:]))
 
 
 def drop_spaces(text: str) -> str:
