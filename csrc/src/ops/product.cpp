@@ -12,11 +12,11 @@ namespace {
 
 constexpr int64_t few = 8; // rows: up to here the weight is widened in registers, for more into panels
 
-// Whether tiles are faster, which cost about the same for 1 to 16 rows. Of float32 numbers they multiply three parts: that
-// pays where few rows share a weight, and not where many do, whose panels the vector units read from the cache.
+// Whether tiles are faster, which cost about the same for 1 to 16 rows. Float32 numbers have three parts: they need more rows,
+// and with very many, whose panels the vector units read from the cache, tiles gain nothing.
 bool tiles_pay(const RowWeights& w, int64_t rows) {
   if (w.bits) return rows >= 4;
-  return w.dtype == Dtype::float32 ? rows >= 48 && rows <= 256 : rows >= 6;
+  return w.dtype == Dtype::float32 ? rows >= 48 && rows <= 512 : rows >= 6;
 }
 
 bool fits_tiles(const RowWeights& w, int64_t rows, int64_t depth) {
@@ -71,6 +71,9 @@ Product::Product(const float* x, const RowWeights& w, int64_t rows, int64_t colu
 int64_t Product::job_columns() const {
   if (way_ == Way::panels && !is_sgemm()) return panel_columns(131072 / depth_);
   const int64_t jobs = 2 * ceil_div(columns_ * w_.row_bytes, 262144); // of at most 128 KiB of weights each, and of equal length
+#if defined(__x86_64__)
+  if (way_ == Way::tiles && rows_ > 64) return amx::most_columns;
+#endif
   const int64_t whole = way_ == Way::registers ? 4 : 64;
   return ceil_div(ceil_div(columns_, jobs), whole) * whole;
 }

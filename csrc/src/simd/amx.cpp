@@ -4,11 +4,7 @@
 
 namespace ptm::amx {
 
-template <int N>
-struct Count { static constexpr int value = N; };
-
-constexpr int64_t tile_numbers = side * step;
-constexpr int64_t chain = 128; // products in one chain of sums; of quantized weights at most a group
+constexpr int64_t tile_numbers = side * step, square = side * side;
 
 struct Registers { // all eight: 16 rows of 64 bytes
   struct { uint8_t palette = 1, start = 0, none[14] = {}; uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64}; uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16}; } shape;
@@ -47,6 +43,55 @@ INLINE void split(F low, F high, __m512i (&parts)[N]) {
 
 INLINE __m512i larger_bits(__m512i bits, F x) { return _mm512_max_epu32(bits, (__m512i)abs(x)); }
 INLINE bool all_small(__m512i bits) { return !any((I)bits >= (int32_t)0x7149f2ca); } // 1e30
+
+// Sums of a chunk for C × R squares: 16 rows of w each times 16 rows of x. The parts of a square stand `w_next` and `x_next`
+// numbers after those of the one before. The small products come first: added to a large sum they would lose bits.
+template <int N, int C, int R>
+INLINE void chunk_products(const uint16_t* w, int64_t w_next, const uint16_t* x, int64_t x_next, int64_t steps, float* sums) {
+  const auto load_w = [&](int64_t part) {
+    _tile_loadd(4, w + part * tile_numbers, 64);
+    if constexpr (C > 1) _tile_loadd(5, w + w_next + part * tile_numbers, 64);
+  };
+  const auto load_x = [&](int64_t part) {
+    _tile_loadd(6, x + part * tile_numbers, 64);
+    if constexpr (R > 1) _tile_loadd(7, x + x_next + part * tile_numbers, 64);
+  };
+  const auto multiply = [] {
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (R > 1) _tile_dpbf16ps(1, 4, 7);
+    if constexpr (C > 1) _tile_dpbf16ps(2, 5, 6);
+    if constexpr (C > 1 && R > 1) _tile_dpbf16ps(3, 5, 7);
+  };
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (int64_t s = 0; s < steps; s++) {
+    load_w(s * N), load_x(s * 3 + 2), multiply();
+    load_x(s * 3 + 1), multiply();
+    if constexpr (N > 1) {
+      load_w(s * N + 1), multiply();
+      load_x(s * 3), multiply();
+    }
+    if constexpr (N > 2) load_w(s * N + 2), multiply();
+  }
+  for (int64_t s = 0; s < steps; s++) load_w(s * N), load_x(s * 3), multiply();
+  _tile_stored(0, sums, 64);
+  if constexpr (R > 1) _tile_stored(1, sums + square, 64);
+  if constexpr (C > 1) _tile_stored(2, sums + 2 * square, 64);
+  if constexpr (C > 1 && R > 1) _tile_stored(3, sums + 3 * square, 64);
+}
+
+template <int N>
+INLINE void chunk_products(int64_t c, int64_t r, const uint16_t* w, int64_t w_next, const uint16_t* x, int64_t x_next, int64_t steps, float* sums) {
+  if (c > 1 && r > 1) return chunk_products<N, 2, 2>(w, w_next, x, x_next, steps, sums);
+  if (c > 1) return chunk_products<N, 2, 1>(w, w_next, x, x_next, steps, sums);
+  if (r > 1) return chunk_products<N, 1, 2>(w, w_next, x, x_next, steps, sums);
+  chunk_products<N, 1, 1>(w, w_next, x, x_next, steps, sums);
+}
+
+template <int N>
+struct Count { static constexpr int value = N; };
 
 template <class T>
 INLINE F load_inside(const T* row, int64_t k, int64_t depth) {
@@ -119,33 +164,6 @@ struct NibbleRows {
   }
 };
 
-// Sums of a chunk: what each part of 16 rows of w, and of x, contributes. The small products have a chain of their own.
-template <int N>
-INLINE void chunk_products(const uint16_t* w, const uint16_t* x, int64_t steps, float* large, float* small) {
-  _tile_zero(0);
-  _tile_zero(1);
-  for (int64_t s = 0; s < steps; s++, w += N * tile_numbers, x += 3 * tile_numbers) {
-    _tile_loadd(2, w, 64);
-    _tile_loadd(5, x, 64);
-    _tile_dpbf16ps(0, 2, 5);
-    _tile_loadd(6, x + tile_numbers, 64);
-    _tile_dpbf16ps(1, 2, 6);
-    _tile_loadd(7, x + 2 * tile_numbers, 64);
-    _tile_dpbf16ps(1, 2, 7);
-    if constexpr (N > 1) {
-      _tile_loadd(3, w + tile_numbers, 64);
-      _tile_dpbf16ps(1, 3, 5);
-      _tile_dpbf16ps(1, 3, 6);
-    }
-    if constexpr (N > 2) {
-      _tile_loadd(4, w + 2 * tile_numbers, 64);
-      _tile_dpbf16ps(1, 4, 5);
-    }
-  }
-  _tile_stored(0, large, 64);
-  _tile_stored(1, small, 64);
-}
-
 INLINE float term(Dtype dtype, const void* all, int64_t at) {
   if (dtype == Dtype::float32) return ((const float*)all)[at];
   float out = 0;
@@ -159,10 +177,11 @@ static bool multiply(const uint16_t* packed, const float* sums, const RowWeights
   const Registers registers;
   const int64_t steps = tiles(depth, step), row_tiles = tiles(rows, side), groups = w.group ? depth / w.group : 0;
   const int64_t length = w.group && w.group < chain ? w.group : chain;
+  const int64_t block = block_columns(rows);
   uint16_t* parts = (uint16_t*)space; // [columns / 16, step, part] tiles
-  float* totals = space + 3 * block * 128; // [rows / 16, columns / 16] squares, a row for each column
-  alignas(64) float large[side * side], small[side * side];
-  float scale[block] = {}, offset[block] = {};
+  float* totals = space + 3 * block * chain / 2; // [rows / 16, columns / 16] squares, a row for each column
+  alignas(64) float products[2 * 4 * square];
+  float scale[most_columns] = {}, offset[most_columns] = {};
   const int64_t step_bytes = step * w.row_bytes / depth;
   const float middle = w.bits == 8 ? 128 : 8;
   for (int64_t j = 0; j < columns; j += block) {
@@ -190,32 +209,51 @@ static bool multiply(const uint16_t* packed, const float* sums, const RowWeights
         scale[i] = term(w.dtype, w.scales, at);
         offset[i] = term(w.dtype, w.biases, at) + middle * scale[i];
       }
-      for (int64_t r = 0; r < row_tiles; r++)
-        for (int64_t c = 0; c < column_tiles; c++) {
-          chunk_products<N>(parts + c * here * N * tile_numbers, packed + (r * steps + k / step) * 3 * tile_numbers, here, large, small);
-          float* total = totals + (r * (block / side) + c) * side * side;
-          if (!w.group) {
+      const auto add = [&](int64_t r, int64_t c, const float* sum) { // a square of products to its total
+        float* total = totals + (r * (block / side) + c) * square;
+        if (!w.group) {
 #pragma GCC unroll 4
-            for (int64_t i = 0; i < side; i++) store(total + i * W, load(total + i * W) + (load(large + i * W) + load(small + i * W)));
-            continue;
-          }
-          const F sum = load(sums + k / w.group * row_tiles * side + r * side);
-#pragma GCC unroll 4
-          for (int64_t i = 0; i < side; i++) {
-            const F product = fma(splat(scale[c * side + i]), load(large + i * W) + load(small + i * W), load(total + i * W));
-            store(total + i * W, starts ? fma(splat(offset[c * side + i]), sum, product) : product);
-          }
+          for (int64_t i = 0; i < square; i += W) store(total + i, load(total + i) + load(sum + i));
+          return;
         }
+        const F x_sum = load(sums + k / w.group * row_tiles * side + r * side);
+        const float *scales = scale + c * side, *offsets = offset + c * side;
+#pragma GCC unroll 4
+        for (int64_t i = 0; i < side; i++) {
+          const F product = fma(splat(scales[i]), load(sum + i * W), load(total + i * W));
+          store(total + i * W, starts ? fma(splat(offsets[i]), x_sum, product) : product);
+        }
+      };
+      // The tiles work on a block of squares while the vector units add the one before.
+      const int64_t w_next = here * N * tile_numbers, x_next = steps * 3 * tile_numbers;
+      int64_t last_r = 0, last_c = 0, last_rs = 0, last_cs = 0;
+      float *sum = products, *last = products + 4 * square;
+      const auto add_last = [&] {
+        for (int64_t t = 0; t < last_cs; t++)
+          for (int64_t q = 0; q < last_rs; q++) add(last_r + q, last_c + t, last + (2 * t + q) * square);
+      };
+      for (int64_t r = 0; r < row_tiles; r += 2)
+        for (int64_t c = 0; c < column_tiles; c += 2) {
+          const int64_t rs = row_tiles - r < 2 ? 1 : 2, cs = column_tiles - c < 2 ? 1 : 2;
+          const uint16_t* x = packed + r * x_next + k / step * 3 * tile_numbers;
+          chunk_products<N>(cs, rs, parts + c * w_next, w_next, x, x_next, here, sum);
+          add_last();
+          float* next = last;
+          last = sum;
+          sum = next;
+          last_r = r, last_c = c, last_rs = rs, last_cs = cs;
+        }
+      add_last();
     }
     for (int64_t r = 0; r < row_tiles; r++)
       for (int64_t c = 0; c < column_tiles; c++) {
-        F square[side];
-        for (int64_t i = 0; i < side; i++) square[i] = load(totals + (r * (block / side) + c) * side * side + i * W);
-        transpose(square);
+        F total[side];
+        for (int64_t i = 0; i < side; i++) total[i] = load(totals + (r * (block / side) + c) * square + i * W);
+        transpose(total);
         const int64_t column = j + c * side, n = columns - column < W ? columns - column : W;
         const F start = bias ? load_some(bias + column, n) : F{};
         for (int64_t i = 0; i < side && r * side + i < rows; i++)
-          store_some(y + (r * side + i) * y_stride + column, square[i] + start, n);
+          store_some(y + (r * side + i) * y_stride + column, total[i] + start, n);
       }
   }
   return all_small(weights.largest);

@@ -6,7 +6,12 @@
 #if defined(__x86_64__)
 namespace ptm::amx {
 
-constexpr int64_t side = 16, step = 32, block = 16; // rows of a tile; numbers of its rows; columns that are multiplied together
+constexpr int64_t side = 16, step = 32, chain = 128; // rows of a tile; numbers of its rows; products in one chain of sums
+
+// Columns that are multiplied together: their parts stay in the first-level cache, or, so that many rows of x pass less
+// often, in the second.
+constexpr int64_t most_columns = 128;
+static inline int64_t block_columns(int64_t rows) { return rows > 64 ? most_columns : 32; }
 
 static inline int64_t tiles(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
@@ -18,7 +23,7 @@ bool pack(const float* x, int64_t rows, int64_t depth, int64_t group, int64_t en
 // y[i * y_stride + j] = bias[j] + Σ_k x[i, k] · w[first + j, k] for j in [0, columns); y and bias begin at column `first`.
 // For quantized weights, `sums` [groups, 16 · tiles] are the sums of x by group. Returns false if a weight is NaN, or 1e30 or larger: then y is
 // not written whole. space: floats for this call.
-static inline int64_t space_size(int64_t rows) { return 3 * block * 128 + tiles(rows, side) * side * block; }
+static inline int64_t space_size(int64_t rows) { return block_columns(rows) * (3 * chain / 2 + tiles(rows, side) * side); }
 bool multiply(const uint16_t* packed, const float* sums, const RowWeights& w, int64_t first, int64_t columns, float* y,
               int64_t y_stride, int64_t rows, int64_t depth, const float* bias, float* space);
 
