@@ -13,10 +13,10 @@ namespace {
 constexpr int64_t few = 8; // rows: up to here the weight is widened in registers, for more into panels
 
 // Whether tiles are faster, which cost about the same for 1 to 16 rows. Float32 numbers have three parts: they need more rows,
-// and with very many, whose panels the vector units read from the cache, tiles gain nothing.
+// and with many, whose panels the vector units read from the cache, tiles gain nothing.
 bool tiles_pay(const RowWeights& w, int64_t rows) {
   if (w.bits) return rows >= 4;
-  return w.dtype == Dtype::float32 ? rows >= 48 && rows <= 512 : rows >= 6;
+  return w.dtype == Dtype::float32 ? rows >= 48 && rows <= 256 : rows >= 6;
 }
 
 bool fits_tiles(const RowWeights& w, int64_t rows, int64_t depth) {
