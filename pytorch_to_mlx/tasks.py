@@ -308,6 +308,18 @@ class TextGenerator(Protocol):
         ...
 
 
+@runtime_checkable
+class Vocoder(Protocol):
+    """A pipeline that makes audio of mel spectrograms. sample_rate: of its audio, in Hz."""
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    def vocode(self, mel: Any, /) -> Any:
+        """Return the audio of a mel spectrogram. Shapes: mel [T, n_mels] -> [L] float32 NumPy array."""
+        ...
+
+
 PROTOCOLS: dict[str, type] = {
     "text-to-speech": TextToSpeech,
     "speech-to-text": SpeechToText,
@@ -315,7 +327,8 @@ PROTOCOLS: dict[str, type] = {
     "keyword-spotting": KeywordSpotter,
     "translation": Translator,
     "text-generation": TextGenerator,
+    "vocoding": Vocoder,
 }
 """What the pipeline of a card's `task` follows."""
 
-Pipeline = TextToSpeech | SpeechToText | VoiceActivityDetector | KeywordSpotter | Translator | TextGenerator
+Pipeline = TextToSpeech | SpeechToText | VoiceActivityDetector | KeywordSpotter | Translator | TextGenerator | Vocoder

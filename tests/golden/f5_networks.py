@@ -57,6 +57,11 @@ def wave() -> np.ndarray:
     return (parts + 0.05 * np.sin(i * i * 0.00031)).astype(np.float32)
 
 
+def golden() -> dict[str, np.ndarray]:
+    with np.load(Path(__file__).with_suffix(".npz")) as file:
+        return dict(file)
+
+
 def fill(module):
     import torch
 
@@ -99,7 +104,7 @@ def main() -> None:
         vocos = fill(Vocos(*parts))
         features = vocos.feature_extractor(torch.from_numpy(wave())[None])
         arrays[f"vocos {padding} mel"] = features[0].T.numpy()[::4]
-        arrays[f"vocos {padding} audio"] = vocos.decode(features)[0].numpy()[::3]
+        arrays[f"vocos {padding} audio"] = vocos.decode(3 * mel.transpose(1, 2))[0].numpy()
     arrays["mel"] = MelSpec()(torch.from_numpy(wave())[None])[0].T.numpy()[::4]
     np.savez_compressed(Path(__file__).with_suffix(".npz"), **arrays)
 

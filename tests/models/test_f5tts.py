@@ -2,12 +2,11 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 import pytest
-from golden.f5_networks import FRAMES, IDS, KEEP, N_REFERENCE, NETWORKS, SAMPLES, SEED, reference_mel, weight
+from golden.f5_networks import FRAMES, IDS, KEEP, N_REFERENCE, NETWORKS, SAMPLES, SEED, golden, reference_mel, weight
 from mlx.utils import tree_flatten
 from parity import assert_close
 
@@ -22,7 +21,7 @@ from pytorch_to_mlx.models.f5tts.weights import WEIGHTS
 from pytorch_to_mlx.taps import watch_taps
 from pytorch_to_mlx.weights import apply, dead_rules, invert, load_into
 
-GOLDEN = np.load(Path(__file__).parent.parent / "golden" / "f5_networks.npz")
+GOLDEN = golden()
 SETTINGS = {
     "v0": VARIANTS["v0"],
     "v1": VARIANTS["v1"],

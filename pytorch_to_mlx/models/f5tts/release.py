@@ -193,13 +193,13 @@ def _settings_of_yaml(file: Path, model: dict[str, Any], sizes: Mapping[str, Any
         "text_dim": sizes["text_hidden_size"],
         "conv_layers": sizes["num_text_layers"],
     }
-    problems = [f"{key} is {quote(arch[key])}, of the tensors {value}" for key, value in own.items()
+    problems = [f"{key} is {arch[key]!r:.40}, of the tensors {value}" for key, value in own.items()
                 if arch.get(key, value) != value]  # fmt: skip
     if model.get("backbone", sizes["backbone"]) != sizes["backbone"]:
         problems.append(f"backbone is {quote(model['backbone'])}, of the tensors {sizes['backbone']}")
     heads = arch.get("pe_attn_head")
     if heads not in (None, 1):
-        problems.append(f"pe_attn_head is {quote(heads)}; supported: 1, null")
+        problems.append(f"pe_attn_head is {heads!r:.40}; supported: 1, null")
     if problems:
         raise FormatError("this yaml does not describe the checkpoint", where=file, details=problems)
     settings: dict[str, Any] = {

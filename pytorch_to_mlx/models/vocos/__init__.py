@@ -1,0 +1,5 @@
+"""Vocos."""
+
+from .card import CARD
+
+__all__ = ["CARD"]

@@ -1,0 +1,30 @@
+"""The parts of Vocos that `convert`, `validate`, `benchmark` and `load` use."""
+
+from ...checkpoint import Checkpoint
+from ...contract import Family
+from ...contract import Reference as Contract
+from ...weights import WeightMap
+from .card import CARD
+from .config import Config
+from .model import Model
+from .pipeline import load
+from .weights import WEIGHTS, open_release
+
+
+def reference() -> type[Contract]:
+    """Import and return the comparison with the original; nothing else needs it."""
+    from .reference import Reference
+
+    return Reference
+
+
+FAMILY: Family[WeightMap, Checkpoint] = Family(
+    card=CARD,
+    config=Config,
+    model=Model,
+    weights=WEIGHTS,
+    open_release=open_release,
+    load=load,
+    reference=reference,
+)
+FAMILIES = (FAMILY,)
