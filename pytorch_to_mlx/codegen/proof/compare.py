@@ -19,6 +19,7 @@ class Agreement:
     The error of integers and booleans is the number of values that differ.
     tolerance: the row of the tolerance table. random: PyTorch draws the result anew in every run; it is not compared.
     zero: PyTorch's are floating numbers and all zero, on which agreement proves nothing.
+    near_tie: the result is not PyTorch's, but what PyTorch gives when its inputs move by a few roundings.
     """
 
     ok: bool
@@ -29,6 +30,7 @@ class Agreement:
     tolerance: str = "float32"
     random: bool = False
     zero: bool = False
+    near_tie: bool = False
 
     @property
     def degenerate(self) -> bool:
@@ -135,4 +137,5 @@ def summary(agreements: list[Agreement]) -> dict[str, Any]:
         **({} if worst.tolerance == "float32" else {"tolerance": worst.tolerance}),
         **({"random": True} if any(one.random for one in agreements) else {}),
         **({"zero": True} if any(one.zero for one in agreements) else {}),
+        **({"near_tie": True} if any(one.near_tie for one in agreements) else {}),
     }

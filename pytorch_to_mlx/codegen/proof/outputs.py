@@ -26,6 +26,7 @@ from ..capture.watch import seeded, unchanged
 from ..emit.signature import model_arguments
 from .compare import NOT_COMPARED, Agreement, agree, tolerance_of
 from .float64 import MODULE_FAILURES, WideCasts, float64_module, separate_module, to_dense, to_float64, wide_default
+from .near_ties import judge_near_ties
 
 _COUNTER = itertools.count()
 
@@ -169,7 +170,11 @@ def check_outputs(
         return [Agreement(False, np.inf, 0, 0, f"{len(ours)} outputs, PyTorch gives {len(float32)}")]
     tolerance = tolerance_of(*module.parameters(), *flat_tensors((args, dict(kwargs))))
     arbiters = [None] * len(float32) if float64 is None else [to_numpy(tensor) for tensor in float64]
-    return [
-        agree(to_numpy(our_output), to_numpy(output), arbiter, tolerance)
-        for our_output, output, arbiter in zip(ours, float32, arbiters, strict=True)
+    arrays = [to_numpy(output) for output in ours]
+    agreements = [
+        agree(array, to_numpy(output), arbiter, tolerance)
+        for array, output, arbiter in zip(arrays, float32, arbiters, strict=True)
     ]
+    if draws:
+        return agreements
+    return judge_near_ties(agreements, arrays, partial(run_reference, module), args, kwargs, tolerance)

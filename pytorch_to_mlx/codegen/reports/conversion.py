@@ -11,6 +11,7 @@ RANDOM = " (--noise input makes what it draws an input, and compares both on the
 AS_CAPTURED = "as captured"
 OTHER_VALUES = "other values"
 ALL_ZERO = "all zero in PyTorch, which proves nothing"
+NEAR_TIE = "agrees, but for near ties that PyTorch's own rounding decides"
 FIXED = "The source is for these sizes and values alone. For others, which it refuses, convert again with an example:"
 
 
@@ -89,6 +90,8 @@ class Conversion:
             verdict = "agrees" if one["ok"] else f"DIFFERS: {one['why']}"
             if one["ok"] and one.get("zero"):
                 verdict = ALL_ZERO
+            elif one["ok"] and one.get("near_tie"):
+                verdict = NEAR_TIE
             errors = (
                 f"error {one['error']:.1e} (PyTorch {one.get('tolerance', 'float32')} {one['torch_float32_error']:.1e})"
             )
@@ -186,7 +189,8 @@ def _of_16_bit(result: Conversion) -> str:
 def _errors(one: Mapping[str, Any]) -> str:
     if one.get("random"):
         return "– | – | – | random: not compared"
-    verdict = (ALL_ZERO if one.get("zero") else "yes") if one["ok"] else f"**no**: {one['why']}"
+    agreed = ALL_ZERO if one.get("zero") else NEAR_TIE if one.get("near_tie") else "yes"
+    verdict = agreed if one["ok"] else f"**no**: {one['why']}"
     return f"{one['error']:.1e} | {one['torch_float32_error']:.1e} | {one['scale']:.3g} | {verdict}"
 
 
