@@ -31,7 +31,7 @@ def judge_near_ties(
 ) -> list[Agreement]:
     """Accept outputs that PyTorch gives too when its inputs move by a few roundings, and mark them as `near_tie`.
 
-    Whole numbers and booleans must be, one by one, what one of its runs gives; floating outputs must agree with one run.
+    Whole numbers and booleans must each be what one of its runs gives; floating outputs must agree with one run.
     run: PyTorch's float32 and float64 outputs (a Reference) for args and kwargs.
     """
     failures = [one for one in agreements if not one.ok]
