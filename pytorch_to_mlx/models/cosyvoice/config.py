@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from ...config import from_dict, number
-from .flow.causal import CausalFlowConfig
 from .flow.dit_flow import DiTFlowConfig
 from .flow.flow import FlowConfig
+from .flow.regulated import RegulatedFlowConfig
 from .lm.config import LMConfig
-from .versions import COSYVOICE2, COSYVOICE3, Version
+from .lm.transformer import TransformerLMConfig
+from .versions import COSYVOICE1, COSYVOICE2, COSYVOICE3, Version
 from .vocoder.config import CausalHiftConfig, HiftConfig
+from .vocoder.sampled_hift import SampledHiftConfig
 from .voice.campplus import CamPPlusConfig
 from .voice.s3_tokenizer import SpeechTokenizerConfig
+from .voice.vq_tokenizer import VQTokenizerConfig
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,10 @@ class Parts:
 
     version: ClassVar[Version]
 
-    lm: LMConfig
-    flow: CausalFlowConfig
+    lm: LMConfig | TransformerLMConfig
+    flow: Any
     hift: HiftConfig
-    speech_tokenizer: SpeechTokenizerConfig
+    speech_tokenizer: SpeechTokenizerConfig | VQTokenizerConfig
     sample_rate: int = COSYVOICE2.sample_rate
     campplus: CamPPlusConfig = field(default_factory=CamPPlusConfig)
     mel: MelConfig = field(default_factory=MelConfig)
@@ -112,4 +115,41 @@ class Config3(Parts):
         )
 
 
-CONFIGS: Mapping[str, type[Config] | type[Config3]] = {"cosyvoice2": Config, "cosyvoice3": Config3}
+@dataclass(frozen=True)
+class Config1(Parts):
+    """The whole of version 1."""
+
+    version: ClassVar[Version] = COSYVOICE1
+
+    lm: TransformerLMConfig = field(default_factory=TransformerLMConfig)
+    flow: RegulatedFlowConfig = field(default_factory=RegulatedFlowConfig)
+    hift: SampledHiftConfig = field(default_factory=SampledHiftConfig)
+    speech_tokenizer: VQTokenizerConfig = field(default_factory=VQTokenizerConfig)
+    sample_rate: int = COSYVOICE1.sample_rate
+    mel: MelConfig = field(default_factory=lambda: MelConfig(COSYVOICE1.n_fft, COSYVOICE1.hop_length))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rates = self.speech_tokenizer.token_rate, self.flow.token_rate
+        if rates[0] != rates[1]:
+            raise ValueError("speech_tokenizer gives {} tokens a second, flow takes {}".format(*rates))
+        if (self.flow.sample_rate, self.flow.hop_length) != (self.sample_rate, self.mel.hop_length):
+            raise ValueError("flow and mel have different frames")
+
+    @classmethod
+    def tiny(cls) -> "Config1":
+        """Return small sizes for tests."""
+        return cls(
+            lm=TransformerLMConfig.tiny(),
+            flow=RegulatedFlowConfig.tiny(),
+            hift=SampledHiftConfig(base_channels=64, f0_channels=32),
+            campplus=CamPPlusConfig.tiny(),
+            speech_tokenizer=VQTokenizerConfig.tiny(),
+        )
+
+
+CONFIGS: Mapping[str, type[Config1] | type[Config] | type[Config3]] = {
+    "cosyvoice": Config1,
+    "cosyvoice2": Config,
+    "cosyvoice3": Config3,
+}

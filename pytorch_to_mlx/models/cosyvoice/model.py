@@ -7,19 +7,31 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from .config import Parts
-from .flow.causal import CausalFlow, CausalFlowConfig
 from .flow.dit_flow import DiTFlow, DiTFlowConfig
 from .flow.flow import Flow, FlowConfig
+from .flow.regulated import RegulatedFlow, RegulatedFlowConfig
+from .lm.decoder import SpeechLM
 from .lm.qwen2 import Qwen2LM
+from .lm.transformer import TransformerLM, TransformerLMConfig
 from .vocoder.causal_hift import CausalHift
 from .vocoder.config import CausalHiftConfig, HiftConfig
 from .vocoder.hift import Hift
+from .vocoder.sampled_hift import SampledHift, SampledHiftConfig
 from .voice.campplus import CamPPlus
-from .voice.s3_tokenizer import SpeechTokenizer
+from .voice.s3_tokenizer import SpeechTokenizer, WindowedTokenizer
+from .voice.vq_tokenizer import VQTokenizer, VQTokenizerConfig
 
 # The network of each class of sizes.
-FLOWS: Mapping[type[CausalFlowConfig], Callable[[Any], CausalFlow]] = {FlowConfig: Flow, DiTFlowConfig: DiTFlow}
-VOCODERS: Mapping[type[HiftConfig], Callable[[Any], Hift]] = {HiftConfig: Hift, CausalHiftConfig: CausalHift}
+FLOWS: Mapping[type, Callable[[Any], nn.Module]] = {
+    RegulatedFlowConfig: RegulatedFlow,
+    FlowConfig: Flow,
+    DiTFlowConfig: DiTFlow,
+}
+VOCODERS: Mapping[type[HiftConfig], Callable[[Any], Hift]] = {
+    SampledHiftConfig: SampledHift,
+    HiftConfig: Hift,
+    CausalHiftConfig: CausalHift,
+}
 
 
 class Model(nn.Module):
@@ -28,11 +40,19 @@ class Model(nn.Module):
     def __init__(self, config: Parts) -> None:
         super().__init__()
         self._config = config
-        self.lm = Qwen2LM(config.lm, config.version.special)
-        self.flow = FLOWS[type(config.flow)](config.flow)
+        self.lm: SpeechLM = (
+            TransformerLM(config.lm)
+            if isinstance(config.lm, TransformerLMConfig)
+            else Qwen2LM(config.lm, config.version.special)
+        )
+        self.flow: Any = FLOWS[type(config.flow)](config.flow)
         self.hift = VOCODERS[type(config.hift)](config.hift)
         self.campplus = CamPPlus(config.campplus)
-        self.speech_tokenizer = SpeechTokenizer(config.speech_tokenizer)
+        self.speech_tokenizer: WindowedTokenizer = (
+            VQTokenizer(config.speech_tokenizer)
+            if isinstance(config.speech_tokenizer, VQTokenizerConfig)
+            else SpeechTokenizer(config.speech_tokenizer)
+        )
 
     @property
     def config(self) -> Parts:
@@ -51,12 +71,14 @@ class Model(nn.Module):
     ) -> dict[str, mx.array]:
         """Return the audio of `speech` in the voice of a recording, and its logits after `text`.
 
-        Shapes: fbank [1, T, 80], log_mel [1, T, 128] and prompt_mel [1, 2 P, 80] of the recording, flow_noise
-        [1, >= 2 (P + L), 80], source_noise [1, 2 L · samples_per_frame, harmonics + 1] -> logits [1, L + 2 + text, V],
-        audio [1, 2 L · samples_per_frame].
+        Shapes: fbank [1, T, 80], log_mel [1, T, 128] and prompt_mel [1, F, 80] of the recording, flow_noise
+        [1, >= F + frames(L), 80], source_noise [1, frames(L) · samples_per_frame, harmonics + 1] -> logits
+        [1, L + 2 or 3 + text, V], audio [1, frames(L) · samples_per_frame].
         """
         speaker = self.campplus(fbank)
-        prompt = self.speech_tokenizer(log_mel)[:, : prompt_mel.shape[1] // self.config.flow.token_mel_ratio]
-        logits = self.lm.logits(self.lm(self.lm.embed_prompt(text, speech)))
+        prompt = self.speech_tokenizer(log_mel)
+        n_frames, n_tokens = self.config.flow.align(prompt_mel.shape[1], prompt.shape[1])
+        prompt, prompt_mel = prompt[:, :n_tokens], prompt_mel[:, :n_frames]
+        logits = self.lm.logits(self.lm(self.lm.embed_prompt(text, speech, speaker)))
         mel = self.flow(mx.array([list(speech)]), prompt, prompt_mel, speaker, noise=flow_noise)
         return {"logits": logits, "audio": self.hift(mel, source_noise)}

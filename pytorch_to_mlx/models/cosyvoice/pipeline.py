@@ -21,6 +21,7 @@ from ...weights import load_model
 from .config import CONFIGS
 from .model import Model
 from .options import Options
+from .overlap import OverlapSynthesizer
 from .release.files import check_version_of, extra_files, open_release, version_of
 from .speakers import (
     FOLDER,
@@ -39,6 +40,7 @@ from .streaming import Clock
 from .synthesis import Synthesizer, Text
 from .text.normalize import normalize
 from .text.tokenizer import END_OF_PROMPT, TextTokenizer
+from .text.whisper_tokenizer import WhisperTokenizer
 from .versions import Version
 from .weights import WEIGHTS
 
@@ -69,21 +71,25 @@ def load(path: Path, *, dequantize: bool | None = None, version: Version | None 
         open_release=partial(open_release, version=version),
         dequantize=dequantize,
     )
-    noise, folder = path / "noise.safetensors", path / FOLDER
-    if noise.is_file():
-        with open_checkpoint(noise) as file:
-            flow_noise = file["flow"]
+    folder, flow_noise = path / FOLDER, None
+    if (path / "config.json").is_file():  # a converted folder
+        if version.fixed_noise:
+            with open_checkpoint(path / "noise.safetensors") as file:
+                flow_noise = file["flow"]
         speakers = Speakers(model.config, folder)
     else:
         files = {
             name: arrays for name, arrays in extra_files(path, config, version).items() if not isinstance(arrays, bytes)
         }
-        flow_noise = files["noise.safetensors"]["flow"]
+        flow_noise = files["noise.safetensors"]["flow"] if version.fixed_noise else None
         speakers = Speakers(model.config, None)
         for name, arrays in files.items():
             if name.startswith(f"{FOLDER}/"):
                 speakers.add(Path(name).stem, speaker_from_arrays(arrays, model.config, name))
-    return CosyVoicePipeline(model, TextTokenizer.open(path, version), speakers, flow_noise)
+    tokenizer = (
+        TextTokenizer.open(path, version) if version.qwen_folder else WhisperTokenizer(model.config.lm.vocab_size)
+    )
+    return CosyVoicePipeline(model, tokenizer, speakers, flow_noise)
 
 
 def open_speakers(path: Path) -> Speakers:
@@ -94,9 +100,19 @@ def open_speakers(path: Path) -> Speakers:
 class CosyVoicePipeline:
     """CosyVoice ready to speak: `for piece in pipeline.generate("Hello.", voice="me.wav"): play(piece.audio)`."""
 
-    def __init__(self, model: Model, tokenizer: TextTokenizer, speakers: Speakers, flow_noise: mx.array) -> None:
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: TextTokenizer | WhisperTokenizer,
+        speakers: Speakers,
+        flow_noise: mx.array | None = None,
+    ) -> None:
         self.model, self.tokenizer, self.speakers = model, tokenizer, speakers
-        self.synthesizer = Synthesizer(model, tokenizer, flow_noise)
+        if isinstance(tokenizer, WhisperTokenizer):
+            self.synthesizer: Synthesizer = OverlapSynthesizer(model, tokenizer)
+        else:
+            assert flow_noise is not None
+            self.synthesizer = Synthesizer(model, tokenizer, flow_noise)
         self.sample_rate = model.config.sample_rate
 
     @property
@@ -147,12 +163,10 @@ class CosyVoicePipeline:
     # The original's methods.
 
     def inference_sft(self, tts_text: Text, spk_id: str, **options: Any) -> Iterator[Speech]:
-        """Speak as a saved speaker (SFT mode): by the embedding alone, which the language model does not see."""
+        """Speak as a saved speaker (SFT mode): by the embedding alone, which only version 1's language model hears."""
         require_own_threads()
         clock = Clock()
-        speaker = self.speaker(spk_id)
-        bare = replace(speaker, mel=speaker.mel[:, :0], speech_tokens=(), prompt_text=())
-        return self.synthesizer.speak(tts_text, bare, Options(**options), clock)
+        return self.synthesizer.speak(tts_text, self.speaker(spk_id).bare(), Options(**options), clock)
 
     def inference_zero_shot(
         self, tts_text: Text, prompt_text: str = "", prompt_wav: Any = None, zero_shot_spk_id: str = "", **options: Any
@@ -176,6 +190,11 @@ class CosyVoicePipeline:
         with clock.part("voice"):
             speaker = self._one_speaker(prompt_wav, zero_shot_spk_id)
         return self.synthesizer.speak(tts_text, speaker, choices, clock)
+
+    def inference_instruct(self, tts_text: Text, spk_id: str, instruct_text: str, **options: Any) -> Iterator[Speech]:
+        """Speak as a saved speaker in the way that `instruct_text` says: the original's method for version 1."""
+        require_own_threads()
+        return self._instruct(tts_text, instruct_text, self.speaker(spk_id), Options(**options), Clock())
 
     def inference_instruct2(
         self,
@@ -289,5 +308,7 @@ class CosyVoicePipeline:
         if not instruction.strip():
             raise UsageError("the instruction is empty", fix="say how to speak, or take another mode")
         prompt = instruction if instruction.endswith(END_OF_PROMPT) else instruction + END_OF_PROMPT
-        prompt_text = tuple(self.tokenizer.encode(prompt))
-        return self.synthesizer.speak(text, speaker, options, clock, prompt_text=prompt_text)
+        asked: dict[str, Any] = {"prompt_text": tuple(self.tokenizer.encode(prompt))}
+        if self.model.config.version.hears_speaker:  # which would tell the language model more than the instruction
+            speaker, asked = speaker.bare(), asked | {"hears_speaker": False}
+        return self.synthesizer.speak(text, speaker, options, clock, **asked)

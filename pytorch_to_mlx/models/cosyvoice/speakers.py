@@ -43,6 +43,10 @@ class Speaker:
         """Return the speech tokens as an array. Shapes: -> [1, P] int32."""
         return mx.array(np.array(self.speech_tokens, np.int32)[None])
 
+    def bare(self) -> "Speaker":
+        """Return the same voice without its recording."""
+        return Speaker(self.embedding, self.mel[:, :0])
+
     def arrays(self) -> dict[str, mx.array]:
         """Return the arrays of this speaker's file; empty ones are left out."""
         ids = {"prompt_text": self.prompt_text, "speech_tokens": self.speech_tokens}
@@ -95,11 +99,10 @@ def speaker_from_recording(model: Model, audio: Audio, *, rate: int | None = Non
         f_max=config.mel.f_max,
     )[None]
     ids = tokenize_speech(model, samples_16k)
-    ratio = config.flow.token_mel_ratio
-    length = min(mel.shape[1] // ratio, len(ids))
+    n_frames, n_tokens = config.flow.align(mel.shape[1], len(ids))
     embedding = model.campplus(speaker_features(samples_16k)).astype(mx.float32)
     mx.eval(embedding)
-    return Speaker(embedding, mel[:, : ratio * length], tuple(ids[:length]))
+    return Speaker(embedding, mel[:, :n_frames], tuple(ids[:n_tokens]))
 
 
 def tokenize_speech(model: Model, samples: np.ndarray) -> list[int]:

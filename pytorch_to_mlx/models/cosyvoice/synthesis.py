@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from time import perf_counter
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -15,6 +18,7 @@ from ...tasks import Speech
 from .flow.stream import FlowStream
 from .lm.decode_stream import decode_stream
 from .lm.decode_text import decode_text
+from .lm.qwen2 import Qwen2LM
 from .model import Model
 from .options import Options
 from .original.streaming import OriginalStreams
@@ -22,6 +26,7 @@ from .speakers import Speaker
 from .streaming import Clock, stream_audio, stream_mels_in_windows
 from .text.normalize import iter_pieces
 from .text.tokenizer import TextTokenizer
+from .text.whisper_tokenizer import WhisperTokenizer
 from .versions import COSYVOICE2
 from .vocoder.config import Noise
 from .vocoder.stream import HiftStream
@@ -35,26 +40,32 @@ STREAM_WINDOW_TOKENS = 10 * COSYVOICE2.token_rate  # in streamed voice conversio
 VOCODER_FRAMES = 500  # 10 s that the vocoder takes at once, about 1 GB; windows cost 1.15 times the time
 
 
+@dataclass(frozen=True)
+class Prompt:
+    """What the language model is given before the text: the text and speech that it continues.
+
+    hears_speaker: also the speaker's embedding, where the version's language model takes one.
+    """
+
+    prompt_text: tuple[int, ...] = ()
+    prompt_speech: tuple[int, ...] = ()
+    hears_speaker: bool = True
+
+
 class Synthesizer:
     """Speak with the voice of a speaker. `clock` holds the times of the last request."""
 
-    def __init__(self, model: Model, tokenizer: TextTokenizer, flow_noise: mx.array) -> None:
+    def __init__(self, model: Model, tokenizer: TextTokenizer | WhisperTokenizer, flow_noise: mx.array) -> None:
         self.model, self.tokenizer, self.flow_noise = model, tokenizer, flow_noise
         self.sample_rate = model.config.sample_rate
         self.clock = Clock()
-        self._original_streams = OriginalStreams(model)
 
-    def speak(
-        self,
-        text: Text,
-        speaker: Speaker,
-        options: Options,
-        clock: Clock,
-        *,
-        prompt_text: tuple[int, ...] = (),
-        prompt_speech: tuple[int, ...] = (),
-    ) -> Iterator[Speech]:
-        """Yield the speech of a text, which the language model continues from the prompt's text and speech.
+    @cached_property
+    def _original_streams(self) -> OriginalStreams:
+        return OriginalStreams(self.model)
+
+    def speak(self, text: Text, speaker: Speaker, options: Options, clock: Clock, **prompt: Any) -> Iterator[Speech]:
+        """Yield the speech of a text, which the language model continues from the prompt: see `Prompt`.
 
         An iterable of strings is text that is still being written.
         Raises: UsageError, before the first piece is asked for, if there is nothing to speak.
@@ -70,7 +81,7 @@ class Synthesizer:
             if first is None:
                 raise UsageError("nothing in this text can be spoken")
             pieces = chain([first], texts)
-        return self._speak_pieces(pieces, speaker, options, clock, sampler, prompt_text, prompt_speech)
+        return self._speak_pieces(pieces, speaker, options, clock, sampler, Prompt(**prompt))
 
     def convert(self, tokens: list[int], speaker: Speaker, options: Options, clock: Clock) -> Iterator[Speech]:
         """Yield the speech of speech tokens: the flow takes windows of them, the vocoder all without a seam."""
@@ -110,24 +121,18 @@ class Synthesizer:
         options: Options,
         clock: Clock,
         sampler: Sampler,
-        prompt_text: tuple[int, ...],
-        prompt_speech: tuple[int, ...],
+        prompt: Prompt,
     ) -> Iterator[Speech]:
         self.clock = clock
-        prefix: FlowStream | None = None
+        shared: dict[str, FlowStream] = {}  # of all pieces
         start_s = 0.0
         for number, piece in enumerate(pieces):
-            tokens = self._speech_tokens(piece, number, options, sampler, prompt_text, prompt_speech)
-            noise = self.model.hift.noise(options.seed + number)
-            if options.stream and options.as_original:
-                audios = self._stream_as_original(tokens, speaker, options, noise, clock)
-            elif options.stream:
-                prefix = prefix or self.prefix(speaker, options, clock)
-                n_prompt = len(speaker.speech_tokens)
-                mels = stream_mels_in_windows(self.model, tokens, prefix, n_prompt, clock, WINDOW_TOKENS)
-                audios = stream_audio(mels, HiftStream(self.model.hift, noise), clock)
+            tokens = self._speech_tokens(piece, number, speaker, options, sampler, prompt)
+            seed = options.seed + number
+            if options.stream:
+                audios = self._stream(tokens, speaker, options, seed, clock, shared)
             else:
-                audios = self._speak_whole(tokens, speaker, options, noise, clock)
+                audios = self._speak_whole(tokens, speaker, options, seed, clock)
             text = piece if isinstance(piece, str) else ""
             start = perf_counter()
             for audio in audios:
@@ -140,47 +145,52 @@ class Synthesizer:
         self,
         piece: Text,
         number: int,
+        speaker: Speaker,
         options: Options,
         sampler: Sampler,
-        prompt_text: tuple[int, ...],
-        prompt_speech: tuple[int, ...],
+        prompt: Prompt,
     ) -> Iterator[int]:
         uniform = np.random.default_rng([options.seed, number]).random
         decoding = {
-            "prompt_text": prompt_text,
-            "prompt_speech": prompt_speech,
+            "prompt_text": prompt.prompt_text,
+            "prompt_speech": prompt.prompt_speech,
             "sampler": sampler,
             "uniform": uniform,
             "max_ratio": options.max_ratio,
             "as_original": options.as_original,
         }
+        lm = self.model.lm
         if isinstance(piece, str):
-            return decode_text(self.model.lm, self.tokenizer.encode(piece), min_ratio=options.min_ratio, **decoding)
+            voice = speaker.embedding if prompt.hears_speaker else None
+            decoding |= {"min_ratio": options.min_ratio, "speaker": voice}
+            return decode_text(lm, self.tokenizer.encode(piece), **decoding)
+        if not isinstance(lm, Qwen2LM):
+            raise UsageError("this version speaks whole texts only", fix="give the text as one string")
         text_tokens = (token for part in piece for token in self.tokenizer.encode(part))
-        return decode_stream(self.model.lm, text_tokens, **decoding)
+        return decode_stream(lm, text_tokens, **decoding)
 
     def _speak_whole(
-        self, tokens: Iterator[int], speaker: Speaker, options: Options, noise: Noise, clock: Clock
+        self, tokens: Iterator[int], speaker: Speaker, options: Options, seed: int, clock: Clock
     ) -> Iterator[np.ndarray]:
         """Yield the audio of all tokens at once, or nothing if there is none. Shapes: -> [L]."""
         speech_tokens = list(clock.time_tokens(tokens))
         if not speech_tokens:
             return
         with clock.part("flow"):
-            mel = self._mel(speech_tokens, speaker, options)
+            mel = self._mel(speech_tokens, speaker, options, seed)
         with clock.part("vocoder"):
-            audio = self._vocode(stretch(mel, options.speed), noise)
+            audio = self._vocode(stretch(mel, options.speed), self.model.hift.noise(seed))
         clock.mark_audio()
         yield audio
 
-    def _mel(self, tokens: list[int], speaker: Speaker, options: Options) -> mx.array:
-        """Shapes: L tokens -> [1, 2 L, n_mels]."""
+    def _mel(self, tokens: list[int], speaker: Speaker, options: Options, seed: int) -> mx.array:
+        """Shapes: L tokens -> [1, frames(L), n_mels]."""
         mel = self.model.flow(
             mx.array([tokens], dtype=mx.int32),
             speaker.tokens(),
             speaker.mel,
             speaker.embedding,
-            noise=self.flow_noise,
+            noise=self._noise(speaker.mel.shape[1] + self.model.config.flow.frames(len(tokens)), seed),
             steps=options.steps,
             solver=options.solver,
         )
@@ -196,12 +206,29 @@ class Synthesizer:
         parts = [np.array(vocoder.feed(mel[:, start : start + VOCODER_FRAMES])[0]) for start in starts]
         return np.concatenate([*parts, np.array(vocoder.finish()[0])])
 
-    def _stream_as_original(
-        self, tokens: Iterator[int], speaker: Speaker, options: Options, noise: Noise, clock: Clock
+    def _noise(self, n_frames: int, seed: int) -> mx.array:
+        """Return what the flow starts so many frames from: always the same. Shapes: -> [1, >= n_frames, n_mels]."""
+        return self.flow_noise
+
+    def _stream(
+        self,
+        tokens: Iterator[int],
+        speaker: Speaker,
+        options: Options,
+        seed: int,
+        clock: Clock,
+        shared: dict[str, FlowStream],
     ) -> Iterator[np.ndarray]:
-        streams = self._original_streams
-        mels = streams.mels(tokens, speaker, clock, noise=self.flow_noise, steps=options.steps, solver=options.solver)
-        return streams.audio(mels, noise, clock)
+        """Yield the audio of tokens as they come. shared: what all pieces of the text have. Shapes: -> [L]."""
+        noise = self.model.hift.noise(seed)
+        if options.as_original:
+            streams, solver = self._original_streams, {"steps": options.steps, "solver": options.solver}
+            return streams.audio(streams.mels(tokens, speaker, clock, noise=self.flow_noise, **solver), noise, clock)
+        if not shared:
+            shared["prefix"] = self.prefix(speaker, options, clock)
+        n_prompt = len(speaker.speech_tokens)
+        mels = stream_mels_in_windows(self.model, tokens, shared["prefix"], n_prompt, clock, WINDOW_TOKENS)
+        return stream_audio(mels, HiftStream(self.model.hift, noise), clock)
 
     def _mels(self, tokens: list[int], speaker: Speaker, options: Options, clock: Clock) -> Iterator[mx.array]:
         """Yield the mel of a recording's tokens, window by window. Shapes: -> [1, T, n_mels]."""
@@ -212,5 +239,5 @@ class Synthesizer:
         for start in range(0, len(tokens), WINDOW_TOKENS):
             memory.release_cached_memory()
             with clock.part("flow"):
-                mel = self._mel(tokens[start : start + WINDOW_TOKENS], speaker, options)
+                mel = self._mel(tokens[start : start + WINDOW_TOKENS], speaker, options, options.seed + start)
             yield stretch(mel, options.speed)

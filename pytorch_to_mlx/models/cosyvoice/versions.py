@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .release import v2, v3
+from .release import v1, v2, v3
 from .text.phonemes import PHONEMES
 
 
@@ -39,8 +39,8 @@ class Version:
     model_type: str  # in a converted folder's config.json
     hub_id: str
     yaml: str
-    qwen_folder: str  # with the language model's config.json and the tokenizer's files
-    tokenizer_files: tuple[str, str, str]  # vocabulary, merges, special tokens
+    qwen_folder: str  # with the language model's config.json and the tokenizer's files; "": there is none
+    tokenizer_files: tuple[str, ...]  # vocabulary, merges, special tokens
     parts: Mapping[str, str]
     classes: Mapping[str, str]
     fields: Mapping[str, str]
@@ -54,6 +54,8 @@ class Version:
     hop_length: int
     f_max: float | None  # None: half the sample rate
     system_prompt: str = ""  # every text stands after this and <|endofprompt|>; "": neither is needed
+    hears_speaker: bool = False  # the language model is given the speaker's embedding
+    fixed_noise: bool = True  # every mel starts from the same noise
     other_llms: tuple[str, ...] = ()  # files that a release also has for its language model
     silent_tokens: frozenset[int] = frozenset()  # silence and breath: of a long run only the first few are spoken
 
@@ -107,7 +109,30 @@ COSYVOICE3 = replace(
     silent_tokens=frozenset({1, 2, 28, 29, 55, 248, 494, 2241, 2242, 2322, 2323}),
 )
 
-VERSIONS: Mapping[str, Version] = {version.model_type: version for version in (COSYVOICE2, COSYVOICE3)}
+COSYVOICE1 = replace(
+    COSYVOICE2,
+    name="CosyVoice 1",
+    model_type="cosyvoice",
+    hub_id="FunAudioLLM/CosyVoice-300M",
+    yaml="cosyvoice.yaml",
+    qwen_folder="",
+    tokenizer_files=(),
+    parts={**COSYVOICE2.parts, "speech_tokenizer": "speech_tokenizer_v1.onnx"},
+    classes=v1.CLASSES,
+    fields=v1.FIELDS,
+    expected=v1.EXPECTED,
+    tags=(),
+    speech_tokens=4096,
+    special=SpecialTokens(count=1, eos=0, fill=0, guarded=0, sos=0, task=1),
+    token_rate=50,  # or 25: see the flow's config
+    sample_rate=22050,
+    n_fft=1024,
+    hop_length=256,
+    hears_speaker=True,
+    fixed_noise=False,
+)
+
+VERSIONS: Mapping[str, Version] = {version.model_type: version for version in (COSYVOICE1, COSYVOICE2, COSYVOICE3)}
 
 # A tensor of each part that tells the versions apart, those not ported included; the first one present decides.
 # With a number it is the size of the tensor's last axis. EVERY: the part is the same in all of them.

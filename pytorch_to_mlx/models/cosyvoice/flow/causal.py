@@ -38,6 +38,15 @@ class CausalFlowConfig:
     chunk_size: int = 25
     guidance_rate: float = number(0.7, low=0)
 
+    def align(self, n_frames: int, n_tokens: int) -> tuple[int, int]:
+        """Return how many frames and tokens of a prompt to take, so that they are equally long."""
+        n_tokens = min(n_frames // self.token_mel_ratio, n_tokens)
+        return self.token_mel_ratio * n_tokens, n_tokens
+
+    def frames(self, n_tokens: int) -> int:
+        """Return how many frames of mel so many tokens take."""
+        return self.token_mel_ratio * n_tokens
+
 
 @dataclass
 class Condition:

@@ -18,6 +18,7 @@ from ....nn.linear import linear
 from ....taps import tap
 from ..conformer import Conformer, ConformerConfig
 from ..vocoder.stretch import resize
+from .causal import guided_rows
 from .conditioning import check_solver, slice_noise, slice_prompt, unit_length
 from .two_rate_unet import TwoRateEstimator
 from .unet import EstimatorConfig
@@ -44,6 +45,10 @@ class RegulatedFlowConfig:
     def tiny(cls) -> "RegulatedFlowConfig":
         """Return small sizes for tests."""
         return cls(encoder=ConformerConfig(64, 2, 96, 2), estimator=EstimatorConfig.tiny())
+
+    def align(self, n_frames: int, n_tokens: int) -> tuple[int, int]:
+        """Return how many frames and tokens of a prompt to take: all, whatever their length."""
+        return n_frames, n_tokens
 
     def frames(self, n_tokens: int) -> int:
         """Return how many frames of mel so many tokens take."""
@@ -146,9 +151,8 @@ class RegulatedFlow(nn.Module):
         """
         check_solver(solver, steps)
         length = mu.shape[1]
-        voice = mx.broadcast_to(linear(self.speaker_proj, unit_length(speaker))[:, None], mu.shape)
-        conditional = mx.concatenate([mu, voice, slice_prompt(prompt_mel, 0, length)], axis=-1)
-        condition = mx.concatenate([conditional, mx.zeros_like(conditional)])  # a row without, for guidance
+        voice = linear(self.speaker_proj, unit_length(speaker))
+        condition = guided_rows(mu, voice, slice_prompt(prompt_mel, 0, length))
 
         def velocity(x: mx.array, t: float, _: int) -> mx.array:
             both = self.estimator(mx.concatenate([x, x]), condition, t)

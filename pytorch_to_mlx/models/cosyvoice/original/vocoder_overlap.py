@@ -7,20 +7,20 @@ from ....nn.stream import Stream
 from ..vocoder.config import Noise
 from ..vocoder.hift import Hift
 
-FRAMES = 8
+FRAMES = 8  # in version 2
 
 
 class OverlapStream:
-    """Run pieces that overlap by FRAMES frames: there the source is reused, and the audio is cross-faded.
+    """Run pieces that overlap by a few frames: there the source is reused, and the audio is cross-faded.
 
     The phase of the source starts anew in each piece, the last frames of a piece are computed without what follows
     them, and the two halves of the fade's Hamming window add up to 1.08: hence the audio is not that of the whole mel.
-    Source: CosyVoice2Model.token2wav and fade_in_out of FunAudioLLM/CosyVoice@ace7c47.
+    Source: CosyVoiceModel.token2wav, CosyVoice2Model.token2wav and fade_in_out of FunAudioLLM/CosyVoice@ace7c47.
     """
 
-    def __init__(self, hift: Hift, noise: Noise) -> None:
-        self._hift, self._noise = hift, noise
-        self._length = FRAMES * hift.config.samples_per_frame
+    def __init__(self, hift: Hift, noise: Noise, frames: int = FRAMES) -> None:
+        self._hift, self._noise, self._frames = hift, noise, frames
+        self._length = frames * hift.config.samples_per_frame
         window = np.hamming(2 * self._length)
         self._rise, self._fall = (mx.array(half.astype(np.float32)) for half in np.split(window, 2))
         self._mel: mx.array | None = None
@@ -29,7 +29,7 @@ class OverlapStream:
     def feed(self, mel: mx.array, final: bool = False) -> mx.array:
         """Return the piece's audio; the noise starts anew in each piece.
 
-        Shapes: mel [1, T, n_mels], T >= FRAMES unless final -> [1, L].
+        Shapes: mel [1, T, n_mels], T >= frames unless final -> [1, L].
         """
         hift, length = self._hift, self._length
         if self._mel is not None:
@@ -43,5 +43,5 @@ class OverlapStream:
             audio = mx.concatenate([start, audio[:, length:]], axis=1)
         if final:
             return audio
-        self._mel, self._source, self._audio = mel[:, -FRAMES:], source[:, -length:], audio[:, -length:]
+        self._mel, self._source, self._audio = mel[:, -self._frames :], source[:, -length:], audio[:, -length:]
         return audio[:, :-length]

@@ -10,7 +10,7 @@ from ....checkpoint.files import quote
 from ....errors import FormatError
 from ....units import count_text
 from ..versions import DISTINCTIVE_TENSORS, EVERY, Version
-from .sizes import campplus_config, speech_tokenizer_config
+from .sizes import campplus_config, speech_tokenizer_config, vq_tokenizer_config
 
 
 def release_fix(version: Version) -> str:
@@ -49,7 +49,8 @@ def onnx_sizes(part: str, checkpoint: Checkpoint, entries: Mapping[str, Entry], 
         if part == "campplus":
             return {part: campplus_config(infos)}
         if part == "speech_tokenizer":
-            return {part: speech_tokenizer_config(infos, checkpoint.extra)}
+            read = vq_tokenizer_config if version.hears_speaker else speech_tokenizer_config
+            return {part: read(infos, checkpoint.extra)}
     except (KeyError, ValueError, ZeroDivisionError) as error:
         what = f"this is not the network of {version.name} ({quote(error)} is missing or has another shape)"
         raise FormatError(what, where=checkpoint.source, fix=release_fix(version)) from None
@@ -69,13 +70,15 @@ def check_shapes(
             problems.append(f"{name} is {list(info.shape)}, the configuration says {list(shape)}")
     if problems:
         count = count_text(len(problems), "tensor contradicts", "tensors contradict")
-        what = f"{count} {version.yaml} or {version.qwen_folder}/config.json"
+        what = f"{count} {version.yaml}" + (f" or {version.qwen_folder}/config.json" if version.qwen_folder else "")
         fix = "the file or the yaml is of another model; " + release_fix(version)
         raise FormatError(what, where=where, fix=fix, details=problems)
 
 
 def expected_shapes(part: str, config: dict[str, Any], version: Version) -> dict[str, tuple[int, ...]]:
     """Return the shapes that fix a part's sizes: its first and last layers, and the last of each stack of layers."""
+    if part == "llm" and version.hears_speaker:
+        return _transformer_lm_shapes(config["lm"])
     if part == "llm":
         lm = config["lm"]
         width, head = lm["hidden_size"], lm["hidden_size"] // lm["num_attention_heads"]
@@ -115,6 +118,24 @@ def expected_shapes(part: str, config: dict[str, Any], version: Version) -> dict
             f"ups.{stages - 1}.bias": (hift["base_channels"] >> stages,),
         }
     return {}
+
+
+def _transformer_lm_shapes(lm: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the same of version 1's language model."""
+    width, encoder = lm["hidden_size"], lm["text_encoder"]
+    last, last_of_text = (
+        f"encoders.{sizes['num_hidden_layers'] - 1}.feed_forward.w_2.weight" for sizes in (lm, encoder)
+    )
+    heads = lm["num_attention_heads"]
+    return {
+        "text_embedding.weight": (lm["vocab_size"], lm["text_size"]),
+        "speech_embedding.weight": (lm["speech_token_size"], width),
+        "llm_decoder.weight": (lm["speech_token_size"] + 1, width),
+        "spk_embed_affine_layer.weight": (width, lm["speaker_dim"]),
+        "llm.encoders.0.self_attn.pos_bias_u": (heads, width // heads),
+        f"llm.{last}": (width, lm["intermediate_size"]),
+        f"text_encoder.{last_of_text}": (encoder["hidden_size"], encoder["intermediate_size"]),
+    }
 
 
 def _dit_flow_shapes(flow: dict[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -24,9 +24,10 @@ class _Targets(frozenset):
         return super().__contains__(target) or str(target).startswith(("cosyvoice.", "matcha."))
 
 
-ALLOWED_TARGETS = _Targets(
-    ("random.seed", "numpy.random.seed", "torch.manual_seed", "torch.cuda.manual_seed_all", "omegaconf.DictConfig")
-)
+ALLOWED_TARGETS = _Targets((
+    "random.seed", "numpy.random.seed", "torch.manual_seed", "torch.cuda.manual_seed_all", "omegaconf.DictConfig",
+    "whisper.tokenizer.get_tokenizer",
+))  # fmt: skip
 _ABSENT = object()
 
 
@@ -38,7 +39,10 @@ def release_config(folder: Path, version: Version) -> dict[str, Any]:
     """
     yaml = _read(folder / version.yaml)
     config: dict[str, Any] = {}
-    problems = _take_qwen(read_config(folder / version.qwen_folder), config, f"{version.qwen_folder}/config.json")
+    problems = []
+    if version.qwen_folder:
+        where = f"{version.qwen_folder}/config.json"
+        problems += _take_qwen(read_config(folder / version.qwen_folder), config, where)
     wrong_classes = _check_classes(yaml, version.classes)
     missing = _take_fields(yaml, config, version.fields)
     # Under another class every field is missing: the class alone is reported.
@@ -102,12 +106,19 @@ def _check_expected(yaml: dict[str, Any], config: dict[str, Any], expected: Mapp
     """Compare values that are present; "=NAME" stands for the value of our field NAME."""
     problems = []
     for theirs, required in expected.items():
-        if isinstance(required, str) and required.startswith("="):
-            required = _at(config, required[1:])
+        required = (
+            [_value(config, item) for item in required] if isinstance(required, list) else _value(config, required)
+        )
         value = _at(yaml, theirs)
         if value is not _ABSENT and (type(value), value) != (type(required), required):
             problems.append(f"{theirs} is {quote(value)}, this port was made for {required!r}")
     return problems
+
+
+def _value(config: dict[str, Any], required: Any) -> Any:
+    """Return what a value of the yaml must be."""
+    is_name = isinstance(required, str) and required.startswith("=")
+    return _at(config, required[1:]) if is_name else required
 
 
 def _check_widths(yaml: dict[str, Any], config: dict[str, Any]) -> list[str]:
@@ -122,6 +133,8 @@ def _check_widths(yaml: dict[str, Any], config: dict[str, Any]) -> list[str]:
         channels = _at(yaml, f"{where}.{name}")
         if isinstance(n_mels, int) and channels != factor * n_mels:
             problems.append(f"{where}.{name} is {quote(channels)}, this port was made for {meaning}")
+    if chunk is _ABSENT:  # version 1 has no chunks
+        return problems
     channels = _at(yaml, f"{where}.channels")
     if isinstance(channels, list) and len(channels) != 1:
         problems.append(f"{where}.channels is {quote(channels)}, this port was made for one number")

@@ -77,11 +77,15 @@ def open_release(path: Path, version: Version = COSYVOICE2) -> Checkpoint:
 def extra_files(
     path: Path, config: dict[str, Any], version: Version = COSYVOICE2
 ) -> dict[str, bytes | dict[str, mx.array]]:
-    """Return what a converted folder holds beside the weights: the tokenizer, the fixed noise and the speakers."""
+    """Return what a converted folder holds beside the weights: the tokenizer, the fixed noise and the speakers.
+
+    Version 1's tokenizer comes with this package, and it draws its noise anew.
+    """
     folder = path if path.is_dir() else path.parent
     qwen = folder / version.qwen_folder
     files: dict[str, bytes | dict[str, mx.array]] = {name: _bytes(qwen / name) for name in version.tokenizer_files}
-    files["noise.safetensors"] = {"flow": flow_noise(config["flow"]["n_mels"])}
+    if version.fixed_noise:
+        files["noise.safetensors"] = {"flow": flow_noise(config["flow"]["n_mels"])}
     if (folder / SPEAKERS).exists():
         with open_checkpoint(folder / SPEAKERS) as checkpoint:
             speakers = read_speakers(checkpoint, config)
@@ -112,7 +116,8 @@ def _check_files(folder: Path, version: Version) -> None:
         others = sorted(p.name for p in folder.glob("cosyvoice*.yaml") if p.name != version.yaml)
         reason = f"it has {', '.join(map(quote, others[:3]))}" if others else f"not a release of {version.name}"
         raise FormatError(f"this folder has no {version.yaml}: {reason}", where=folder, fix=fix)
-    qwen = [f"{version.qwen_folder}/{name}" for name in ("config.json", *version.tokenizer_files)]
+    names = ("config.json", *version.tokenizer_files) if version.qwen_folder else ()
+    qwen = [f"{version.qwen_folder}/{name}" for name in names]
     required = (version.yaml, *version.parts.values(), *qwen)
     missing = [name for name in required if not (folder / name).is_file()]
     if missing:

@@ -108,15 +108,19 @@ class Hift(nn.Module):
 
     def noise(self, seed: int) -> Noise:
         """Return a drawer of standard normal noise: a seed gives the same on any machine, in whatever pieces."""
-        step, channels = NOISE_FRAMES * self.config.samples_per_frame, self.config.nb_harmonics + 1
+        return normal_noise(seed, NOISE_FRAMES * self.config.samples_per_frame, self.config.nb_harmonics + 1)
 
-        def block(number: int) -> np.ndarray:
-            generator = np.random.Generator(np.random.SFC64((seed, number)))
-            return generator.standard_normal((1, step, channels), dtype=np.float32)
 
-        def draw(start: int, end: int) -> mx.array:
-            blocks = range(start // step, -(-end // step))
-            noise = np.concatenate([block(number) for number in blocks], axis=1)
-            return mx.array(noise[:, start - blocks.start * step : end - blocks.start * step])
+def normal_noise(seed: int, step: int, channels: int) -> Noise:
+    """Return a drawer of standard normal noise, which draws `step` rows together. Shapes: -> see `Noise`."""
 
-        return draw
+    def block(number: int) -> np.ndarray:
+        generator = np.random.Generator(np.random.SFC64((seed, number)))
+        return generator.standard_normal((1, step, channels), dtype=np.float32)
+
+    def draw(start: int, end: int) -> mx.array:
+        blocks = range(start // step, -(-end // step))
+        noise = np.concatenate([block(number) for number in blocks], axis=1)
+        return mx.array(noise[:, start - blocks.start * step : end - blocks.start * step])
+
+    return draw

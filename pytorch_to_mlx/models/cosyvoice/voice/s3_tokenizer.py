@@ -112,6 +112,7 @@ class WindowedTokenizer(nn.Module, ABC):
     """Tokenize a recording of any length, window by window. frames_per_token: of 10 ms."""
 
     frames_per_token = 4
+    conv1: Conv1d
 
     @abstractmethod
     def encode(self, log_mel: mx.array) -> mx.array:
