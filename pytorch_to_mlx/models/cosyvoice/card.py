@@ -51,4 +51,43 @@ CARD = ModelCard(
     ),
     marker="cosyvoice2.yaml",
 )  # fmt: skip
+
+CARD1 = ModelCard(
+    name="cosyvoice",
+    task="text-to-speech",
+    summary="CosyVoice 1 (300M, -SFT, -Instruct): preset and zero-shot voices, voice conversion, streaming; 22.05 kHz.",
+    checkpoints=(
+        Published(
+            "FunAudioLLM/CosyVoice-300M",
+            "Apache-2.0",
+            note="cosyvoice.yaml, llm.pt, flow.pt, hift.pt, two .onnx; 50 tokens a second, or 25",
+            names=("cosyvoice",),
+        ),
+        Published("FunAudioLLM/CosyVoice-300M-SFT", "Apache-2.0", note="preset speakers in spk2info.pt"),
+        Published("FunAudioLLM/CosyVoice-300M-Instruct", "Apache-2.0", note="preset speakers, instructions"),
+    ),
+    fingerprint=(
+        (
+            "llm.text_encoder_affine_layer.weight",
+            "flow.length_regulator.model.0.weight",
+            "hift.m_source.l_linear.weight",
+        ),
+    ),
+    taps=tuple(
+        tap for before in CARD.taps for tap in ((before, Tap("regulator")) if before.name == "encoder" else (before,))
+    ),
+    model_types=("cosyvoice",),
+    verbs={
+        "synthesize": "commands_version1:synthesize",
+        "convert-voice": "commands_version1:convert_voice",
+        "speakers": "commands_version1:speakers",
+    },
+    uses=("whisper",),
+    extra="cosyvoice",
+    files=(
+        "*.yaml", "llm.pt", "flow.pt", "hift.pt", "campplus.onnx", "speech_tokenizer_v1.onnx", "spk2info.pt",
+        "*.safetensors", "*.safetensors.index.json", "config.json", "speakers/*",
+    ),
+    marker="cosyvoice.yaml",
+)  # fmt: skip
 CARDS = (CARD,)
