@@ -152,13 +152,15 @@ class Candidate:
 class TranslatedSentence:
     """A sentence and its translations, the best first; or what lies between sentences, without any.
 
-    repeats: the best translation runs in a loop, which its source does not. n_source: tokens of the source.
+    repeats: the best translation runs in a loop, which its source does not. n_source: tokens of the source, of which
+    n_unknown stand for characters that the vocabulary does not have.
     """
 
     source: str
     candidates: tuple[Candidate, ...] = ()
     repeats: bool = False
     n_source: int = 0
+    n_unknown: int = 0
 
     @property
     def text(self) -> str:
@@ -203,6 +205,7 @@ class Translation:
                 "candidates": [{"text": c.text, "score": c.score, "log_prob": c.log_prob} for c in sentence.candidates],
                 "repeats": sentence.repeats,
                 "tokens": [sentence.n_source, len(sentence.candidates[0].tokens)],
+                **({"n_unknown": sentence.n_unknown} if sentence.n_unknown else {}),
             }
             for sentence in self.sentences
             if sentence.candidates

@@ -25,7 +25,8 @@ class Engine:
 
     encode: text to the ids that the encoder reads. decode: generated ids, without the end token, to text. start: the
     decoder over some sources before its first step. prompt: what the decoder starts with. max_source, max_target: the
-    tokens that encoder and decoder can hold. options: the checkpoint's own.
+    tokens that encoder and decoder can hold. options: the checkpoint's own. unknown: the id of what the vocabulary
+    does not have, if there is one.
     """
 
     encode: Callable[[str], list[int]]
@@ -37,6 +38,7 @@ class Engine:
     options: GenerationOptions
     src: str = ""
     tgt: str = ""
+    unknown: int | None = None
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,8 @@ def _sentence(
         is_complete = bool(hypothesis.ids) and hypothesis.ids[-1] in search.eos
         ids = hypothesis.ids[:-1] if is_complete else hypothesis.ids
         candidates.append(Candidate(engine.decode(ids), hypothesis.score, hypothesis.log_prob, ids, is_complete))
-    return TranslatedSentence(text, tuple(candidates), repeats(candidates[0].tokens, list(source)), len(source))
+    has_loop = repeats(candidates[0].tokens, list(source))
+    return TranslatedSentence(text, tuple(candidates), has_loop, len(source), list(source).count(engine.unknown))
 
 
 def _warn(results: Sequence[Translation]) -> None:
@@ -249,6 +252,10 @@ def _warn(results: Sequence[Translation]) -> None:
             f"warning: {count_text(len(loops), 'translation repeats', 'translations repeat')} words in a loop, first "
             f"{loops[0].source[:60]!r}; no_repeat_ngram_size 3 forbids it"
         )
+    unread = [sentence for result in results for sentence in result.sentences if sentence.n_unknown]
+    if unread:
+        places = count_text(sum(sentence.n_unknown for sentence in unread), "place has", "places have")
+        note(f"warning: {places} characters that the model does not know, first in {unread[0].source[:60]!r}")
     cut = sum(not result.is_complete for result in results)
     if cut:
         note(f"warning: {count_text(cut, 'text was', 'texts were')} cut off at the limit of tokens")

@@ -1,5 +1,7 @@
 """Texts through a translator: a toy that spells words backwards, one character for each token."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -175,3 +177,18 @@ def test_what_is_no_text(engine):
         translate_texts(engine, [b"a"])
     with pytest.raises(UsageError, match="10000001 characters"):
         translate(engine, "a" * 10_000_001)
+
+
+def test_characters_that_the_model_does_not_know_are_told(engine):
+    notes = []
+
+    class Listener:
+        on_terminal = False
+        note = staticmethod(notes.append)
+
+    limited = replace(engine, encode=lambda text: [*(ord(c) if c.isascii() else 1 for c in text), EOS], unknown=1)
+    with listening(Listener()):
+        result = translate(limited, "a 鬱 b")
+        assert translate(limited, "a b").sentences[0].n_unknown == 0
+    assert result.sentences[0].n_unknown == 1 and result.to_dict()["sentences"][0]["n_unknown"] == 1
+    assert notes == ["warning: 1 place has characters that the model does not know, first in 'a 鬱 b'"]

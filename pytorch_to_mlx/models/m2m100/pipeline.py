@@ -15,7 +15,7 @@ from ...tasks import Translation
 from ...weights import load_model
 from .config import Config
 from .model import Model
-from .tokenizer import FILES, Tokenizer
+from .tokenizer import FILES, UNKNOWN, Tokenizer
 from .weights import WEIGHTS, open_release
 
 
@@ -94,6 +94,7 @@ class M2M100Pipeline:
             options=self.options.changed({"forced_bos_token_id": self.tokenizer.codes[target]}),
             src=source,
             tgt=target,
+            unknown=UNKNOWN,
         )
 
 

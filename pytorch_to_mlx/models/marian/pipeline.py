@@ -123,6 +123,7 @@ class MarianPipeline:
             max_target=most,
             options=self.options,
             tgt=code,
+            unknown=self.tokenizer.unknown,
         )
 
     def _start(self, sources: Sequence[Sequence[int]], *, shortlist: bool) -> DecoderSteps:

@@ -88,14 +88,18 @@ class Tokenizer:
             raise UsageError(f"unknown target language '{code}'", fix=f"{hint}known: {', '.join(self.languages[:40])}")
         return code, text[typed.end() :] if typed else text
 
+    @property
+    def unknown(self) -> int:
+        """Return the id that stands for characters the vocabulary does not have."""
+        return self.source.unknown if self.vocab is None else self.vocab[UNKNOWN]
+
     def encode(self, text: str, code: str = "") -> list[int]:
         """Return the ids of a sentence with the end token, and before them the target language of this code."""
         if self.vocab is None:
             prefix = [self.source.ids[f">>{code}<<"]] if code else []
             return [*prefix, *self.source.encode(text), self.eos]
-        unknown = self.vocab[UNKNOWN]
         prefix = [self.vocab[f">>{code}<<"]] if code else []
-        return [*prefix, *(self.vocab.get(piece, unknown) for piece in self.source.split(text)), self.eos]
+        return [*prefix, *(self.vocab.get(piece, self.unknown) for piece in self.source.split(text)), self.eos]
 
     @cached_property
     def _tokens(self) -> dict[int, str]:

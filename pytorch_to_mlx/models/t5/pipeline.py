@@ -96,6 +96,7 @@ class T5Pipeline:
             max_target=MAX_TARGET,
             options=self.options,
             tgt=code,
+            unknown=self.tokenizer.unknown,
         )
 
 

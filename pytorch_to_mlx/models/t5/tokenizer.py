@@ -41,6 +41,11 @@ class Tokenizer:
             raise FormatError(f"the vocabulary has ids to {largest}, the model {config.vocab_size} tokens", where=where)
 
     @cached_property
+    def unknown(self) -> int | None:
+        """Return the id that stands for characters the vocabulary does not have; None for bytes."""
+        return None if isinstance(self._text, _Bytes) else self._text.tokens().get("<unk>")
+
+    @cached_property
     def tags(self) -> dict[str, int]:
         """Return the id of the tag of each target language; none for models that are told in words what to do."""
         matches = ((_TAG.fullmatch(token), number) for token, number in self._text.tokens().items())
