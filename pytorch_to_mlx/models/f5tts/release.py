@@ -68,7 +68,7 @@ def open_release(path: Path) -> Checkpoint:
     path = find_folder(path)
     checkpoint = open_checkpoint(path)
     try:
-        _rename(checkpoint)
+        plain_names(checkpoint)
         shapes = {name: info.shape for name, info in checkpoint.infos().items()}
         sizes = sizes_of(shapes, checkpoint.source)
         settings = _settings(path, sizes)
@@ -80,7 +80,7 @@ def open_release(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def _rename(checkpoint: Checkpoint) -> None:
+def plain_names(checkpoint: Checkpoint) -> None:
     """Choose the weights, take the prefixes off their names, and leave out what training and mel modules save."""
     names = checkpoint.names()
     groups = [prefix for prefix in (_EMA, _ONLINE) if any(name.startswith(prefix) for name in names)]

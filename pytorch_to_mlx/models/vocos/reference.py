@@ -13,7 +13,6 @@ import numpy as np
 from ...audio.examples import speech
 from ...audio.mel import vocos_log_mel
 from ...audio.resample import resample
-from ...checkpoint import open_checkpoint
 from ...contract import Case, Side, Workload
 from ...contract import Reference as Contract
 from ...taps import record_taps
@@ -92,32 +91,32 @@ def mel_of(samples: np.ndarray) -> mx.array:
     return vocos_log_mel(samples, floor=FLOOR)
 
 
-def build_original(source_path: Path) -> Any:
-    """Build the original with the tensors of a checkpoint. Raises: MachineError if the package vocos is not there."""
-    import torch
+def build_vocos(config: Config) -> Any:
+    """Build the original of these sizes, with the weights that it begins with.
 
+    Raises: MachineError if the package vocos is not there.
+    """
     vocos, extractors, models, heads = original(
         "vocos", "vocos.pretrained", "vocos.feature_extractors", "vocos.models", "vocos.heads"
     )
-    with open_release(source_path) as checkpoint:
-        config = Config.from_dict(checkpoint.config or {})
-    with open_checkpoint(source_path) as checkpoint:
-        state = {name: torch.from_numpy(np.array(checkpoint[name].astype(mx.float32))) for name in checkpoint.names()}
-    extractor = (
-        extractors.MelSpectrogramFeatures(
-            config.sample_rate, config.n_fft, config.hop_length, config.n_mels, config.padding
-        )
-        if has_torchaudio()
-        else extractors.FeatureExtractor()
-    )
+    mel = (config.sample_rate, config.n_fft, config.hop_length, config.n_mels, config.padding)
+    extractor = extractors.MelSpectrogramFeatures(*mel) if has_torchaudio() else extractors.FeatureExtractor()
     backbone = models.VocosBackbone(config.n_mels, config.hidden_size, config.intermediate_size, config.num_layers)
-    model = vocos.Vocos(
-        extractor, backbone, heads.ISTFTHead(config.hidden_size, config.n_fft, config.hop_length, config.padding)
-    )
+    head = heads.ISTFTHead(config.hidden_size, config.n_fft, config.hop_length, config.padding)
+    return vocos.Vocos(extractor, backbone, head).eval()
+
+
+def build_original(source_path: Path) -> Any:
+    """Build the original with the tensors of a checkpoint."""
+    import torch
+
+    with open_release(source_path) as checkpoint:
+        model = build_vocos(Config.from_dict(checkpoint.config or {}))
+        state = {name: torch.from_numpy(np.array(checkpoint[name].astype(mx.float32))) for name in checkpoint.names()}
     known = model.state_dict()
-    buffers = {name: value for name, value in known.items() if name not in state and name.endswith((".window", ".fb"))}
-    model.load_state_dict({**{name: value for name, value in state.items() if name in known}, **buffers})
-    return model.eval()
+    buffers = {name: value for name, value in known.items() if name.endswith((".window", ".fb"))}
+    model.load_state_dict({**buffers, **{name: value for name, value in state.items() if name in known}})
+    return model
 
 
 def torch_workload(model: Any, mel: mx.array) -> Callable[[], Any]:
