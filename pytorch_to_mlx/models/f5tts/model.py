@@ -9,7 +9,6 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-import numpy as np
 
 from ...audio.torch_random import TorchRandom
 from ...errors import UsageError
@@ -175,10 +174,9 @@ class Model(nn.Module):
 
 def _kept(item: Item, length: int) -> mx.array:
     """Return where the mel is the recording's. Shapes: -> [length, 1] bool."""
-    keep = np.zeros((length, 1), bool)
     n_reference = min(len(item.cond), length)
-    keep[:n_reference, 0] = True if item.keep is None else np.asarray(item.keep, bool)[:n_reference]
-    return mx.array(keep)
+    keep = [True] * n_reference if item.keep is None else [bool(k) for k in item.keep[:n_reference]]
+    return mx.array(keep + [False] * (length - n_reference))[:, None]
 
 
 def _noise(item: Item, length: int) -> mx.array:
@@ -199,6 +197,6 @@ def _padding(lengths: list[int], prefix: int, repeats: int) -> tuple[mx.array | 
     """
     if min(lengths) == max(lengths):
         return None, None
-    is_frame = np.arange(max(lengths)) < np.array(lengths * repeats)[:, None]
-    attended = np.pad(is_frame, [(0, 0), (prefix, 0)], constant_values=True)
-    return mx.array(is_frame[..., None]), mx.array(attended[:, None, None])
+    position = mx.arange(-prefix, max(lengths))
+    attended = position < mx.array(lengths * repeats)[:, None]  # [B, prefix + T]
+    return attended[:, prefix:, None], attended[:, None, None]

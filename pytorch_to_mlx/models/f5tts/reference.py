@@ -219,8 +219,10 @@ def build_network(config: Config) -> Any:
     else:
         arch["skip_connect_type"] = config.skip_connect_type
     network = (dit.DiT if config.backbone == "DiT" else unett.UNetT)(**arch)
-    mel_spec = None if has_torchaudio() else torch.nn.Identity()
-    model = cfm.CFM(network, num_channels=config.n_mels, mel_spec_module=mel_spec)
+    mel_spec: Any = None if has_torchaudio() else torch.nn.Identity()
+    if mel_spec is not None:
+        mel_spec.n_mel_channels = config.n_mels
+    model = cfm.CFM(network, mel_spec_module=mel_spec)
     model.our_config = config
     return model.eval().requires_grad_(False)
 

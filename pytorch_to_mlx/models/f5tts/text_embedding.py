@@ -44,14 +44,14 @@ class TextEmbedding(nn.Module):
         rows[: len(ids)] = np.array(ids[:frames], np.int32) + 1
         if rows.min(initial=0) < 0 or rows.max(initial=0) > config.vocab_size:
             raise UsageError(f"the text has a token outside 0 … {config.vocab_size - 1}")
-        is_text = mx.array(rows > 0)[None, :, None]
+        is_text = (mx.array(rows) > 0)[None, :, None]
         x = self.embedding(mx.array(np.zeros_like(rows) if is_dropped else rows)[None])  # [1, T, D]
         if not self.layers:
             return x
         if frames > MAX_TEXT_FRAMES:
             raise UsageError(f"{frames} frames are more than the {MAX_TEXT_FRAMES} that F5-TTS has text positions for")
         tables = rotary_tables(mx.arange(frames), config.text_hidden_size, _THETA)
-        x = x + mx.concatenate(tables, axis=-1).astype(x.dtype)
+        x = x + mx.concatenate(list(tables), axis=-1).astype(x.dtype)
         x = self._masked(x, is_text)
         for layer in self.layers:
             x = self._masked(layer(x), is_text)
