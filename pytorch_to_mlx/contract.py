@@ -76,6 +76,7 @@ class Family(Generic[RulesT, ReleaseT]):
     or arrays for a .safetensors. refused_dtypes: in which the model cannot be stored, and why. quantizes: whether a
     layer may be quantized. recipes: mixtures of bits by name; of a module and a group size each gives what says to how
     many bits a layer goes. reference: imports the PyTorch original.
+    variants: models of the same tensors by name, each with the sizes that tell it apart, for `convert --variant`.
     token_model: what `validate --q-bits` asks of a pipeline that writes tokens; None where it writes none.
     reference_parts: imports the parts of the original whose generated source `benchmark coverage --suite runtime` times
     beside ours, by name: each builds (module, args, kwargs, a call of ours on the same inputs).
@@ -95,6 +96,7 @@ class Family(Generic[RulesT, ReleaseT]):
     refused_dtypes: Mapping[str, str] = field(default_factory=dict)
     quantizes: Callable[[str, Any], bool] = _every_layer
     recipes: Mapping[str, Callable[[Any, int], Callable[[str, Any], Any]]] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     token_model: "Callable[[Any], TokenModel] | None" = None
     reference_parts: Callable[[], Mapping[str, Callable[[], Any]]] = _no_parts
 

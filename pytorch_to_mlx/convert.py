@@ -44,6 +44,7 @@ def convert(
     q_bits: int | None = None,
     q_group_size: int | None = None,
     q_recipe: str | None = None,
+    variant: str | None = None,
     revision: str | None = None,
     force: bool = False,
     allow_nonfinite: bool = False,
@@ -64,6 +65,7 @@ def convert(
     quantized model has float16 for float32, and the matrices of convolutions and LSTMs are packed in the file, 8 bits a
     number; loading widens them. The folder is verified and then appears whole, with the report of the conversion in
     conversion.json; a run that fails leaves nothing.
+    variant: which model a checkpoint of the original is, where its tensors do not say it, such as v0 of F5-TTS.
     extend: Python files to run first, which register ops and modules for the conversion of a torch module. noise:
     "input" makes what such a module draws at random inputs of the model.
     Raises: PortError of every kind; errors list all problems.
@@ -81,8 +83,10 @@ def convert(
         raise UsageError(f"dtype {dtype!r} is not supported", fix=f"use {', '.join(FLOATS)}")
     model = find_model_or_module(source, family=family, revision=revision)
     if model is None:
-        if dtype or dequantize or allow_nonfinite or q_recipe:
-            raise UsageError("dtype, dequantize, allow_nonfinite and q_recipe are for the checkpoints of a family")
+        if dtype or dequantize or allow_nonfinite or q_recipe or variant:
+            raise UsageError(
+                "dtype, dequantize, allow_nonfinite, q_recipe and variant are for the checkpoints of a family"
+            )
         options = {
             "quantize": quantize,
             "q_bits": q_bits,
@@ -97,8 +101,12 @@ def convert(
     if q_recipe is not None and q_recipe not in model.family.recipes:
         known = ", ".join(model.family.recipes)
         raise UsageError(f"{model.family.name} has no recipe {q_recipe!r:.40}", fix=known and f"recipes: {known}")
+    if variant is not None:
+        _check_variant(model, variant)
     check_destination(Path(mlx_path), force=force)
     with model.open() as checkpoint:
+        if variant is not None:
+            checkpoint.config = {**(checkpoint.config or {}), **model.family.variants[variant]}
         packed = model.converted and "quantization" in (checkpoint.config or {})
         if quantize and packed:
             raise UsageError(
@@ -144,6 +152,16 @@ def convert(
             ordered = {name: flat[name] for name in sorted(flat)}
             fill_folder(folder, config=config, weights=ordered, files=files, where=mlx_path, report=(REPORT, about))
     return Path(mlx_path)
+
+
+def _check_variant(model: ModelSource, variant: str) -> None:
+    """Raises: UsageError for a name that is no variant of the family, or a folder that is converted already."""
+    known = model.family.variants
+    if variant not in known:
+        fix = f"variants: {', '.join(known)}" if known else "leave it out"
+        raise UsageError(f"{model.family.name} has no variant {variant!r:.40}", fix=fix)
+    if model.converted:
+        raise UsageError("a converted folder says which variant it is", where=model.path, fix="convert the original")
 
 
 Parts = tuple[dict[str, Any], dict[str, mx.array], dict[str, Any], Report]

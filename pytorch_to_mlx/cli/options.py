@@ -41,6 +41,7 @@ OPTIONS: dict[str, Option] = {
     "dequantize": Option("store quantized weights in full precision", short=("-d",)),
     "q_bits": Option("bits of a quantized weight, 8 if not given; implies -q"),
     "q_group_size": Option("weights that share one scale, 64 if not given; implies -q"),
+    "variant": Option("which model it is, where its tensors do not say it: v0 or v1 of f5-tts"),
     "q_recipe": Option("mixture of bits by layer, of llama: mixed_2_6, mixed_3_4, mixed_3_6 or mixed_4_6; implies -q"),
     "extend": Option("Python file to run first: it registers ops and modules with pytorch_to_mlx.codegen"),
     "noise": Option("input: what a PyTorch module draws at random becomes an input of the model, drawn if not given"),

@@ -1,13 +1,17 @@
 """Checkpoints of F5-TTS and E2-TTS in every layout: which weights are taken, and which model it is."""
 
+import mlx.core as mx
 import numpy as np
 import pytest
 import torch
 import yaml
+from command import run
+from golden.f5_networks import reference_mel
 from mlx.utils import tree_flatten
 from models.f5tts_release import LAYOUTS, VOCAB, expected_weights, original_state, save, tiny_e2
 
-from pytorch_to_mlx.errors import FormatError
+from pytorch_to_mlx.convert import convert
+from pytorch_to_mlx.errors import FormatError, UsageError
 from pytorch_to_mlx.models.f5tts.config import VARIANTS, Config
 from pytorch_to_mlx.models.f5tts.release import is_release, load_networks, open_release
 
@@ -146,3 +150,41 @@ def test_other_networks(name, shape, message, tmp_path):
     torch.save(original_state(TINY) | {name: torch.zeros(shape)}, folder / "model_last.pt")
     with pytest.raises(FormatError, match=message):
         load_networks(folder)
+
+
+def test_conversion_asks_for_the_variant_and_records_it(tmp_path):
+    source, folder = save(tmp_path / "mine", "training", TINY), tmp_path / "mlx"
+    with pytest.raises(FormatError, match="nothing says whether this is v0 or v1"):
+        convert(source, folder)
+    assert not folder.exists()
+    convert(source, folder, variant="v0")
+    model, vocab = load_networks(folder)
+    assert (model.config.variant, model.config.rotates, vocab) == ("v0", "first", VOCAB.encode())
+    weights, expected = dict(tree_flatten(model.parameters())), expected_weights(TINY)
+    assert all(np.array_equal(weights[name], expected[name]) for name in expected)
+    with pytest.raises(UsageError, match="a converted folder says which variant it is"):
+        convert(folder, tmp_path / "again", variant="v1")
+    with pytest.raises(UsageError, match="f5-tts has no variant 'v2'; variants: v0, v1"):
+        convert(source, tmp_path / "other", variant="v2")
+
+
+@pytest.mark.parametrize("options", [{"q_bits": 8}, {"q_bits": 4}, {"dtype": "float16"}, {"dtype": "bfloat16"}])
+def test_smaller_weights_sound_alike(options, tmp_path):
+    source = save(tmp_path / "F5TTS_v1_Base", "released", TINY)
+    small, _ = load_networks(
+        convert(source, tmp_path / "small", **options, **({"q_group_size": 32} if "q_bits" in options else {}))
+    )
+    cond = mx.array(reference_mel())
+    mel, exact = (model.sample(cond, [1, 2, 3], 31, steps=4) for model in (small, load_networks(source)[0]))
+    distance = float(mx.abs(mel - exact).max() / mx.abs(exact).max())
+    assert 0 < distance < {"q_bits": 0.3 if options.get("q_bits") == 4 else 0.03, "dtype": 0.02}[next(iter(options))]
+
+
+def test_release_of_e2_by_the_command_line(tmp_path):
+    source, folder = save(tmp_path / "E2TTS_Base", "pruned", tiny_e2()), tmp_path / "e2"
+    done = run("f5-tts", "convert", "--hf-path", source, "--mlx-path", folder)
+    assert done.returncode == 0, done.stderr
+    assert load_networks(folder)[0].config == tiny_e2()
+    mine = save(tmp_path / "mine", "flat", TINY)
+    asked = run("f5-tts", "convert", "--hf-path", mine, "--mlx-path", tmp_path / "x")
+    assert asked.returncode == 4 and b"--variant v0" in asked.stderr
