@@ -43,7 +43,8 @@ VOICE = recording(2.0, 0, RATE)
 def tiny_inputs(config, batch=1):
     rng = np.random.default_rng(0)
     speech = rng.integers(0, config.lm.speech_token_size, 12).tolist()
-    frames, samples = 2 * (12 + 25), 24 * config.hift.samples_per_frame
+    n_frames = config.flow.frames(12)
+    frames, samples = 50 + n_frames, n_frames * config.hift.samples_per_frame
 
     def normal(*shape):
         return mx.array(rng.standard_normal(shape).astype(np.float32))

@@ -1,4 +1,4 @@
-"""CosyVoice's card. Versions 3 and 1 of the family will stand here beside version 2."""
+"""The cards of CosyVoice's versions."""
 
 from ...card import ModelCard, Published, Tap
 
@@ -90,4 +90,4 @@ CARD1 = ModelCard(
     ),
     marker="cosyvoice.yaml",
 )  # fmt: skip
-CARDS = (CARD,)
+CARDS = (CARD, CARD1)

@@ -32,7 +32,7 @@ def of_version(card: ModelCard, verb: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _synthesize(
+def synthesize_as(
     card: ModelCard,
     what: str | None = None,
     /,
@@ -115,7 +115,7 @@ def _synthesize(
     )
 
 
-def _convert_voice(
+def convert_voice_as(
     card: ModelCard,
     audio: Path,
     /,
@@ -157,7 +157,7 @@ def _convert_voice(
     )
 
 
-def _speakers(
+def speakers_as(
     card: ModelCard,
     /,
     *,
@@ -198,7 +198,9 @@ def _speakers(
     return [{"speaker": name, **saved.about(name)} for name in saved.names()]
 
 
-synthesize, convert_voice, speakers = (of_version(CARD, verb) for verb in (_synthesize, _convert_voice, _speakers))
+synthesize, convert_voice, speakers = (
+    of_version(CARD, verb) for verb in (synthesize_as, convert_voice_as, speakers_as)
+)
 
 
 def _mode(speaker: str | None, ref_audio: Path | None, ref_text: str | None, instruct: str | None) -> Mode:

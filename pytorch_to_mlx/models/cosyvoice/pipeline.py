@@ -178,7 +178,7 @@ class CosyVoicePipeline:
             if zero_shot_spk_id:
                 speaker = self.speaker(zero_shot_spk_id)
             else:
-                speaker = self._transcribed_speaker(prompt_text, prompt_wav, choices.text_frontend)
+                speaker = self._transcribed_speaker(prompt_text, prompt_wav, choices)
         return self._continue(tts_text, speaker, choices, clock)
 
     def inference_cross_lingual(
@@ -188,7 +188,7 @@ class CosyVoicePipeline:
         require_own_threads()
         choices, clock = Options(**options), Clock()
         with clock.part("voice"):
-            speaker = self._one_speaker(prompt_wav, zero_shot_spk_id)
+            speaker = self._one_speaker(prompt_wav, zero_shot_spk_id, choices.as_original)
         return self.synthesizer.speak(tts_text, speaker, choices, clock)
 
     def inference_instruct(self, tts_text: Text, spk_id: str, instruct_text: str, **options: Any) -> Iterator[Speech]:
@@ -208,7 +208,7 @@ class CosyVoicePipeline:
         require_own_threads()
         choices, clock = Options(**options), Clock()
         with clock.part("voice"):
-            speaker = self._one_speaker(prompt_wav, zero_shot_spk_id)
+            speaker = self._one_speaker(prompt_wav, zero_shot_spk_id, choices.as_original)
         return self._instruct(tts_text, instruct_text, speaker, choices, clock)
 
     def inference_vc(
@@ -218,7 +218,7 @@ class CosyVoicePipeline:
         require_own_threads()
         choices, clock = Options(**options), Clock()
         with clock.part("voice"):
-            speaker = self._one_speaker(prompt_wav, zero_shot_spk_id)
+            speaker = self._one_speaker(prompt_wav, zero_shot_spk_id, choices.as_original)
         with clock.part("listening"):
             samples, rate = read_samples(source_wav, self.sample_rate)
             tokens = tokenize_speech(self.model, sinc_resample(samples, rate, LISTENING_RATE))
@@ -231,7 +231,7 @@ class CosyVoicePipeline:
     def add_zero_shot_spk(self, prompt_text: str, prompt_wav: Any, zero_shot_spk_id: str) -> bool:
         """Add the speaker of a recording under a name; `save_spkinfo` writes it into the converted folder."""
         require_own_threads()
-        self.speakers.add(zero_shot_spk_id, self._transcribed_speaker(prompt_text, prompt_wav, True))
+        self.speakers.add(zero_shot_spk_id, self._transcribed_speaker(prompt_text, prompt_wav, Options()))
         return True
 
     def save_spkinfo(self) -> None:
@@ -274,26 +274,28 @@ class CosyVoicePipeline:
             if is_name:
                 return self.speaker(voice)
         if ref_text:
-            return self._transcribed_speaker(ref_text, voice, options.text_frontend)
-        return self._speaker_of_voice(voice)
+            return self._transcribed_speaker(ref_text, voice, options)
+        return self._speaker_of_voice(voice, options.as_original)
 
-    def _one_speaker(self, voice: Voice | None, name: str) -> Speaker:
+    def _one_speaker(self, voice: Voice | None, name: str, as_original: bool) -> Speaker:
         """Return the speaker of a recording or of a name. Raises: UsageError unless one of them is given."""
         if (voice is None) == (not name):
             raise UsageError("give either a recording of the voice or a speaker's name")
-        return self._speaker_of_voice(voice) if voice is not None else self.speaker(name)
+        return self._speaker_of_voice(voice, as_original) if voice is not None else self.speaker(name)
 
-    def _speaker_of_voice(self, voice: Voice) -> Speaker:
+    def _speaker_of_voice(self, voice: Voice, as_original: bool) -> Speaker:
         if isinstance(voice, Speaker):
             return voice
         if isinstance(voice, mx.array) or (isinstance(voice, np.ndarray) and voice.size <= MAX_EMBEDDING):
             return speaker_from_embedding(self.model.config, voice)
-        return speaker_from_recording(self.model, voice)
+        return speaker_from_recording(self.model, voice, as_original=as_original)
 
-    def _transcribed_speaker(self, transcript: str, voice: Voice | None, text_frontend: bool) -> Speaker:
+    def _transcribed_speaker(self, transcript: str, voice: Voice | None, options: Options) -> Speaker:
         """Return the speaker of a recording that says `transcript`."""
-        text = normalize(transcript) if text_frontend else transcript
-        return replace(self._one_speaker(voice, ""), prompt_text=tuple(self.tokenizer.encode(text)))
+        text = normalize(transcript) if options.text_frontend else transcript
+        return replace(
+            self._one_speaker(voice, "", options.as_original), prompt_text=tuple(self.tokenizer.encode(text))
+        )
 
     # Modes.
 

@@ -35,6 +35,7 @@ class Reference(Contract):
     takes 4 GB.
     """
 
+    WORK: type[Work] = Work
     weights_from = "the release's own .pt files, read by torch.load, and its ONNX files, run by onnxruntime"
 
     def __init__(self, model: Model, config: Parts, folder: Path) -> None:
@@ -50,7 +51,7 @@ class Reference(Contract):
     def alone(
         cls, side: Literal["ours", "torch"], source_path: Path, mlx_path: Path | None = None
     ) -> Callable[[], Any]:
-        work = Work(read_config(source_path))
+        work = cls.WORK(read_config(source_path))
         if side == "ours":
             return work.ours(load_ours(mlx_path or source_path))["total"]
         return work.torch({part: load_original(part, work.config, source_path) for part in PARTS})["total"]
@@ -71,7 +72,7 @@ class Reference(Contract):
         return self._torch(case, dtype)
 
     def workloads(self) -> dict[str, Workload]:
-        work = Work(self.config)
+        work = self.WORK(self.config)
         ours, theirs = work.ours(self.model), work.torch(self._parts("float32", *PARTS))
         works = {name: Workload(ours[name], theirs[name], work.audio_s) for name in theirs}
         return works | {"stream": Workload(ours["stream"], None, work.audio_s, lambda: work.clock.first)}
@@ -135,7 +136,7 @@ class Reference(Contract):
     def _run(self, inputs: Mapping[str, Any], dtype: str) -> Taps:
         kind = inputs["kind"]
         if kind == "voice":
-            return voice_taps(self.folder, inputs["audio"]) if dtype == "float32" else {}
+            return voice_taps(self.folder, inputs["audio"], self.config.version) if dtype == "float32" else {}
         if kind == "lm":
             model = self._parts(dtype, "llm")["llm"]
             taps = lm_taps(model, inputs["text"], inputs["speech"])

@@ -22,6 +22,7 @@ from .voice.campplus import speaker_features
 from .voice.s3_tokenizer import tokenizer_features
 
 FOLDER = "speakers"
+ORIGINAL_MEL_RATE = 24000  # Hz
 LISTENING_RATE = 16000  # Hz, of the input of CAM++ and of the speech tokenizer
 MIN_PROMPT_S, MAX_PROMPT_S = 0.2, 30.0
 
@@ -73,11 +74,15 @@ def speaker_from_embedding(config: Parts, embedding: np.ndarray | mx.array) -> S
     return replace(no_speaker(config), embedding=array.reshape(1, size))
 
 
-def speaker_from_recording(model: Model, audio: Audio, *, rate: int | None = None) -> Speaker:
-    """Return the speaker of a recording: a file, the bytes of one, or samples at `rate` Hz (24000 by default).
+def speaker_from_recording(
+    model: Model, audio: Audio, *, rate: int | None = None, as_original: bool = False
+) -> Speaker:
+    """Return the speaker of a recording: a file, the bytes of one, or samples at `rate` Hz (the model's by default).
 
-    Tokens and mel are cut to the same length. Raises: UsageError under 0.2 s and over 30 s; FormatError for a file
-    that is not audio, or samples that are not finite and mono.
+    Tokens and mel are cut to the same length, but for version 1. as_original: with the mel of 24 kHz, as the original
+    has it in every version, though the mel of version 1 is one of 22.05 kHz.
+    Raises: UsageError under 0.2 s and over 30 s; FormatError for a file that is not audio, or samples that are not
+    finite and mono.
     """
     samples, rate = read_samples(audio, rate or model.config.sample_rate)
     seconds = len(samples) / rate
@@ -90,7 +95,7 @@ def speaker_from_recording(model: Model, audio: Audio, *, rate: int | None = Non
     config = model.config
     samples_16k = sinc_resample(samples, rate, LISTENING_RATE)
     mel = hifigan_log_mel(
-        sinc_resample(samples, rate, config.sample_rate),
+        sinc_resample(samples, rate, ORIGINAL_MEL_RATE if as_original else config.sample_rate),
         sample_rate=config.sample_rate,
         n_fft=config.mel.n_fft,
         hop_length=config.mel.hop_length,

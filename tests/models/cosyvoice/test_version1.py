@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import mlx.core as mx
 import numpy as np
@@ -15,14 +14,30 @@ from parity import assert_close
 
 from pytorch_to_mlx.errors import FormatError, UsageError
 from pytorch_to_mlx.generate.sample import Sampler
+from pytorch_to_mlx.models.cosyvoice.config import Config1
 from pytorch_to_mlx.models.cosyvoice.flow.regulated import RegulatedFlow, RegulatedFlowConfig
 from pytorch_to_mlx.models.cosyvoice.flow.regulated_weights import REGULATED_FLOW
 from pytorch_to_mlx.models.cosyvoice.lm.decode_text import decode_text
 from pytorch_to_mlx.models.cosyvoice.lm.transformer import TransformerLM
 from pytorch_to_mlx.models.cosyvoice.lm.transformer_weights import TRANSFORMER_LM
+from pytorch_to_mlx.models.cosyvoice.options import Options
+from pytorch_to_mlx.models.cosyvoice.original.audio import build_hift
 from pytorch_to_mlx.models.cosyvoice.original.lm import lm_tokens
-from pytorch_to_mlx.models.cosyvoice.original.taps import masks_in_float64
-from pytorch_to_mlx.models.cosyvoice.original.version1 import build_regulated_flow, build_transformer_lm
+from pytorch_to_mlx.models.cosyvoice.original.version1 import (
+    build_regulated_flow,
+    build_transformer_lm,
+    flow_taps,
+    lm_taps,
+    vocoder_taps,
+)
+from pytorch_to_mlx.models.cosyvoice.overlap import FlowWindows
+from pytorch_to_mlx.models.cosyvoice.speakers import Speaker
+from pytorch_to_mlx.models.cosyvoice.streaming import Clock
+from pytorch_to_mlx.models.cosyvoice.vocoder.hift import normal_noise
+from pytorch_to_mlx.models.cosyvoice.vocoder.sampled_hift import SampledHift
+from pytorch_to_mlx.models.cosyvoice.vocoder.stream import HiftStream
+from pytorch_to_mlx.models.cosyvoice.vocoder.weights import HIFT
+from pytorch_to_mlx.nn.stream import Stream
 from pytorch_to_mlx.taps import record_taps
 from pytorch_to_mlx.weights import WeightMap, apply, load_into
 
@@ -59,24 +74,6 @@ def lm(original_lm):
     return through_rules(TransformerLM(TINY), TRANSFORMER_LM, original_lm)
 
 
-def lm_taps(model, text, speech, speaker):
-    """The original's hidden states and logits of the sequence sos, speaker, text, task, speech."""
-    dtype = model.llm_decoder.weight.dtype
-    for encoder in (model.llm, model.text_encoder):
-        encoder.embed.pos_enc.pe = encoder.embed.pos_enc.pe.to(dtype)
-    with torch.no_grad():
-        words = model.text_embedding(torch.tensor([text]))
-        encoded, _ = model.encode(words, torch.tensor([len(text)]))
-        rows = [model.llm_embedding.weight[None, :1], encoded, model.llm_embedding.weight[None, 1:]]
-        if speaker is not None:
-            voice = torch.nn.functional.normalize(torch.from_numpy(speaker).to(dtype), dim=1)
-            rows.insert(1, model.spk_embed_affine_layer(voice)[None])
-        rows.append(model.speech_embedding(torch.tensor([speech], dtype=torch.int64)))
-        x = torch.cat(rows, dim=1)
-        hidden, _ = model.llm(x, torch.tensor([x.shape[1]]))
-        return hidden.numpy(), model.llm_decoder(hidden).numpy()
-
-
 @pytest.mark.parametrize(
     ("text", "speech", "speaker"),
     [([3, 5, 7, 100, 50], list(range(20)), 0), ([9], [], None), ([1] * 40, [2] * 60, 1)],
@@ -87,8 +84,8 @@ def test_teacher_forced_sequence(lm, original_lm, text, speech, speaker):
     narrow, wide = lm_taps(original_lm, text, speech, speaker), lm_taps(original_lm.double(), text, speech, speaker)
     lm_taps(original_lm.float(), text, speech, speaker)
     hidden = lm(lm.embed_prompt(text, speech, None if speaker is None else mx.array(speaker)))
-    assert_close(hidden, narrow[0], wide[0])
-    assert_close(lm.logits(hidden), narrow[1], wide[1])
+    assert_close(hidden, narrow["lm_hidden"], wide["lm_hidden"])
+    assert_close(lm.logits(hidden), narrow["lm_logits"], wide["lm_logits"])
 
 
 def test_cache_gives_what_the_whole_gives(lm):
@@ -131,55 +128,18 @@ def flows(request):
     """Ours, and the original in float32 and in float64."""
     config = replace(TINY_FLOW, token_rate=request.param)
     narrow, wide = seeded(build_regulated_flow(config)), seeded(build_regulated_flow(config)).double()
-    wide.encoder.embed.pos_enc.pe = wide.encoder.embed.pos_enc.pe.double()
     return through_rules(RegulatedFlow(config), REGULATED_FLOW, narrow), narrow, wide
 
 
 def flow_inputs(tokens, prompt, seed=0, frames=None, rate=50):
     rng = np.random.default_rng(seed)
     frames = int(prompt / rate * 22050 / 256) if frames is None else frames
-    return (
-        rng.integers(0, 4096, (1, tokens)),
-        rng.integers(0, 4096, (1, prompt)),
-        rng.standard_normal((1, frames, 80)).astype(np.float32),
-        rng.standard_normal((1, 192)).astype(np.float32),
-    )
-
-
-def torch_flow(twin, inputs, noise, cache=None):
-    """The original's taps, features last, and its new cache."""
-    taps, dtype = {}, twin.encoder_proj.weight.dtype
-    tokens, prompt, mel, speaker = map(torch.from_numpy, inputs)
-
-    def before(_, args):
-        taps[f"step {sum(name.startswith('step') for name in taps)}"] = args[0][:1].transpose(1, 2).clone().numpy()
-
-    hooks = [
-        twin.encoder_proj.register_forward_hook(lambda _, args, y: taps.update(encoder=y.numpy())),
-        twin.length_regulator.model.register_forward_hook(
-            lambda _, args, y: taps.update(regulator=y.transpose(1, 2).clone().numpy())
-        ),
-        twin.decoder.estimator.register_forward_pre_hook(before),
-    ]
-    drawn = torch.from_numpy(noise).transpose(1, 2)
-    cache = torch.zeros(1, 80, 0, 2) if cache is None else cache
-    solve = twin.decoder.solve_euler
-
-    def in_dtype(x, t_span, mu, mask, spks, cond, **more):
-        return solve(x.to(dtype), t_span.to(dtype), mu, mask, spks, cond, **more)
-
-    with (
-        masks_in_float64(),
-        patch.object(torch, "randn_like", lambda x: drawn[:, :, : x.shape[2]].to(x.dtype).clone()),
-        patch.object(twin.decoder, "solve_euler", in_dtype),
-    ):
-        y, cache = twin.inference(
-            tokens, torch.tensor([tokens.shape[1]]), prompt, torch.tensor([prompt.shape[1]]), mel.to(dtype),
-            torch.tensor([mel.shape[1]]), speaker.to(dtype), cache.to(dtype),
-        )  # fmt: skip
-    for hook in hooks:
-        hook.remove()
-    return taps | {"mel": y.transpose(1, 2).numpy()}, cache
+    return {
+        "tokens": rng.integers(0, 4096, (1, tokens)),
+        "prompt_tokens": rng.integers(0, 4096, (1, prompt)),
+        "prompt_mel": rng.standard_normal((1, frames, 80)).astype(np.float32),
+        "speaker": rng.standard_normal((1, 192)).astype(np.float32),
+    }
 
 
 def noise_of(frames, seed=7):
@@ -194,17 +154,105 @@ def noise_of(frames, seed=7):
 def test_flow(flows, tokens, prompt, frames):
     ours, *twins = flows
     inputs = flow_inputs(tokens, prompt, frames=frames, rate=ours.config.token_rate)
-    noise = noise_of(inputs[2].shape[1] + ours.config.frames(tokens))
-    (narrow, _), (wide, _) = (torch_flow(twin, inputs, noise) for twin in twins)
+    noise = noise_of(inputs["prompt_mel"].shape[1] + ours.config.frames(tokens))
+    (narrow, _), (wide, _) = (flow_taps(twin, inputs | {"flow_noise": noise}) for twin in twins)
     with record_taps() as got:
-        ours(*map(mx.array, inputs), noise=mx.array(noise))
-    for name in ("encoder", "regulator", *(f"step {i}" for i in range(1, 10)), "mel"):
+        ours(*map(mx.array, inputs.values()), noise=mx.array(noise))
+    for name in ("encoder", "regulator", *(f"step {i}" for i in range(1, 11)), "mel"):
         assert_close(got[name], narrow[name], wide[name], name=name)
     assert got["mel"].shape[1] == ours.config.frames(tokens)
     assert 0.3 < got["mel"].std() < 3
 
 
 def test_a_token_outside_the_vocabulary(flows):
-    _, *rest = map(mx.array, flow_inputs(4, 3))
+    _, *rest = map(mx.array, flow_inputs(4, 3).values())
     with pytest.raises(UsageError, match="speech token 4096 is not under 4096"):
         flows[0](mx.array([[4096]]), *rest, noise=mx.zeros((1, 100, 80)))
+
+
+@pytest.fixture(scope="module")
+def vocoders():
+    """Ours, and the original in float32 and in float64."""
+    config = Config1.tiny().hift
+    twins = []
+    for dtype in (torch.float32, torch.float64):
+        twin = build_hift(config)
+        shapes = ((name, tuple(value.shape)) for name, value in twin.state_dict().items())
+        state = random_state(shapes, np.random.default_rng(3))
+        state["f0_predictor.classifier.weight"] *= 4
+        state["f0_predictor.classifier.bias"] += 130.0  # voiced and unvoiced
+        twin.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+        twin.stft_window = twin.stft_window.to(dtype)
+        twins.append(twin.to(dtype))
+    return through_rules(SampledHift(config), HIFT, twins[0]), *twins
+
+
+def mel_of(frames, seed=0):
+    steps = np.random.default_rng(seed).standard_normal((1, frames, 80)) * 0.7
+    return (np.cumsum(steps, axis=1) - 3).astype(np.float32)
+
+
+@pytest.mark.parametrize("frames", [3, 61])
+def test_vocoder(vocoders, frames):
+    """Pitch; the source for the same pitch; the audio for the same source."""
+    ours, *twins = vocoders
+    mel, noise = mel_of(frames), np.array(ours.noise(1)(0, frames * 256))
+    phases = ours.source.initial_phases[:9]
+    narrow = vocoder_taps(twins[0], mel, noise, phases, {})
+    wide = vocoder_taps(twins[1], mel, noise, phases, narrow)
+    assert_close(ours.f0_predictor(mx.array(mel), Stream()), narrow["f0"], wide["f0"], name="f0")
+    assert frames < 10 or ((narrow["f0"] > 10).any() and (narrow["f0"] < 10).any())
+    source = ours.source(mx.array(narrow["f0"]), mx.array(noise))
+    assert_close(source, narrow["source"], name="source")
+    audio = ours.decode(mx.array(mel), mx.array(narrow["source"]), Stream())
+    assert_close(audio, narrow["audio"], wide["audio"], name="audio")
+    assert audio.shape == (1, frames * 256) and 0.001 < np.array(audio).std() < 0.6
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_vocoder_s_stream_is_the_whole(vocoders, seed):
+    ours, rng = vocoders[0], np.random.default_rng(seed)
+    frames = int(rng.integers(1, 120))
+    mel, noise = mx.array(mel_of(frames, seed)), ours.noise(seed)
+    stream, pieces, fed = HiftStream(ours, noise), [], 0
+    while fed < frames:
+        count = int(rng.integers(1, 50))
+        pieces.append(stream.feed(mel[:, fed : fed + count]))
+        fed += count
+    got = mx.concatenate([*pieces, stream.finish()], axis=1)
+    np.testing.assert_allclose(np.array(got), np.array(ours(mel, noise(0, frames * 256))), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("evenly", [False, True], ids=["as the original", "faded evenly"])
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.full] * (seed > 0)) for seed in range(50)])
+def test_windows_are_the_original_s(flows, seed, evenly):
+    """Every window's mel, with the original's cache of noise and coarse mel: at 25 Hz it is half of what they share."""
+    ours, twin, _ = flows
+    rng, rate = np.random.default_rng(seed), ours.config.token_rate
+    count, prompt = int(rng.integers(1, 9 * rate)), int(rng.integers(0, 60))
+    inputs = flow_inputs(count, prompt, seed, rate=rate)
+    prompt_tokens = tuple(inputs["prompt_tokens"][0].tolist())
+    speaker = Speaker(mx.array(inputs["speaker"]), mx.array(inputs["prompt_mel"]), prompt_tokens)
+    noise, options = normal_noise(seed, 100, 80), Options(stream=True, as_original=not evenly or rate == 25)
+    windows = FlowWindows(ours, speaker, noise, options)
+    mels = [np.array(mel) for mel, _ in windows.mels(iter(inputs["tokens"][0].tolist()), Clock())]
+    hop, shared, start, cache, tail = 2 * rate, ours.config.frames(20), 0, None, None
+    n_prompt, tokens, last = inputs["prompt_mel"].shape[1], inputs["tokens"], False
+    rise, fall = np.split(np.hamming(2 * shared)[:, None], 2)
+    if not options.as_original:
+        rise, fall = rise / (rise + fall), fall / (rise + fall)
+    for mel in mels:
+        last = tokens.shape[1] < hop + 20
+        inputs["tokens"] = tokens if last else tokens[:, : hop + 20]
+        frames = ours.config.frames(inputs["tokens"].shape[1])
+        drawn = [np.array(noise(0, n_prompt))] if n_prompt else []
+        drawn.append(np.array(noise(n_prompt + start, n_prompt + start + frames)))
+        taps, cache = flow_taps(twin, inputs | {"flow_noise": np.concatenate(drawn, axis=1)}, cache)
+        theirs = taps["mel"].copy()
+        if tail is not None:
+            theirs[:, :shared] = theirs[:, :shared] * rise + tail * fall
+        tail = theirs[:, -shared:]
+        theirs = theirs if last else theirs[:, :-shared]
+        np.testing.assert_allclose(mel, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+        start, tokens = start + mel.shape[1], tokens[:, hop:]
+    assert last and len(mels) == 1 + max(0, (count - 20) // hop)

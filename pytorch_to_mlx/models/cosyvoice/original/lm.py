@@ -84,6 +84,7 @@ def lm_tokens(
     uniform: Callable[[], float] | None,
     max_ratio: float = 20,
     speaker: np.ndarray | None = None,
+    min_ratio: float = 2,
 ) -> list[int]:
     """Return the original's tokens: with these draws, or greedily without. Shapes: speaker [0 or 1, speaker_dim]."""
     import torch
@@ -97,7 +98,8 @@ def lm_tokens(
     inputs = [x for ids in (text, prompt_text, prompt_speech) for x in row(ids)]
     with injected_draws(uniform), patch.object(model, "sampling", greedy if uniform is None else model.sampling):
         voice = torch.zeros(0, 192) if speaker is None else torch.from_numpy(speaker)
-        return [int(token) for token in model.inference(*inputs, voice, max_token_text_ratio=max_ratio)]
+        ratios = {"max_token_text_ratio": max_ratio, "min_token_text_ratio": min_ratio}
+        return [int(token) for token in model.inference(*inputs, voice, **ratios)]
 
 
 def lm_tokens_of_stream(

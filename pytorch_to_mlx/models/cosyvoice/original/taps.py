@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from ..versions import COSYVOICE2
+from ..versions import COSYVOICE2, Version
 from ..voice.campplus import speaker_features
 from .imports import original
 
@@ -26,7 +26,7 @@ def cast(model: Any, dtype: str) -> None:
             setattr(holder, name, getattr(holder, name).to(torch_dtype))
 
 
-def voice_taps(folder: Path, audio: np.ndarray) -> Taps:
+def voice_taps(folder: Path, audio: np.ndarray, version: Version = COSYVOICE2) -> Taps:
     """Run the release's two ONNX files on a recording, with openai-whisper's features and our filter bank.
 
     Shapes: audio [L] at 16 kHz.
@@ -36,7 +36,7 @@ def voice_taps(folder: Path, audio: np.ndarray) -> Taps:
     from onnxruntime import InferenceSession
 
     def session(part: str) -> Any:
-        return InferenceSession(str(folder / COSYVOICE2.parts[part]), providers=["CPUExecutionProvider"])
+        return InferenceSession(str(folder / version.parts[part]), providers=["CPUExecutionProvider"])
 
     log_mel = whisper.log_mel_spectrogram(torch.from_numpy(audio), n_mels=128)[None].numpy()
     tokenizer, campplus = session("speech_tokenizer"), session("campplus")

@@ -3,7 +3,7 @@
 torch is imported inside the functions of its side: our side is measured without it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,14 @@ from .audio import build_flow, build_hift
 from .cases import audio_inputs
 from .lm import build_lm
 from .taps import torch_source
+from .version1 import build_regulated_flow, build_transformer_lm
 
 PARTS = ("llm", "flow", "hift")  # those that are PyTorch in the original
+SIZES = {"llm": "lm", "flow": "flow", "hift": "hift"}
+BUILDERS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
+    "cosyvoice": {"llm": build_transformer_lm, "flow": build_regulated_flow, "hift": build_hift},
+    "cosyvoice2": {"llm": build_lm, "flow": build_flow, "hift": build_hift},
+}
 
 
 def load_ours(path: Path) -> Model:
@@ -51,10 +57,7 @@ def load_original(part: str, config: Parts, folder: Path) -> Any:
     """Load a part of the release into the original's class."""
     import torch
 
-    build: dict[str, tuple[Callable[[Any], Any], Any]] = {
-        "llm": (build_lm, config.lm), "flow": (build_flow, config.flow), "hift": (build_hift, config.hift),
-    }  # fmt: skip
-    make, sizes = build[part]
+    make, sizes = BUILDERS[config.version.model_type][part], getattr(config, SIZES[part])
     model = make(sizes)
     state = torch.load(folder / config.version.parts[part], map_location="cpu", weights_only=True)
     model.load_state_dict({name.replace("generator.", "") if part == "hift" else name: v for name, v in state.items()})
@@ -110,7 +113,7 @@ class Work:
             mels = stream_mels(model, speech_tokens(), flow, arrays[1].shape[1], self.clock)
             yield from stream_audio(mels, HiftStream(model.hift, model.hift.noise(0)), self.clock)
 
-        return {**_by_part(language_model, lambda: mx.eval(flow()), lambda: mx.eval(vocoder())), "stream": stream}
+        return {**by_part(language_model, lambda: mx.eval(flow()), lambda: mx.eval(vocoder())), "stream": stream}
 
     def torch(self, parts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         """Return the original's workloads: each part, and their total."""
@@ -144,10 +147,10 @@ class Work:
                 f0 = hift.f0_predictor(mel)
                 hift.decode(x=mel, s=torch_source(hift, f0, self.inputs["noise"])[:, None])
 
-        return _by_part(language_model, flow, vocoder)
+        return by_part(language_model, flow, vocoder)
 
 
-def _by_part(*parts: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
+def by_part(*parts: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
     def total() -> None:
         for part in parts:
             part()
