@@ -1,10 +1,12 @@
 """Speak with version 1: its flow sees all of a window, so that a stream is made of windows that overlap."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
+from ...tasks import Speech
 from .flow.regulated import OVERLAP, RegulatedFlow
 from .flow.stream import FlowStream
 from .model import Model
@@ -12,7 +14,8 @@ from .options import Options
 from .original.vocoder_overlap import OverlapStream
 from .speakers import Speaker
 from .streaming import Clock, stream_audio
-from .synthesis import Synthesizer
+from .synthesis import Prompt, Synthesizer, Text
+from .text.normalize import iter_pieces
 from .text.whisper_tokenizer import WhisperTokenizer
 from .vocoder.config import Noise
 from .vocoder.hift import normal_noise
@@ -31,6 +34,17 @@ class OverlapSynthesizer(Synthesizer):
 
     def __init__(self, model: Model, tokenizer: WhisperTokenizer) -> None:
         super().__init__(model, tokenizer, mx.zeros((1, 0, model.config.mel.n_mels)))
+
+    def speak(self, text: Text, speaker: Speaker, options: Options, clock: Clock, **prompt: Any) -> Iterator[Speech]:
+        """Yield the speech of a text; each string of an iterable is spoken by itself. Raises: see `Synthesizer`."""
+        if isinstance(text, str):
+            return super().speak(text, speaker, options, clock, **prompt)
+
+        def count(piece: str) -> int:
+            return len(self.tokenizer.encode(piece))
+
+        pieces = (piece for part in text for piece in iter_pieces(part, count, normalized=options.text_frontend))
+        return self._speak_pieces(pieces, speaker, options, clock, self._sampler(options), Prompt(**prompt))
 
     def _noise(self, n_frames: int, seed: int) -> mx.array:
         return self._frame_noise(seed)(0, n_frames)

@@ -164,8 +164,7 @@ class Synthesizer:
             voice = speaker.embedding if prompt.hears_speaker else None
             decoding |= {"min_ratio": options.min_ratio, "speaker": voice}
             return decode_text(lm, self.tokenizer.encode(piece), **decoding)
-        if not isinstance(lm, Qwen2LM):
-            raise UsageError("this version speaks whole texts only", fix="give the text as one string")
+        assert isinstance(lm, Qwen2LM)
         text_tokens = (token for part in piece for token in self.tokenizer.encode(part))
         return decode_stream(lm, text_tokens, **decoding)
 

@@ -11,7 +11,7 @@ from models.cosyvoice import onnx_files_version1, release, release_version1
 
 from pytorch_to_mlx.audio import wav
 from pytorch_to_mlx.convert import convert
-from pytorch_to_mlx.errors import FormatError, UnsafeError, UsageError
+from pytorch_to_mlx.errors import FormatError, UnsafeError
 from pytorch_to_mlx.model_source import load
 from pytorch_to_mlx.models.cosyvoice.card import CARD1
 from pytorch_to_mlx.models.cosyvoice.original.cases import recording
@@ -122,9 +122,10 @@ def test_the_original_s_faults_on_demand(pipeline):
     assert len(theirs) == len(ours) and not np.array_equal(ours, theirs)
 
 
-def test_text_in_pieces_is_refused(pipeline):
-    with pytest.raises(UsageError, match="this version speaks whole texts only"):
-        joined(pipeline.inference_sft(iter(["one ", "two"]), "中文女", **SHORT))
+def test_lines_are_spoken_one_by_one(pipeline):
+    lines = list(pipeline.inference_sft(iter(["One.\n", "\n", "Two."]), "中文女", **SHORT))
+    assert [piece.text for piece in lines] == ["One.", "Two."]
+    assert np.array_equal(lines[0].audio, joined(pipeline.inference_sft("One.", "中文女", **SHORT)))
 
 
 def test_only_the_language_model_is_quantized(folder, tmp_path):
