@@ -11,6 +11,7 @@ from test_docs import commands
 HUB = {"hexgrad/Kokoro-82M": "packaged:kokoro-82m-int8"}  # the hub is not asked in tests
 NOT_HERE = {
     "cosyvoice2 ": "its weights are on the hub alone",
+    "f5-tts ": "its weights are on the hub alone",
     "--microphone": "there is no sound device",
     "--model en-de": "its weights are on the hub alone",
     "nllb ": "its weights are on the hub alone",

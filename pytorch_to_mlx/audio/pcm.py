@@ -1,4 +1,4 @@
-"""Read 16-bit samples from a pipe as they arrive: raw, or after the header of a WAV file."""
+"""Samples as whole numbers: of 16 bits from a pipe as they arrive, raw or after the header of a WAV file."""
 
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
@@ -9,6 +9,12 @@ from ..errors import FormatError
 
 MIN_RATE, MAX_RATE, MAX_CHANNELS = 4_000, 192_000, 32
 _MAX_READ = 1 << 20  # bytes read from a pipe at once
+
+
+def whole_numbers(audio: np.ndarray, bits: int) -> np.ndarray:
+    """Return samples in [-1, 1] as whole numbers of so many bits. Shapes: float [...] -> int32 [...]."""
+    top = 2.0 ** (bits - 1)
+    return np.clip(np.rint(audio.astype(np.float64) * top), -top, top - 1).astype(np.int32)
 
 
 def read_bytes(stream: BinaryIO, count: int) -> bytes:

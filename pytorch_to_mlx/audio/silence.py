@@ -10,6 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from .pcm import whole_numbers
+
 STEP_MS = 10
 
 
@@ -25,6 +27,11 @@ class Pcm:
     def silent(cls, ms: int, rate: int = 11025) -> "Pcm":
         """Return silence: mono, 16 bits."""
         return cls(np.zeros((int(rate * (ms / 1000.0)), 1), np.int32), rate, 16)
+
+    @classmethod
+    def of(cls, audio: np.ndarray, rate: int, bits: int) -> "Pcm":
+        """Return samples in [-1, 1] as a recording. Shapes: audio float [L] or [L, C]."""
+        return cls(whole_numbers(audio[:, None] if audio.ndim == 1 else audio, bits), rate, bits)
 
     @property
     def ms(self) -> int:

@@ -15,7 +15,7 @@ from ..errors import CheckError, FormatError, MachineError, UsageError
 from ..outputs import Output
 from . import ffmpeg
 from .encoder import ENCODINGS, FORMATS, Encoder
-from .pcm import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from .pcm import MAX_CHANNELS, MAX_RATE, MIN_RATE, whole_numbers
 from .resample import resample_blocks
 
 __all__ = ["FORMATS", "Writer", "format_of", "read", "read_pcm", "reader", "write", "writer"]
@@ -65,7 +65,7 @@ def read_pcm(source: str | Path | bytes, *, max_seconds: float = MAX_SECONDS) ->
             sound = soundfile.SoundFile(raw)
         except soundfile.LibsndfileError:
             audio, rate = read(source, max_seconds=max_seconds)
-            return _whole_numbers(audio[:, None], 16), rate, 16
+            return whole_numbers(audio[:, None], 16), rate, 16
         with sound:
             _check_codec(sound, where)
             _check_numbers(sound.samplerate, sound.channels, where)
@@ -76,19 +76,13 @@ def read_pcm(source: str | Path | bytes, *, max_seconds: float = MAX_SECONDS) ->
             blocks = []
             for block in _decoded(sound, where, _MAX_BLOCK // 4, "int32" if codec.startswith("PCM") else "float64"):
                 if block.dtype == np.float64:
-                    block = _whole_numbers(block, bits)
+                    block = whole_numbers(block, bits)
                 elif codec == "PCM_24":
                     block = block | (block < 0) * np.int32(0xFF if sound.format in ("WAV", "WAVEX") else 0)
                 else:
                     block = block >> (32 - bits)
                 blocks.append(block)
             return np.concatenate([np.zeros((0, sound.channels), np.int32), *blocks]), sound.samplerate, bits
-
-
-def _whole_numbers(audio: np.ndarray, bits: int) -> np.ndarray:
-    """Shapes: audio float [L, C] -> int32 [L, C]."""
-    top = 2.0 ** (bits - 1)
-    return np.clip(np.rint(audio.astype(np.float64) * top), -top, top - 1).astype(np.int32)
 
 
 @contextmanager

@@ -112,3 +112,11 @@ def test_a_file_that_is_not_there(tmp_path):
     (tmp_path / "b.toml").write_text("voices = 3")
     with pytest.raises(FormatError, match="not a file of voices"):
         read_voices(tmp_path / "b.toml")
+
+
+def test_the_originals_own_recordings_are_found_in_its_package(tmp_path, monkeypatch):
+    (tmp_path / "f5_tts" / "infer").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "a.toml").write_text('ref_audio = "infer/examples/multi/main.flac"')
+    expected = str(tmp_path / "f5_tts" / "infer/examples/multi/main.flac")
+    assert read_voices(tmp_path / "a.toml").voices["main"].ref_audio == expected

@@ -157,8 +157,10 @@ def test_the_packaged_example_has_its_transcript(monkeypatch, tmp_path):
     assert names == ["f5-example"] * 2
 
 
-def test_a_package_that_is_missing_is_named(monkeypatch):
+def test_a_package_that_is_missing_is_named(monkeypatch, tmp_path):
     from importlib import metadata
+
+    monkeypatch.setenv("PYTORCH_TO_MLX_CACHE", str(tmp_path))
 
     def missing(package):
         raise metadata.PackageNotFoundError

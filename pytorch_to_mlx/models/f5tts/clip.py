@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
 from ...audio.silence import Pcm, split_on_silence, trim_silence
 from ...tasks import Speech
 
@@ -59,8 +57,7 @@ def without_long_pauses(pieces: Sequence[Speech]) -> Speech:
     Source: f5-tts 1.1.22, infer/utils_infer.py `remove_silence_for_generated_wav`.
     """
     speech = Speech.concatenate(pieces)
-    whole = np.rint(np.clip(speech.audio, -1, 1) * 32767).astype(np.int32)[:, None]
-    audible = Pcm.silent(0, speech.sample_rate)
-    for part in split_on_silence(Pcm(whole, speech.sample_rate, 16), min_ms=1000, threshold_db=-50.0, keep_ms=500):
+    audible, pcm = Pcm.silent(0, speech.sample_rate), Pcm.of(speech.audio, speech.sample_rate, 16)
+    for part in split_on_silence(pcm, min_ms=1000, threshold_db=-50.0, keep_ms=500):
         audible = audible + part
     return replace(speech, audio=audible.to_float())

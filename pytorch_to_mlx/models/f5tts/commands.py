@@ -52,20 +52,24 @@ def synthesize(
     """Speak a text in the voice of a recording: to a WAV, FLAC, OGG or MP3 file, to the speakers, or both.
 
     The recording is 3 to 12 s of one speaker; of a longer one the beginning is taken. Without --ref-text Whisper
-    listens to it. 7 steps cost a quarter of 32 and sound nearly as good. The weights of the original's authors may not
-    be used commercially.
+    listens to it. --steps 7 costs a quarter of the 32 by default. The weights that the original's authors published may
+    not be used commercially.
 
     Args:
         what: the text, or - for stdin
         text_file: file with the text (UTF-8), or - for stdin
         ref_audio: recording of the voice, or packaged:f5-example, packaged:f5-example-zh
         config: TOML file with several voices, as the original's: [name] in the text chooses one
+        speed: times as fast as the recording, 1 by default
+        steps: of the solver, 32 by default; 5, 6, 7, 10, 12 and 16 have times of their own
+        cfg: strength of guidance, 2 by default; 0 halves the work
+        seed: 0 by default; the same seed gives the same audio
         duration: seconds of new speech; by default as fast as the recording is
         fix_duration: seconds of recording and new speech together
-        sway: below 0 more of the steps are near the noise; 0 leaves them evenly spaced
+        sway: -1 by default; below 0 more of the steps are near the noise, 0 leaves them evenly spaced
         solver: euler, or midpoint, which costs twice as much
-        cross_fade: seconds in which a chunk of a long text fades into the next
-        target_rms: loudness that a quieter recording gets before the model hears it
+        cross_fade: seconds in which a chunk of a long text fades into the next, 0.15 by default
+        target_rms: loudness that a quieter recording gets before the model hears it, 0.1 by default
         remove_silence: shorten pauses of over a second to one
         lang_code: en, zh or none: whose numbers and signs are read; by default the text tells
         raw_text: leave numbers and signs as they are written
@@ -96,7 +100,8 @@ def synthesize(
     from .card import CARDS
     from .options import Options
     from .pipeline import load
-    from .script import VoicesFile, read_voices
+    from .schedule import passes
+    from .script import MAIN, VoicesFile, read_voices
 
     file = VoicesFile({}) if config is None else read_voices(config)
     if file.unused:
@@ -131,6 +136,7 @@ def synthesize(
     loaded = perf_counter()
     parts = _parts(pipeline, content, voices, options, target_rms or 0.0, whisper)
     chunks = pipeline.chunks(parts, options)
+    note(f"{len(chunks)} chunks of text, {passes(options.steps, options.cfg, options.solver)} model passes each")
     speech = pipeline.speak_chunks(chunks, options)
     if remove_silence:
         from .clip import without_long_pauses
@@ -138,8 +144,8 @@ def synthesize(
         speech = iter([without_long_pauses(list(speech))])
     n_pieces = 1 if remove_silence else len(chunks)
     totals = deliver(speech, pipeline.sample_rate, output=output, format=format, play=play, n_pieces=n_pieces)
-    names = ", ".join(dict.fromkeys(name for name in voices))
-    return Synthesis.of(totals, start=start, loaded=loaded, path=output, model=located.name, voice=names)
+    voice = ", ".join(voices) if len(voices) > 1 else voices[MAIN][0]
+    return Synthesis.of(totals, start=start, loaded=loaded, path=output, model=located.name, voice=voice)
 
 
 def edit(
@@ -147,7 +153,7 @@ def edit(
     /,
     *,
     text: str,
-    spans: Sequence[str],
+    span: Sequence[str],
     steps: int = 32,
     cfg: float = 2.0,
     sway: float = -1.0,
@@ -169,7 +175,7 @@ def edit(
     Args:
         audio: the recording, of at most 30 s
         text: all that is said in the edited recording
-        spans: START-END in seconds, or START-END:NEW for NEW seconds in their place (may be given several times)
+        span: START-END in seconds, or START-END:NEW for NEW seconds in their place (may be given several times)
         sway: below 0 more of the steps are near the noise; 0 leaves them evenly spaced
         solver: euler, or midpoint, which costs twice as much
         target_rms: loudness that a quieter recording gets before the model hears it
@@ -179,7 +185,6 @@ def edit(
         vocoder: Vocos for 24 kHz; by default the one beside the model, else its own default
 
     Spellings:
-        spans: --span
         steps: --nfe-step
         cfg: --cfg-strength
         sway: --sway-sampling-coef
@@ -193,7 +198,7 @@ def edit(
     from .options import Options
     from .pipeline import load
 
-    parsed = [Span.parse(span) for span in spans]
+    spans = [Span.parse(part) for part in span]
     settings: dict[str, Any] = {"steps": steps, "cfg": cfg, "sway": sway, "solver": solver, "seed": seed}
     settings |= {"lang_code": lang_code, "raw_text": raw_text, "as_original": as_original}
     Options(**settings)
@@ -202,7 +207,7 @@ def edit(
     located = locate(model, CARDS, revision=revision)
     pipeline = load(located.path, vocoder=vocoder)
     loaded = perf_counter()
-    speech = pipeline.edit(audio, text, parsed, target_rms=target_rms, **settings)
+    speech = pipeline.edit(audio, text, spans, target_rms=target_rms, **settings)
     totals = deliver([speech], pipeline.sample_rate, output=output, format=format, play=play, n_pieces=1)
     return Synthesis.of(totals, start=start, loaded=loaded, path=output, model=located.name)
 
@@ -232,14 +237,16 @@ def _parts(
     whisper: str | None,
 ) -> "list[Part]":
     """Return the parts of a text with their voices; only those that speak are read."""
+    from .listen import whisper_listener
     from .pipeline import Part
     from .script import split_by_voice
 
     pieces = split_by_voice(text, voices, as_original=options.as_original)
     if not pieces:
         raise UsageError("there is no text to speak")
+    listener = whisper_listener(whisper)
     made = {
-        name: pipeline.voice(voices[name][0], voices[name][1], options, target_rms=target_rms, whisper=whisper)
+        name: pipeline.voice(voices[name][0], voices[name][1], options, target_rms=target_rms, whisper=listener)
         for name in dict.fromkeys(name for name, _ in pieces)
     }
     return [Part(piece, made[name], voices[name][2]) for name, piece in pieces]

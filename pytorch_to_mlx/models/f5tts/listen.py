@@ -1,6 +1,7 @@
 """What a recording says: heard by Whisper, or a transcript cut to what is left of its recording."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ...errors import UsageError
 from ...progress import note
 from ...tasks import Word
 from ..whisper.card import CARD as WHISPER_CARD
+from ..whisper.pipeline import WhisperPipeline
 from ..whisper.pipeline import load as load_whisper
 
 LISTENING_RATE = 16000
@@ -20,16 +22,20 @@ Listener = Callable[[Pcm], list[Word]]
 
 
 def whisper_listener(model: str | None = None) -> Listener:
-    """Return a function that hears the words of a recording with their times; Whisper is loaded when it is called.
+    """Return a function that hears the words of a recording with their times; its first call loads Whisper.
 
     model: as `locate` takes it; by default the installed Whisper, else base from the hub.
     """
 
-    def listen(pcm: Pcm) -> list[Word]:
+    @cache
+    def load() -> WhisperPipeline:
         located = locate(model, (WHISPER_CARD,))
-        note(f"listening to the recording: {located.name}")
+        note(f"listening to what is said: {located.name}")
+        return load_whisper(located.path)
+
+    def listen(pcm: Pcm) -> list[Word]:
         audio = resample(pcm.to_float(), pcm.rate, LISTENING_RATE)
-        transcript = load_whisper(located.path).transcribe(audio, word_timestamps=True)
+        transcript = load().transcribe(audio, word_timestamps=True)
         return [word for segment in transcript.segments for word in segment.words]
 
     return listen

@@ -1,13 +1,14 @@
 """How to speak: the options that every voice of a text shares."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from ...errors import UsageError
 from ...tasks import check_seed, check_speed
 from ...text.aloud import Language, guess_language, read_aloud
+from .schedule import EVALUATIONS, times
 
+MAX_DURATION_S = 600.0
 LANGUAGES: tuple[Language, ...] = ("en", "zh", "none")
 EXTRAS = {"en": "f5-tts", "zh": "f5-tts-zh", "none": "f5-tts"}
 
@@ -46,18 +47,17 @@ class Options:
     def __post_init__(self) -> None:
         check_speed(self.speed)
         check_seed(self.seed, bits=32)
-        if not 1 <= self.steps <= 1000:
-            raise UsageError(f"steps must be between 1 and 1000, not {self.steps}")
-        for name in ("cfg", "sway", "duration", "fix_duration", "cross_fade"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                raise UsageError(f"{name} must be a number, not {value}")
+        times(self.steps, self.sway)
+        if not 0 <= self.cfg <= 100:
+            raise UsageError(f"cfg must be between 0 and 100, not {self.cfg}")
+        if self.solver not in EVALUATIONS:
+            raise UsageError(f"no solver is called {self.solver!r:.40}", fix=f"solvers: {', '.join(EVALUATIONS)}")
         if self.duration is not None and self.fix_duration is not None:
             raise UsageError("give one of duration and fix_duration", fix="fix_duration counts the recording too")
-        for name, most in (("duration", 600.0), ("fix_duration", 600.0)):
+        for name in ("duration", "fix_duration"):
             value = getattr(self, name)
-            if value is not None and not 0 < value <= most:
-                raise UsageError(f"{name} must be over 0 and at most {most:g} s, not {value:g}")
+            if value is not None and not 0 < value <= MAX_DURATION_S:
+                raise UsageError(f"{name} must be over 0 and at most {MAX_DURATION_S:g} s, not {value:g}")
         if not 0 <= self.cross_fade <= 10:
             raise UsageError(f"cross_fade must be between 0 and 10 s, not {self.cross_fade:g}")
         if self.lang_code is not None and self.lang_code not in LANGUAGES:

@@ -26,7 +26,7 @@ from ..vocos.card import CARD as VOCOS_CARD
 from ..vocos.pipeline import load as load_vocoder
 from .config import HOP_LENGTH, SAMPLE_RATE
 from .edit import EditPlan, Span, blend, edited_recording
-from .listen import whisper_listener
+from .listen import Listener, whisper_listener
 from .model import Model
 from .options import Options
 from .plan import chunk_limit, chunk_text, chunks_of, fixed_frames, new_frames
@@ -123,16 +123,19 @@ class F5Pipeline:
         options: Options | None = None,
         *,
         target_rms: float = TARGET_RMS,
-        whisper: str | None = None,
+        whisper: str | Listener | None = None,
     ) -> Voice:
-        """Return the voice of a recording, to speak with more than once; the arguments are those of `generate`."""
+        """Return the voice of a recording, to speak with more than once; the arguments are those of `generate`.
+
+        whisper: also a listener from `whisper_listener`, so that several voices load Whisper once.
+        """
         options = options or Options()
         if not 0 < target_rms <= 1:
             raise UsageError(f"target_rms must be over 0 and at most 1, not {target_rms}")
         return make_voice(
             audio,
             ref_text,
-            whisper_listener(whisper),
+            whisper if callable(whisper) else whisper_listener(whisper),
             aloud=options.aloud,
             as_original=options.as_original,
             target_rms=target_rms,

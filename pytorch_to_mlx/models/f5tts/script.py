@@ -149,7 +149,8 @@ def _voice_problems(table: Any) -> list[str]:
 
 def _place(name: str, folder: Path) -> str:
     """Return where a file is that a TOML file names."""
-    if name.startswith(_PACKAGED) and (package := importlib.util.find_spec("f5_tts")) and package.origin:
-        return str(Path(package.origin).parent / name)
+    if name.startswith(_PACKAGED) and (package := importlib.util.find_spec("f5_tts")) is not None:
+        [place, *_] = package.submodule_search_locations or [""]
+        return str(Path(place) / name)
     beside = folder / name
     return str(beside) if "\0" not in name and beside.is_file() else name

@@ -116,11 +116,9 @@ def read_recording(audio: Audio) -> Pcm:
     if not isinstance(audio, np.ndarray):
         return Pcm(*read_pcm(audio, max_seconds=MAX_S))
     samples = np.asarray(audio, np.float32)
-    samples = samples[:, None] if samples.ndim == 1 else samples
-    if samples.ndim != 2 or not np.isfinite(samples).all():
+    if samples.ndim not in (1, 2) or not np.isfinite(samples).all():
         raise FormatError(f"samples must be finite and of the shape [L] or [L, C], found {list(audio.shape)}")
-    whole = np.clip(np.rint(samples.astype(np.float64) * 2.0**31), -(2.0**31), 2.0**31 - 1).astype(np.int32)
-    return Pcm(whole, SAMPLE_RATE, 32)
+    return Pcm.of(samples, SAMPLE_RATE, 32)
 
 
 def _check_length(pcm: Pcm, where: str | None, as_original: bool) -> None:
