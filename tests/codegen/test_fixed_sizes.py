@@ -86,3 +86,30 @@ def test_analyze_says_what_convert_says_and_no_name_of_torch_is_shown(tmp_path):
     assert analysis.fixed == result.fixed == ["axis 1 of x is 5 only"]
     assert analysis.inputs == result.inputs == {"x": "float32[x[0], 5, x[2]]"}
     assert [one["size"] for one in result.outputs] == ["as captured", "x[0]=3, x[2]=8"]
+
+
+class Strided(nn.Module):
+    """Its four samples become one frame, which is squeezed, or broadcast over five."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.frames = nn.Conv1d(3, 4, 3, stride=4, padding=1)
+        self.weight = nn.Parameter(torch.randn(4, 5))
+        self.last = last
+
+    def forward(self, x):
+        y = self.frames(x)
+        if self.last == "squeeze":
+            return y.squeeze(2)
+        return y * self.weight if self.last == "product" else y.expand(-1, -1, 5)
+
+
+@pytest.mark.parametrize("last", ["squeeze", "product", "expand"])
+def test_a_computed_size_that_must_be_one(tmp_path, last):
+    result = convert(Strided(last), tmp_path / "out", example_inputs=torch.randn(2, 3, 4))
+    result.check()
+    assert any(text.startswith("(x.shape[2] - 1) // 4 + 1 == 1 (test_fixed_sizes.py:") for text in result.fixed)
+    model = load_generated(tmp_path / "out")
+    assert model(mx.zeros((5, 3, 3))).shape[:2] == (5, 4)
+    with pytest.raises(ValueError, match=r"\(x.shape\[2\] - 1\) // 4 \+ 1 == 1"):
+        model(mx.zeros((2, 3, 8)))

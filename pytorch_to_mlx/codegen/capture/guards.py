@@ -25,6 +25,7 @@ from .input_sizes import axis_text, named
 _RELATIONS = {"==": ast.Eq(), "!=": ast.NotEq(), "<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
 CHECK = "check_size"
 LARGEST_SIZE = 2**31
+_SQUEEZES = (torch.ops.aten.squeeze.default, torch.ops.aten.squeeze.dim, torch.ops.aten.squeeze.dims)
 _PIECES = (torch.ops.aten.slice.Tensor, torch.ops.aten.select.int)
 
 
@@ -93,7 +94,7 @@ def own_guards(program: ExportedProgram) -> list[Guard]:
 
     torch's own questions (is it contiguous, does it broadcast) are left out: they choose how, not what, to compute.
     Kept are those by which torch made a dynamic size a plain number, as for an op that takes no dynamic size there,
-    and those of slices between plain numbers.
+    those of slices between plain numbers, and that a size computed from others is one where the graph relies on it.
     """
     symbols = _input_symbols(program)
     if not symbols:
@@ -126,7 +127,7 @@ def own_guards(program: ExportedProgram) -> list[Guard]:
                 add(sympy.Le(symbol, limits.upper), "torch.export")
             if limits.lower > 2:
                 add(sympy.Ge(symbol, limits.lower), "torch.export")
-    for condition, where in _slice_conditions(program):
+    for condition, where in (*_slice_conditions(program), *_one_conditions(program)):
         if condition.free_symbols and condition.free_symbols <= symbols.keys():
             add(condition, where)
     return list(guards.values())
@@ -163,8 +164,7 @@ def _slice_conditions(program: ExportedProgram) -> Iterator[tuple[Any, str]]:
         if isinstance(size, int):
             continue
         size = size.node.expr
-        trace = trace_of(item)
-        where = f"{short_path(trace[-1].file)}:{trace[-1].number}" if trace else item.name
+        where = _where(item)
         if item.target is torch.ops.aten.select.int:
             (place,) = limits
             if isinstance(place, int) and place not in (0, -1):
@@ -174,6 +174,44 @@ def _slice_conditions(program: ExportedProgram) -> Iterator[tuple[Any, str]]:
         for limit in limits:
             if isinstance(limit, int) and 1 < abs(limit) < LARGEST_SIZE and hint is not None:
                 yield (sympy.Ge if hint >= abs(limit) else sympy.Le)(size, abs(limit)), where
+
+
+def _one_conditions(program: ExportedProgram) -> Iterator[tuple[Any, str]]:
+    """Yield that a computed size is one, where an axis of it was squeezed or broadcast in the example."""
+    for item in program.graph.nodes:
+        result = item.meta.get("val")
+        if not isinstance(item.target, torch._ops.OpOverload) or not isinstance(result, torch.Tensor):
+            continue
+        if item.target in _SQUEEZES:
+            tensors, lengths = item.args[:1], None
+        elif item.target is torch.ops.aten.expand.default or torch.Tag.pointwise in item.target.tags:
+            tensors, lengths = item.args, result.shape
+        else:
+            continue
+        for argument in tensors:
+            value = argument.meta.get("val") if isinstance(argument, torch.fx.Node) else None
+            if not isinstance(value, torch.Tensor):
+                continue
+            if lengths is None and value.ndim == result.ndim:
+                continue
+            others = [None] * value.ndim if lengths is None else list(lengths)[len(lengths) - value.ndim :]
+            for size, other in zip(value.shape, others, strict=True):
+                if _is_computed_one(size) and (other is None or _hint(other) != 1):
+                    yield sympy.Eq(size.node.expr, 1), _where(item)
+
+
+def _is_computed_one(size: Any) -> bool:
+    return not isinstance(size, int) and not size.node.expr.is_Symbol and size.node.hint == 1
+
+
+def _hint(size: Any) -> int | None:
+    return size if isinstance(size, int) else size.node.hint
+
+
+def _where(item: Any) -> str:
+    """Return the line of the user's code that led to a node, as "file.py:12"."""
+    trace = trace_of(item)
+    return f"{short_path(trace[-1].file)}:{trace[-1].number}" if trace else item.name
 
 
 def _fixes_size(condition: Any) -> bool:
