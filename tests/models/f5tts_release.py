@@ -9,6 +9,7 @@ import torch
 from golden.f5_networks import weight
 from mlx.utils import tree_flatten
 
+from pytorch_to_mlx.backend.rope import rotary_frequencies
 from pytorch_to_mlx.models.f5tts.config import VARIANTS, Config
 from pytorch_to_mlx.models.f5tts.model import Model
 from pytorch_to_mlx.models.f5tts.weights import WEIGHTS
@@ -24,7 +25,7 @@ def original_state(config: Config) -> dict[str, torch.Tensor]:
     """The original's tensors by its names; what each holds follows from its name."""
     ours = dict(tree_flatten(Model(config).parameters()))
     state = {name: torch.from_numpy(weight(name, value.shape)) for name, value in invert(WEIGHTS, ours).items()}
-    return state | {"transformer.rotary_embed.inv_freq": torch.zeros(32)}
+    return state | {"transformer.rotary_embed.inv_freq": torch.from_numpy(rotary_frequencies(64, 1e4))}
 
 
 def tiny_e2() -> Config:

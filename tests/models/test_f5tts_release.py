@@ -142,6 +142,7 @@ def test_release_of_several_models(tmp_path):
         ("transformer.proj_out.weight", (80, 32), "a model for mels of 80 bands, not 100"),
         ("transformer.proj_out.weight", (3,), "not a checkpoint of F5-TTS or E2-TTS"),
         ("transformer.time_embed.extra", (3,), "1 checkpoint tensor"),
+        ("transformer.rotary_embed.inv_freq", (32,), "its rotary frequencies are not those of the original"),
     ],
 )
 def test_other_networks(name, shape, message, tmp_path):

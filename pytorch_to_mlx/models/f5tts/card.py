@@ -36,7 +36,7 @@ CARD = ModelCard(
         Tap("text"),
         Tap("unconditional text"),
         Tap("velocity"),
-        *(Tap(f"step {step + 1}") for step in range(32)),
+        *(Tap(f"step {step + 1}") for step in range(7)),
         Tap("mel"),
     ),
     model_types=("f5-tts",),

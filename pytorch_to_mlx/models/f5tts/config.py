@@ -10,6 +10,7 @@ from ...errors import FormatError
 SAMPLE_RATE = 24000
 N_FFT, HOP_LENGTH, N_MELS = 1024, 256, 100
 HEAD_DIM = 64  # of every model: a default in the original, which no configuration changes
+THETA = 10000.0  # of rotary positions, and of the text's
 MAX_FRAMES = 65536
 MAX_TEXT_FRAMES = 8192  # rows of the original's table of text positions
 

@@ -19,11 +19,9 @@ from ...nn.rope import rotary_tables
 from ...nn.stream import Stream
 from ...taps import tap
 from .backbones import DiT, UNetT
-from .config import HEAD_DIM, MAX_FRAMES, Config
+from .config import HEAD_DIM, MAX_FRAMES, THETA, Config
 from .schedule import evaluation_times, is_guided, times
 from .text_embedding import TextEmbedding
-
-_THETA = 10000.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ class Model(nn.Module):
             text = mx.concatenate([text, self._embed(items, lengths, longest, is_dropped=True)])
         at_times = self.backbone.prepare(self.time(evaluation_times(grid, method)))
         prefix = self.backbone.prefix
-        rotation = rotary_tables(mx.arange(longest + prefix), HEAD_DIM, _THETA)
+        rotation = rotary_tables(mx.arange(longest + prefix), HEAD_DIM, THETA)
         is_frame, mask = _padding(lengths, prefix, 2 if guided else 1)
         conditions = mx.concatenate([rows.astype(text.dtype), text], axis=-1)
         mx.eval(conditions, rotation, at_times)

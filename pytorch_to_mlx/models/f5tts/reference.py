@@ -3,7 +3,6 @@
 torch is imported inside the functions of its side: our side is measured without it.
 """
 
-import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ class Reference(Contract):
 
     def __init__(self, ours: Model, source_path: Path) -> None:
         self.model = ours
-        self.original = build_original(source_path, ours.config)
+        self.source_path, self.original = source_path, build_original(source_path, ours.config)
         self._wide: Any = None
         self.weights_from = f"{source_path.name}, put into f5-tts by its own names"
 
@@ -65,20 +64,20 @@ class Reference(Contract):
         with record_taps() as taps:
             self.model.sample(mel, ids, frames, **options)
         arrays = {name: np.array(value) for name, value in taps.items()}
-        return _comparable(arrays, case) | {"log_mel": np.array(mel)}
+        mels = {"log_mel": np.array(mel)} if has_torchaudio() else {}
+        return _comparable(arrays, case) | mels
 
     def torch(self, case: Case, dtype: str = "float32") -> Taps:
         import torch
 
         if dtype == "float64" and self._wide is None:
-            self._wide = copy.deepcopy(self.original).double()
+            self._wide = build_original(self.source_path, self.model.config).double()
         model = self.original if dtype == "float32" else self._wide
         mel, ids, frames = inputs(self.model.config, short=True)
         options: dict[str, Any] = {"guidance": 2.0, "sway": -1.0, "method": "euler", **case.inputs}
         taps = torch_sample(model, np.array(mel), ids, frames, options, getattr(torch, dtype))
         if has_torchaudio():
-            samples = torch.from_numpy(recording()[: len(recording()) // 2]).to(getattr(torch, dtype))
-            taps["log_mel"] = model.mel_spec(samples[None])[0].T.numpy()
+            taps["log_mel"] = torch_mel(model, recording()[: len(recording()) // 2], getattr(torch, dtype))
         return _comparable(taps, case)
 
     def not_compared(self) -> dict[str, str]:
@@ -179,6 +178,21 @@ def torch_sample(
             hook.remove()
     steps = {f"step {i}": y.numpy() for i, y in enumerate(trajectory) if i}
     return {**taps, **steps, "mel": out[0].numpy()}
+
+
+def torch_mel(model: Any, samples: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return the original's mel, by torchaudio. Shapes: samples [L] -> [T, n_mels]."""
+    import torch
+
+    (modules,) = original("f5-tts", "f5_tts.model.modules")
+    audio = torch.from_numpy(samples)[None]
+    model.mel_spec(audio)  # builds the transform, in float32, in the original's cache
+    for transform in modules.vocos_mel_stft_cache.values():
+        transform.to(dtype)
+    mel = model.mel_spec(audio.to(dtype))[0].T.numpy()
+    for transform in modules.vocos_mel_stft_cache.values():
+        transform.to(torch.float32)
+    return mel
 
 
 def config_of(path: Path) -> Config:

@@ -10,13 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
+import numpy as np
+
+from ...backend.rope import rotary_frequencies
 from ...checkpoint import Checkpoint, open_checkpoint
 from ...checkpoint.base import Entry
 from ...checkpoint.files import SourceFile, quote
 from ...checkpoint.yaml_safe import read_yaml
 from ...errors import FormatError
+from ...units import count_text
 from ...weights import is_converted, load_model
-from .config import HEAD_DIM, N_MELS, VARIANTS, Config
+from .config import HEAD_DIM, N_MELS, THETA, VARIANTS, Config
 from .model import Model
 from .vocab import read_vocab
 from .weights import WEIGHTS
@@ -73,6 +78,7 @@ def open_release(path: Path) -> Checkpoint:
         sizes = sizes_of(shapes, checkpoint.source)
         settings = _settings(path, sizes)
         checkpoint.config = {"model_type": "f5-tts", **sizes, **settings}
+        _check_rotary(checkpoint)
         _check_vocab(path, checkpoint.config)
     except FormatError:
         checkpoint.close()
@@ -93,12 +99,10 @@ def plain_names(checkpoint: Checkpoint) -> None:
         if name in _COUNTERS or name.startswith("mel_spec.") or name.endswith(".freqs_cis"):
             continue
         entries[name] = Entry(replace(entry.info, name=name), entry.read)
-    n_left = len(names) - len(entries)
-    if n_left:
-        kind = "the moving average of " if groups[:1] == [_EMA] and len(groups) > 1 else ""
-        checkpoint.notes.append(
-            f"{kind}the weights are taken; {n_left} tensors of training and of the mel are left out"
-        )
+    if n_left := len(names) - len(entries):
+        what = "the moving average of the weights is" if groups[:1] == [_EMA] and len(groups) > 1 else "the weights are"
+        left = count_text(n_left, "tensor")
+        checkpoint.notes.append(f"{what} taken, {left} of training and of the mel left out")
     checkpoint.entries = entries
 
 
@@ -214,6 +218,17 @@ def _settings_of_yaml(file: Path, model: dict[str, Any], sizes: Mapping[str, Any
              for key, value in values.items() if key != "variant"))  # fmt: skip
     tokenizer = model.get("tokenizer", "pinyin")
     return {**settings, "variant": next(known, "custom"), "tokenizer": tokenizer}
+
+
+def _check_rotary(checkpoint: Checkpoint) -> None:
+    """Raises: FormatError where the file's rotary frequencies are not those that are computed, but for rounding."""
+    name = "transformer.rotary_embed.inv_freq"
+    if name not in checkpoint.entries:
+        return
+    own = rotary_frequencies(HEAD_DIM, THETA)
+    theirs = np.array(checkpoint[name].astype(mx.float32))
+    if theirs.shape != own.shape or not np.allclose(theirs, own, rtol=0.01, atol=0):
+        raise FormatError("its rotary frequencies are not those of the original", where=checkpoint.source)
 
 
 def vocab_file(path: Path) -> Path | None:

@@ -12,9 +12,7 @@ import numpy as np
 from ...errors import UsageError
 from ...nn.convnext import ConvNeXtV2Block
 from ...nn.rope import rotary_tables
-from .config import MAX_TEXT_FRAMES, Config
-
-_THETA = 10000.0
+from .config import MAX_TEXT_FRAMES, THETA, Config
 
 
 class TextEmbedding(nn.Module):
@@ -50,7 +48,7 @@ class TextEmbedding(nn.Module):
             return x
         if frames > MAX_TEXT_FRAMES:
             raise UsageError(f"{frames} frames are more than the {MAX_TEXT_FRAMES} that F5-TTS has text positions for")
-        tables = rotary_tables(mx.arange(frames), config.text_hidden_size, _THETA)
+        tables = rotary_tables(mx.arange(frames), config.text_hidden_size, THETA)
         x = x + mx.concatenate(list(tables), axis=-1).astype(x.dtype)
         x = self._masked(x, is_text)
         for layer in self.layers:
