@@ -45,3 +45,20 @@ def test_a_bad_recording_does_not_stop_the_rest(tmp_path, capsys):
         result.check()
     with pytest.raises(UsageError, match="there is no such file"):
         commands.detect(["nothere.wav"])
+
+
+def test_stretches_become_files(tmp_path, monkeypatch):
+    spans = (Span(0.25, 0.5), Span(1.0, 1.75))
+    activity = VoiceActivity(spans, 2.0, np.zeros(3, np.float32), 0.032)
+    monkeypatch.setattr(pipeline, "load", lambda path: SimpleNamespace(detect=lambda audio, **_: activity))
+    samples = np.linspace(-0.5, 0.5, 16000, dtype=np.float32)
+    path = wav.write(tmp_path / "my talk.wav", samples, 8000)
+    [entry] = commands.detect([str(path)], split=tmp_path / "out").to_dict()
+    assert [Path(file).name for file in entry["files"]] == ["my talk-001.wav", "my talk-002.wav"]
+    second, rate = wav.read(entry["files"][1])
+    assert rate == 8000 and np.abs(second - samples[8000:14000]).max() < 1e-4
+    with pytest.raises(UsageError, match="exists already"):
+        commands.detect([str(path)], split=tmp_path / "out")
+    assert commands.detect([str(path)], split=tmp_path / "out", force=True).to_dict()[0]["files"] == entry["files"]
+    with pytest.raises(UsageError, match="would both be written"):
+        commands.detect([str(path), str(wav.write(tmp_path / "MY TALK.flac", samples, 8000))], split=tmp_path / "new")

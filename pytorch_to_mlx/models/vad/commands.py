@@ -1,6 +1,7 @@
 """What Silero VAD adds to the command line: `detect`."""
 
 from dataclasses import asdict
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,8 @@ def detect(
     speech_pad_ms: float = 30,
     sample_rate: int | None = None,
     scores: bool = False,
+    split: Path | None = None,
+    force: bool = False,
 ) -> Any:
     """Find speech in recordings: one line for each stretch, its start and its end in seconds.
 
@@ -37,6 +40,8 @@ def detect(
         speech_pad_ms: time to add on both sides of speech
         sample_rate: 16000 or 8000, where the model has both
         scores: with --json also the probability of every chunk
+        split: folder for each stretch of speech as a file of its own, NAME-001.wav, at the recording's rate
+        force: let --split replace files
 
     Example: pytorch-to-mlx vad detect speech.wav --json
     """
@@ -47,11 +52,13 @@ def detect(
     from .pipeline import load
 
     check_inputs(audio)
+    stems = {} if split is None else _stems(audio, split, force=force)
     pipeline = load(locate(model, (CARD,)).path)
 
     def detect_one(name: str, printed: bool) -> "Lines":
+        recording = read_input(name)
         activity = pipeline.detect(
-            read_input(name),
+            recording,
             sample_rate=sample_rate,
             threshold=threshold,
             neg_threshold=neg_threshold,
@@ -64,12 +71,38 @@ def detect(
         stretches = count_text(len(activity.segments), "stretch", "stretches")
         note(f"{name}: {speech_s:.3f} of {activity.duration_s:.3f} s are speech, in {stretches}")
         entry = _entry(name, activity, scores=scores)
+        if name in stems:
+            entry["files"] = _split(recording, activity.segments, stems[name])
         if len(audio) > 1 and output_format not in ("rttm", "json"):  # these name the recording themselves
             yield f"==> {name} <=="
         yield from _lines(output_format, entry, activity.segments)
         return entry
 
     return Recordings(audio, detect_one)
+
+
+def _stems(audio: list[str], folder: Path, *, force: bool) -> dict[str, Path]:
+    """Return how the files of each recording begin. Raises: UsageError for files that are there, without `force`."""
+    from ...audio.recordings import check_destinations
+    from ...errors import UsageError
+
+    destinations = check_destinations(audio, folder, ["wav"], force=True)
+    stems = {name: path.with_suffix("") for name, [path] in destinations.items()}
+    for stem in stems.values():
+        for path in () if force else sorted(folder.glob(f"{escape(stem.name)}-[0-9][0-9][0-9]*.wav")):
+            raise UsageError("exists already", where=path, fix="add --force to replace it")
+    return stems
+
+
+def _split(recording: str | bytes, spans: "tuple[Span, ...]", stem: Path) -> list[str]:
+    """Write each stretch of a recording, all channels in one, as STEM-001.wav and on. Returns the files' names."""
+    from ...audio import wav
+
+    samples, rate = wav.read(recording)
+    files = [stem.with_name(f"{stem.name}-{number:03d}.wav") for number in range(1, len(spans) + 1)]
+    for file, span in zip(files, spans, strict=True):
+        wav.write(file, samples[round(span.start_s * rate) : round(span.end_s * rate)], rate)
+    return [str(file) for file in files]
 
 
 def _entry(name: str, activity: "VoiceActivity", *, scores: bool) -> dict[str, Any]:
