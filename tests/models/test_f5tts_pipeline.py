@@ -158,6 +158,14 @@ def test_values_out_of_range_are_refused(speaker, options, problem):
 def test_a_loudness_out_of_range_is_refused(speaker, target_rms):
     with pytest.raises(UsageError, match="target_rms"):
         speaker[0].voice(noise(5.0), TRANSCRIPT, target_rms=target_rms)
+    with pytest.raises(UsageError, match="target_rms"):
+        speaker[0].edit(noise(5.0), "Hello.", [Span(1.0, 2.0)], target_rms=target_rms)
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, float("nan")])
+def test_the_speed_of_a_voice_is_checked_too(speaker, speed):
+    with pytest.raises(UsageError, match="speed must be between"):
+        speaker[0].speak([Part("Hello.", speaker[2], speed)], Options())
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ def synthesize(
     """
     from ...checkpoint import locate
     from ...text.read import choose_text, read_text
+    from ...units import count_text
     from .card import CARDS
     from .options import Options
     from .pipeline import load
@@ -136,7 +137,8 @@ def synthesize(
     loaded = perf_counter()
     parts = _parts(pipeline, content, voices, options, target_rms or 0.0, whisper)
     chunks = pipeline.chunks(parts, options)
-    note(f"{len(chunks)} chunks of text, {passes(options.steps, options.cfg, options.solver)} model passes each")
+    n_passes = passes(options.steps, options.cfg, options.solver)
+    note(f"{count_text(len(chunks), 'chunk')} of text, {n_passes} passes of the model for each")
     speech = pipeline.speak_chunks(chunks, options)
     if remove_silence:
         from .clip import without_long_pauses

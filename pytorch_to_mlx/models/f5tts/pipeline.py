@@ -18,7 +18,7 @@ from ...checkpoint import locate
 from ...errors import UsageError
 from ...forks import require_own_threads
 from ...progress import note
-from ...tasks import Speech
+from ...tasks import Speech, check_speed
 from ...text.characters import is_only_punctuation
 from ...text.phonemes import check_text
 from ...text.pinyin import without_readings
@@ -130,8 +130,7 @@ class F5Pipeline:
         whisper: also a listener from `whisper_listener`, so that several voices load Whisper once.
         """
         options = options or Options()
-        if not 0 < target_rms <= 1:
-            raise UsageError(f"target_rms must be over 0 and at most 1, not {target_rms}")
+        _check_loudness(target_rms)
         return make_voice(
             audio,
             ref_text,
@@ -195,6 +194,7 @@ class F5Pipeline:
         require_own_threads()
         choices = Options(seed=seed, **options)
         check_text(text)
+        _check_loudness(target_rms)
         start = perf_counter()
         recording = edited_recording(audio, target_rms)
         mel = vocos_log_mel(recording.samples)
@@ -209,7 +209,8 @@ class F5Pipeline:
 
     def _chunks_of_part(self, part: Part, options: Options) -> list[Chunk]:
         check_text(part.text)
-        voice, speed = part.voice, part.speed or options.speed
+        voice, speed = part.voice, options.speed if part.speed is None else part.speed
+        check_speed(speed)
         text = options.aloud(part.text)
         limit = chunk_limit(voice.transcript, voice.recording_s, speed, pause_s=voice.pause_s)
         if options.as_original:
@@ -266,6 +267,11 @@ class F5Pipeline:
         longest_s = max(chunk.frames for chunk in chunks) * HOP_LENGTH / SAMPLE_RATE
         if longest_s > LONGEST_S:
             note(f"warning: {longest_s:.0f} s of recording and speech at once; the model knows {LONGEST_S:.0f} s")
+
+
+def _check_loudness(target_rms: float) -> None:
+    if not 0 < target_rms <= 1:
+        raise UsageError(f"target_rms must be over 0 and at most 1, not {target_rms}")
 
 
 def _is_said(text: str) -> bool:
