@@ -2,8 +2,10 @@
 
 import re
 import unicodedata
+from importlib.util import find_spec
 from typing import Literal
 
+from ..errors import MissingExtraError
 from .pinyin import FORCED, has_chinese
 
 Language = Literal["en", "zh", "none"]
@@ -12,9 +14,11 @@ Language = Literal["en", "zh", "none"]
 def read_aloud(text: str, language: Language, *, extra: str) -> str:
     """Return a text as it is spoken. language: 'none' leaves it as it is; so are forced readings such as 重(chong2).
 
-    Raises: MissingExtraError without the packages: num2words for English; wetext, of `extra`, for Chinese.
+    Raises: MissingExtraError without the packages of `extra`: num2words for English, wetext for Chinese.
     """
     if language == "en":
+        if find_spec("num2words") is None:
+            raise MissingExtraError("num2words", extra, needed_for="numbers in words")
         from .english.normalize import write_out
         from .english.remaining import say_remaining
 

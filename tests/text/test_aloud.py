@@ -57,3 +57,9 @@ def test_a_missing_package_is_named(monkeypatch):
     wetext._normalizer.cache_clear()
     with pytest.raises(MissingExtraError, match=r"wetext.*f5-tts-zh"):
         read_aloud("第5", "zh", extra="f5-tts-zh")
+
+
+def test_a_missing_package_of_english_is_named_with_the_extra(monkeypatch):
+    monkeypatch.setattr("pytorch_to_mlx.text.aloud.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="f5-tts"):
+        read_aloud("5 apples", "en", extra="f5-tts")
