@@ -33,6 +33,13 @@ PUBLISHED = {
         "flow.cache.pt", "flow.decoder.estimator.fp32.onnx", "flow.encoder.fp16.zip", "flow.encoder.fp32.zip",
         "flow.pt", "hift.pt", "llm.pt", "speech_tokenizer_v2.batch.onnx", "speech_tokenizer_v2.onnx",
     ],
+    "FunAudioLLM/Fun-CosyVoice3-0.5B-2512": [
+        *ALIKE, "CosyVoice-BlankEN/config.json", "CosyVoice-BlankEN/generation_config.json",
+        "CosyVoice-BlankEN/merges.txt", "CosyVoice-BlankEN/model.safetensors",
+        "CosyVoice-BlankEN/tokenizer_config.json", "CosyVoice-BlankEN/vocab.json", "campplus.onnx", "cosyvoice3.yaml",
+        "flow.decoder.estimator.fp32.onnx", "flow.pt", "hift.pt", "llm.pt", "llm.rl.pt",
+        "speech_tokenizer_v3.batch.onnx", "speech_tokenizer_v3.onnx",
+    ],
     "openai/whisper-base": [
         *ALIKE, "added_tokens.json", "config.json", "flax_model.msgpack", "generation_config.json", "merges.txt",
         "model.safetensors", "normalizer.json", "preprocessor_config.json", "pytorch_model.bin",
@@ -99,6 +106,11 @@ NEEDED = {
         "CosyVoice-BlankEN/config.json", "CosyVoice-BlankEN/generation_config.json", "CosyVoice-BlankEN/merges.txt",
         "CosyVoice-BlankEN/tokenizer_config.json", "CosyVoice-BlankEN/vocab.json", "campplus.onnx", "cosyvoice2.yaml",
         "flow.pt", "hift.pt", "llm.pt", "speech_tokenizer_v2.onnx",
+    ],
+    "FunAudioLLM/Fun-CosyVoice3-0.5B-2512": [
+        "CosyVoice-BlankEN/config.json", "CosyVoice-BlankEN/generation_config.json", "CosyVoice-BlankEN/merges.txt",
+        "CosyVoice-BlankEN/tokenizer_config.json", "CosyVoice-BlankEN/vocab.json", "campplus.onnx", "cosyvoice3.yaml",
+        "flow.pt", "hift.pt", "llm.pt", "speech_tokenizer_v3.onnx",
     ],
     "openai/whisper-base": ["config.json", "generation_config.json", "model.safetensors"],
     "Systran/faster-whisper-base": ["config.json", "model.bin"],

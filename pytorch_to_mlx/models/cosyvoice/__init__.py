@@ -1,4 +1,4 @@
-"""CosyVoice: version 2 (0.5B)."""
+"""CosyVoice: versions 1 (300M), 2 and 3 (0.5B)."""
 
 from .card import CARD
 

@@ -2,6 +2,28 @@
 
 from ...card import ModelCard, Published, Tap
 
+TAPS = (
+    Tap("log_mel"),
+    Tap("speaker"),
+    Tap("speech_tokens", "exact"),
+    Tap("lm_hidden"),
+    Tap("lm_logits"),
+    Tap("greedy_tokens", "exact"),
+    Tap("drawn_tokens", "exact"),
+    Tap("encoder"),
+    *(Tap(f"step {step + 1}") for step in range(10)),
+    Tap("mel"),
+    Tap("f0"),
+    Tap("source"),
+    Tap("audio"),
+)
+# What to download: all that a release needs, or all of a converted folder; the speech tokenizer's file is a version's.
+FILES = (
+    "*.yaml", "llm.pt", "flow.pt", "hift.pt", "campplus.onnx", "spk2info.pt",
+    "CosyVoice-BlankEN/*.json", "CosyVoice-BlankEN/merges.txt",
+    "*.safetensors", "*.safetensors.index.json", "config.json", "vocab.json", "merges.txt", "speakers/*",
+)  # fmt: skip
+
 CARD = ModelCard(
     name="cosyvoice2",
     task="text-to-speech",
@@ -22,21 +44,7 @@ CARD = ModelCard(
             "hift.m_source.l_linear.weight",
         ),
     ),
-    taps=(
-        Tap("log_mel"),
-        Tap("speaker"),
-        Tap("speech_tokens", "exact"),
-        Tap("lm_hidden"),
-        Tap("lm_logits"),
-        Tap("greedy_tokens", "exact"),
-        Tap("drawn_tokens", "exact"),
-        Tap("encoder"),
-        *(Tap(f"step {step + 1}") for step in range(10)),
-        Tap("mel"),
-        Tap("f0"),
-        Tap("source"),
-        Tap("audio"),
-    ),
+    taps=TAPS,
     model_types=("cosyvoice2",),
     verbs={
         "synthesize": "commands:synthesize",
@@ -44,13 +52,41 @@ CARD = ModelCard(
         "speakers": "commands:speakers",
     },
     extra="cosyvoice",
-    files=(
-        "*.yaml", "llm.pt", "flow.pt", "hift.pt", "campplus.onnx", "speech_tokenizer_v2.onnx", "spk2info.pt",
-        "CosyVoice-BlankEN/*.json", "CosyVoice-BlankEN/merges.txt",
-        "*.safetensors", "*.safetensors.index.json", "config.json", "vocab.json", "merges.txt", "speakers/*",
-    ),
+    files=(*FILES, "speech_tokenizer_v2.onnx"),
     marker="cosyvoice2.yaml",
-)  # fmt: skip
+)
+
+CARD3 = ModelCard(
+    name="cosyvoice3",
+    task="text-to-speech",
+    summary="CosyVoice 3 (0.5B): as version 2, with phonemes in the text, instructions and dialects; 24 kHz.",
+    checkpoints=(
+        Published(
+            "FunAudioLLM/Fun-CosyVoice3-0.5B-2512",
+            "Apache-2.0",
+            note="cosyvoice3.yaml, llm.pt (or FOLDER/llm.rl.pt), flow.pt, hift.pt, two .onnx, CosyVoice-BlankEN/",
+            names=("cosyvoice3",),
+        ),
+    ),
+    fingerprint=(
+        (
+            "llm.llm_decoder.weight",
+            "flow.decoder.estimator.transformer_blocks.{}.attn_norm.linear.weight",
+            "hift.m_source.l_linear.weight",
+        ),
+    ),
+    taps=TAPS,
+    model_types=("cosyvoice3",),
+    verbs={
+        "synthesize": "commands_version3:synthesize",
+        "convert-voice": "commands_version3:convert_voice",
+        "speakers": "commands_version3:speakers",
+        "instructions": "commands_version3:instructions",
+    },
+    extra="cosyvoice",
+    files=(*FILES, "speech_tokenizer_v3.onnx"),
+    marker="cosyvoice3.yaml",
+)
 
 CARD1 = ModelCard(
     name="cosyvoice",
@@ -74,7 +110,7 @@ CARD1 = ModelCard(
         ),
     ),
     taps=tuple(
-        tap for before in CARD.taps for tap in ((before, Tap("regulator")) if before.name == "encoder" else (before,))
+        tap for before in TAPS for tap in ((before, Tap("regulator")) if before.name == "encoder" else (before,))
     ),
     model_types=("cosyvoice",),
     verbs={
@@ -90,4 +126,4 @@ CARD1 = ModelCard(
     ),
     marker="cosyvoice.yaml",
 )  # fmt: skip
-CARDS = (CARD, CARD1)
+CARDS = (CARD, CARD3, CARD1)

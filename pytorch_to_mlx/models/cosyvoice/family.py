@@ -9,7 +9,7 @@ from ...card import ModelCard
 from ...checkpoint import Checkpoint
 from ...contract import Family
 from ...weights import WeightMap
-from .card import CARD, CARD1
+from .card import CARD, CARD1, CARD3
 from .config import CONFIGS
 from .model import Model
 from .pipeline import load
@@ -53,4 +53,4 @@ def family_of(card: ModelCard, reference: Callable[[], type]) -> Family[WeightMa
 
 
 FAMILY = family_of(CARD, reference)
-FAMILIES = (FAMILY, family_of(CARD1, reference1))
+FAMILIES = (FAMILY, family_of(CARD3, reference), family_of(CARD1, reference1))

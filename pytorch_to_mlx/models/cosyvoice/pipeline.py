@@ -1,7 +1,7 @@
 """Choose a voice and speak: the task's `generate`, and the original's own methods."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -158,7 +158,7 @@ class CosyVoicePipeline:
             return self._instruct(text, instruct, speaker, choices, clock)
         if speaker.prompt_text:
             return self._continue(text, speaker, choices, clock)
-        return self.synthesizer.speak(text, speaker, choices, clock)
+        return self._speak(text, speaker, choices, clock)
 
     # The original's methods.
 
@@ -166,7 +166,7 @@ class CosyVoicePipeline:
         """Speak as a saved speaker (SFT mode): by the embedding alone, which only version 1's language model hears."""
         require_own_threads()
         clock = Clock()
-        return self.synthesizer.speak(tts_text, self.speaker(spk_id).bare(), Options(**options), clock)
+        return self._speak(tts_text, self.speaker(spk_id).bare(), Options(**options), clock)
 
     def inference_zero_shot(
         self, tts_text: Text, prompt_text: str = "", prompt_wav: Any = None, zero_shot_spk_id: str = "", **options: Any
@@ -189,7 +189,7 @@ class CosyVoicePipeline:
         choices, clock = Options(**options), Clock()
         with clock.part("voice"):
             speaker = self._one_speaker(prompt_wav, zero_shot_spk_id, choices.as_original)
-        return self.synthesizer.speak(tts_text, speaker, choices, clock)
+        return self._speak(tts_text, speaker, choices, clock)
 
     def inference_instruct(self, tts_text: Text, spk_id: str, instruct_text: str, **options: Any) -> Iterator[Speech]:
         """Speak as a saved speaker in the way that `instruct_text` says: the original's method for version 1."""
@@ -293,16 +293,31 @@ class CosyVoicePipeline:
     def _transcribed_speaker(self, transcript: str, voice: Voice | None, options: Options) -> Speaker:
         """Return the speaker of a recording that says `transcript`."""
         text = normalize(transcript) if options.text_frontend else transcript
-        return replace(
-            self._one_speaker(voice, "", options.as_original), prompt_text=tuple(self.tokenizer.encode(text))
-        )
+        speaker = self._one_speaker(voice, "", options.as_original)
+        return replace(speaker, prompt_text=self._after_system(self.tokenizer.encode(text)))
 
     # Modes.
 
     def _continue(self, text: Text, speaker: Speaker, options: Options, clock: Clock) -> Iterator[Speech]:
         """Speak on from the speaker's recording, whose words are known."""
-        prompt = {"prompt_text": speaker.prompt_text, "prompt_speech": speaker.speech_tokens}
+        prompt_text = self._after_system(speaker.prompt_text)
+        prompt = {"prompt_text": prompt_text, "prompt_speech": speaker.speech_tokens}
         return self.synthesizer.speak(text, speaker, options, clock, **prompt)
+
+    def _speak(self, text: Text, speaker: Speaker, options: Options, clock: Clock) -> Iterator[Speech]:
+        """Speak after nothing, or after the version's system prompt, which a text may also hold itself."""
+        has_own = isinstance(text, str) and END_OF_PROMPT in text
+        prompt_text = () if has_own else self._system_prompt()
+        return self.synthesizer.speak(text, speaker, options, clock, prompt_text=prompt_text)
+
+    def _system_prompt(self) -> tuple[int, ...]:
+        prompt = self.model.config.version.system_prompt
+        return tuple(self.tokenizer.encode(prompt + END_OF_PROMPT)) if prompt else ()
+
+    def _after_system(self, prompt_text: Sequence[int]) -> tuple[int, ...]:
+        """Return what a recording says after the system prompt, unless it is there or nothing is known to be said."""
+        system = self._system_prompt()
+        return tuple(prompt_text) if not prompt_text or set(system[-1:]) & set(prompt_text) else (*system, *prompt_text)
 
     def _instruct(
         self, text: Text, instruction: str, speaker: Speaker, options: Options, clock: Clock
@@ -310,6 +325,9 @@ class CosyVoicePipeline:
         if not instruction.strip():
             raise UsageError("the instruction is empty", fix="say how to speak, or take another mode")
         prompt = instruction if instruction.endswith(END_OF_PROMPT) else instruction + END_OF_PROMPT
+        system = self.model.config.version.system_prompt
+        if not prompt.startswith(system):
+            prompt = f"{system} {prompt}"
         asked: dict[str, Any] = {"prompt_text": tuple(self.tokenizer.encode(prompt))}
         if self.model.config.version.hears_speaker:  # which would tell the language model more than the instruction
             speaker, asked = speaker.bare(), asked | {"hears_speaker": False}

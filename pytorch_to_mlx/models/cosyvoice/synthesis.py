@@ -18,6 +18,7 @@ from ...tasks import Speech
 from .flow.stream import FlowStream
 from .lm.decode_stream import decode_stream
 from .lm.decode_text import decode_text
+from .lm.decoder import shorten_silence
 from .lm.qwen2 import Qwen2LM
 from .model import Model
 from .options import Options
@@ -25,7 +26,7 @@ from .original.streaming import OriginalStreams
 from .speakers import Speaker
 from .streaming import Clock, stream_audio, stream_mels_in_windows
 from .text.normalize import iter_pieces
-from .text.tokenizer import TextTokenizer
+from .text.tokenizer import END_OF_PROMPT, TextTokenizer
 from .text.whisper_tokenizer import WhisperTokenizer
 from .versions import COSYVOICE2
 from .vocoder.config import Noise
@@ -163,10 +164,22 @@ class Synthesizer:
         if isinstance(piece, str):
             voice = speaker.embedding if prompt.hears_speaker else None
             decoding |= {"min_ratio": options.min_ratio, "speaker": voice}
-            return decode_text(lm, self.tokenizer.encode(piece), **decoding)
-        assert isinstance(lm, Qwen2LM)
-        text_tokens = (token for part in piece for token in self.tokenizer.encode(part))
-        return decode_stream(lm, text_tokens, **decoding)
+            tokens = decode_text(lm, self.tokenizer.encode(piece), **decoding)
+        else:
+            assert isinstance(lm, Qwen2LM)
+            n_system = self._count_system(prompt.prompt_text)
+            decoding |= {"system": prompt.prompt_text[:n_system], "prompt_text": prompt.prompt_text[n_system:]}
+            text_tokens = (token for part in piece for token in self.tokenizer.encode(part))
+            tokens = decode_stream(lm, text_tokens, **decoding)
+        silent = self.model.config.version.silent_tokens
+        return shorten_silence(tokens, silent) if silent else tokens
+
+    def _count_system(self, prompt_text: tuple[int, ...]) -> int:
+        """Return how many tokens of a prompt are the system prompt, up to <|endofprompt|>."""
+        if not self.model.config.version.system_prompt:
+            return 0
+        end = self.tokenizer.special[END_OF_PROMPT]
+        return prompt_text.index(end) + 1 if end in prompt_text else 0
 
     def _speak_whole(
         self, tokens: Iterator[int], speaker: Speaker, options: Options, seed: int, clock: Clock

@@ -154,14 +154,24 @@ def pooled(g: Graph, x: str) -> str:
     return g.node("Concat", at, g.node("Squeeze", at, mean, axes=[2]), deviation, axis=1)
 
 
-def speech_tokenizer(path: Path, *, state: int, heads: int, layers: int, seed: int = 4) -> None:
-    """Version 2: 128 mel bins at 100 frames a second to 25 of 6561 tokens a second."""
+def speech_tokenizer(
+    path: Path, *, state: int, heads: int, layers: int, decomposed: bool = False, seed: int = 4
+) -> None:
+    """Versions 2 and 3: 128 mel bins at 100 frames a second to 25 of 6561 tokens a second.
+
+    decomposed: as in version 3, layer norms are written out in simple operators, and biases are nodes.
+    """
     g = Graph(seed)
 
     def linear(at: str, x: str, outputs: int, inputs: int, number: int, bias: int | None, gain: float = 1.0) -> str:
         weight = g.anonymous("MatMul", g.random(outputs, inputs, gain=gain).T, number)
         y = g.node("MatMul", at, x, weight)
-        return y if bias is None else g.node("Add", at, g.anonymous("Add", g.around(0, outputs), bias), y)
+        if bias is None:
+            return y
+        values = g.around(0, outputs)
+        if decomposed:
+            return g.node("Add", at, y, g.constant(f"{at}/bias", values))
+        return g.node("Add", at, g.anonymous("Add", values, bias), y)
 
     def gelu(at: str, x: str) -> str:
         y = g.node("Erf", at, g.node("Div", at, x, g.constant(at, math.sqrt(2))))
@@ -175,6 +185,12 @@ def speech_tokenizer(path: Path, *, state: int, heads: int, layers: int, seed: i
         return gelu("", g.node("Conv", at, x, weight, bias, kernel_shape=[3], pads=[1, 1], strides=[2]))
 
     def norm(at: str, x: str, number: int, epsilon: float) -> str:
+        if decomposed:
+            away = g.node("Sub", at, x, g.node("ReduceMean", at, x, axes=[-1]))
+            square = g.node("ReduceMean", at, g.node("Pow", at, away, g.constant(at, 2.0)), axes=[-1])
+            deviation = g.node("Sqrt", at, g.node("Add", at, square, g.constant(at, epsilon)))
+            y = g.node("Mul", at, g.node("Div", at, away, deviation), g.anonymous("Mul", g.around(1, state), number))
+            return g.node("Add", at, y, g.anonymous("Add", g.around(0, state), number + 1))
         weight = g.anonymous("LayerNormalization", g.around(1, state), number)
         bias = g.anonymous("LayerNormalization", g.around(0, state), number + 1)
         return g.node("LayerNormalization", at, x, weight, bias, axis=-1, epsilon=epsilon)
@@ -184,7 +200,7 @@ def speech_tokenizer(path: Path, *, state: int, heads: int, layers: int, seed: i
     cos, sin = rotary_tables(g, x)
     for i in range(layers):
         first, block = 2224 + 52 * i, f"/blocks.{i}"
-        y = norm(f"{block}/attn_ln", x, first, 1e-6)
+        y = norm(f"{block}/attn_ln", x, first, 1e-5 if decomposed else 1e-6)
         q = linear(f"{block}/attn/query", y, state, state, first + 4, first + 3)
         k = linear(f"{block}/attn/key", y, state, state, first + 6, None)
         v = linear(f"{block}/attn/value", y, state, state, first + 9, first + 8)

@@ -13,6 +13,7 @@ def decode_stream(
     lm: Qwen2LM,
     text: Iterable[int],
     *,
+    system: Sequence[int] = (),
     prompt_text: Sequence[int] = (),
     prompt_speech: Sequence[int] = (),
     sampler: Sampler | None = None,
@@ -26,14 +27,16 @@ def decode_stream(
     rest of it and the task token, and then speech to the end.
 
     Args:
+        system: text that is read before everything else, of which no share is spoken
         max_ratio: the most speech tokens for each text token
-        as_original: misplaced special ids are drawn and then refused; where the text ends after a `fill`, the
-            embedding before that `fill` is read twice; prompt speech that the text was too short for is left out; the
-            speech after the text has no maximum length
+        as_original: without prompt speech, fifteen tokens are spoken after `system` alone; misplaced special ids are
+            drawn and then refused; where the text ends after a `fill`, the embedding before that `fill` is read twice;
+            prompt speech that the text was too short for is left out; the speech after the text has no maximum length
     Raises: FormatError for an id outside its vocabulary; CheckError for a misplaced special id.
     Source: Du et al. 2024, "CosyVoice 2", section 2.3.
     """
-    decoder, inputs = Decoder(lm, sampler, uniform), _Inputs(lm, prompt_text, prompt_speech)
+    decoder = Decoder(lm, sampler, uniform)
+    inputs = _Inputs(lm, system, prompt_text, prompt_speech, needs_text=not (as_original and system))
     _, n_speech = lm.config.mix_ratio
     next_fill = n_speech - len(prompt_speech) % n_speech
     forbidden = [lm.guarded] if as_original else [i for i in lm.special_ids if i != lm.fill]
@@ -66,13 +69,21 @@ def decode_stream(
 class _Inputs:
     """The embeddings that the model reads next: text alternating with prompt speech, then text alone."""
 
-    def __init__(self, lm: Qwen2LM, prompt_text: Sequence[int], prompt_speech: Sequence[int]) -> None:
+    def __init__(
+        self,
+        lm: Qwen2LM,
+        system: Sequence[int],
+        prompt_text: Sequence[int],
+        prompt_speech: Sequence[int],
+        *,
+        needs_text: bool,
+    ) -> None:
         self._lm = lm
         self._n_text, self._n_speech = lm.config.mix_ratio
         self._text, self._speech = list(prompt_text), list(prompt_speech)  # not read yet
-        self._parts = [lm.embed_sos()]
+        self._parts = [lm.embed_sos(), lm.embed_text(system)]
         self._previous = self._parts[0]
-        self._needs_text = True
+        self._needs_text = needs_text
 
     def add(self, x: mx.array) -> None:
         """Add embeddings. Shapes: x [1, L, M]."""

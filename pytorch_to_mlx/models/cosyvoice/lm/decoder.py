@@ -1,6 +1,6 @@
 """Draw the speech tokens of one utterance, one by one."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import mlx.core as mx
@@ -12,6 +12,7 @@ from ....generate.sample import Sampler
 from ....nn.cache import KVCache
 
 MAX_RATIO, MIN_RATIO = 20, 2  # speech tokens for each text token
+MAX_SILENCE = 5
 
 
 class DrawnFrom(Protocol):
@@ -69,6 +70,18 @@ class Decoder:
         for token in forbidden:
             log_probs[token] = -np.inf
         return self.sampler(log_probs, self.tokens, self.uniform)
+
+
+def shorten_silence(tokens: Iterator[int], silent: Collection[int]) -> Iterator[int]:
+    """Yield the tokens; of each run of silent ones only the first MAX_SILENCE.
+
+    Source: CosyVoiceModel.llm_job, cosyvoice/cli/model.py@ace7c47.
+    """
+    run = 0
+    for token in tokens:
+        run = run + 1 if token in silent else 0
+        if run <= MAX_SILENCE:
+            yield token
 
 
 def config_sampler(lm: SpeechLM) -> Sampler:

@@ -5,27 +5,45 @@ from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 
+from ..flow.causal import CausalFlowConfig
 from ..flow.flow import FlowConfig
 from ..vocoder.config import HiftConfig
 from .imports import original
 
 
-def build_hift(config: HiftConfig) -> Any:
-    """Build the original's HiFTGenerator, with random weights."""
-    generator, predictor = original("cosyvoice.hifigan.generator", "cosyvoice.hifigan.f0_predictor")
+def hift_numbers(config: HiftConfig) -> dict[str, Any]:
+    """Return our sizes as the arguments of the original's vocoders."""
     names = (
         "base_channels nb_harmonics nsf_alpha nsf_sigma nsf_voiced_threshold upsample_rates upsample_kernel_sizes "
         "resblock_kernel_sizes resblock_dilation_sizes source_resblock_kernel_sizes source_resblock_dilation_sizes "
         "lrelu_slope audio_limit"
     )
     numbers = {name: getattr(config, name) for name in names.split()}
-    return generator.HiFTGenerator(
-        in_channels=config.n_mels,
-        sampling_rate=config.sample_rate,
-        istft_params={"n_fft": config.n_fft, "hop_len": config.hop_length},
-        f0_predictor=predictor.ConvRNNF0Predictor(1, config.n_mels, config.f0_channels),
+    return {
+        "in_channels": config.n_mels,
+        "sampling_rate": config.sample_rate,
+        "istft_params": {"n_fft": config.n_fft, "hop_len": config.hop_length},
         **{name: list(value) if isinstance(value, tuple) else value for name, value in numbers.items()},
-    ).eval()
+    }
+
+
+def build_hift(config: HiftConfig) -> Any:
+    """Build the original's HiFTGenerator, with random weights."""
+    generator, predictor = original("cosyvoice.hifigan.generator", "cosyvoice.hifigan.f0_predictor")
+    f0_predictor = predictor.ConvRNNF0Predictor(1, config.n_mels, config.f0_channels)
+    return generator.HiFTGenerator(f0_predictor=f0_predictor, **hift_numbers(config)).eval()
+
+
+def cfm_parameters(config: CausalFlowConfig) -> SimpleNamespace:
+    """Return the parameters of the original's solver."""
+    return SimpleNamespace(
+        sigma_min=1e-6,
+        solver="euler",
+        t_scheduler="cosine",
+        training_cfg_rate=0.2,
+        inference_cfg_rate=config.guidance_rate,
+        reg_loss_type="l1",
+    )
 
 
 def build_flow(config: FlowConfig) -> Any:
@@ -68,14 +86,6 @@ def build_flow(config: FlowConfig) -> Any:
             static_chunk_size=config.chunk_size * config.token_mel_ratio,
             num_decoding_left_chunks=-1,
         )
-    cfm = SimpleNamespace(
-        sigma_min=1e-6,
-        solver="euler",
-        t_scheduler="cosine",
-        training_cfg_rate=0.2,
-        inference_cfg_rate=config.guidance_rate,
-        reg_loss_type="l1",
-    )
     return flow.CausalMaskedDiffWithXvec(
         ours.hidden_size,
         config.n_mels,
@@ -84,5 +94,5 @@ def build_flow(config: FlowConfig) -> Any:
         token_mel_ratio=config.token_mel_ratio,
         pre_lookahead_len=ours.lookahead,
         encoder=encoder,
-        decoder=matching.CausalConditionalCFM(3 * config.n_mels, cfm, 1, config.n_mels, estimator),
+        decoder=matching.CausalConditionalCFM(3 * config.n_mels, cfm_parameters(config), 1, config.n_mels, estimator),
     ).eval()

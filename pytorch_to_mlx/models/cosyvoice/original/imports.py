@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ....errors import MissingExtraError
+from ....errors import MachineError, MissingExtraError
 
 # Imported at the top of the original's files, but used only in training, in its server or for reading audio.
 UNUSED = {
@@ -48,6 +48,22 @@ def original(*names: str) -> list[ModuleType]:
     with _stand_ins(), _logging_unchanged(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the original's, about its libraries
         return [importlib.import_module(name) for name in names]
+
+
+def version_member(module: ModuleType, name: str) -> Any:
+    """Return a class of the original. Raises: MachineError if the installed original is older than it."""
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        raise newer_original_needed(name) from None
+
+
+def newer_original_needed(name: str) -> MachineError:
+    """Return the error for what the package cosyvoice2-eu does not hold."""
+    return MachineError(
+        f"comparing with PyTorch needs {name}, which the package 'cosyvoice2-eu' does not hold",
+        fix="put checkouts of FunAudioLLM/CosyVoice and of Matcha-TTS on PYTHONPATH, and install x-transformers",
+    )
 
 
 class _Nothing:

@@ -1,7 +1,7 @@
 """Run the original's language model on the same weights and the same draws."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -9,13 +9,14 @@ import numpy as np
 
 from ....generate.sample import draw
 from ..lm.config import LMConfig
-from .imports import original
+from ..versions import COSYVOICE2, Version
+from .imports import original, version_member
 
 Taps = dict[str, np.ndarray]
 
 
-def build_lm(config: LMConfig) -> Any:
-    """Build the original's Qwen2LM of these sizes, with random weights."""
+def build_lm(config: LMConfig, version: Version = COSYVOICE2) -> Any:
+    """Build the original's language model of these sizes, with random weights."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -49,7 +50,8 @@ def build_lm(config: LMConfig) -> Any:
         return torch.as_tensor(ids).reshape(1)  # cosyvoice2-eu looks for ids in it
 
     with quiet_output():
-        model = llm.Qwen2LM(
+        kind = version_member(llm, version.classes["llm"].rpartition(".")[2])
+        model = kind(
             config.hidden_size,
             config.hidden_size,
             config.speech_token_size,
@@ -66,14 +68,22 @@ def lm_taps(model: Any, text: list[int], speech: list[int]) -> Taps:
 
     with torch.no_grad():
         rows = [
-            model.llm_embedding.weight[:1],
+            special_rows(model)[0],
             model.llm.model.model.embed_tokens(torch.tensor(text, dtype=torch.int64)),
-            model.llm_embedding.weight[1:],
+            special_rows(model)[1],
             model.speech_embedding(torch.tensor(speech, dtype=torch.int64)),
         ]
         x = torch.cat(rows)[None]
         hidden, _ = model.llm(x, torch.tensor([x.shape[1]]))
         return {"lm_hidden": hidden.numpy(), "lm_logits": model.llm_decoder(hidden).numpy()}
+
+
+def special_rows(model: Any) -> tuple[Any, Any]:
+    """Return the embeddings of sos and task. Shapes: -> two of [1, M]."""
+    if hasattr(model, "llm_embedding"):
+        return model.llm_embedding.weight[:1], model.llm_embedding.weight[1:]
+    table = model.speech_embedding.weight
+    return table[model.sos][None], table[model.task_id][None]
 
 
 def lm_tokens(
@@ -96,10 +106,20 @@ def lm_tokens(
         return torch.tensor([ids], dtype=torch.int32), torch.tensor([len(ids)], dtype=torch.int32)
 
     inputs = [x for ids in (text, prompt_text, prompt_speech) for x in row(ids)]
-    with injected_draws(uniform), patch.object(model, "sampling", greedy if uniform is None else model.sampling):
-        voice = torch.zeros(0, 192) if speaker is None else torch.from_numpy(speaker)
-        ratios = {"max_token_text_ratio": max_ratio, "min_token_text_ratio": min_ratio}
+    voice = torch.zeros(0, 192) if speaker is None else torch.from_numpy(speaker)
+    ratios = {"max_token_text_ratio": max_ratio, "min_token_text_ratio": min_ratio}
+    chosen = patch.object(model, "sampling", greedy if uniform is None else model.sampling)
+    with injected_draws(uniform), _any_text(model), chosen:
         return [int(token) for token in model.inference(*inputs, voice, **ratios)]
+
+
+def _any_text(model: Any) -> Any:
+    """Let version 3 take text without the id of <|endofprompt|>, which is written into its code."""
+    import torch
+
+    if hasattr(model, "llm_embedding"):
+        return nullcontext()
+    return patch.object(torch.Tensor, "__contains__", lambda *_: True)
 
 
 def lm_tokens_of_stream(

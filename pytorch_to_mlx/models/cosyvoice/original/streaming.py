@@ -7,8 +7,10 @@ import numpy as np
 
 from ..model import Model
 from ..speakers import Speaker
-from ..streaming import HOPS, Clock
+from ..streaming import HOPS, Clock, stream_audio
+from ..vocoder.causal_hift import CausalHift
 from ..vocoder.config import Noise
+from ..vocoder.stream import HiftStream
 from .vocoder_overlap import OverlapStream
 
 
@@ -53,6 +55,9 @@ class OriginalStreams:
 
     def audio(self, mels: Iterator[tuple[mx.array, bool]], noise: Noise, clock: Clock) -> Iterator[np.ndarray]:
         """Yield the samples of the mels. Shapes: -> [L]."""
+        if isinstance(self.model.hift, CausalHift):  # which the original runs anew over the whole mel each time
+            yield from stream_audio((mel for mel, _ in mels), HiftStream(self.model.hift, noise), clock)
+            return
         vocoder = OverlapStream(self.model.hift, noise)
         for mel, last in mels:
             with clock.part("vocoder"):

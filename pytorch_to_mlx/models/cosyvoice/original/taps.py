@@ -53,13 +53,16 @@ def audio_taps(flow: Any, hift: Any, inputs: Mapping[str, Any], starts: Taps | N
     import torch
 
     taps: Taps = {}
-    dtype = flow.encoder_proj.weight.dtype
+    dtype = flow.spk_embed_affine_layer.weight.dtype
+    encoder, repeats = (flow.encoder_proj, 1) if hasattr(flow, "encoder_proj") else (flow.pre_lookahead_layer, 2)
 
     def before_step(module: Any, args: Any) -> None:
         taps[f"step {sum(name.startswith('step') for name in taps)}"] = _features_last(args[0][:1])
 
     hooks = [
-        flow.encoder_proj.register_forward_hook(lambda _, args, y: taps.update(encoder=y.numpy())),
+        encoder.register_forward_hook(
+            lambda _, args, y: taps.update(encoder=y.repeat_interleave(repeats, dim=1).numpy())
+        ),
         flow.decoder.estimator.register_forward_pre_hook(before_step),
         flow.decoder.register_forward_hook(lambda _, args, y: taps.update({"step 10": _features_last(y[0])})),
     ]
@@ -79,11 +82,25 @@ def audio_taps(flow: Any, hift: Any, inputs: Mapping[str, Any], starts: Taps | N
     starts = taps if starts is None else starts
     with torch.inference_mode():
         x = torch.from_numpy(starts["mel"]).transpose(1, 2).to(dtype)
-        f0 = taps["f0"] = hift.f0_predictor(x).numpy()
+        f0 = taps["f0"] = torch_f0(hift, x).numpy()
         source = torch_source(hift, torch.from_numpy(starts.get("f0", f0)).to(dtype), inputs["noise"])
         taps["source"] = source.numpy()
         taps["audio"] = hift.decode(x=x, s=torch.from_numpy(starts["source"]).to(dtype)[:, None]).numpy()
     return taps
+
+
+def torch_f0(hift: Any, mel: Any) -> Any:
+    """Return the pitch of a mel, which version 3 computes in float64. Shapes: mel [1, n_mels, T] -> [1, T]."""
+    import torch
+
+    if is_causal(hift):
+        return hift.f0_predictor.to(torch.float64)(mel.to(torch.float64)).to(mel)
+    return hift.f0_predictor(mel)
+
+
+def is_causal(hift: Any) -> bool:
+    """Return whether this is version 3's vocoder, whose noise is fixed."""
+    return hasattr(hift, "conv_pre_look_right")
 
 
 def torch_source(hift: Any, f0: Any, noise: np.ndarray) -> Any:
@@ -93,6 +110,8 @@ def torch_source(hift: Any, f0: Any, noise: np.ndarray) -> Any:
     def injected(like: Any) -> Any:
         return torch.from_numpy(noise).to(like) if like.shape[-1] == noise.shape[-1] else torch.zeros_like(like)
 
+    if is_causal(hift):
+        hift.m_source.l_sin_gen.sine_waves = torch.from_numpy(noise).to(f0)
     with patch.object(torch, "randn_like", injected):
         source, _, _ = hift.m_source(hift.f0_upsamp(f0[:, None]).transpose(1, 2))
     return source[..., 0]

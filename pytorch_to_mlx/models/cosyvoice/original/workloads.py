@@ -18,12 +18,14 @@ from ..lm.decoder import Decoder
 from ..model import Model
 from ..release.files import flow_noise, open_release, version_of
 from ..streaming import Clock, stream_audio, stream_mels
+from ..versions import COSYVOICE3
 from ..vocoder.stream import HiftStream
 from ..weights import WEIGHTS
 from .audio import build_flow, build_hift
+from .audio_version3 import build_causal_hift, build_dit_flow
 from .cases import audio_inputs
-from .lm import build_lm
-from .taps import torch_source
+from .lm import build_lm, special_rows
+from .taps import torch_f0, torch_source
 from .version1 import build_regulated_flow, build_transformer_lm
 
 PARTS = ("llm", "flow", "hift")  # those that are PyTorch in the original
@@ -31,6 +33,7 @@ SIZES = {"llm": "lm", "flow": "flow", "hift": "hift"}
 BUILDERS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "cosyvoice": {"llm": build_transformer_lm, "flow": build_regulated_flow, "hift": build_hift},
     "cosyvoice2": {"llm": build_lm, "flow": build_flow, "hift": build_hift},
+    "cosyvoice3": {"llm": partial(build_lm, version=COSYVOICE3), "flow": build_dit_flow, "hift": build_causal_hift},
 }
 
 
@@ -128,7 +131,8 @@ class Work:
         def language_model() -> None:
             with torch.inference_mode():
                 text = llm.llm.model.model.embed_tokens(torch.tensor(self.text))
-                rows = [llm.llm_embedding.weight[:1], text, llm.llm_embedding.weight[1:]]
+                sos, task = special_rows(llm)
+                rows = [sos, text, task]
                 x = torch.cat([*rows, llm.speech_embedding(torch.tensor(self.prompt))])[None]
                 cache, drawn = None, []
                 for token in self.speech:
@@ -144,7 +148,7 @@ class Work:
 
         def vocoder() -> None:
             with torch.inference_mode():
-                f0 = hift.f0_predictor(mel)
+                f0 = torch_f0(hift, mel)
                 hift.decode(x=mel, s=torch_source(hift, f0, self.inputs["noise"])[:, None])
 
         return by_part(language_model, flow, vocoder)

@@ -13,6 +13,7 @@ from typing import Any
 from ....errors import MissingExtraError
 from ....text.split import split_text
 from ....text.wetext import write_out
+from .phonemes import PHONEMES
 from .tokenizer import require_text
 
 EXTRA = "cosyvoice"
@@ -24,6 +25,10 @@ PAGE = 1000  # characters that are normalised at once
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _ENDS = {"zh": "。？！；：、.?!;", "en": ".?!;:"}
 _CLOSING_QUOTES = ('"', "”")
+# Phonemes would be read as words and numbers; each passes as one private-use character.
+_PHONEMES = {phoneme: chr(0xE100 + i) for i, phoneme in enumerate(PHONEMES)}
+_PHONEME = re.compile("|".join(map(re.escape, PHONEMES)))
+_FROM_PRIVATE = str.maketrans({private: phoneme for phoneme, private in _PHONEMES.items()})
 
 
 def text_pieces(text: str, count: Callable[[str], int], *, normalized: bool = True) -> list[str]:
@@ -54,7 +59,7 @@ def iter_pieces(text: str, count: Callable[[str], int], *, normalized: bool = Tr
 
 
 def normalize(text: str) -> str:
-    """Write out numbers, dates, units and signs in words. Tags such as [laughter] stay.
+    """Write out numbers, dates, units and signs in words. Tags such as [laughter] and phonemes such as [AY1] stay.
 
     Raises: MissingExtraError without the packages wetext and inflect; UsageError for half of a surrogate pair.
     """
@@ -64,7 +69,9 @@ def normalize(text: str) -> str:
     text = re.sub(r"\s{2,}", lambda run: "\n" if "\n" in run.group() else " ", text.strip())
     # More digits are not a number, and wetext takes minutes for them.
     text = re.sub(r"\d{21,}", lambda run: " ".join(run.group()), text)
-    return _chinese(text) if _CHINESE.search(text) else _english(text)
+    text = _PHONEME.sub(lambda found: _PHONEMES[found.group()], text)
+    text = _chinese(text) if _CHINESE.search(text) else _english(text)
+    return text.translate(_FROM_PRIVATE)
 
 
 def is_marked(text: str) -> bool:
