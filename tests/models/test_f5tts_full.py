@@ -11,18 +11,21 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import torch
+from models.f5tts_release import save, tiny_e2
 from parity import assert_close
 
 from pytorch_to_mlx.audio.torch_random import TorchRandom
+from pytorch_to_mlx.models.f5tts.card import CARD
 from pytorch_to_mlx.models.f5tts.config import VARIANTS, Config
 from pytorch_to_mlx.models.f5tts.model import Model
-from pytorch_to_mlx.models.f5tts.reference import build_network, torch_sample
+from pytorch_to_mlx.models.f5tts.reference import Reference, build_network, torch_sample
 from pytorch_to_mlx.models.f5tts.weights import WEIGHTS
 from pytorch_to_mlx.models.vocos.config import Config as VocosConfig
 from pytorch_to_mlx.models.vocos.model import Model as Vocos
 from pytorch_to_mlx.models.vocos.reference import build_vocos
 from pytorch_to_mlx.models.vocos.weights import WEIGHTS as VOCOS_WEIGHTS
 from pytorch_to_mlx.taps import watch_taps
+from pytorch_to_mlx.validate.run import run
 from pytorch_to_mlx.weights import apply, load_into
 
 pytestmark = pytest.mark.full
@@ -110,3 +113,12 @@ def test_noise_is_torch_s():
     """937 frames: not a multiple of 16 numbers."""
     torch.manual_seed(5)
     np.testing.assert_allclose(TorchRandom(5).randn(937, 100), torch.randn(937, 100).numpy(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("folder", ["F5TTS_v1_Base", "F5TTS_Base", "E2TTS_Base"])
+def test_validate(folder, tmp_path):
+    """The verb's own cases, on a tiny release: three ways to guide and to step, each tap against float64."""
+    needs("f5_tts")
+    source = save(tmp_path / folder, "released", tiny_e2() if folder.startswith("E2") else Config.tiny())
+    report = run(Reference.open(source), CARD.taps, family="f5-tts", source=folder)
+    assert report.passed

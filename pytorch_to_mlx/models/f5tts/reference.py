@@ -36,7 +36,7 @@ class Reference(Contract):
         self.model = ours
         self.source_path, self.original = source_path, build_original(source_path, ours.config)
         self._wide: Any = None
-        self.weights_from = f"{source_path.name}, put into f5-tts by its own names"
+        self.weights_from = f"{source_path.name}, put into the package f5-tts by its own names"
 
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":

@@ -33,7 +33,7 @@ class Reference(Contract):
         self.model = ours
         self.original = build_original(source_path)
         self.wide = build_original(source_path).double()
-        self.weights_from = f"{source_path.name}, put into vocos {self.original.__class__.__name__} by its own names"
+        self.weights_from = f"{source_path.name}, put into the package vocos by its own names"
 
     @classmethod
     def open(cls, source_path: Path, mlx_path: Path | None = None) -> "Reference":
