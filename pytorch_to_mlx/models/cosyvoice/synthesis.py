@@ -178,6 +178,7 @@ class Synthesizer:
         """Return how many tokens of a prompt are the system prompt, up to <|endofprompt|>."""
         if not self.model.config.version.system_prompt:
             return 0
+        assert isinstance(self.tokenizer, TextTokenizer)
         end = self.tokenizer.special[END_OF_PROMPT]
         return prompt_text.index(end) + 1 if end in prompt_text else 0
 
