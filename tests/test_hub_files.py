@@ -40,6 +40,28 @@ PUBLISHED = {
         "flow.decoder.estimator.fp32.onnx", "flow.pt", "hift.pt", "llm.pt", "llm.rl.pt",
         "speech_tokenizer_v3.batch.onnx", "speech_tokenizer_v3.onnx",
     ],
+    "FunAudioLLM/CosyVoice-300M": [
+        *ALIKE, "asset/dingding.png", "campplus.onnx", "configuration.json", "cosyvoice.yaml",
+        "flow.decoder.estimator.fp32.onnx", "flow.encoder.fp32.zip", "flow.pt", "hift.pt", "llm.llm.fp16.zip", "llm.pt",
+        "llm.text_encoder.fp16.zip", "speech_tokenizer_v1.onnx",
+    ],
+    "FunAudioLLM/CosyVoice-300M-SFT": [
+        *ALIKE, "asset/dingding.png", "campplus.onnx", "configuration.json", "cosyvoice.yaml",
+        "flow.decoder.estimator.fp32.onnx", "flow.pt", "hift.pt", "llm.llm.fp16.zip", "llm.pt",
+        "speech_tokenizer_v1.onnx", "spk2info.pt",
+    ],
+    "FunAudioLLM/CosyVoice-300M-Instruct": [
+        *ALIKE, "asset/dingding.png", "campplus.onnx", "configuration.json", "cosyvoice.yaml",
+        "flow.decoder.estimator.fp32.onnx", "flow.pt", "hift.pt", "llm.llm.fp16.zip", "llm.pt",
+        "speech_tokenizer_v1.onnx", "spk2info.pt",
+    ],
+    "SWivid/F5-TTS": [
+        *ALIKE, "F5TTS_Base/model_1200000.pt", "F5TTS_Base/model_1200000.safetensors", "F5TTS_Base/vocab.txt",
+        "F5TTS_Base_bigvgan/model_1250000.pt", "F5TTS_v1_Base/model_1250000.safetensors", "F5TTS_v1_Base/vocab.txt",
+        "F5TTS_v1_Base_no_zero_init/model_1250000.safetensors",
+    ],
+    "SWivid/E2-TTS": [*ALIKE, "E2TTS_Base/model_1200000.pt", "E2TTS_Base/model_1200000.safetensors"],
+    "charactr/vocos-mel-24khz": [*ALIKE, "config.yaml", "pytorch_model.bin"],
     "openai/whisper-base": [
         *ALIKE, "added_tokens.json", "config.json", "flax_model.msgpack", "generation_config.json", "merges.txt",
         "model.safetensors", "normalizer.json", "preprocessor_config.json", "pytorch_model.bin",
@@ -112,6 +134,18 @@ NEEDED = {
         "CosyVoice-BlankEN/tokenizer_config.json", "CosyVoice-BlankEN/vocab.json", "campplus.onnx", "cosyvoice3.yaml",
         "flow.pt", "hift.pt", "llm.pt", "speech_tokenizer_v3.onnx",
     ],
+    "FunAudioLLM/CosyVoice-300M": [
+        "campplus.onnx", "cosyvoice.yaml", "flow.pt", "hift.pt", "llm.pt", "speech_tokenizer_v1.onnx",
+    ],
+    "FunAudioLLM/CosyVoice-300M-SFT": [
+        "campplus.onnx", "cosyvoice.yaml", "flow.pt", "hift.pt", "llm.pt", "speech_tokenizer_v1.onnx", "spk2info.pt",
+    ],
+    "FunAudioLLM/CosyVoice-300M-Instruct": [
+        "campplus.onnx", "cosyvoice.yaml", "flow.pt", "hift.pt", "llm.pt", "speech_tokenizer_v1.onnx", "spk2info.pt",
+    ],
+    "SWivid/F5-TTS": ["F5TTS_v1_Base/model_1250000.safetensors", "F5TTS_v1_Base/vocab.txt"],
+    "SWivid/E2-TTS": ["E2TTS_Base/model_1200000.safetensors"],
+    "charactr/vocos-mel-24khz": ["config.yaml", "pytorch_model.bin"],
     "openai/whisper-base": ["config.json", "generation_config.json", "model.safetensors"],
     "Systran/faster-whisper-base": ["config.json", "model.bin"],
     "Systran/faster-whisper-tiny.en": ["config.json", "model.bin"],
