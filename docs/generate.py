@@ -56,8 +56,8 @@ Errors are relative to the largest value, against float64 PyTorch; [models.md](m
   bit for bit.
 - **cosyvoice**: full-size classes of the original with random weights, 22 taps of 3 short cases: language model within
   4.6e-7, mel within 1.1e-6, sound within 8.5e-8, tokens equal. The longer cases were not run.
-- **f5-tts**: full sizes with random weights, 188 frames, both rows of guidance, every step from the same noise: F5-TTS v1
-  with 4 to 32 steps within 5.8e-6 (PyTorch's own float32 error 2.8e-6 to 5.6e-6), v0 and E2-TTS with 4 steps within
+- **f5-tts**: full sizes with random weights, 188 frames, both rows of guidance, every step from the same noise: F5-TTS
+  v1 with 4 to 32 steps within 5.8e-6 (PyTorch's own float32 error 2.8e-6 to 5.6e-6), v0 and E2-TTS with 4 steps within
   1.1e-6 and 5.4e-7. Texts, durations and cuts of 144 combinations as f5-tts 1.1.22 has them. No real weights were run.
 - **vocos**: full size with random weights, 469 frames: within 9.6e-7 (PyTorch 1.4e-6).
 - **wakeword**: mel and embedding within 2e-6 of float64, scores within 1e-5, frame by frame as openWakeWord.

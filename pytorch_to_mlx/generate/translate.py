@@ -242,7 +242,8 @@ def _sentence(
         ids = hypothesis.ids[:-1] if is_complete else hypothesis.ids
         candidates.append(Candidate(engine.decode(ids), hypothesis.score, hypothesis.log_prob, ids, is_complete))
     has_loop = repeats(candidates[0].tokens, list(source))
-    return TranslatedSentence(text, tuple(candidates), has_loop, len(source), list(source).count(engine.unknown))
+    n_unknown = sum(token == engine.unknown for token in source)
+    return TranslatedSentence(text, tuple(candidates), has_loop, len(source), n_unknown)
 
 
 def _warn(results: Sequence[Translation]) -> None:

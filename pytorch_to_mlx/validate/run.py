@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import codegen
 from ..card import Tap
+from ..checkpoint.json_file import read_config
 from ..contract import Reference
 from ..errors import FormatError, MissingExtraError, UsageError
 from ..forks import require_own_threads
@@ -58,6 +59,9 @@ def validate(
         raise MissingExtraError("torch", "validate", needed_for="comparing with PyTorch")
     model = find_model(source, family=family)
     reference = open_reference(model, None if mlx_path is None else Path(mlx_path))
+    ours = mlx_path if mlx_path is not None else model.path if model.converted else None
+    if ours is not None and "quantization" in read_config(ours):
+        note(f"warning: {ours} is quantized, and differs from PyTorch by that: expect failures below")
     report = run(
         reference, model.family.card.taps, family=model.family.name, source=str(source or model.name), cases=cases
     )

@@ -196,12 +196,10 @@ def _one_conditions(program: ExportedProgram) -> Iterator[tuple[Any, str]]:
                 continue
             others = [None] * value.ndim if lengths is None else list(lengths)[len(lengths) - value.ndim :]
             for size, other in zip(value.shape, others, strict=True):
-                if _is_computed_one(size) and (other is None or _hint(other) != 1):
+                if isinstance(size, int) or size.node.expr.is_Symbol or size.node.hint != 1:
+                    continue
+                if other is None or _hint(other) != 1:
                     yield sympy.Eq(size.node.expr, 1), _where(item)
-
-
-def _is_computed_one(size: Any) -> bool:
-    return not isinstance(size, int) and not size.node.expr.is_Symbol and size.node.hint == 1
 
 
 def _hint(size: Any) -> int | None:
