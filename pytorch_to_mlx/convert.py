@@ -155,7 +155,7 @@ def convert(
 
 
 def _check_variant(model: ModelSource, variant: str) -> None:
-    """Raises: UsageError for a name that is no variant of the family, or a folder that is converted already."""
+    """Raises: UsageError for a name that is not a variant of the family, or a folder that is converted already."""
     known = model.family.variants
     if variant not in known:
         fix = f"variants: {', '.join(known)}" if known else "leave it out"

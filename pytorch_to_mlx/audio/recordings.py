@@ -44,12 +44,12 @@ def check_destinations(
         if stem.casefold() in names:
             raise UsageError(
                 f"'{names[stem.casefold()]}' and '{name}' would both be written to {output_dir / stem}.{extensions[0]}",
-                fix="rename one, or transcribe them into two folders",
+                fix="rename one, or write them into two folders",
             )
         names[stem.casefold()] = name
         destinations[name] = [output_dir / f"{stem}.{extension}" for extension in extensions]
     if output_dir.exists() and not output_dir.is_dir():
-        raise UsageError("is not a folder", where=output_dir, fix="choose another --output-dir")
+        raise UsageError("is not a folder", where=output_dir, fix="choose another folder")
     existing = [path for paths in destinations.values() for path in paths if os.path.lexists(path)]
     if existing and not force:
         _refuse(UsageError, existing, "exists already", "files exist already", fix="add --force to replace it")

@@ -113,14 +113,14 @@ def synthesize(
     if [chosen, text_file].count(None) != 1:
         raise UsageError("give a text or --text-file")
     content = read_text(chosen, text_file) or ""
-    given = {
+    by_option = {
         "speed": speed, "seed": seed, "steps": steps, "cfg": cfg, "sway": sway, "cross_fade": cross_fade,
         "fix_duration": fix_duration, "target_rms": target_rms,
     }  # fmt: skip
     settings: dict[str, Any] = {
         **_DEFAULTS,
         **file.settings,
-        **{name: value for name, value in given.items() if value is not None},
+        **{name: value for name, value in by_option.items() if value is not None},
     }
     remove_silence = settings.pop("remove_silence", False) or remove_silence
     target_rms = settings.pop("target_rms")
@@ -247,8 +247,8 @@ def _parts(
     if not pieces:
         raise UsageError("there is no text to speak")
     listener = whisper_listener(whisper)
-    made = {
+    by_name = {
         name: pipeline.voice(voices[name][0], voices[name][1], options, target_rms=target_rms, whisper=listener)
         for name in dict.fromkeys(name for name, _ in pieces)
     }
-    return [Part(piece, made[name], voices[name][2]) for name, piece in pieces]
+    return [Part(piece, by_name[name], voices[name][2]) for name, piece in pieces]

@@ -99,8 +99,8 @@ def config_of(yaml: Mapping[str, Any], sizes: Mapping[str, Any], where: Path) ->
     for part, (kind, names) in _PARTS.items():
         entry = yaml.get(part)
         if not isinstance(entry, Mapping) or entry.get("class_path") != kind:
-            found = entry.get("class_path") if isinstance(entry, Mapping) else entry
-            problems.append(f"{part} is {quote(found)}; this port was made for {kind}")
+            named = entry.get("class_path") if isinstance(entry, Mapping) else entry
+            problems.append(f"{part} is {quote(named)}; this port was made for {kind}")
             continue
         args = entry.get("init_args")
         args = {

@@ -24,8 +24,10 @@ class Best(nn.Module):
 def judge(module, ours, *args):
     reference = run_reference(module, args, {})
     arrays = [np.asarray(output) for output in ours]
-    found = [agree(array, output.numpy()) for array, output in zip(arrays, reference.float32, strict=True)]
-    return judge_near_ties(found, arrays, lambda args, kwargs: run_reference(module, args, kwargs), args, {}, "float32")
+    agreements = [agree(array, output.numpy()) for array, output in zip(arrays, reference.float32, strict=True)]
+    return judge_near_ties(
+        agreements, arrays, lambda args, kwargs: run_reference(module, args, kwargs), args, {}, "float32"
+    )
 
 
 def test_a_threshold_almost_met_is_decided_by_rounding():

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import mlx.core as mx
 import mlx.nn as nn
 
-from ....config import number
 from ....errors import FormatError
 from ....nn.cache import KVCache
 from ....nn.linear import linear
@@ -19,13 +18,14 @@ from ....nn.relative import CausalRelativeAttention
 from ....taps import tap
 from ..conformer import NORM_EPS, Conformer, ConformerConfig
 from ..flow.conditioning import unit_length
+from .config import SpeechLMConfig
 
 
-@dataclass(frozen=True)
-class TransformerLMConfig:
-    """The sizes of the text encoder and of the decoder, the speech vocabulary, and how tokens are drawn.
+@dataclass(frozen=True, kw_only=True)
+class TransformerLMConfig(SpeechLMConfig):
+    """The sizes of the text encoder and of the decoder, and the speech vocabulary.
 
-    The defaults are CosyVoice 1's. text_size: width of the text embedding. top_p to tau_r: see generate/sample.py.
+    The defaults are CosyVoice 1's. text_size: width of the text embedding.
     """
 
     hidden_size: int = 1024
@@ -37,16 +37,6 @@ class TransformerLMConfig:
     text_encoder: ConformerConfig = field(default_factory=lambda: ConformerConfig(1024, 16, 4096, 6))
     speaker_dim: int = 192
     speech_token_size: int = 4096
-    top_p: float = number(0.8, low=0, high=1)
-    top_k: int = 25
-    win_size: int = number(10, low=0)
-    tau_r: float = number(0.1, low=0, high=1)
-
-    def __post_init__(self) -> None:
-        if self.hidden_size % (2 * self.num_attention_heads):
-            raise ValueError(
-                f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} heads of an even size"
-            )
 
     @classmethod
     def tiny(cls) -> "TransformerLMConfig":

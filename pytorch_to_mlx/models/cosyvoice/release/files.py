@@ -37,12 +37,12 @@ def version_of(path: Path) -> Version:
 
 def check_version_of(path: Path, version: Version) -> None:
     """Raises: FormatError if this is a model of another version."""
-    found = version_of(path)
-    if found is not version and (path / "config.json").is_file():
+    actual = version_of(path)
+    if actual is not version and (path / "config.json").is_file():
         raise FormatError(
-            f"this is a model of {found.name}, not of {version.name}",
+            f"this is a model of {actual.name}, not of {version.name}",
             where=path,
-            fix=f"use the {found.model_type} commands",
+            fix=f"use the {actual.model_type} commands",
         )
 
 
