@@ -17,6 +17,11 @@ def tap(name: str, value: T) -> T:
     return value
 
 
+def taps_are_watched() -> bool:
+    """Return whether somebody watches: then values are needed, and a function must not be replayed."""
+    return _watcher.get() is not None
+
+
 @contextmanager
 def watch_taps(watcher: Callable[[str, object], None]) -> Iterator[None]:
     """Call `watcher(name, value)` at every `tap` inside the block."""

@@ -12,7 +12,8 @@ ROOT = PACKAGE.parent
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LEVELS = {
-    **dict.fromkeys(["errors", "version", "tolerances", "taps", "progress", "units", "card", "backend"], 0),
+    **dict.fromkeys(["errors", "version", "tolerances", "taps", "progress", "units", "card"], 0),
+    "backend": 0.25,
     **dict.fromkeys(["config", "forks", "tasks", "outputs"], 0.5),
     "contract": 0.75,
     **dict.fromkeys(["checkpoint", "text"], 1),

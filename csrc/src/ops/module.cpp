@@ -1,4 +1,5 @@
 // The Python module pytorch_to_mlx_cpu._cpu.
+#include "mlx/compile.h"
 #include "mlx/version.h"
 #include "ops/bind.h"
 #include "pool.h"
@@ -13,6 +14,8 @@ NB_MODULE(_cpu, m) {
 #endif
   m.def("threads", &ptm_threads);
   m.def("set_threads", &ptm_set_threads, "threads"_a);
+  m.def("set_fusion", [](bool on) { mlx::core::set_compile_mode(on ? mlx::core::CompileMode::enabled : mlx::core::CompileMode::no_fuse); },
+        "on"_a);  // of mx.compile: fused operations are built by a C++ compiler at run time
   ptm::bind_op(m);
   ptm::bind_arithmetic(m);
   ptm::bind_attention(m);

@@ -4,8 +4,6 @@ Each chunk of 32 ms is classified together with the end of the chunk before it; 
 chunk. Reference: silero-vad 6.2.3 (silero_vad.jit).
 """
 
-from typing import NamedTuple
-
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
@@ -20,16 +18,6 @@ from .config import CHUNK_S, Config
 
 HIDDEN = 128
 BLOCK = 1024  # chunks whose features are computed at once, so that memory does not grow with the recording
-
-
-class State(NamedTuple):
-    """The state between chunks: the last samples, and the LSTM's.
-
-    Shapes: context [B, K] samples, lstm (h, c) of [B, D] each.
-    """
-
-    context: np.ndarray
-    lstm: LSTMState
 
 
 class Network(nn.Module):
@@ -52,11 +40,6 @@ class Network(nn.Module):
         self.lstm = LSTM(HIDDEN, HIDDEN)
         self.output = nn.Linear(HIDDEN, 1)
 
-    def start(self, batch: int = 1) -> State:
-        """Return the state before the first sample."""
-        zeros = mx.zeros((batch, HIDDEN))
-        return State(np.zeros((batch, self.context), np.float32), (zeros, zeros))
-
     def features(self, frames: mx.array) -> mx.array:
         """Return the features of each frame. Shapes: frames [N, chunk + 2 · context, 1] in samples -> [N, 1, D]."""
         x = tap("magnitude", mx.sqrt(ops.power(self.stft(frames))))  # [N, 4, F]
@@ -72,6 +55,14 @@ class Network(nn.Module):
         """
         starts = np.arange(0, audio.shape[1], self.chunk)[:, None]
         return np.concatenate([context, audio], axis=1)[:, self._frame + starts]
+
+    def step(self, frames: mx.array, state: LSTMState) -> tuple[mx.array, LSTMState]:
+        """Return the probability of speech in the next chunks of a stream, and the LSTM's state after them.
+
+        Shapes: frames [N, chunk + 2 · context, 1] in samples -> [1, N].
+        """
+        hidden, state = self.lstm.steps(self.features(frames.astype(self.stft.weight.dtype)).swapaxes(0, 1), state)
+        return self.classify(hidden), state
 
     def encode(self, audio: np.ndarray, context: np.ndarray) -> mx.array:
         """Return the features of all chunks, computed block by block.
@@ -125,18 +116,8 @@ class Model(nn.Module):
         """
         network = self.network(sample_rate)
         samples = np.asarray(audio, np.float32)
-        return network.classify(network.lstm(network.encode(samples, network.start(len(samples)).context)))
-
-    def step(self, audio: mx.array | np.ndarray, state: State, sample_rate: int = 16000) -> tuple[mx.array, State]:
-        """Return the same for the next chunks of a stream, and the state after them.
-
-        `network(rate).start()` is the state before the first.
-        Shapes: audio [B, L] in samples, L a multiple of the chunk -> [B, L / chunk]. Raises: what `network` raises.
-        """
-        network = self.network(sample_rate)
-        samples = np.asarray(audio, np.float32)
-        hidden, lstm = network.lstm.steps(network.encode(samples, state.context), state.lstm)
-        return network.classify(hidden), State(samples[:, -network.context :], lstm)
+        context = np.zeros((len(samples), network.context), np.float32)
+        return network.classify(network.lstm(network.encode(samples, context)))
 
 
 def name_of(sample_rate: int) -> str:

@@ -9,12 +9,13 @@ import mlx.core as mx
 import numpy as np
 
 from ...audio.load import Audio, load_audio
+from ...backend.replay import replay
 from ...errors import UsageError
 from ...forks import require_own_threads
 from ...tasks import Span, VoiceActivity
 from ...weights import load_model
 from .config import CHUNK_S, Config
-from .model import Model
+from .model import HIDDEN, Model
 from .segments import Boundaries, VADOptions, speech_segments
 from .weights import WEIGHTS, open_release
 
@@ -86,9 +87,11 @@ class VADStream:
     """
 
     def __init__(self, model: Model, sample_rate: int, options: VADOptions) -> None:
-        self._model, self._rate = model, sample_rate
+        self._rate = sample_rate
         self._network = model.network(sample_rate)
-        self._state = self._network.start()
+        self._step = replay(self._network.step)
+        self._context = np.zeros((1, self._network.context), np.float32)  # the last samples
+        self._state = mx.zeros((1, HIDDEN)), mx.zeros((1, HIDDEN))
         self._boundaries = Boundaries(sample_rate, options)
         self._rest = np.zeros(0, np.float32)  # less than a chunk
         self._position = 0
@@ -136,8 +139,10 @@ class VADStream:
         step = 32 * self._network.chunk
         for start in range(0, len(samples), step):
             piece = samples[None, start : start + step]
-            probabilities, self._state = self._model.step(piece, self._state, self._rate)
-            mx.eval(probabilities, self._state.lstm)
+            frames = self._network.frames(piece, self._context)
+            self._context = piece[:, -self._network.context :].copy()
+            probabilities, self._state = self._step(mx.array(frames[0, ..., None]), self._state)
+            mx.eval(probabilities, self._state)
             for probability in np.array(probabilities.astype(mx.float32))[0].tolist():
                 yield self._position, probability
                 self._position += self._network.chunk

@@ -113,14 +113,8 @@ class Embedding(nn.Module):
                 last_rows.append(x[:, -2:])
             x = conv(x, activate=number + 1 < len(self.convs))
             if number in POOLS:
-                x = start_computing(max_pool(x, *POOLS[number]))
+                x = max_pool(x, *POOLS[number])
         return x.squeeze(2), last_rows  # [B, N, D]
-
-
-def start_computing(x: mx.array) -> mx.array:
-    """Start computing x and return it: on one frame, building the graph of what follows takes as long."""
-    mx.async_eval(x)
-    return x
 
 
 def max_pool(x: mx.array, rows: int, bins: int) -> mx.array:
@@ -214,7 +208,7 @@ class Model(nn.Module):
         features, state = self.features(samples, state)
         count = samples.shape[1] // FRAME
         scores = {
-            name: start_computing(classifier(windows(features, classifier.num_frames, count)))
+            name: classifier(windows(features, classifier.num_frames, count))
             for name, classifier in self.keywords.items()
         }
         if scores:
@@ -244,8 +238,8 @@ class Model(nn.Module):
             ).reshape(batch * count, -1)
             rows.append(self.mel(frames).reshape(batch, count * FRAME_ROWS, N_MELS))
         mel = mx.concatenate(rows, axis=1) if len(rows) > 1 else rows[0]
-        new, last_rows = self.embedding(start_computing(tap("mel", mel)), state.rows)
-        features = mx.concatenate([state.features, start_computing(tap("embedding", new))], axis=1)
+        new, last_rows = self.embedding(tap("mel", mel), state.rows)
+        features = mx.concatenate([state.features, tap("embedding", new)], axis=1)
         return features, State(joined[:, -OVERLAP:], last_rows, features[:, -START_FEATURES:])
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...audio import live
 from ...backend.dtype import compute_dtype
+from ...backend.replay import replay
 from ...checkpoint import open_checkpoint
 from ...checkpoint.json_file import parse_json
 from ...config import from_dict
@@ -43,6 +44,7 @@ class Stream:
         self._columns = [bool(label) for keyword in model.config.keywords for label in keyword.labels]
         self._rest = np.zeros(0, np.float32)
         self._state = model.start()
+        self._step = replay(model.__call__)
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
         """Add audio; return the scores of the frames that it completes.
@@ -60,7 +62,7 @@ class Stream:
 
     def _score(self, pcm: np.ndarray) -> np.ndarray:
         """Return the scores of whole frames. Shapes: pcm [1280 · N] -> [N, labels]."""
-        by_keyword, self._state = self.model(mx.array(pcm)[None], self._state)
+        by_keyword, self._state = self._step(mx.array(pcm)[None], self._state)
         mx.eval(by_keyword, self._state)
         scores = np.concatenate([np.array(score)[0] for score in by_keyword.values()], axis=1)[:, self._columns]
         scores[: max(0, WARM_UP - self.n_frames)] = 0.0
