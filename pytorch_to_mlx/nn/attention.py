@@ -1,7 +1,6 @@
 """Attention with its projections."""
 
 import math
-from collections.abc import Callable
 
 import mlx.core as mx
 from mlx.nn import Linear, Module, RMSNorm
@@ -9,10 +8,7 @@ from mlx.nn import Linear, Module, RMSNorm
 from ..backend import ops
 from .cache import RowMemory
 from .linear import linear
-from .rope import rotate_pairs
 from .stream import Stream
-
-Rotate = Callable[[mx.array, mx.array, mx.array], mx.array]
 
 
 class SelfAttention(Module):
@@ -114,26 +110,20 @@ class CachedAttention(Module):
 
 
 class RotaryAttention(Module):
-    """Multi-head self-attention with rotary positions, in all heads or in the first ones.
+    """Multi-head self-attention with rotary positions, which turn the halves of a head against each other.
 
-    rotary_heads: how many of the heads, the first ones, know positions; None is all. rotate: which features of a head
-    turn together, neighbours by default; `ops.rotate` for halves. qk_norm: queries and keys are RMS-normalised in each
-    head before they turn.
+    Weights whose pairs are neighbours are reordered by `rotary_halves` of the weight rules.
+
+    first_head_only: the other heads know no positions. qk_norm: queries and keys are RMS-normalised in each head before
+    they turn.
     Source: Vaswani et al. 2017, section 3.2; Su et al. 2021, eq. 34.
     """
 
     def __init__(
-        self,
-        size: int,
-        num_heads: int,
-        head_dim: int,
-        rotary_heads: int | None = None,
-        *,
-        rotate: Rotate = rotate_pairs,
-        qk_norm: bool = False,
+        self, size: int, num_heads: int, head_dim: int, *, first_head_only: bool = False, qk_norm: bool = False
     ) -> None:
         super().__init__()
-        self.num_heads, self.head_dim, self.rotary_heads, self.rotate = num_heads, head_dim, rotary_heads, rotate
+        self.num_heads, self.head_dim, self.first_head_only = num_heads, head_dim, first_head_only
         inner = num_heads * head_dim
         self.qkv_proj = Linear(size, 3 * inner)
         self.o_proj = Linear(inner, size)
@@ -150,16 +140,17 @@ class RotaryAttention(Module):
         """
         batch, length, _ = x.shape
         qkv = linear(self.qkv_proj, x).reshape(batch, length, 3, self.num_heads, self.head_dim)
-        q, k, v = (qkv[:, :, i].swapaxes(1, 2) for i in range(3))  # [B, H, L, head_dim] each
+        q, k, v = (qkv[:, :, i] for i in range(3))  # [B, L, H, head_dim] each
         if "q_norm" in self:
             q, k = (ops.rms_norm(y, norm.weight, norm.eps) for y, norm in ((q, self.q_norm), (k, self.k_norm)))
-        q, k = (self._rotated(y, tables) for y in (q, k))
+        q, k, v = self._rotated(q, tables), self._rotated(k, tables), v.swapaxes(1, 2)  # [B, H, L, head_dim] each
         k, v = (stream.history(y, axis=2) for y in (k, v))
         y = ops.attention(q, k, v, scale=1 / math.sqrt(self.head_dim), mask=mask)
         return linear(self.o_proj, y.swapaxes(1, 2).reshape(batch, length, -1))
 
     def _rotated(self, x: mx.array, tables: tuple[mx.array, mx.array]) -> mx.array:
-        if self.rotary_heads is None:
-            return self.rotate(x, *tables)
-        first, rest = mx.split(x, [self.rotary_heads], axis=1)
-        return mx.concatenate([self.rotate(first, *tables), rest], axis=1)
+        """Shapes: x [B, L, H, D] -> [B, H, L, D]."""
+        if not self.first_head_only:
+            return ops.rotate(x.swapaxes(1, 2), *tables)
+        rows = x.reshape(*x.shape[:2], -1)  # of which `ops.rotate` turns the features that the tables are for
+        return ops.rotate(rows, *tables).reshape(x.shape).swapaxes(1, 2)

@@ -9,11 +9,10 @@ import numpy as np
 from mlx.nn import Linear, Module
 
 from ..backend import ops
-from .attention import RotaryAttention, Rotate
+from .attention import RotaryAttention
 from .conv import Conv1d
 from .linear import linear
 from .positions import sinusoids_at
-from .rope import rotate_pairs
 from .stream import Stream
 
 EPS = 1e-6
@@ -66,12 +65,11 @@ class DiTBlock(RotaryAttention):
         num_heads: int,
         head_dim: int,
         intermediate_size: int,
-        rotary_heads: int | None = None,
         *,
-        rotate: Rotate = rotate_pairs,
+        first_head_only: bool = False,
         qk_norm: bool = False,
     ) -> None:
-        super().__init__(size, num_heads, head_dim, rotary_heads, rotate=rotate, qk_norm=qk_norm)
+        super().__init__(size, num_heads, head_dim, first_head_only=first_head_only, qk_norm=qk_norm)
         self.time_proj = Linear(size, 6 * size)
         self.up_proj = Linear(size, intermediate_size)
         self.down_proj = Linear(intermediate_size, size)

@@ -4,9 +4,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from pytorch_to_mlx.backend import ops
 from pytorch_to_mlx.nn.dit import ConvPositions, DiTBlock, TimeEmbedding, modulate
-from pytorch_to_mlx.nn.rope import rotary_tables, rotate_pairs
+from pytorch_to_mlx.nn.rope import rotary_tables
 from pytorch_to_mlx.nn.stream import Stream
 from pytorch_to_mlx.weights import rotary_halves
 
@@ -17,8 +16,8 @@ def rng_array(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-def block(rotary_heads):
-    made = DiTBlock(SIZE, HEADS, WIDTH, 48, rotary_heads)
+def block(**options):
+    made = DiTBlock(SIZE, HEADS, WIDTH, 48, **options)
     made.update({name: {key: mx.array(rng_array(*value.shape, seed=len(name)) * 0.2) for key, value in layer.items()}
                  for name, layer in made.items()})  # fmt: skip
     return made
@@ -28,7 +27,18 @@ def wide(layer, x):
     return x @ np.array(layer.weight, np.float64).T + np.array(layer.bias, np.float64)
 
 
-def expected_block(made, x, modulation, angles, mask):
+def turned(x, angles, neighbours):
+    """x with each pair of features turned by its position's angle."""
+    a, b = (x[..., ::2], x[..., 1::2]) if neighbours else np.split(x, 2, axis=-1)
+    pairs = (a + 1j * b) * np.exp(1j * angles)
+    return (
+        np.stack([pairs.real, pairs.imag], -1).reshape(x.shape)
+        if neighbours
+        else np.concatenate([pairs.real, pairs.imag], -1)
+    )
+
+
+def expected_block(made, x, modulation, angles, mask, neighbours=False):
     """One block in float64, position by position and head by head."""
     shift, scale, gate, shift2, scale2, gate2 = modulation
 
@@ -40,10 +50,13 @@ def expected_block(made, x, modulation, angles, mask):
     heads = []
     for h in range(HEADS):
         qh, kh, vh = (a[..., h * WIDTH : (h + 1) * WIDTH] for a in (q, k, v))
-        if made.rotary_heads is None or h < made.rotary_heads:
-            turn = np.exp(1j * angles)
-            qh, kh = (((a[..., ::2] + 1j * a[..., 1::2]) * turn) for a in (qh, kh))
-            qh, kh = (np.stack([a.real, a.imag], -1).reshape(vh.shape) for a in (qh, kh))
+        if "q_norm" in made:
+            qh, kh = (
+                a / np.sqrt((a**2).mean(-1, keepdims=True) + 1e-6) * np.array(weight)
+                for a, weight in ((qh, made.q_norm.weight), (kh, made.k_norm.weight))
+            )
+        if h == 0 or not made.first_head_only:
+            qh, kh = (turned(a, angles, neighbours) for a in (qh, kh))
         scores = qh @ kh.swapaxes(-1, -2) / np.sqrt(WIDTH)
         scores = np.where(mask, scores, -np.inf)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
@@ -54,32 +67,22 @@ def expected_block(made, x, modulation, angles, mask):
     return x + gate2 * wide(made.down_proj, y)
 
 
-@pytest.mark.parametrize("rotary_heads", [None, 1, 2])
-def test_block(rotary_heads):
-    made, x, modulation = block(rotary_heads), rng_array(2, 9, SIZE), rng_array(6, 1, 1, SIZE, seed=1)
-    tables = rotary_tables(mx.arange(9), WIDTH, 10000.0)
+@pytest.mark.parametrize("neighbours", [False, True], ids=["halves", "neighbours"])
+@pytest.mark.parametrize("qk_norm", [False, True])
+@pytest.mark.parametrize("first_head_only", [False, True])
+def test_block(first_head_only, qk_norm, neighbours):
+    """Where neighbours turn together, with the weights, also of the norms, reordered by the rule for it."""
+    made, modulation = block(first_head_only=first_head_only, qk_norm=qk_norm), rng_array(6, 1, 1, SIZE, seed=1)
+    x, tables = rng_array(2, 9, SIZE), rotary_tables(mx.arange(9), WIDTH, 10000.0)
     angles = np.arange(9)[:, None] * 10000.0 ** (-np.arange(0, WIDTH, 2) / WIDTH)
     mask = np.arange(9) < (np.arange(9)[:, None] // 4 + 1) * 4
-    expected = expected_block(made, x, modulation, angles, mask)
+    expected = expected_block(made, x, modulation, angles, mask, neighbours)
+    if neighbours:
+        for layer, fused in (("qkv_proj", True), *((norm, False) for norm in ("q_norm", "k_norm") if norm in made)):
+            for key, value in made[layer].items():
+                made[layer][key] = rotary_halves(WIDTH, value.ndim, fused=fused).to_mlx(value)
     got = made(mx.array(x), mx.array(modulation), tables, Stream(), mx.array(mask))
     np.testing.assert_allclose(np.array(got), expected, rtol=0, atol=1e-5)
-
-
-def test_halves_with_reordered_weights_turn_as_neighbours():
-    """With norms of queries and keys, whose weights are reordered too."""
-    neighbours = DiTBlock(SIZE, HEADS, WIDTH, 48, qk_norm=True)
-    halves = DiTBlock(SIZE, HEADS, WIDTH, 48, rotate=ops.rotate, qk_norm=True)
-    norms = mx.array(1 + 0.3 * rng_array(2, WIDTH))
-    neighbours.q_norm.weight, neighbours.k_norm.weight = norms
-    halves.update(neighbours.parameters())
-    halves.qkv_proj.weight = rotary_halves(WIDTH, 2, fused=True).to_mlx(neighbours.qkv_proj.weight)
-    halves.qkv_proj.bias = rotary_halves(WIDTH, 1, fused=True).to_mlx(neighbours.qkv_proj.bias)
-    halves.q_norm.weight, halves.k_norm.weight = (rotary_halves(WIDTH, 1).to_mlx(norm) for norm in norms)
-    x, tables = mx.array(rng_array(2, 9, SIZE)), rotary_tables(mx.arange(9), WIDTH, 10000.0)
-    both = [np.array(block.attend(x, tables, Stream())) for block in (neighbours, halves)]
-    np.testing.assert_allclose(*both, rtol=0, atol=1e-5)
-    neighbours.q_norm.weight = mx.ones(WIDTH)
-    assert np.abs(np.array(neighbours.attend(x, tables, Stream())) - both[0]).max() > 1e-3
 
 
 def test_positions_see_padding_as_the_edge():
@@ -90,18 +93,12 @@ def test_positions_see_padding_as_the_edge():
 
 
 def test_modulation_is_that_of_the_time():
-    made, time = block(None), rng_array(2, SIZE)
+    made, time = block(), rng_array(2, SIZE)
     got = np.array(made.modulation(mx.array(time)))
     expected = wide(made.time_proj, time / (1 + np.exp(-time))).reshape(2, 6, SIZE)
     np.testing.assert_allclose(got[:, :, 0].swapaxes(0, 1), expected, rtol=0, atol=1e-5)
     y = np.array(modulate(mx.array(rng_array(2, 3, SIZE)), *map(mx.array, got[:2])))
     assert y.shape == (2, 3, SIZE) and np.abs(y).max() < 20
-
-
-def test_pairs_turn_by_their_angle():
-    x = mx.array([[1.0, 0.0, 0.0, 2.0]])
-    turned = np.array(rotate_pairs(x, mx.array([[0.0, 1.0]]), mx.array([[1.0, 0.0]])))
-    np.testing.assert_array_equal(turned, [[0.0, 1.0, 0.0, 2.0]])
 
 
 def test_time():

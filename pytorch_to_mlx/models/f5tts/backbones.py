@@ -21,12 +21,10 @@ _WHOLE = Stream()
 
 def attention_options(config: Config) -> dict[str, Any]:
     """Return how the attention of every layer is built. The pairs that turn together are halves; see weights.py."""
-    heads = None if config.rotates == "all" else 1
     return {
         "num_heads": config.num_attention_heads,
         "head_dim": HEAD_DIM,
-        "rotary_heads": heads,
-        "rotate": ops.rotate,
+        "first_head_only": config.rotates != "all",
         "qk_norm": config.qk_norm,
     }
 

@@ -33,7 +33,7 @@ class Sizes(release.Sizes):
 FULL = Sizes()
 TINY = Sizes(
     **{name: value for name, value in vars(release.TINY).items() if name not in ("tokenizer_layers", "vocab_size")},
-    vocab_size=960, dim=64, depth=2, heads=2, dim_head=16, lookahead_channels=32, tokenizer_layers=7,
+    vocab_size=960, dim=64, depth=2, heads=2, lookahead_channels=32, tokenizer_layers=7,
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from ....nn.stream import Stream
 
 KERNEL = 31  # of the convolutions that embed positions
 ROPE_THETA = 10000.0
-ROTARY_HEADS = 1  # only the first head of each layer knows positions beyond the convolutions'
+HEAD_DIM = 64  # the rules for the weights reorder the features of heads of this size
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,14 @@ class DiTConfig:
     hidden_size: int = 1024
     num_hidden_layers: int = 22
     num_attention_heads: int = 16
-    head_dim: int = 64
+    head_dim: int = HEAD_DIM
     ff_mult: int = 2
 
     def __post_init__(self) -> None:
-        if self.head_dim % 2 or self.hidden_size % 16:
-            raise ValueError(f"head_dim {self.head_dim} must be even, hidden_size {self.hidden_size} a multiple of 16")
+        if self.head_dim != HEAD_DIM or self.hidden_size % 16:
+            raise ValueError(
+                f"head_dim {self.head_dim} must be {HEAD_DIM}, hidden_size {self.hidden_size} a multiple of 16"
+            )
 
     @property
     def values_per_frame(self) -> int:
@@ -40,7 +42,7 @@ class DiTConfig:
     @classmethod
     def tiny(cls) -> "DiTConfig":
         """Return small sizes for tests."""
-        return cls(hidden_size=64, num_hidden_layers=2, num_attention_heads=2, head_dim=16)
+        return cls(hidden_size=64, num_hidden_layers=2, num_attention_heads=2)
 
 
 class DiT(nn.Module):
@@ -53,7 +55,13 @@ class DiT(nn.Module):
         self.input_proj = nn.Linear(4 * n_mels, size)
         self.positions = ConvPositions(size, (KERNEL - 1, 0), kernel_size=KERNEL)
         self.blocks = [
-            DiTBlock(size, config.num_attention_heads, config.head_dim, config.ff_mult * size, ROTARY_HEADS)
+            DiTBlock(
+                size,
+                config.num_attention_heads,
+                config.head_dim,
+                config.ff_mult * size,
+                first_head_only=True,  # the other heads know no positions beyond the convolutions'
+            )
             for _ in range(config.num_hidden_layers)
         ]
         self.final_time_proj = nn.Linear(size, 2 * size)

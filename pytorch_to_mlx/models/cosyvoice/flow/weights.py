@@ -1,8 +1,9 @@
 """The rules for every tensor of flow.pt."""
 
-from ....weights import CONCAT, CONV1D, POINTWISE, drop, fold, rename
+from ....weights import CONCAT, CONV1D, POINTWISE, drop, fold, rename, rotary_halves
 from ....weights.rules import Rules
 from ..rules import weight_and_bias
+from .dit import HEAD_DIM
 
 
 def conformer(source: str, target: str) -> list[Rules]:
@@ -93,8 +94,13 @@ DIT_FLOW: tuple[Rules, ...] = (
     drop(f"{ESTIMATOR}.rotary_embed.inv_freq", why="computed: 10000^(-2i / 64)"),
     *weight_and_bias(f"{_BLOCK}.attn_norm.linear", f"{_OURS}.time_proj"),
     *(
-        fold(tuple(f"{_BLOCK}.attn.to_{x}.{part}" for x in "qkv"), f"{_OURS}.qkv_proj.{part}", CONCAT)
-        for part in ("weight", "bias")
+        fold(
+            tuple(f"{_BLOCK}.attn.to_{x}.{part}" for x in "qkv"),
+            f"{_OURS}.qkv_proj.{part}",
+            CONCAT,
+            rotary_halves(HEAD_DIM, rank, fused=True),
+        )
+        for part, rank in (("weight", 2), ("bias", 1))
     ),
     *weight_and_bias(f"{_BLOCK}.attn.to_out.0", f"{_OURS}.o_proj"),
     *weight_and_bias(f"{_BLOCK}.ff.ff.0.0", f"{_OURS}.up_proj"),
