@@ -155,3 +155,26 @@ def test_what_is_not_finite_goes_where_it_goes_in_mlx_by_a_matrix(bits, rows, va
     zero = np.abs(to_numpy(mx.dequantize(*packed, 64, bits))[:, [30, 100]]).min(axis=1) < 1e-6
     np.testing.assert_array_equal(ours[:, ~zero], theirs[:, ~zero])
     assert (ours[0] != 0).all() and (bits == 4 or zero.sum() < 8)
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16])
+@pytest.mark.parametrize("rows", [257, 470, 2049, 2100])
+def test_many_rows(rows, dtype):
+    """They are divided into jobs, and very many into several products: a row does not depend on where it stands."""
+    x, w, b = random(rows, 200), mx.array(random(150, 200)).astype(dtype), random(150)
+    ours = ops.linear(mx.array(x), w, mx.array(b))
+    no_worse_than_torch(ours, torch.nn.functional.linear, x, np.array(w.astype(mx.float32)), b, factor=FACTOR)
+    if CPU is not None:
+        turned = ops.linear(mx.array(x[::-1].copy()), w, mx.array(b))[::-1]
+        assert np.array_equal(ours, turned)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 2e30])
+@pytest.mark.parametrize("row", [3, 290])
+def test_one_great_number_in_many_rows(row, value):
+    x, w = random(300, 96), random(150, 96)
+    w[64, 7] = value
+    for _ in range(2):
+        ours, theirs = ops.linear(mx.array(x), mx.array(w)), plain.linear(mx.array(x), mx.array(w))
+        np.testing.assert_array_equal(kinds(ours), kinds(theirs))
+        x[row, 5] = value

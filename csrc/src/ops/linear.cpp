@@ -15,12 +15,21 @@ namespace {
 constexpr int64_t conversion = 32768; // numbers that one job converts
 
 void multiply(const float* x, const RowWeights& w, float* y, int64_t rows, int64_t columns, int64_t depth, const float* bias) {
+  const int64_t part = Product::rows_at_once(w, rows, depth);
+  if (part < rows) {
+    for (int64_t top = 0; top < rows; top += part)
+      multiply(x + top * depth, w, y + top * columns, smaller(part, rows - top), columns, depth, bias);
+    return;
+  }
   const Product product(x, w, rows, columns, depth);
   if (product.is_sgemm())
     return sgemm(false, true, rows, columns, depth, 1, x, depth, static_cast<const float*>(w.data), w.row_bytes / 4, 0, y,
                  columns, bias);
-  parallel_ranges(columns, product.job_columns(), [&](int64_t first, int64_t end) {
-    product(first, end - first, y + first, columns, bias ? bias + first : nullptr);
+  const int64_t high = product.job_rows(), wide = product.job_columns(), across = ceil_div(columns, wide);
+  parallel(ceil_div(rows, high) * across, [&](int64_t job) {
+    const int64_t top = job / across * high, first = job % across * wide;
+    product.multiply(top, smaller(high, rows - top), first, smaller(wide, columns - first), y + top * columns + first, columns,
+                     bias ? bias + first : nullptr);
   });
 }
 

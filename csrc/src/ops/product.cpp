@@ -12,11 +12,18 @@ namespace {
 
 constexpr int64_t few = 8; // rows: up to here the weight is widened in registers, for more into panels
 
-// Whether tiles are faster, which cost about the same for 1 to 16 rows. Float32 numbers have three parts: they need more rows,
-// and with many, whose panels the vector units read from the cache, tiles gain nothing.
+constexpr int64_t pair = 2 * 16; // rows of two tiles, which are multiplied together
+constexpr int64_t most_rows = 256, most_at_once = 2048; // of one job on tiles, and of one product
+
+// Whether tiles are faster, which cost about the same for 1 to 16 rows. Float32 numbers have three parts: they need more rows.
 bool tiles_pay(const RowWeights& w, int64_t rows) {
   if (w.bits) return rows >= 4;
-  return w.dtype == Dtype::float32 ? rows >= 48 && rows <= 256 : rows >= 6;
+  return w.dtype == Dtype::float32 ? rows >= 48 : rows >= 6;
+}
+
+// The size of parts of at most `most` rows, all of about the same size.
+int64_t even_parts(int64_t rows, int64_t most) {
+  return rows <= most ? rows : ceil_div(ceil_div(rows, ceil_div(rows, most)), pair) * pair;
 }
 
 bool fits_tiles(const RowWeights& w, int64_t rows, int64_t depth) {
@@ -78,26 +85,38 @@ int64_t Product::job_columns() const {
   return ceil_div(ceil_div(columns_, jobs), whole) * whole;
 }
 
-void Product::operator()(int64_t first, int64_t count, float* y, int64_t y_stride, const float* bias) const {
+int64_t Product::job_rows() const {
+  if (way_ != Way::tiles || w_.group) return rows_; // quantized weights are widened once for all rows
+  return even_parts(rows_, most_rows);
+}
+
+int64_t Product::rows_at_once(const RowWeights& w, int64_t rows, int64_t depth) {
+  return w.group || !fits_tiles(w, rows, depth) ? rows : even_parts(rows, most_at_once);
+}
+
+void Product::multiply(int64_t top, int64_t rows, int64_t first, int64_t count, float* y, int64_t y_stride,
+                       const float* bias) const {
 #if defined(__x86_64__)
   if (way_ == Way::tiles) {
-    float* space = scratch(panels_slot, amx::space_size(rows_));
-    if (amx::multiply(packed_, sums_, w_, first, count, y, y_stride, rows_, depth_, bias, space)) return;
+    float* space = scratch(panels_slot, amx::space_size(rows));
+    const uint16_t* packed = packed_ + amx::packed_size(top, depth_);
+    if (amx::multiply(packed, sums_, w_, first, count, y, y_stride, rows, depth_, bias, space)) return;
   }
 #endif
   if (way_ == Way::registers) return small_batch_gemm(sorted_, sums_, w_, first, count, y, y_stride, rows_, depth_, bias);
-  if (w_.bits || w_.dtype != Dtype::float32) return widened(first, count, y, y_stride, bias);
+  if (w_.bits || w_.dtype != Dtype::float32) return widened(top, rows, first, count, y, y_stride, bias);
   const float* w = (const float*)w_.data + first * depth_;
-  sgemm(false, true, rows_, count, depth_, 1, x_, depth_, w, depth_, 0, y, y_stride, bias);
+  sgemm(false, true, rows, count, depth_, 1, x_ + top * depth_, depth_, w, depth_, 0, y, y_stride, bias);
 }
 
 // Widens, packs and multiplies one block of columns.
-void Product::widened(int64_t first, int64_t count, float* y, int64_t y_stride, const float* bias) const {
+void Product::widened(int64_t top, int64_t rows, int64_t first, int64_t count, float* y, int64_t y_stride,
+                      const float* bias) const {
   float* wide = scratch(rows_slot, count * depth_);
   widen_rows(w_, first, count, depth_, wide);
   float* panels = scratch(panels_slot, panels_size(depth_, count));
   pack_panels(wide, 1, depth_, depth_, count, 1, panels);
-  multiply_rows({x_, depth_, &no_offset, 1, depth_, panels, y, y_stride, rows_, count, bias, false, 64});
+  multiply_rows({x_ + top * depth_, depth_, &no_offset, 1, depth_, panels, y, y_stride, rows, count, bias, false, 64});
 }
 
 } // namespace ptm
