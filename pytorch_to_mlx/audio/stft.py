@@ -6,6 +6,8 @@ from typing import Literal
 import mlx.core as mx
 import numpy as np
 
+from ..backend import ops
+
 MIN_ENVELOPE = 1e-11
 
 
@@ -67,8 +69,7 @@ def istft(
     count = spec.shape[-2]
     window = _centred(window, n_fft)
     samples = overlap_add(mx.fft.irfft(spec, n=n_fft) * window, hop_length)
-    squared = mx.broadcast_to(mx.square(window), (1, count, n_fft))
-    envelope = overlap_add(squared, hop_length)
+    envelope = squared_envelope(window, count, hop_length)
     start = n_fft // 2 if center else 0
     total = samples.shape[-1]
     end = total - start if length is None else min(start + length, total)
@@ -90,7 +91,29 @@ def overlap_add(frames: mx.array, hop_length: int) -> mx.array:
     frames = mx.pad(frames, [(0, 0), (0, 0), (0, n_hops * hop_length - size)])
     pieces = frames.reshape(batch, count, n_hops, hop_length)
     shifted = [mx.pad(pieces[:, :, i], [(0, 0), (i, n_hops - 1 - i), (0, 0)]) for i in range(n_hops)]
-    return sum(shifted[1:], shifted[0]).reshape(batch, -1)[:, : hop_length * (count - 1) + size]
+    return ops.add(*shifted).reshape(batch, -1)[:, : hop_length * (count - 1) + size]
+
+
+def squared_envelope(window: mx.array, count: int, hop_length: int) -> mx.array:
+    """Sum the squares of a window at each of `count` frames, by which a sum of windowed frames is divided.
+
+    Between its ends it repeats after each hop, so that few frames are added. Shapes: window [N]
+    -> [1, hop_length * (count - 1) + N].
+    """
+    n_hops = -(-window.size // hop_length)
+    few = min(count, 2 * n_hops)
+    ends = overlap_add(mx.broadcast_to(mx.square(window), (1, few, window.size)), hop_length)
+    if few == count:
+        return ends
+    middle = n_hops * hop_length
+    repeated = mx.tile(ends[:, middle - hop_length : middle], (1, count - few))
+    return mx.concatenate([ends[:, :middle], repeated, ends[:, middle:]], axis=1)
+
+
+def spectrum(magnitude: mx.array, phase: mx.array) -> mx.array:
+    """Return magnitude · e^(i · phase). Shapes: both [..., D] float32 -> [..., D] complex."""
+    parts = mx.stack([magnitude * ops.cos(phase), magnitude * ops.sin(phase)], axis=-1)
+    return parts.view(mx.complex64)[..., 0]
 
 
 def _pad(x: mx.array, width: int, mode: str) -> mx.array:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import mlx.core as mx
 from mlx.nn import Module
 
-from ..audio.stft import hann_window
+from ..audio.stft import hann_window, spectrum
 from ..backend import ops
 from .stream import Stream
 
@@ -31,8 +31,7 @@ class IstftHead(Module):
         Shapes: x [B, T, n_fft + 2] -> [B, hop_length · (T - 1)] in samples.
         """
         log_magnitude, phase = mx.split(x.astype(mx.float32), 2, axis=-1)  # [B, T, n_fft//2 + 1] each
-        magnitude, phase = mx.minimum(ops.exp(log_magnitude), self.limit), self.phase(phase)
-        spec = magnitude * ops.cos(phase) + 1j * (magnitude * ops.sin(phase))
+        spec = spectrum(mx.minimum(ops.exp(log_magnitude), self.limit), self.phase(phase))
         return (stream or Stream()).istft(spec, n_fft=self.n_fft, hop_length=self.hop_length, window=self._window)
 
 

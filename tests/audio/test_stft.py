@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pytorch_to_mlx.audio.stft import hann_window, istft, overlap_add, stft
+from pytorch_to_mlx.audio.stft import hann_window, istft, overlap_add, spectrum, squared_envelope, stft
 
 SIZES = [(20, 5, 20, 600), (400, 160, 400, 4001), (512, 100, 401, 3000), (15, 4, 15, 77), (16, 16, 16, 64)]
 
@@ -78,3 +78,17 @@ def test_overlap_add_sums_shifted_frames():
     for t in range(4):
         expected[t * 4 : t * 4 + 6] += frames[0, t]
     np.testing.assert_array_equal(np.array(overlap_add(mx.array(frames), 4))[0], expected[: 4 * 3 + 6])
+
+
+@pytest.mark.parametrize("size,hop", [(16, 4), (15, 4), (20, 20), (20, 7)])
+def test_the_envelope_is_the_sum_of_all_squares(size, hop):
+    window = hann_window(size)
+    for count in (1, 3, 2 * -(-size // hop), 2 * -(-size // hop) + 1, 40):
+        squares = mx.broadcast_to(mx.square(window), (1, count, size))
+        assert np.array_equal(squared_envelope(window, count, hop), overlap_add(squares, hop))
+
+
+def test_spectrum():
+    magnitude, phase = np.random.default_rng(4).standard_normal((2, 3, 5, 7)).astype(np.float32)
+    ours = np.array(spectrum(mx.array(magnitude), mx.array(phase)))
+    np.testing.assert_allclose(ours, magnitude * np.exp(1j * phase), atol=1e-6, rtol=0)

@@ -6,7 +6,7 @@ Source: Siuzdak 2023, "Vocos"; gemelo-ai/vocos@c859e3b7, vocos/models.py and hea
 import mlx.core as mx
 import mlx.nn as nn
 
-from ...audio.stft import hann_window, overlap_add
+from ...audio.stft import hann_window, overlap_add, spectrum, squared_envelope
 from ...backend import ops
 from ...nn.conv import Conv1d
 from ...nn.convnext import ConvNeXtBlock
@@ -58,10 +58,9 @@ class Model(nn.Module):
         """
         n_fft, hop_length = self.config.n_fft, self.config.hop_length
         log_magnitude, phase = mx.split(x.astype(mx.float32), 2, axis=-1)
-        magnitude = mx.minimum(ops.exp(log_magnitude), MAX_MAGNITUDE)
-        spec = magnitude * ops.cos(phase) + 1j * (magnitude * ops.sin(phase))
+        spec = spectrum(mx.minimum(ops.exp(log_magnitude), MAX_MAGNITUDE), phase)
         window = hann_window(n_fft)
-        squares = mx.broadcast_to(mx.square(window), (1, x.shape[1], n_fft))
         samples = overlap_add(mx.fft.irfft(spec, n=n_fft) * window, hop_length)
         cut = (n_fft - hop_length) // 2
-        return (samples / mx.maximum(overlap_add(squares, hop_length), 1e-11))[:, cut:-cut]
+        envelope = squared_envelope(window, x.shape[1], hop_length)
+        return (samples / mx.maximum(envelope, 1e-11))[:, cut:-cut]
