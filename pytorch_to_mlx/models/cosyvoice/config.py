@@ -13,6 +13,7 @@ from .flow.flow import FlowConfig
 from .flow.regulated import RegulatedFlowConfig
 from .lm.config import LMConfig
 from .lm.transformer import TransformerLMConfig
+from .text.whisper_tokenizer import NUM_LANGUAGES, WHISPER_SIZE
 from .versions import COSYVOICE1, COSYVOICE2, COSYVOICE3, Version
 from .vocoder.config import CausalHiftConfig, HiftConfig
 from .vocoder.sampled_hift import SampledHiftConfig
@@ -135,6 +136,9 @@ class Config1(Parts):
             raise ValueError("speech_tokenizer gives {} tokens a second, flow takes {}".format(*rates))
         if (self.flow.sample_rate, self.flow.hop_length) != (self.sample_rate, self.mel.hop_length):
             raise ValueError("flow and mel have different frames")
+        if self.lm.vocab_size == WHISPER_SIZE and self.lm.num_languages != NUM_LANGUAGES:
+            rows, tags = f"{WHISPER_SIZE} rows for {NUM_LANGUAGES} languages", self.lm.num_languages
+            raise ValueError(f"the text embedding has {rows}, the text tokenizer has {tags}")
 
     @classmethod
     def tiny(cls) -> "Config1":

@@ -18,7 +18,7 @@ from ...errors import UsageError
 from ...forks import require_own_threads
 from ...tasks import Speech
 from ...weights import load_model
-from .config import CONFIGS
+from .config import CONFIGS, Config1
 from .model import Model
 from .options import Options
 from .overlap import OverlapSynthesizer
@@ -87,7 +87,9 @@ def load(path: Path, *, dequantize: bool | None = None, version: Version | None 
             if name.startswith(f"{FOLDER}/"):
                 speakers.add(Path(name).stem, speaker_from_arrays(arrays, model.config, name))
     tokenizer = (
-        TextTokenizer.open(path, version) if version.qwen_folder else WhisperTokenizer(model.config.lm.vocab_size)
+        WhisperTokenizer(model.config.lm.vocab_size, model.config.lm.num_languages)
+        if isinstance(model.config, Config1)
+        else TextTokenizer.open(path, version)
     )
     return CosyVoicePipeline(model, tokenizer, speakers, flow_noise)
 

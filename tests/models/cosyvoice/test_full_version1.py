@@ -10,6 +10,7 @@ from models.cosyvoice.test_commands import OTHERS, PROMPT, SAID
 
 from pytorch_to_mlx.audio import wav
 from pytorch_to_mlx.models.cosyvoice.card import CARD1
+from pytorch_to_mlx.models.cosyvoice.original.cases_version1 import longer_cases
 from pytorch_to_mlx.models.cosyvoice.reference_version1 import Reference1
 from pytorch_to_mlx.validate.run import run
 
@@ -30,8 +31,17 @@ def folder(request, tmp_path_factory):
     return release_version1.write_release(tmp_path_factory.mktemp("full"), config)
 
 
-def test_parity(folder):
-    report = run(Reference1.open(folder), CARD1.taps, family="cosyvoice", source="full size")
+class Longer(Reference1):
+    """The original beside ours on 5 s and 15 s of speech."""
+
+    def cases(self):
+        return list(longer_cases(self.config))
+
+
+@pytest.mark.parametrize("reference", [Reference1, Longer], ids=["as validate", "longer"])
+def test_parity(folder, reference):
+    report = run(reference.open(folder), CARD1.taps, family="cosyvoice", source="full size")
+    print(*report.rows(), sep="\n")  # shown with -s
     report.check()
     audio = [tap for case in report.cases for tap in case.taps if tap.name == "audio"]
     assert audio and all(tap.max_abs <= 3.3e-4 for tap in audio)

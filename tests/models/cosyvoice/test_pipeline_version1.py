@@ -145,6 +145,16 @@ def test_the_release_with_25_tokens_a_second(tmp_path):
     )
 
 
+def test_the_yaml_says_how_many_languages_have_a_tag(tmp_path):
+    """A recipe with all 105 languages of its own vocabulary, converted: other ids for what comes after them."""
+    release_version1.write_release(tmp_path / "25", release_version1.config_of(rate=25), speakers=False)
+    yaml = tmp_path / "25" / "cosyvoice.yaml"
+    yaml.write_text(yaml.read_text().replace("num_languages: 100", "num_languages: 105"))
+    pipeline = load(convert(tmp_path / "25", tmp_path / "mlx"))
+    assert pipeline.model.config.lm.num_languages == 105
+    assert pipeline.tokenizer.encode("<|zh|><|minnan|><|HAPPY|>") == [58839, 58938, 58954]
+
+
 def copied(folder, path):
     return shutil.copytree(folder, path / "copy")
 
@@ -182,7 +192,12 @@ def test_parts_of_another_version(folder, tmp_path):
         ("sample_rate: 22050", "sample_rate: !apply:os.system [id]", UnsafeError, "os.system"),
         ("sample_rate: 22050", "sample_rate: 24000", FormatError, "sample_rate is .24000"),
         ("static_chunk_size: 1", "static_chunk_size: 25", FormatError, "static_chunk_size is .25"),
-        ("num_languages: 100", "num_languages: 99", FormatError, "get_tokenizer.num_languages is .99"),
+        (
+            "num_languages: 100",
+            "num_languages: 99",
+            FormatError,
+            "51866 rows for 100 languages, the text tokenizer has 99",
+        ),
         ("num_blocks: 2", "num_blocks: 3", FormatError, "is missing"),
         ("MaskedDiffWithXvec", "CausalMaskedDiffWithXvec", FormatError, "this port was made for cosyvoice.flow"),
     ],

@@ -25,7 +25,8 @@ from .config import SpeechLMConfig
 class TransformerLMConfig(SpeechLMConfig):
     """The sizes of the text encoder and of the decoder, and the speech vocabulary.
 
-    The defaults are CosyVoice 1's. text_size: width of the text embedding.
+    The defaults are CosyVoice 1's. num_languages: those that the text tokenizer has a tag for; text_size: width of the
+    text embedding.
     """
 
     hidden_size: int = 1024
@@ -33,6 +34,7 @@ class TransformerLMConfig(SpeechLMConfig):
     num_hidden_layers: int = 14
     num_attention_heads: int = 16
     vocab_size: int = 51866
+    num_languages: int = 100
     text_size: int = 512
     text_encoder: ConformerConfig = field(default_factory=lambda: ConformerConfig(1024, 16, 4096, 6))
     speaker_dim: int = 192

@@ -12,29 +12,41 @@ from .cases import N_TOKENS, recording
 
 def cases(config: Parts) -> Iterator[Case]:
     """Yield synthetic recordings, token sequences and voices: no package carries the weights for real ones."""
-
-    def case(name: str, kind: str, **inputs: Any) -> Case:
-        return Case(name, {"kind": kind, "name": name, **inputs})
-
     for seed, seconds in enumerate((1.0, 3.3)):
         yield case(f"a voice of {seconds} s", "voice", audio=recording(seconds, seed))
-    lm, rate = config.lm, config.flow.token_rate
+    rate = config.flow.token_rate
     for seed, (text, prompt_text, prompt_s) in enumerate(((20, 14, 2), (10, 0, 0))):
-        rng = np.random.default_rng(seed)
-        sizes = {"text": text, "prompt_text": prompt_text}
-        inputs: dict[str, Any] = {name: rng.integers(0, lm.vocab_size, n).tolist() for name, n in sizes.items()}
-        for name, length in (("speech", 100), ("prompt_speech", prompt_s * rate)):
-            inputs[name] = rng.integers(0, lm.speech_token_size, length).tolist()
-        if prompt_s:
-            inputs["speaker"] = rng.standard_normal((1, config.flow.speaker_dim), dtype=np.float32)
-        yield case(
-            f"language model, {text} words after {prompt_text}", "lm", seed=seed, ratio=N_TOKENS / text, **inputs
-        )
+        yield lm_case(config, seed, text, prompt_text, prompt_s, n_speech=100)
     for name, tokens, prompt in (
         ("speech of 3 s", 3 * rate, 2 * rate),
         ("speech of 0.5 s without a prompt", rate // 2, 0),
     ):
         yield case(name, "audio", **audio_inputs(config, tokens, prompt))
+
+
+def longer_cases(config: Parts) -> Iterator[Case]:
+    """Yield sequences of 5 s and 15 s for full-size tests: `validate` has shorter ones, which take minutes less."""
+    rate = config.flow.token_rate
+    for seconds in (5, 15):
+        yield lm_case(config, seconds, 4 * seconds, 14, 3, n_speech=seconds * rate)
+        yield case(f"speech of {seconds} s", "audio", **audio_inputs(config, seconds * rate, 3 * rate))
+
+
+def case(name: str, kind: str, **inputs: Any) -> Case:
+    return Case(name, {"kind": kind, "name": name, **inputs})
+
+
+def lm_case(config: Parts, seed: int, text: int, prompt_text: int, prompt_s: int, *, n_speech: int) -> Case:
+    """Return `text` words after a prompt of `prompt_text` words and `prompt_s` seconds, and `n_speech` tokens of it."""
+    lm, rng = config.lm, np.random.default_rng(seed)
+    sizes = {"text": text, "prompt_text": prompt_text}
+    inputs: dict[str, Any] = {name: rng.integers(0, lm.vocab_size, n).tolist() for name, n in sizes.items()}
+    for name, length in (("speech", n_speech), ("prompt_speech", prompt_s * config.flow.token_rate)):
+        inputs[name] = rng.integers(0, lm.speech_token_size, length).tolist()
+    if prompt_s:
+        inputs["speaker"] = rng.standard_normal((1, config.flow.speaker_dim), dtype=np.float32)
+    name = f"language model, {text} words after {prompt_text}"
+    return case(name, "lm", seed=seed, ratio=N_TOKENS / text, **inputs)
 
 
 def audio_inputs(config: Parts, tokens: int, prompt: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ _ONLY_LATER = ("lm.mix_ratio", "flow.token_mel_ratio", "flow.chunk_size", "flow.
 
 FIELDS = {ours: theirs for ours, theirs in v2.FIELDS.items() if ours not in _ONLY_LATER} | {
     "lm.vocab_size": "llm.text_token_size",
+    "lm.num_languages": "get_tokenizer.num_languages",
     "lm.text_size": "llm.text_encoder_input_size",
     "lm.speaker_dim": "llm.spk_embed_dim",
     "lm.hidden_size": "llm.llm.output_size",
@@ -57,5 +58,4 @@ EXPECTED = {where: value for where, value in v2.EXPECTED.items() if not where.en
     "flow.length_regulator.sampling_ratios": [1, 1, 1, 1],
     "flow.decoder.estimator.channels": ["=flow.estimator.channels", "=flow.estimator.channels"],
     "get_tokenizer.multilingual": True,
-    "get_tokenizer.num_languages": 100,
 }

@@ -14,8 +14,9 @@ from ...whisper.tokenizer import PATTERN, TIMESTAMPS, Tokenizer, require_tiktoke
 from .tokenizer import require_text
 
 WHISPER_SIZE = 51_866  # ids, and rows of the text embedding
-OWN_SIZE = 60_515  # rows; the recipe's yaml names 100 languages of the 105 that its list has, which gives 5 ids less
-NUM_LANGUAGES = 100
+OWN_SIZE = 60_515  # rows: for the tags of all of its languages
+NUM_LANGUAGES = 100  # Whisper's, and those that the recipe's yaml names for both vocabularies
+MORE_LANGUAGES = ("minnan", "wuyu", "dialect", "zh/en", "en/zh")  # of its own vocabulary
 OWN_VOCABULARY = "multilingual_zh_ja_yue_char_del"  # Chinese, Japanese and Cantonese character by character
 
 
@@ -24,16 +25,18 @@ class WhisperTokenizer:
 
     Args:
         vocab_size: rows of the text embedding, which tell the two vocabularies apart
+        num_languages: of the own vocabulary, how many languages have a tag. The ids of what follows them (events,
+            moods, <|TTS/…|>) depend on it: the yaml decides, as in the original, although its 100 leave 5 rows unused
     Raises: FormatError for another size; MissingExtraError without the package tiktoken.
     """
 
-    def __init__(self, vocab_size: int) -> None:
+    def __init__(self, vocab_size: int, num_languages: int = NUM_LANGUAGES) -> None:
         if vocab_size not in (WHISPER_SIZE, OWN_SIZE):
             raise FormatError(
                 f"the text embedding has {vocab_size} rows; those of CosyVoice 1 have {WHISPER_SIZE} or {OWN_SIZE}"
             )
         is_whisper = vocab_size == WHISPER_SIZE
-        self._encoding = Tokenizer(True, NUM_LANGUAGES).encoding if is_whisper else _own_encoding()
+        self._encoding = Tokenizer(True, NUM_LANGUAGES).encoding if is_whisper else _own_encoding(num_languages)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text. Raises: UsageError if the text holds half of a surrogate pair."""
@@ -42,7 +45,7 @@ class WhisperTokenizer:
 
 
 @cache
-def _own_encoding() -> Any:
+def _own_encoding(num_languages: int) -> Any:
     """Build the vocabulary of the recipe with 25 tokens a second."""
     lines = resources.files(__package__ or __name__).joinpath("assets", f"{OWN_VOCABULARY}.tiktoken").read_bytes()
     ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines.splitlines())}
@@ -51,7 +54,7 @@ def _own_encoding() -> Any:
     names = [
         "endoftext",
         "startoftranscript",
-        *list(LANGUAGES)[:NUM_LANGUAGES],
+        *[*LANGUAGES, *MORE_LANGUAGES][:num_languages],
         *events,
         *("HAPPY", "SAD", "ANGRY", "NEUTRAL"),
         *("translate", "transcribe", "startoflm", "startofprev", "nospeech", "notimestamps"),
