@@ -7,55 +7,27 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 import pytest
-import torch
 from models.cosyvoice.lm_cases_version1 import TINY, put_seeded_weights
-from models.cosyvoice.release import random_state
+from models.cosyvoice.twins_version1 import flow_inputs, flow_twins, mel_of, noise_of, through_rules, vocoder_twins
 from parity import assert_close
 
 from pytorch_to_mlx.errors import FormatError, UsageError
 from pytorch_to_mlx.generate.sample import Sampler
-from pytorch_to_mlx.models.cosyvoice.config import Config1
-from pytorch_to_mlx.models.cosyvoice.flow.regulated import RegulatedFlow, RegulatedFlowConfig
-from pytorch_to_mlx.models.cosyvoice.flow.regulated_weights import REGULATED_FLOW
+from pytorch_to_mlx.models.cosyvoice.flow.regulated import RegulatedFlowConfig
 from pytorch_to_mlx.models.cosyvoice.lm.decode_text import decode_text
 from pytorch_to_mlx.models.cosyvoice.lm.transformer import TransformerLM
 from pytorch_to_mlx.models.cosyvoice.lm.transformer_weights import TRANSFORMER_LM
-from pytorch_to_mlx.models.cosyvoice.options import Options
-from pytorch_to_mlx.models.cosyvoice.original.audio import build_hift
 from pytorch_to_mlx.models.cosyvoice.original.lm import lm_tokens
 from pytorch_to_mlx.models.cosyvoice.original.version1 import (
-    build_regulated_flow,
     build_transformer_lm,
     flow_taps,
     lm_taps,
     vocoder_taps,
 )
-from pytorch_to_mlx.models.cosyvoice.overlap import FlowWindows
-from pytorch_to_mlx.models.cosyvoice.speakers import Speaker
-from pytorch_to_mlx.models.cosyvoice.streaming import Clock
-from pytorch_to_mlx.models.cosyvoice.vocoder.hift import normal_noise
-from pytorch_to_mlx.models.cosyvoice.vocoder.sampled_hift import SampledHift
-from pytorch_to_mlx.models.cosyvoice.vocoder.stream import HiftStream
-from pytorch_to_mlx.models.cosyvoice.vocoder.weights import HIFT
 from pytorch_to_mlx.nn.stream import Stream
 from pytorch_to_mlx.taps import record_taps
-from pytorch_to_mlx.weights import WeightMap, apply, load_into
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "cosyvoice1_lm.json").read_text())
-TINY_FLOW = RegulatedFlowConfig.tiny()
-
-
-def seeded(model, seed=0):
-    """The model with seeded weights of a size that suits their place."""
-    shapes = ((name, tuple(value.shape)) for name, value in model.state_dict().items())
-    state = random_state(shapes, np.random.default_rng(seed))
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
-    return model.eval()
-
-
-def through_rules(model, rules, twin):
-    state = {name: mx.array(value.numpy()) for name, value in twin.state_dict().items()}
-    return load_into(model, apply(WeightMap(*rules), state).weights)
 
 
 def speaker_of(seed):
@@ -125,25 +97,7 @@ def test_ids_outside_the_vocabulary(lm, text, speech):
 
 @pytest.fixture(scope="module", params=[50, 25], ids=["50 Hz", "25 Hz"])
 def flows(request):
-    """Ours, and the original in float32 and in float64."""
-    config = replace(TINY_FLOW, token_rate=request.param)
-    narrow, wide = seeded(build_regulated_flow(config)), seeded(build_regulated_flow(config)).double()
-    return through_rules(RegulatedFlow(config), REGULATED_FLOW, narrow), narrow, wide
-
-
-def flow_inputs(tokens, prompt, seed=0, frames=None, rate=50):
-    rng = np.random.default_rng(seed)
-    frames = int(prompt / rate * 22050 / 256) if frames is None else frames
-    return {
-        "tokens": rng.integers(0, 4096, (1, tokens)),
-        "prompt_tokens": rng.integers(0, 4096, (1, prompt)),
-        "prompt_mel": rng.standard_normal((1, frames, 80)).astype(np.float32),
-        "speaker": rng.standard_normal((1, 192)).astype(np.float32),
-    }
-
-
-def noise_of(frames, seed=7):
-    return np.random.default_rng(seed).standard_normal((1, frames, 80)).astype(np.float32)
+    return flow_twins(replace(RegulatedFlowConfig.tiny(), token_rate=request.param))
 
 
 @pytest.mark.parametrize(
@@ -172,24 +126,7 @@ def test_a_token_outside_the_vocabulary(flows):
 
 @pytest.fixture(scope="module")
 def vocoders():
-    """Ours, and the original in float32 and in float64."""
-    config = Config1.tiny().hift
-    twins = []
-    for dtype in (torch.float32, torch.float64):
-        twin = build_hift(config)
-        shapes = ((name, tuple(value.shape)) for name, value in twin.state_dict().items())
-        state = random_state(shapes, np.random.default_rng(3))
-        state["f0_predictor.classifier.weight"] *= 4
-        state["f0_predictor.classifier.bias"] += 130.0  # voiced and unvoiced
-        twin.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
-        twin.stft_window = twin.stft_window.to(dtype)
-        twins.append(twin.to(dtype))
-    return through_rules(SampledHift(config), HIFT, twins[0]), *twins
-
-
-def mel_of(frames, seed=0):
-    steps = np.random.default_rng(seed).standard_normal((1, frames, 80)) * 0.7
-    return (np.cumsum(steps, axis=1) - 3).astype(np.float32)
+    return vocoder_twins()
 
 
 @pytest.mark.parametrize("frames", [3, 61])
@@ -207,52 +144,3 @@ def test_vocoder(vocoders, frames):
     audio = ours.decode(mx.array(mel), mx.array(narrow["source"]), Stream())
     assert_close(audio, narrow["audio"], wide["audio"], name="audio")
     assert audio.shape == (1, frames * 256) and 0.001 < np.array(audio).std() < 0.6
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_the_vocoder_s_stream_is_the_whole(vocoders, seed):
-    ours, rng = vocoders[0], np.random.default_rng(seed)
-    frames = int(rng.integers(1, 120))
-    mel, noise = mx.array(mel_of(frames, seed)), ours.noise(seed)
-    stream, pieces, fed = HiftStream(ours, noise), [], 0
-    while fed < frames:
-        count = int(rng.integers(1, 50))
-        pieces.append(stream.feed(mel[:, fed : fed + count]))
-        fed += count
-    got = mx.concatenate([*pieces, stream.finish()], axis=1)
-    np.testing.assert_allclose(np.array(got), np.array(ours(mel, noise(0, frames * 256))), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("evenly", [False, True], ids=["as the original", "faded evenly"])
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.full] * (seed > 0)) for seed in range(50)])
-def test_windows_are_the_original_s(flows, seed, evenly):
-    """Every window's mel, with the original's cache of noise and coarse mel: at 25 Hz it is half of what they share."""
-    ours, twin, _ = flows
-    rng, rate = np.random.default_rng(seed), ours.config.token_rate
-    count, prompt = int(rng.integers(1, 9 * rate)), int(rng.integers(0, 60))
-    inputs = flow_inputs(count, prompt, seed, rate=rate)
-    prompt_tokens = tuple(inputs["prompt_tokens"][0].tolist())
-    speaker = Speaker(mx.array(inputs["speaker"]), mx.array(inputs["prompt_mel"]), prompt_tokens)
-    noise, options = normal_noise(seed, 100, 80), Options(stream=True, as_original=not evenly or rate == 25)
-    windows = FlowWindows(ours, speaker, noise, options)
-    mels = [np.array(mel) for mel, _ in windows.mels(iter(inputs["tokens"][0].tolist()), Clock())]
-    hop, shared, start, cache, tail = 2 * rate, ours.config.frames(20), 0, None, None
-    n_prompt, tokens, last = inputs["prompt_mel"].shape[1], inputs["tokens"], False
-    rise, fall = np.split(np.hamming(2 * shared)[:, None], 2)
-    if not options.as_original:
-        rise, fall = rise / (rise + fall), fall / (rise + fall)
-    for mel in mels:
-        last = tokens.shape[1] < hop + 20
-        inputs["tokens"] = tokens if last else tokens[:, : hop + 20]
-        frames = ours.config.frames(inputs["tokens"].shape[1])
-        drawn = [np.array(noise(0, n_prompt))] if n_prompt else []
-        drawn.append(np.array(noise(n_prompt + start, n_prompt + start + frames)))
-        taps, cache = flow_taps(twin, inputs | {"flow_noise": np.concatenate(drawn, axis=1)}, cache)
-        theirs = taps["mel"].copy()
-        if tail is not None:
-            theirs[:, :shared] = theirs[:, :shared] * rise + tail * fall
-        tail = theirs[:, -shared:]
-        theirs = theirs if last else theirs[:, :-shared]
-        np.testing.assert_allclose(mel, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
-        start, tokens = start + mel.shape[1], tokens[:, hop:]
-    assert last and len(mels) == 1 + max(0, (count - 20) // hop)
