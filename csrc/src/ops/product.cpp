@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t few = 8; // rows: up to here the weight is widened in registers, for more into panels
 
 constexpr int64_t pair = 2 * 16; // rows of two tiles, which are multiplied together
-constexpr int64_t most_rows = 256, most_at_once = 2048; // of one job on tiles, and of one product
+constexpr int64_t most_rows = 256, most_at_once = 512; // of one job on tiles, and of one product
 
 // Whether tiles are faster, which cost about the same for 1 to 16 rows. Float32 numbers have three parts: they need more rows.
 bool tiles_pay(const RowWeights& w, int64_t rows) {
