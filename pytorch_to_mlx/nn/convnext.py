@@ -33,7 +33,7 @@ class ConvNeXtBlock(_Block):
 
     def __call__(self, x: mx.array) -> mx.array:
         """Shapes: x [B, T, D] -> [B, T, D]."""
-        return x + self.gamma * linear(self.down_proj, self._hidden(x))
+        return ops.add(x, self.gamma * linear(self.down_proj, self._hidden(x)))
 
 
 class ConvNeXtV2Block(_Block):

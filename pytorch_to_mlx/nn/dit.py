@@ -94,9 +94,9 @@ class DiTBlock(RotaryAttention):
         -> [B, L, D].
         """
         shift, scale, gate, shift2, scale2, gate2 = modulation
-        x = x + gate * self.attend(modulate(x, shift, scale), tables, stream, mask)
+        x = ops.add(x, gate * self.attend(modulate(x, shift, scale), tables, stream, mask))
         y = ops.gelu_tanh(linear(self.up_proj, modulate(x, shift2, scale2)))
-        return x + gate2 * linear(self.down_proj, y)
+        return ops.add(x, gate2 * linear(self.down_proj, y))
 
 
 def modulate(x: mx.array, shift: mx.array, scale: mx.array) -> mx.array:

@@ -81,9 +81,9 @@ class UNetLayer(RotaryAttention):
 
     def __call__(self, x: mx.array, rotation: Rotation, mask: mx.array | None) -> mx.array:
         """Shapes: x [B, T, D] -> [B, T, D]."""
-        x = x + self.attend(rms_norm(self.attention_norm, x), rotation, _WHOLE, mask)
+        x = ops.add(x, self.attend(rms_norm(self.attention_norm, x), rotation, _WHOLE, mask))
         y = linear(self.up_proj, rms_norm(self.norm, x))
-        return x + linear(self.down_proj, ops.gelu_tanh(y))
+        return ops.add(x, linear(self.down_proj, ops.gelu_tanh(y)))
 
 
 class UNetT(nn.Module):
