@@ -11,6 +11,7 @@ from ...checkpoint import locate
 from ...errors import UsageError
 from ...progress import note
 from ...tasks import Word
+from ...text.edits import prefix_distances
 from ..whisper.card import CARD as WHISPER_CARD
 from ..whisper.pipeline import WhisperPipeline
 from ..whisper.pipeline import load as load_whisper
@@ -71,24 +72,13 @@ def cut_transcript(transcript: str, heard: str) -> str:
     spoken = "".join(character for character in heard.casefold() if character.isalnum())
     if not letters or not spoken:
         return transcript
-    distances = _prefix_distances(spoken, "".join(character for _, character in letters))
+    distances = prefix_distances(spoken, "".join(character for _, character in letters))
     n_letters = int(np.argmin(distances))
     if 2 * distances[n_letters] > len(spoken) or not n_letters:
         raise UsageError(
             "the transcript does not say what the recording says", fix=f"it sounds like: {heard.strip()[:200]}"
         )
     return transcript[: _word_end(transcript, letters[n_letters - 1][0] + 1)].strip()
-
-
-def _prefix_distances(spoken: str, transcript: str) -> np.ndarray:
-    """Return the edit distance of `spoken` from each prefix of a transcript. Shapes: -> [len(transcript) + 1]."""
-    target = np.array([ord(character) for character in transcript])
-    steps = np.arange(len(target) + 1)
-    row = steps.copy()
-    for i, character in enumerate(spoken, 1):
-        best = np.minimum(row[1:] + 1, row[:-1] + (target != ord(character)))
-        row = np.minimum.accumulate(np.concatenate([[i], best]) - steps) + steps  # insertions, along the row
-    return row
 
 
 def _word_end(text: str, end: int) -> int:

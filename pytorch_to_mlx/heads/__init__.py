@@ -1,0 +1,1 @@
+"""Small heads on a frozen encoder: define, cache features, train, evaluate."""
