@@ -28,9 +28,16 @@ class Steps(Protocol):
         """Return the logits after one more token in every row. Shapes: tokens [rows, L] -> [rows, V] float32."""
         ...
 
-    def best(self, tokens: np.ndarray, count: int) -> Candidates:
-        """Do a step, and return only the likeliest tokens: `count` of each row, or all if there are fewer."""
+    def best(self, tokens: np.ndarray, count: int, *, normalized: bool = True) -> Candidates:
+        """Do a step, and return only the likeliest tokens: `count` of each row, or all if there are fewer.
+
+        normalized: if False, the log_sums of a single row may be 0; then `log_sums` returns them at the end.
+        """
         return best_candidates(np.asarray(self.step(tokens), np.float32), count)
+
+    def log_sums(self) -> np.ndarray:
+        """Return those of the steps that `best` did not normalize. Shapes: -> [steps]."""
+        return np.zeros(0, np.float32)
 
     def select(self, sentences: Sequence[int], rows: Sequence[int]) -> None:
         """Go on with these of the sentences and these of the rows, which may occur several times."""
@@ -168,7 +175,7 @@ def _rows(
         counts = [count for count in lowered if count is not None]
         candidates, logits = None, np.zeros((0, 0), np.float32)
         if not options.do_sample and len(counts) == len(rows):
-            candidates = steps.best(tokens, 1 + max(counts)).repeat(repeats)
+            candidates = steps.best(tokens, 1 + max(counts), normalized=False).repeat(repeats)
             options.check_ids(candidates.n_vocab)
             log_probs = candidates.log_probs()
             space = _space(space, 1, candidates.n_vocab) if any(counts) else space
@@ -192,6 +199,7 @@ def _rows(
             yield row.sentence, token
         unfinished = [place for place, group in enumerate(active) if not all(row.is_finished for row in group)]
         if not unfinished:
+            rows[0].total -= float(steps.log_sums().sum())  # of steps that had no other row
             break
         steps.select(unfinished, [parents[place * count + k] for place in unfinished for k in range(count)])
         active = [active[place] for place in unfinished]

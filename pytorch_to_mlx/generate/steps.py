@@ -46,15 +46,21 @@ class DecoderSteps(Steps):
         for row, source in enumerate(sources):
             tokens[row, : len(source)] = source
             is_token[row, ..., : len(source)] = True
+        self._unnormalized: list[mx.array] = []  # what the output layer read, [1, D] each
         self.state = model.encode(mx.array(tokens), None if is_token.all() else mx.array(is_token))
 
     def step(self, tokens: np.ndarray) -> np.ndarray:
         """Return the logits after one more token in every row. Shapes: tokens [rows, L] -> [rows, V] float32."""
         return self._logits(self._decode(tokens))
 
-    def best(self, tokens: np.ndarray, count: int) -> Candidates:
+    def best(self, tokens: np.ndarray, count: int, *, normalized: bool = True) -> Candidates:
         """Do a step, and return only the likeliest tokens. Shapes: tokens [rows, L]."""
         last = self._decode(tokens)
+        if not normalized and self.words is None and len(last) == 1:
+            quick = self.outputs[0].best_of_row(last, count)
+            if quick is not None:
+                self._unnormalized.append(last)
+                return Candidates(*quick, np.zeros(1, np.float32), self.vocab_size)
         if self.words is not None and min(map(len, self.words)) < count:
             return best_candidates(self._logits(last), count)
         parts = mx.split(last, len(self.outputs)) if len(self.outputs) > 1 else [last]
@@ -67,6 +73,11 @@ class DecoderSteps(Steps):
             of_rows = np.split(ids, len(self.words))
             ids = np.concatenate([words[part] for words, part in zip(self.words, of_rows, strict=True)])
         return Candidates(logits, ids, log_sums, self.vocab_size)
+
+    def log_sums(self) -> np.ndarray:
+        """Return log Σ e^(logit - greatest) of the steps so far that have none, and forget them. Shapes: -> [steps]."""
+        hidden, self._unnormalized = self._unnormalized, []
+        return np.array(self.outputs[0].best(mx.concatenate(hidden), 1)[2]) if hidden else np.zeros(0, np.float32)
 
     def _decode(self, tokens: np.ndarray) -> mx.array:
         """Return what the output layer reads after the last token of each row. Shapes: [rows, L] -> [rows, D]."""

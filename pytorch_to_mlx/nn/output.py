@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 from ..backend import ops
 from ..backend.plain_topk import greatest_logits
 from .linear import linear, output_logits
+from .screen import screen_of
 
 Layer = nn.Linear | nn.QuantizedLinear | nn.Embedding | nn.QuantizedEmbedding
 
@@ -51,6 +53,15 @@ class OutputLayer:
             x, layer.weight, layer.scales, layer["biases"], self.bias,
             count=count, group_size=layer.group_size, bits=layer.bits,
         )  # fmt: skip
+
+    def best_of_row(self, hidden: mx.array, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the greatest logits of one row and their ids sooner than `best`, where screening can; see `screen`.
+
+        Shapes: hidden [1, D] -> [1, count], [1, count] int32.
+        """
+        if not isinstance(self.layer, nn.Linear | nn.Embedding) or (screen := screen_of(self.layer)) is None:
+            return None
+        return screen.best(self._scaled(hidden), self.bias, min(count, self.n_vocab))
 
     def rows(self, words: mx.array) -> "OutputLayer":
         """Return the layer of these tokens only. Shapes: words [n]."""
