@@ -1,4 +1,7 @@
-"""What models can do: for each task one Protocol that every pipeline of it follows, and one result dataclass."""
+"""What models can do: for each task one Protocol that every pipeline of it follows, and one result dataclass.
+
+The work of every pipeline can be stopped: see cancel.py.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace

@@ -12,7 +12,7 @@ ROOT = PACKAGE.parent
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LEVELS = {
-    **dict.fromkeys(["errors", "version", "tolerances", "taps", "progress", "units", "card"], 0),
+    **dict.fromkeys(["errors", "version", "tolerances", "taps", "progress", "cancel", "units", "card"], 0),
     "backend": 0.25,
     **dict.fromkeys(["config", "forks", "tasks", "outputs"], 0.5),
     "contract": 0.75,

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import mlx.core as mx
 import numpy as np
 
+from ..cancel import check_cancelled
 from ..errors import CheckError
 from ..taps import tap
 
@@ -66,6 +67,7 @@ def euler(velocity: Velocity, x: mx.array, times: Sequence[float]) -> mx.array:
     """
     t, dt = np.float32(times[0]), np.float32(times[1]) - np.float32(times[0])
     for step in range(len(times) - 1):
+        check_cancelled()
         x = x + float(dt) * velocity(x, float(t), step)
         mx.eval(tap(f"step {step + 1}", x))
         t = t + dt
@@ -80,6 +82,7 @@ def midpoint(velocity: Velocity, x: mx.array, times: Sequence[float]) -> mx.arra
     Shapes: x, any -> the same. Source: Hairer, Nørsett & Wanner 1993, section II.1.
     """
     for step, (t, end) in enumerate(pairwise(times)):
+        check_cancelled()
         dt = end - t
         middle = x + dt / 2 * velocity(x, t, 2 * step)
         x = x + dt * velocity(middle, t + dt / 2, 2 * step + 1)
@@ -99,6 +102,7 @@ def runge_kutta45(
     dt, n_evaluations = (end - t) / 100, 1
     first_slope = velocity(x, t, 0)
     for _ in range(MAX_ATTEMPTS):
+        check_cancelled()
         dt = min(dt, end - t)
         slopes, y = [first_slope], x
         for fraction, weights in zip(_TIMES[1:], _SLOPES[1:], strict=True):

@@ -6,6 +6,7 @@ from typing import Protocol
 import mlx.core as mx
 import numpy as np
 
+from ..cancel import check_cancelled
 from ..nn.cache import DecoderState
 from ..nn.output import OutputLayer
 from .candidates import Candidates, best_candidates
@@ -81,6 +82,7 @@ class DecoderSteps(Steps):
 
     def _decode(self, tokens: np.ndarray) -> mx.array:
         """Return what the output layer reads after the last token of each row. Shapes: [rows, L] -> [rows, D]."""
+        check_cancelled()
         hidden, self.state = self.model.decode(mx.array(tokens), self.state)
         return hidden[:, -1]
 

@@ -6,6 +6,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from ...backend import ops
+from ...cancel import unless_cancelled
 from ...nn.conv import Conv1d, ConvTranspose1d
 from ...nn.norm import AdaIN
 
@@ -35,7 +36,7 @@ class StyleBlock(nn.Module):
         y = self.conv2(self.norm2.leaky_relu(y, style, 0.2))
         x = self.shortcut(x) if "shortcut" in self else x
         x = mx.repeat(x, 2, axis=1) if self.upsample else x
-        return ops.add(y, x, scale=math.sqrt(0.5))
+        return unless_cancelled(ops.add(y, x, scale=math.sqrt(0.5)))
 
 
 class SnakeBlock(nn.Module):
@@ -60,5 +61,5 @@ class SnakeBlock(nn.Module):
         second = zip(self.norms2, self.alphas2, self.convs2, strict=True)
         for (norm1, alpha1, conv1), (norm2, alpha2, conv2) in zip(first, second, strict=True):
             y = conv1(norm1.snake(x, style, alpha1))
-            x = conv2(norm2.snake(y, style, alpha2), add=x)
+            x = unless_cancelled(conv2(norm2.snake(y, style, alpha2), add=x))
         return x

@@ -7,6 +7,7 @@ from time import perf_counter
 import mlx.core as mx
 import numpy as np
 
+from ...cancel import check_cancelled
 from ...checkpoint import locate
 from ...checkpoint.files import require_memory
 from ...errors import FormatError, UsageError
@@ -165,6 +166,7 @@ class KokoroPipeline:
         start_s = 0.0
         start = perf_counter()
         for tokens in pieces:
+            check_cancelled()
             phonemes = join(tokens)
             ids = [self.vocab[c] for c in phonemes if c in self.vocab]
             if not ids:

@@ -8,6 +8,7 @@ from typing import Any
 from ... import backend
 from ...backend.dtype import on_cpu
 from ...backend.native import kernels
+from ...cancel import check_cancelled
 from ...errors import FormatError, UsageError
 from ...forks import require_own_threads
 from ...progress import note
@@ -124,6 +125,7 @@ class LlamaPipeline:
             # The rules on logits know the whole prompt, the loop reads what the cache lacks.
             more = {"whole": ids, "kv_group": kv_group}
             for token in token_stream(self.model, rest, options, self.cache.arrays, self.draft, **more):
+                check_cancelled()
                 read = read or perf_counter()
                 tokens.append(token)
                 if token in self.tokenizer.eos:

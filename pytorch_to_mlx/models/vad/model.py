@@ -9,6 +9,7 @@ import mlx.nn as nn
 import numpy as np
 
 from ...backend import ops
+from ...cancel import check_cancelled
 from ...errors import UsageError
 from ...nn.conv import Conv1d
 from ...nn.linear import linear
@@ -76,6 +77,7 @@ class Network(nn.Module):
             return tap("features", self.features(frames).reshape(batch, count, HIDDEN))
         parts = [self.features(frames[start : start + BLOCK]) for start in range(0, batch * count, BLOCK)]
         for part in parts:
+            check_cancelled()
             mx.eval(part)
         return tap("features", mx.concatenate(parts).reshape(batch, count, HIDDEN))
 

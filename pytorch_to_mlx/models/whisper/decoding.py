@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 import numpy as np
 
+from ...cancel import check_cancelled
 from ...errors import UsageError
 from ...generate.beam import BeamSearch, Tokens, length_normalised
 from ...generate.logits import TimestampRules, log_softmax, suppress
@@ -269,6 +270,7 @@ class _Task:
 
         Shapes: -> [rows, V].
         """
+        check_cancelled()
         logits, cache = self.model.decoder(mx.array([[row[-1]] for row in rows]), cache)
         mx.eval(logits, [layer.text for layer in cache])
         return np.array(logits[:, -1]), cache

@@ -13,6 +13,7 @@ import mlx.nn as nn
 import numpy as np
 
 from ...backend import ops
+from ...cancel import unless_cancelled
 from ...errors import UsageError
 from ...nn.linear import layer_norm, linear, output_logits
 from ...nn.positions import sinusoids
@@ -143,7 +144,7 @@ class AudioEncoder(nn.Module):
         x = tap("encoder.conv", ops.gelu(ops.conv1d(x, self.conv2.weight, self.conv2.bias, stride=2, padding=1)))
         x = x + self.positional_embedding
         for block in self.blocks:
-            x = block(x)
+            x = unless_cancelled(block(x))
         return tap("encoder", layer_norm(self.ln_post, x))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import mlx.core as mx
 
+from ....cancel import check_cancelled
 from ....generate.sample import Sampler
 from .decoder import MAX_RATIO, MIN_RATIO, Decoder, SpeechLM
 
@@ -34,6 +35,7 @@ def decode_text(
     guarded = (lm.guarded,) if as_original else lm.special_ids
     x = lm.embed_prompt([*prompt_text, *text], prompt_speech, speaker)
     for count in range(maximum):
+        check_cancelled()
         token = decoder.draw(decoder.read(x), guarded if count < minimum else ())
         if token in lm.special_ids:
             return
