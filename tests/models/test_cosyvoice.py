@@ -257,7 +257,7 @@ def test_windows_go_on_from_the_last_seconds(pipeline):
 
 def test_a_stream_of_text_has_no_end(pipeline, monkeypatch):
     """It is longer than the noise, and its memory is that of a window."""
-    monkeypatch.setattr(synthesis, "WINDOW_TOKENS", 100)
+    monkeypatch.setattr(synthesis, "TEXT_WINDOW_TOKENS", 100)
     synthesizer = pipeline.synthesizer
     monkeypatch.setattr(synthesizer, "flow_noise", synthesizer.flow_noise[:, : 2 * 250])
     words = (

@@ -36,7 +36,8 @@ from .vocoder.stretch import stretch
 Text = str | Iterable[str]
 
 # Tokens that the flow takes at once. Its cost grows with the square of them, and so does what a stream keeps.
-WINDOW_TOKENS = 30 * COSYVOICE2.token_rate  # in voice conversion, and in a stream of text
+WINDOW_TOKENS = 30 * COSYVOICE2.token_rate  # in voice conversion
+TEXT_WINDOW_TOKENS = 25 * COSYVOICE2.token_rate  # in a stream of text; version 2 keeps 2 GB after a prompt of 6 s
 STREAM_WINDOW_TOKENS = 10 * COSYVOICE2.token_rate  # in streamed voice conversion
 VOCODER_FRAMES = 500  # 10 s that the vocoder takes at once, about 1 GB; windows cost 1.15 times the time
 
@@ -240,7 +241,7 @@ class Synthesizer:
         if not shared:
             shared["prefix"] = self.prefix(speaker, options, clock)
         n_prompt = len(speaker.speech_tokens)
-        mels = stream_mels_in_windows(self.model, tokens, shared["prefix"], n_prompt, clock, WINDOW_TOKENS)
+        mels = stream_mels_in_windows(self.model, tokens, shared["prefix"], n_prompt, clock, TEXT_WINDOW_TOKENS)
         return stream_audio(mels, HiftStream(self.model.hift, noise), clock)
 
     def _mels(self, tokens: list[int], speaker: Speaker, options: Options, clock: Clock) -> Iterator[mx.array]:

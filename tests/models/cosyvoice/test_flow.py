@@ -157,7 +157,7 @@ def test_stream_of_nothing(ours):
 
 def test_memory_of_a_stream(ours):
     """What is announced is what the layers keep, and more than allowed is refused before it is computed."""
-    assert bytes_per_frame(FlowConfig(), 10) == pytest.approx(4.6e6, rel=0.01)
+    assert bytes_per_frame(FlowConfig(), 10) == pytest.approx(1.15e6, rel=0.01)
     tokens, *rest = map(mx.array, inputs_of(60, 20))
     allowed = 2 * 75 * bytes_per_frame(TINY, 3)
     stream = FlowStream(ours, *rest, noise=noise_of(160), steps=3, max_bytes=allowed)

@@ -34,9 +34,8 @@ class EstimatorConfig:
 
     @property
     def values_per_frame(self) -> int:
-        """Numbers that a stream keeps of a frame in each row and evaluation: keys and values of every layer."""
-        layers = (self.num_mid_blocks + 2) * self.num_transformer_layers
-        return 2 * layers * self.num_attention_heads * self.head_dim
+        """Numbers that a stream keeps of a frame in each row and evaluation: what every layer attends to."""
+        return (self.num_mid_blocks + 2) * self.num_transformer_layers * self.channels
 
     @classmethod
     def tiny(cls) -> "EstimatorConfig":
@@ -73,14 +72,18 @@ class ResBlock(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Pre-norm attention and feed-forward."""
+    """Pre-norm attention and feed-forward.
+
+    A stream keeps the steps that it attends to, whose keys and values are computed again: those are four times as many
+    numbers, and take more memory than the time is worth.
+    """
 
     def __init__(self, config: EstimatorConfig) -> None:
         super().__init__()
         size, inner = config.channels, config.num_attention_heads * config.head_dim
         self.num_attention_heads, self.scale = config.num_attention_heads, 1 / math.sqrt(config.head_dim)
         self.attention_norm = LayerNorm(size)
-        self.qkv_proj = nn.Linear(size, 3 * inner, bias=False)
+        self.q_proj, self.kv_proj = nn.Linear(size, inner, bias=False), nn.Linear(size, 2 * inner, bias=False)
         self.o_proj = nn.Linear(inner, size)
         self.norm = LayerNorm(size)
         self.up_proj = nn.Linear(size, WIDENING * size)
@@ -89,10 +92,10 @@ class TransformerLayer(nn.Module):
     def __call__(self, x: mx.array, stream: Stream, mask: mx.array | None) -> mx.array:
         """Shapes: x [B, T, D], mask [T, S] of all steps so far, the last T of them x -> [B, T, D]."""
         batch, length, _ = x.shape
-        qkv = linear(self.qkv_proj, self.attention_norm(x)).reshape(batch, length, 3, self.num_attention_heads, -1)
-        q, k, v = (qkv[:, :, i].swapaxes(1, 2) for i in range(3))  # [B, H, T, D] each
-        k, v = (stream.history(y, axis=2) for y in (k, v))
-        y = ops.attention(q, k, v, scale=self.scale, mask=mask)
+        steps = self.attention_norm(x)
+        q = linear(self.q_proj, steps).reshape(batch, length, self.num_attention_heads, -1)
+        kv = linear(self.kv_proj, stream.history(steps)).reshape(batch, -1, 2, self.num_attention_heads, q.shape[-1])
+        y = ops.attention(*(y.swapaxes(1, 2) for y in (q, kv[:, :, 0], kv[:, :, 1])), scale=self.scale, mask=mask)
         x = x + linear(self.o_proj, y.swapaxes(1, 2).reshape(batch, length, -1))
         return x + linear(self.down_proj, ops.gelu(linear(self.up_proj, self.norm(x))))
 
