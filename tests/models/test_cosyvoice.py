@@ -29,6 +29,7 @@ from pytorch_to_mlx.models.cosyvoice.streaming import (
     stream_mels_in_windows,
 )
 from pytorch_to_mlx.models.cosyvoice.text.tokenizer import END_OF_PROMPT
+from pytorch_to_mlx.models.cosyvoice.versions import COSYVOICE2
 from pytorch_to_mlx.models.cosyvoice.vocoder.stream import HiftStream
 from pytorch_to_mlx.models.cosyvoice.vocoder.stretch import stretch
 from pytorch_to_mlx.tasks import Speech
@@ -354,7 +355,7 @@ def test_speakers_are_saved_and_found_again(folder, tmp_path):
     again = load(path)
     assert again.list_available_spks() == ["me"]
     assert np.array_equal(joined(again.inference_zero_shot(TEXT, zero_shot_spk_id="me")), fresh)
-    saved = open_speakers(path)
+    saved = open_speakers(path, COSYVOICE2)
     assert saved.about("me") == {"recording_s": 2.0, "transcript": True}
     saved.remove("me")
     saved.save()

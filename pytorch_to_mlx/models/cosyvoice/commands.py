@@ -191,7 +191,7 @@ def speakers_as(
         pipeline.save_spkinfo()
         saved = pipeline.speakers
     else:
-        saved = open_speakers(locate(model, (card,)).path)
+        saved = open_speakers(locate(model, (card,)).path, VERSIONS[card.name])
         if remove is not None:
             saved.remove(remove)
             saved.save()

@@ -94,9 +94,13 @@ def load(path: Path, *, dequantize: bool | None = None, version: Version | None 
     return CosyVoicePipeline(model, tokenizer, speakers, flow_noise)
 
 
-def open_speakers(path: Path) -> Speakers:
-    """Open the saved speakers of a converted folder without reading the model."""
-    return Speakers(CONFIGS[version_of(path).model_type].from_dict(read_config(path)), path / FOLDER)
+def open_speakers(path: Path, version: Version) -> Speakers:
+    """Open the saved speakers of a converted folder without reading the model.
+
+    Raises: FormatError for a folder of another version.
+    """
+    check_version_of(path, version)
+    return Speakers(CONFIGS[version.model_type].from_dict(read_config(path)), path / FOLDER)
 
 
 class CosyVoicePipeline:

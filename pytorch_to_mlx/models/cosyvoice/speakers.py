@@ -18,6 +18,7 @@ from ...errors import FormatError, UsageError
 from ...weights.place import disk_errors
 from .config import Parts
 from .model import Model
+from .versions import VERSIONS
 from .voice.campplus import speaker_features
 from .voice.s3_tokenizer import tokenizer_features
 
@@ -143,7 +144,11 @@ class Speakers:
         return sorted(({file.stem for file in files} - self._removed) | self._added.keys())
 
     def __getitem__(self, name: str) -> Speaker:
-        """Return a speaker. Raises: UsageError naming those that exist; FormatError for a malformed file."""
+        """Return a speaker.
+
+        Raises: UsageError naming those that exist; FormatError for a malformed file, or a recording as another version
+        hears it. An embedding alone is the same in all.
+        """
         if name in self._added:
             return self._added[name]
         if name not in self.names():
@@ -152,6 +157,10 @@ class Speakers:
         assert self._folder is not None
         path = self._folder / f"{name}.safetensors"
         with open_checkpoint(path) as file:
+            version = VERSIONS.get(str(file.extra.get("model_type")), self._config.version)
+            if version is not self._config.version and set(file) != {"embedding"}:
+                what = f"this is a speaker of {version.name}, not of {self._config.version.name}"
+                raise FormatError(what, where=path, fix="add the speaker to this model from the recording")
             return speaker_from_arrays(file, self._config, path)
 
     def add(self, name: str, speaker: Speaker) -> None:
@@ -186,7 +195,8 @@ class Speakers:
                 path = self._folder / f"{name}.safetensors"
                 new = path.with_name(f".{name}.new")
                 with new.open("wb") as file:
-                    mx.save_safetensors(file, speaker.arrays(), {"format": "mlx"})
+                    about = {"format": "mlx", "model_type": self._config.version.model_type}
+                    mx.save_safetensors(file, speaker.arrays(), about)
                 os.replace(new, path)
             for name in self._removed:
                 (self._folder / f"{name}.safetensors").unlink(missing_ok=True)

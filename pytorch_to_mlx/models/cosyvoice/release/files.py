@@ -27,23 +27,28 @@ def is_release(path: Path, version: Version = COSYVOICE2) -> bool:
 
 def version_of(path: Path) -> Version:
     """Return the version of a converted folder or a release; version 2 if it is neither, to say what is missing."""
-    folder = path if path.is_dir() else path.parent
-    if (folder / "config.json").is_file():
-        model_type = str(read_config(folder).get("model_type"))
-        if model_type in VERSIONS:
-            return VERSIONS[model_type]
-    return next((version for version in VERSIONS.values() if is_release(folder, version)), COSYVOICE2)
+    return next(iter(_versions(path)), COSYVOICE2)
 
 
 def check_version_of(path: Path, version: Version) -> None:
     """Raises: FormatError if this is a model of another version."""
-    actual = version_of(path)
-    if actual is not version and (path / "config.json").is_file():
+    others = _versions(path)
+    if others and version not in others:
         raise FormatError(
-            f"this is a model of {actual.name}, not of {version.name}",
+            f"this is a model of {others[0].name}, not of {version.name}",
             where=path,
-            fix=f"use the {actual.model_type} commands",
+            fix=f"use the {others[0].model_type} commands",
         )
+
+
+def _versions(path: Path) -> list[Version]:
+    """Return the version of a converted folder, or every version whose yaml a release has."""
+    folder = path if path.is_dir() else path.parent
+    if (folder / "config.json").is_file():
+        model_type = str(read_config(folder).get("model_type"))
+        if model_type in VERSIONS:
+            return [VERSIONS[model_type]]
+    return [version for version in VERSIONS.values() if is_release(folder, version)]
 
 
 def open_release(path: Path, version: Version = COSYVOICE2) -> Checkpoint:
@@ -115,6 +120,8 @@ def _check_files(folder: Path, version: Version) -> None:
     if not (folder / version.yaml).exists():
         others = sorted(p.name for p in folder.glob("cosyvoice*.yaml") if p.name != version.yaml)
         reason = f"it has {', '.join(map(quote, others[:3]))}" if others else f"not a release of {version.name}"
+        whole = [f"use the {other.model_type} commands, or " for other in _versions(folder)]
+        fix = "".join(whole[:1]) + fix
         raise FormatError(f"this folder has no {version.yaml}: {reason}", where=folder, fix=fix)
     names = ("config.json", *version.tokenizer_files) if version.qwen_folder else ()
     qwen = [f"{version.qwen_folder}/{name}" for name in names]
