@@ -15,7 +15,7 @@ import numpy as np
 from ..backend import ops
 from ..backend.native import kernels
 
-PAYS_FROM = 64  # steps of one layer: making the copy takes as long as some 30 steps gain
+PAYS_FROM = 128  # steps of one layer: making the copy takes as long as so many gain
 LEAST_BYTES = 1 << 24  # of a weight: smaller ones stay in the caches
 N_MORE = 15  # tokens that are looked at, beyond those that are asked for
 GROUP_SIZE, BITS = 64, 8
