@@ -218,6 +218,16 @@ PACKAGED: dict[str, Python | Npm] = {
     ),
     "f5-example": _f5_example("en", "b0e22048e72414fcc1e6b6342e47a774d748a195ed34e4a5b3fcf416707f2b71"),
     "f5-example-zh": _f5_example("zh", "96724a113240d1f82c6ded1334122f0176b96c9226ccd3c919e625bcfd2a3ede"),
+    "f5-vocab": Python(
+        packages={"f5-tts": "1.1.22"},
+        files={
+            "vocab.txt": (
+                "4e173934be56219eb38759fa8d4c48132d5a34454f0c44abce409bcf6a07ec46",
+                ("f5_tts/infer/examples/vocab.txt",),
+            )
+        },
+        licence="MIT",
+    ),
     "openwakeword": Python(
         packages={"openwakeword": "0.5.1"},
         files={

@@ -1,5 +1,7 @@
 """Checkpoints of F5-TTS and E2-TTS in every layout: which weights are taken, and which model it is."""
 
+from dataclasses import replace
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -118,6 +120,37 @@ def test_bigvgan_is_refused_by_name(tmp_path):
 def test_vocabulary_of_another_model(vocab, message, tmp_path):
     path = save(tmp_path / "F5TTS_Base", "flat", TINY, vocab)
     with pytest.raises(FormatError, match=message):
+        config_of(path)
+
+
+def test_a_release_without_vocabulary_has_the_package_s(monkeypatch, tmp_path):
+    from pytorch_to_mlx.models.f5tts import release as module
+
+    entries = " \n" + "".join(f"{i}\n" for i in range(2544))
+    (tmp_path / "vocab.txt").write_text(entries)
+    monkeypatch.setattr(module, "find", lambda name: {"f5-vocab": tmp_path}[name])
+    path = save(tmp_path / "F5TTS_Base", "flat", replace(TINY, vocab_size=2545), None)
+    with open_release(path) as checkpoint:
+        assert checkpoint.config["vocab_size"] == 2545
+        assert "there is no vocab.txt beside it; that of the package f5-tts is taken" in checkpoint.notes
+    assert load_networks(path)[1] == entries.encode()
+    folder = convert(path, tmp_path / "mlx")
+    assert (folder / "vocab.txt").read_text() == entries
+    (folder / "vocab.txt").unlink()
+    assert load_networks(folder)[1] == entries.encode()
+
+
+def test_where_the_package_is_missing_it_is_named(monkeypatch, tmp_path):
+    from importlib import metadata
+
+    monkeypatch.setenv("PYTORCH_TO_MLX_CACHE", str(tmp_path / "cache"))
+
+    def missing(package):
+        raise metadata.PackageNotFoundError
+
+    monkeypatch.setattr(metadata, "version", missing)
+    path = save(tmp_path / "F5TTS_Base", "flat", replace(TINY, vocab_size=2545), None)
+    with pytest.raises(FormatError, match=r"of its release there, or run: pip install --no-deps f5-tts==1\.1\.22"):
         config_of(path)
 
 

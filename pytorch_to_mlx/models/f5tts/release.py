@@ -17,8 +17,9 @@ from ...backend.rope import rotary_frequencies
 from ...checkpoint import Checkpoint, open_checkpoint
 from ...checkpoint.base import Entry
 from ...checkpoint.files import SourceFile, quote
+from ...checkpoint.packaged import find
 from ...checkpoint.yaml_safe import read_yaml
-from ...errors import FormatError
+from ...errors import FormatError, MachineError
 from ...units import count_text
 from ...weights import is_converted, load_model
 from .config import HEAD_DIM, N_MELS, THETA, VARIANTS, Config
@@ -27,6 +28,7 @@ from .vocab import read_vocab
 from .weights import WEIGHTS
 
 VOCAB = "vocab.txt"
+PACKAGED_ENTRIES = 2545  # of the vocabulary in the package f5-tts, which the original takes where none is named
 MAX_VOCAB_BYTES = 1 << 24
 _BYTES = 256  # ids of the byte tokenizer, which has no vocab.txt
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
@@ -80,6 +82,8 @@ def open_release(path: Path) -> Checkpoint:
         checkpoint.config = {"model_type": "f5-tts", **sizes, **settings}
         _check_rotary(checkpoint)
         _check_vocab(path, checkpoint.config)
+        if vocab_file(path) is None and sizes["vocab_size"] != _BYTES:
+            checkpoint.notes.append(f"there is no {VOCAB} beside it; that of the package f5-tts is taken")
     except FormatError:
         checkpoint.close()
         raise
@@ -238,25 +242,43 @@ def vocab_file(path: Path) -> Path | None:
     return file if file.is_file() else None
 
 
-def read_vocab_bytes(path: Path) -> bytes | None:
-    """Return what is in the vocab.txt beside a checkpoint or in a converted folder, or None if there is none."""
+def read_vocab_bytes(path: Path, size: int) -> bytes | None:
+    """Return what is in the vocab.txt beside a checkpoint or in a converted folder.
+
+    Where there is none, that of the package f5-tts is taken for a table of its `size`, and none for the byte tokenizer.
+    Raises: FormatError where there is none to take.
+    """
     file = vocab_file(path)
     if file is None:
-        return None
+        if size == _BYTES:
+            return None
+        file = _packaged_vocab(path, size)
     with SourceFile(file) as source:
         if source.size > MAX_VOCAB_BYTES:
             raise FormatError(f"{source.size} bytes of vocabulary, at most {MAX_VOCAB_BYTES} are read", where=file)
         return source.read(0, source.size)
 
 
+def _packaged_vocab(path: Path, size: int) -> Path:
+    what, fix = (
+        f"there is no {VOCAB} beside the model, whose table has {size} entries",
+        "put the one of its release there",
+    )
+    if size != PACKAGED_ENTRIES:
+        raise FormatError(what, where=path, fix=fix)
+    try:
+        folder = find("f5-vocab")
+    except MachineError as error:
+        raise FormatError(what, where=path, fix=f"{fix}, or {error.fix}, which has it") from error
+    return folder / VOCAB
+
+
 def _check_vocab(path: Path, config: Mapping[str, Any]) -> None:
     """Compare vocab.txt with the table of the text. Raises: FormatError if it is missing or of another model."""
-    data, size = read_vocab_bytes(path), config["vocab_size"]
+    size = config["vocab_size"]
+    data = read_vocab_bytes(path, size)
     if data is None:
-        if size == _BYTES:
-            return
-        fix = "put the vocab.txt of its release beside it: that of F5TTS_v1_Base has 2545 entries"
-        raise FormatError(f"there is no {VOCAB} beside the model, whose table has {size} entries", where=path, fix=fix)
+        return
     n_entries = len(read_vocab(data, VOCAB))
     if n_entries != size:
         raise FormatError(
@@ -269,7 +291,7 @@ def _check_vocab(path: Path, config: Mapping[str, Any]) -> None:
 
 def extra_files(path: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
     """Return what a converted folder holds beside the weights: vocab.txt, but for the byte tokenizer."""
-    data = read_vocab_bytes(path)
+    data = read_vocab_bytes(path, config["vocab_size"])
     return {} if data is None else {VOCAB: data}
 
 
@@ -283,4 +305,4 @@ def load_networks(path: Path, dequantize: bool | None = None) -> tuple[Model, by
         open_release=open_release,
         dequantize=dequantize,
     )
-    return model, read_vocab_bytes(path)
+    return model, read_vocab_bytes(path, model.config.vocab_size)
