@@ -146,13 +146,15 @@ class Workload:
 
     A callable that returns an iterator is consumed; its first item is the first audio.
     torch: None for what the original does not do. audio_s: seconds of audio that one call makes or hears, for the
-    real-time factor. first_parts: seconds by part until the first audio, in the last call of ours.
+    real-time factor. first_parts: seconds by part until the first audio, in the last call of ours. warmups: calls
+    before those that count; 0 for a call of minutes, in which a cold start does not show.
     """
 
     ours: Callable[[], Any]
     torch: Callable[[], Any] | None
     audio_s: float | None = None
     first_parts: Callable[[], Mapping[str, float]] | None = None
+    warmups: int = 1
 
 
 class Reference(Protocol):

@@ -52,7 +52,7 @@ def benchmark(
     for name, work in _select(model, converted_path, against, workloads).items():
         sides: Sides = {"ours": work.ours, **({"torch": work.torch} if work.torch else {})}
         note(f"measuring {name}: {runs} runs of {' and '.join(sides)}")
-        measurements += _rows(name, measure_interleaved(sides, runs=runs), work.audio_s)
+        measurements += _rows(name, measure_interleaved(sides, runs=runs, warmup=work.warmups), work.audio_s)
         parts = work.first_parts() if work.first_parts else {}
         measurements += [Measurement(name, f"first audio: {part}", "s", s) for part, s in parts.items()]
         if profile:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pytorch_to_mlx.bench import benchmark
+from pytorch_to_mlx.bench import benchmark, family
+from pytorch_to_mlx.contract import Workload
 from pytorch_to_mlx.errors import UsageError
 
 
@@ -32,3 +33,14 @@ def test_wrong_use_is_refused_before_anything_is_built(tone):
 def test_an_unknown_workload_is_refused(tone):
     with pytest.raises(UsageError, match="no workload is called 'dance'"):
         benchmark("tonenet", family="tone", against="torch", workloads=["dance"])
+
+
+def test_a_long_workload_is_not_warmed_up(tone, monkeypatch):
+    calls = []
+    works = {
+        "long": Workload(lambda: calls.append("long"), None, warmups=0),
+        "short": Workload(lambda: calls.append("short"), None),
+    }
+    monkeypatch.setattr(family, "_select", lambda *_: works)
+    benchmark("tonenet", family="tone", runs=2, fresh=False)
+    assert calls == ["long"] * 2 + ["short"] * 3

@@ -1,7 +1,7 @@
 """F5-TTS, E2-TTS and Vocos at full size with seeded random weights against the originals, PyTorch's float64 as arbiter.
 
 Needs the packages f5-tts 1.1.22 and vocos 0.1.0 (pip install --no-deps, with torchdiffeq, x-transformers, einx,
-frozendict). Two seconds of audio, so that float64 ends today; the networks' sizes are the published ones.
+frozendict). Two seconds of audio, so that float64 ends today, and ten once; the networks' sizes are the published ones.
 """
 
 import gc
@@ -17,7 +17,7 @@ from parity import assert_close
 from pytorch_to_mlx.audio.torch_random import TorchRandom
 from pytorch_to_mlx.models.f5tts.card import CARD
 from pytorch_to_mlx.models.f5tts.config import VARIANTS, Config
-from pytorch_to_mlx.models.f5tts.model import Model
+from pytorch_to_mlx.models.f5tts.model import Item, Model
 from pytorch_to_mlx.models.f5tts.reference import Reference, build_network, torch_sample
 from pytorch_to_mlx.models.f5tts.weights import WEIGHTS
 from pytorch_to_mlx.models.vocos.config import Config as VocosConfig
@@ -62,38 +62,62 @@ def state_of(module: torch.nn.Module) -> dict[str, mx.array]:
     return {name: mx.array(value.numpy()) for name, value in module.state_dict().items()}
 
 
-def our_taps(model: Model, cond: np.ndarray, ids: list[int], steps: int) -> dict[str, np.ndarray]:
+def our_taps(model: Model, cond: np.ndarray, ids: list[int], frames: int, steps: int) -> dict[str, np.ndarray]:
     taps: dict[str, np.ndarray] = {}
     with watch_taps(lambda name, value: taps.__setitem__(name, np.array(value))):
-        model.sample(mx.array(cond), ids, FRAMES, steps=steps)
+        model.sample(mx.array(cond), ids, frames, steps=steps)
     return taps
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
-def test_every_step(name):
+def inputs(config: Config, n_reference: int, n_tokens: int) -> tuple[np.ndarray, list[int]]:
+    random = np.random.default_rng(0)
+    cond = (random.standard_normal((n_reference, 100)) - 3).astype(np.float32)
+    return cond, random.integers(0, config.vocab_size, n_tokens).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "counts"),
+    [*((name, 1, STEPS) for name in NETWORKS), ("F5TTS_v1_Base", 5, (4,))],
+    ids=[*NETWORKS, "F5TTS_v1_Base, 10 s"],
+)
+def test_every_step(name, times, counts):
     """Text embeddings, velocities and the mel after every step, at 4, 7 (pruned), 8, 16 and 32 steps."""
     needs("f5_tts")
-    config = NETWORKS[name]
+    config, frames = NETWORKS[name], FRAMES * times
     original = seeded(build_network(config))
     model = load_into(Model(config), apply(WEIGHTS, state_of(original)).weights)
-    random = np.random.default_rng(0)
-    cond = (random.standard_normal((N_REFERENCE, 100)) - 3).astype(np.float32)
-    ids = random.integers(0, config.vocab_size, N_TOKENS).tolist()
+    cond, ids = inputs(config, N_REFERENCE * times, N_TOKENS * times)
     options = {"guidance": 2.0, "sway": -1.0, "method": "euler"}
-    ours = {steps: our_taps(model, cond, ids, steps) for steps in STEPS}
+    ours = {steps: our_taps(model, cond, ids, frames, steps) for steps in counts}
     del model
     gc.collect()
     sides = []
     for dtype in (torch.float32, torch.float64):
         original = original.to(dtype)
-        sides.append({n: torch_sample(original, cond, ids, FRAMES, {**options, "steps": n}, dtype) for n in STEPS})
-    for steps in STEPS:
+        sides.append({n: torch_sample(original, cond, ids, frames, {**options, "steps": n}, dtype) for n in counts})
+    for steps in counts:
         narrow, wide = sides[0][steps], sides[1][steps]
         names = [tap for tap in ours[steps] if tap in wide]
         assert len(names) == steps + 4
         for tap in names:
             result = assert_close(ours[steps][tap], narrow[tap], wide[tap], name=f"{steps} steps: {tap}")
         print(f"{name} {steps} steps: mel {result.relative:.2e}, PyTorch's float32 {result.torch_relative:.2e}")
+
+
+@pytest.mark.parametrize("name", ["F5TTS_v1_Base", "F5TTS_Base"])
+def test_batch_is_each_alone(name):
+    """Two texts of different lengths, after recordings of different lengths."""
+    config = NETWORKS[name]
+    mx.random.seed(0)
+    model = Model(config)
+    cond, ids = inputs(config, N_REFERENCE, N_TOKENS)
+    items = [Item(mx.array(cond), ids, FRAMES, seed=1), Item(mx.array(cond[:70]), ids[:25], 150, seed=2)]
+    together = model.sample_batch(items, steps=4)
+    for item, mel in zip(items, together, strict=True):
+        [alone] = model.sample_batch([item], steps=4)
+        error = float(mx.abs(mel - alone).max() / mx.abs(alone).max())
+        print(f"{name}, batch of two, {item.frames} frames: {error:.2e}")
+        assert error <= 2e-6
 
 
 def test_vocos():
@@ -122,3 +146,12 @@ def test_validate(folder, tmp_path):
     source = save(tmp_path / folder, "released", tiny_e2() if folder.startswith("E2") else Config.tiny())
     report = run(Reference.open(source), CARD.taps, family="f5-tts", source=folder)
     assert report.passed
+
+
+def test_workloads(tmp_path):
+    """Both sides of `benchmark` run."""
+    needs("f5_tts")
+    workloads = Reference.open(save(tmp_path / "F5TTS_v1_Base", "released", Config.tiny())).workloads()
+    assert list(workloads) == [f"sample-{steps}-steps" for steps in (4, 7, 8, 32)]
+    for work in workloads.values():
+        assert work.ours().shape == (937, 100) and work.torch()[0].shape == (1, 937, 100)

@@ -86,9 +86,12 @@ class Reference(Contract):
     def workloads(self) -> dict[str, Workload]:
         return {
             f"sample-{steps}-steps": Workload(
-                our_workload(self.model, steps), torch_workload(self.original, steps), audio_s=_NEW_S
+                our_workload(self.model, steps),
+                torch_workload(self.original, steps),
+                audio_s=_NEW_S,
+                warmups=int(steps < 32),
             )
-            for steps in (4, 7)
+            for steps in (4, 7, 8, 32)
         }
 
 
