@@ -2,13 +2,14 @@
 
 pip install --no-deps f5-tts-mlx==0.2.6 vocos-mlx==0.0.7 einops einx frozendict jieba f5-tts==1.1.22
 python benchmarks/random_f5_release.py FOLDER
-python benchmarks/against_f5_tts_mlx.py FOLDER/F5TTS_v1_Base
+python benchmarks/against_f5_tts_mlx.py FOLDER/F5TTS_v1_Base [mel] [sampler] [vocoder] [text]
 
 Ours equal the original within rounding (docs/benchmarks.md), so what differs from ours differs from the original. It
-is run as it comes, and with this project's kernels under MLX's names.
+is run with this project's kernels under MLX's names, and once, for a second of audio, as it comes.
 """
 
 import sys
+import types
 from pathlib import Path
 from time import perf_counter
 
@@ -55,46 +56,65 @@ def timed(call) -> tuple[float, object]:
     return perf_counter() - began, result
 
 
-def main(folder: str) -> None:
-    pipeline, theirs = load(Path(folder)), peer(Path(folder))
-    model, vocoder = pipeline.model, pipeline.vocoder
-    mel, ids, frames = inputs(model.config, short=True)
-    say("mel of the recording", theirs._mel_spec(mx.array(recording()[: len(recording()) // 2]))[0],
-        vocos_log_mel(recording()[: len(recording()) // 2]))  # fmt: skip
+def compare_mels(pipeline, theirs) -> None:
+    samples = recording()
+    say("mel of the recording", theirs._mel_spec(mx.array(samples))[0], vocos_log_mel(samples))
+
+
+def compare_samplers(pipeline, theirs) -> None:
+    mel, ids, frames = inputs(pipeline.model.config, short=True)
     noise = TorchRandom(0).randn(frames, 100)
     drawn, vocode = mx.random.normal, theirs._vocoder
-    mx.random.normal = lambda *_, **__: mx.array(noise.T)
     theirs._vocoder = None
 
-    def sample(steps: int):
-        out, _ = theirs.sample(mel[None], mx.array([ids]), frames, steps=steps, method="euler", seed=0)
+    def sample(steps: int, length: int = frames):
+        mx.random.normal = lambda *_, **__: mx.array(noise[:length].T)
+        cond, text = mel[None, : length // 2], mx.array([ids[:40]])
+        out, _ = theirs.sample(cond, text, length, steps=steps, method="euler", seed=0)
         mx.eval(out)
         return out[0]
 
     try:
-        took, ours = timed(lambda: model.sample(mel, ids, frames, steps=STEPS, noise=mx.array(noise)))
-        sys.stdout.write(f"{STEPS} steps, {frames} frames: ours {took:.2f} s\n")
-        with patched_mlx():
-            took, out = timed(lambda: sample(STEPS + 1))
-        sys.stdout.write(f"f5-tts-mlx on this project's kernels, the same {STEPS} intervals: {took:.2f} s\n")
-        say(f"mel, steps={STEPS + 1} of f5-tts-mlx", out, ours)
-        with patched_mlx():
-            _, out = timed(lambda: sample(STEPS))
-        say(f"mel, steps={STEPS} of f5-tts-mlx", out, ours)
-        took, _ = timed(lambda: sample(2))
-        sys.stdout.write(f"f5-tts-mlx as it comes, one interval: {took:.2f} s, {STEPS * took:.2f} s for {STEPS}\n")
+        took, ours = timed(
+            lambda: pipeline.model.sample(mel[: frames // 2], ids[:40], frames, steps=STEPS, noise=mx.array(noise))
+        )
+        sys.stdout.write(f"{STEPS} intervals, {frames} frames: ours {took:.2f} s\n")
+        for steps in (STEPS + 1, STEPS):
+            with patched_mlx():
+                took, out = timed(lambda steps=steps: sample(steps))
+            say(f"steps={steps} of f5-tts-mlx: {took:.2f} s on this project's kernels; mel", out, ours)
+        took, _ = timed(lambda: sample(2, 94))
+        sys.stdout.write(f"f5-tts-mlx as it comes: {took:.2f} s for one interval, 94 frames\n")
     finally:
-        mx.random.normal = drawn
-    took, audio = timed(lambda: vocoder.vocode(ours))
+        mx.random.normal, theirs._vocoder = drawn, vocode
+
+
+def compare_vocoders(pipeline, theirs) -> None:
+    mel = vocos_log_mel(recording())
+    took, ours = timed(lambda: pipeline.vocoder.vocode(mel))
     with patched_mlx():
-        took_theirs, heard = timed(lambda: np.array(vocode(ours[None])).reshape(-1))
+        took_theirs, audio = timed(lambda: np.array(theirs._vocoder(mel[None])).reshape(-1))
     sys.stdout.write(f"Vocos: ours {took:.3f} s, vocos-mlx on the kernels {took_theirs:.3f} s\n")
-    say("audio", heard, audio)
-    level = np.sqrt(np.mean(np.square(heard[512:-512]))) / np.sqrt(np.mean(np.square(audio)))
-    sys.stdout.write(f"audio of vocos-mlx: {level:.3f} times as loud, {len(heard) - len(audio)} samples longer\n")
+    say("audio", audio, ours)
+    inner, own = audio[512 + 1024 : -512 - 1024], ours[1024:-1024]
+    gain = float(inner @ own / (own @ own))
+    say(f"audio of vocos-mlx from sample 512 on, but for its ends and its gain of {gain:.3f}", inner / gain, own)
+
+
+def compare_texts(pipeline, theirs) -> None:
+    sys.modules.setdefault("sounddevice", types.ModuleType("sounddevice"))  # its player, which is not used here
     from f5_tts_mlx.generate import split_sentences  # pyright: ignore[reportMissingImports]
 
-    sys.stdout.write(f"text in chunks: f5-tts-mlx {split_sentences(TEXT)}, ours {chunk_text(TEXT, 135)}\n")
+    sys.stdout.write(f"chunks of {TEXT!r}: f5-tts-mlx {split_sentences(TEXT)}, ours {chunk_text(TEXT, 135)}\n")
+
+
+PARTS = {"mel": compare_mels, "sampler": compare_samplers, "vocoder": compare_vocoders, "text": compare_texts}
+
+
+def main(folder: str, *parts: str) -> None:
+    pipeline, theirs = load(Path(folder)), peer(Path(folder))
+    for part in parts or PARTS:
+        PARTS[part](pipeline, theirs)
 
 
 if __name__ == "__main__":
