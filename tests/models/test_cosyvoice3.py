@@ -49,9 +49,9 @@ def spoken(pipeline, monkeypatch):
     requests = []
     real = pipeline.synthesizer._speech_tokens
 
-    def record(piece, number, speaker, options, sampler, prompt):
+    def record(piece, number, speaker, options, sampler, prompt, prefix):
         requests.append((piece, prompt.prompt_text, prompt.prompt_speech))
-        return real(piece, number, speaker, options, sampler, prompt)
+        return real(piece, number, speaker, options, sampler, prompt, prefix)
 
     monkeypatch.setattr(pipeline.synthesizer, "_speech_tokens", record)
     return requests

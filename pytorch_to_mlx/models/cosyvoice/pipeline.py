@@ -234,10 +234,18 @@ class CosyVoicePipeline:
         """Return the names of the saved speakers."""
         return self.speakers.names()
 
-    def add_zero_shot_spk(self, prompt_text: str, prompt_wav: Any, zero_shot_spk_id: str) -> bool:
-        """Add the speaker of a recording under a name; `save_spkinfo` writes it into the converted folder."""
+    def add_zero_shot_spk(
+        self, prompt_text: str, prompt_wav: Any, zero_shot_spk_id: str, *, prepare: bool = False
+    ) -> bool:
+        """Add the speaker of a recording under a name; `save_spkinfo` writes it into the converted folder.
+
+        prepare: with what the networks compute of the recording alone, see prepared.py: speech begins sooner.
+        """
         require_own_threads()
-        self.speakers.add(zero_shot_spk_id, self._transcribed_speaker(prompt_text, prompt_wav, Options()))
+        speaker = self._transcribed_speaker(prompt_text, prompt_wav, Options())
+        if prepare:
+            speaker = self.synthesizer.prepare(speaker, speaker.prompt_text or self._system_prompt())
+        self.speakers.add(zero_shot_spk_id, speaker)
         return True
 
     def save_spkinfo(self) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from ...errors import FormatError, UsageError
 from ...weights.place import disk_errors
 from .config import Parts
 from .model import Model
+from .prepared import FOLDER as PREPARED
+from .prepared import Prepared
 from .versions import VERSIONS
 from .voice.campplus import speaker_features
 from .voice.s3_tokenizer import tokenizer_features
@@ -32,7 +34,8 @@ MIN_PROMPT_S, MAX_PROMPT_S = 0.2, 30.0
 class Speaker:
     """A voice to speak with. Without a recording `speech_tokens` and `mel` are empty.
 
-    prompt_text: the tokens of what the recording says, empty if that is unknown.
+    prompt_text: the tokens of what the recording says, empty if that is unknown. prepared: what the networks compute of
+    the recording alone, where it is kept.
     Shapes: embedding [1, 192], mel [1, 2 · speech_tokens, n_mels].
     """
 
@@ -40,6 +43,7 @@ class Speaker:
     mel: mx.array
     speech_tokens: tuple[int, ...] = ()
     prompt_text: tuple[int, ...] = ()
+    prepared: Prepared | None = field(default=None, compare=False, repr=False)
 
     def tokens(self) -> mx.array:
         """Return the speech tokens as an array. Shapes: -> [1, P] int32."""
@@ -155,13 +159,14 @@ class Speakers:
             names = ", ".join(self.names()) or "none: add one from a recording, or take 'random' or 'none'"
             raise UsageError(f"there is no speaker '{name}'", fix=f"speakers: {names}")
         assert self._folder is not None
-        path = self._folder / f"{name}.safetensors"
+        path, prepared = self._paths(name)
         with open_checkpoint(path) as file:
             version = VERSIONS.get(str(file.extra.get("model_type")), self._config.version)
             if version is not self._config.version and set(file) != {"embedding"}:
                 what = f"this is a speaker of {version.name}, not of {self._config.version.name}"
                 raise FormatError(what, where=path, fix="add the speaker to this model from the recording")
-            return speaker_from_arrays(file, self._config, path)
+            speaker = speaker_from_arrays(file, self._config, path)
+        return replace(speaker, prepared=Prepared(prepared)) if prepared.is_file() else speaker
 
     def add(self, name: str, speaker: Speaker) -> None:
         """Add a speaker, or replace one. Raises: UsageError if the name cannot be a file's."""
@@ -180,7 +185,8 @@ class Speakers:
         """Return the length of the speaker's recording, and whether its transcript is known."""
         speaker = self[name]
         seconds = speaker.mel.shape[1] * self._config.mel.hop_length / self._config.sample_rate
-        return {"recording_s": round(seconds, 2), "transcript": bool(speaker.prompt_text)}
+        about = {"recording_s": round(seconds, 2), "transcript": bool(speaker.prompt_text)}
+        return about | ({"prepared_mb": round(speaker.prepared.nbytes() / 1e6, 1)} if speaker.prepared else {})
 
     def save(self) -> None:
         """Write the added speakers and delete the removed ones.
@@ -189,18 +195,29 @@ class Speakers:
         """
         if self._folder is None:
             raise UsageError("there is no converted folder to save speakers in", fix="convert the checkpoint first")
-        with disk_errors(self._folder, 1 << 20):
+        size = sum(speaker.prepared.nbytes() for speaker in self._added.values() if speaker.prepared)
+        with disk_errors(self._folder, size + (1 << 20)):
             self._folder.mkdir(exist_ok=True)
             for name, speaker in self._added.items():
-                path = self._folder / f"{name}.safetensors"
-                new = path.with_name(f".{name}.new")
+                path, prepared = self._paths(name)
+                new, new_prepared = (where.with_name(f".{name}.new") for where in (path, prepared))
                 with new.open("wb") as file:
                     about = {"format": "mlx", "model_type": self._config.version.model_type}
                     mx.save_safetensors(file, speaker.arrays(), about)
+                if speaker.prepared:
+                    speaker.prepared.write(new_prepared)
+                prepared.unlink(missing_ok=True)
                 os.replace(new, path)
-            for name in self._removed:
-                (self._folder / f"{name}.safetensors").unlink(missing_ok=True)
+                if speaker.prepared:
+                    os.replace(new_prepared, prepared)
+            for path in (path for name in self._removed for path in self._paths(name)):
+                path.unlink(missing_ok=True)
         self._added, self._removed = {}, set()
+
+    def _paths(self, name: str) -> tuple[Path, Path]:
+        """Return where a speaker is, and what is prepared for it."""
+        assert self._folder is not None
+        return tuple(folder / f"{name}.safetensors" for folder in (self._folder, self._folder / PREPARED))  # type: ignore[return-value]
 
 
 def speaker_from_arrays(arrays: Mapping[str, mx.array], config: Parts, where: str | Path) -> Speaker:

@@ -1,8 +1,8 @@
 """Text or speech tokens to audio: the four networks in turn, whole or as a stream."""
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from time import perf_counter
@@ -19,10 +19,12 @@ from .flow.stream import FlowStream
 from .lm.decode_stream import decode_stream
 from .lm.decode_text import decode_text
 from .lm.decoder import shorten_silence
+from .lm.prefix import Prefix
 from .lm.qwen2 import Qwen2LM
 from .model import Model
 from .options import Options
 from .original.streaming import OriginalStreams
+from .prepared import FLOW, KIND, LM, SOLVER, STEPS, Prepared, arrays_digest, model_digest
 from .speakers import Speaker
 from .streaming import Clock, stream_audio, stream_mels_in_windows
 from .text.normalize import iter_pieces
@@ -97,18 +99,64 @@ class Synthesizer:
             start_s, start = start_s + speech.duration_s, perf_counter()
 
     def prefix(self, speaker: Speaker, options: Options, clock: Clock) -> FlowStream:
-        """Return the flow after the speaker's prompt, to be copied for each piece of text."""
+        """Return the flow after the speaker's prompt, to be copied for each piece of text.
+
+        Raises: FormatError for a prepared speaker's file that is not this model's and this speaker's.
+        """
         with clock.part("flow_prompt"):
-            return FlowStream(
-                self.model.flow,
-                speaker.tokens(),
-                speaker.mel,
-                speaker.embedding,
-                noise=self.flow_noise,
-                steps=options.steps,
-                solver=options.solver,
-                max_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            )
+            prepared = speaker.prepared if (options.steps, options.solver) == (STEPS, SOLVER) else None
+            if prepared is None:
+                return self._flow_stream(speaker, options.steps, options.solver)
+            try:
+                memory = prepared.part(FLOW, self._metadata(speaker))
+                return self._flow_stream(speaker, STEPS, SOLVER, memory)
+            except ValueError as error:
+                raise prepared.error(error) from None
+
+    def prepare(self, speaker: Speaker, prompt_text: Sequence[int]) -> Speaker:
+        """Return the speaker with what versions 2 and 3 compute for its recording, which says `prompt_text`."""
+        lm = self.model.lm
+        if not isinstance(lm, Qwen2LM):
+            return speaker
+        flow, read = self._flow_stream(speaker, STEPS, SOLVER).arrays(), Prefix.read(lm, prompt_text).arrays()
+        arrays = {f"{FLOW}{name}": a for name, a in flow.items()} | {f"{LM}{name}": a for name, a in read.items()}
+        return replace(speaker, prepared=Prepared(arrays, self._metadata(speaker)))
+
+    def _flow_stream(
+        self, speaker: Speaker, steps: int, solver: str, memory: dict[str, mx.array] | None = None
+    ) -> FlowStream:
+        return FlowStream(
+            self.model.flow,
+            speaker.tokens(),
+            speaker.mel,
+            speaker.embedding,
+            noise=self.flow_noise,
+            steps=steps,
+            solver=solver,
+            max_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            memory=memory,
+        )
+
+    def _metadata(self, speaker: Speaker) -> dict[str, str]:
+        """Return what a prepared speaker's file is bound to."""
+        return {"kind": KIND, "model": self._digest, "speaker": arrays_digest(speaker.arrays())}
+
+    @cached_property
+    def _digest(self) -> str:
+        return model_digest(self.model)
+
+    def _read_prompt(self, speaker: Speaker, text: tuple[int, ...], clock: Clock) -> Prefix | None:
+        """Return what the language model has read when a text begins; None where that is nothing, or not separate."""
+        lm, prepared = self.model.lm, speaker.prepared
+        if not text or not isinstance(lm, Qwen2LM):
+            return None
+        with clock.part("language_model"):
+            if prepared is None:
+                return Prefix.read(lm, text)
+            try:
+                return Prefix.from_arrays(lm, prepared.part(LM, self._metadata(speaker)))
+            except ValueError as error:
+                raise prepared.error(error) from None
 
     def _sampler(self, options: Options) -> Sampler:
         config = self.model.config.lm
@@ -127,9 +175,11 @@ class Synthesizer:
     ) -> Iterator[Speech]:
         self.clock = clock
         shared: dict[str, FlowStream] = {}  # of all pieces
-        start_s = 0.0
+        start_s, prefix = 0.0, None
         for number, piece in enumerate(pieces):
-            tokens = self._speech_tokens(piece, number, speaker, options, sampler, prompt)
+            if isinstance(piece, str) and prefix is None:
+                prefix = self._read_prompt(speaker, prompt.prompt_text, clock)
+            tokens = self._speech_tokens(piece, number, speaker, options, sampler, prompt, prefix)
             seed = options.seed + number
             if options.stream:
                 audios = self._stream(tokens, speaker, options, seed, clock, shared)
@@ -151,6 +201,7 @@ class Synthesizer:
         options: Options,
         sampler: Sampler,
         prompt: Prompt,
+        prefix: Prefix | None,
     ) -> Iterator[int]:
         uniform = np.random.default_rng([options.seed, number]).random
         decoding = {
@@ -164,7 +215,7 @@ class Synthesizer:
         lm = self.model.lm
         if isinstance(piece, str):
             voice = speaker.embedding if prompt.hears_speaker else None
-            decoding |= {"min_ratio": options.min_ratio, "speaker": voice}
+            decoding |= {"min_ratio": options.min_ratio, "speaker": voice, "prefix": prefix}
             tokens = decode_text(lm, self.tokenizer.encode(piece), **decoding)
         else:
             assert isinstance(lm, Qwen2LM)
