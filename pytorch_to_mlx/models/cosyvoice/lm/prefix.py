@@ -35,10 +35,8 @@ class Prefix:
 
     def begin(self, cache: list[KVCache], text: Sequence[int]) -> int:
         """Put what a sequence of sos and `text` has in common with this into an empty cache; return how many steps."""
-        pairs = zip(self.text, text, strict=False)
-        count = 1 + next(
-            (n for n, (ours, theirs) in enumerate(pairs) if ours != theirs), min(len(self.text), len(text))
-        )
+        most = min(len(self.text), len(text))
+        count = 1 + next((n for n in range(most) if self.text[n] != text[n]), most)
         for layer, (keys, values) in zip(cache, self.layers, strict=True):
             layer.update(keys[:, :, :count], values[:, :, :count])
         return count
