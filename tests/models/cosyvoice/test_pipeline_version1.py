@@ -6,10 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from command import run as run_command
 from models.cosyvoice import onnx_files_version1, release, release_version1
 
-from pytorch_to_mlx.audio import wav
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import FormatError, UnsafeError
 from pytorch_to_mlx.model_source import load
@@ -217,16 +215,3 @@ def test_another_version_s_folder(converted, tmp_path):
 
     with pytest.raises(FormatError, match="this is a model of CosyVoice 1, not of CosyVoice 2"):
         load_version(converted, version=COSYVOICE2)
-
-
-def test_the_commands(converted, tmp_path):
-    me, out = tmp_path / "me.wav", tmp_path / "out.wav"
-    wav.write(me, VOICE, RATE)
-    model = ["--model", str(converted)]
-    said = run_command("cosyvoice", "synthesize", "--text", "One.", "--speaker", "中文女", "--output", str(out), *model)
-    assert said.returncode == 0 and out.is_file() and "sft" in (said.stdout + said.stderr).decode()
-    other = tmp_path / "other.wav"
-    said = run_command("cosyvoice", "convert-voice", str(me), "--speaker", "中文女", "--output", str(other), *model)
-    assert said.returncode == 0 and other.is_file(), said.stderr
-    listed = run_command("cosyvoice", "speakers", *model)
-    assert "中文女" in listed.stdout.decode()
