@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import mlx.core as mx
 import numpy as np
 import pytest
 from models.cosyvoice import onnx_files_version1, release, release_version1
@@ -124,6 +125,19 @@ def test_lines_are_spoken_one_by_one(pipeline):
     lines = list(pipeline.inference_sft(iter(["One.\n", "\n", "Two."]), "中文女", **SHORT))
     assert [piece.text for piece in lines] == ["One.", "Two."]
     assert np.array_equal(lines[0].audio, joined(pipeline.inference_sft("One.", "中文女", **SHORT)))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_memory_does_not_grow_with_the_text(pipeline, stream):
+    """A longer text has the same peak in its second half as in its first, and leaves nothing behind."""
+    text, options = (TEXT + " ") * 30, SHORT | {"stream": stream}
+    joined(pipeline.inference_sft(TEXT, "中文女", **options))  # what is kept for ever
+    before, peaks = mx.get_active_memory(), []
+    for _ in pipeline.inference_sft(text, "中文女", **options):
+        peaks.append(mx.get_peak_memory())
+        mx.reset_peak_memory()
+    assert len(peaks) >= 4 and max(peaks[len(peaks) // 2 :]) <= 1.02 * max(peaks[: len(peaks) // 2]), peaks
+    assert mx.get_active_memory() == pytest.approx(before, abs=1 << 20)
 
 
 def test_only_the_language_model_is_quantized(folder, tmp_path):
