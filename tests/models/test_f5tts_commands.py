@@ -11,6 +11,7 @@ import soundfile
 from mlx.utils import tree_flatten
 from models.f5tts_fakes import TRANSCRIPT, noise
 
+from pytorch_to_mlx.cli import main
 from pytorch_to_mlx.errors import FormatError, UsageError
 from pytorch_to_mlx.models.f5tts.commands import edit, synthesize
 from pytorch_to_mlx.models.f5tts.config import Config
@@ -139,3 +140,41 @@ def test_other_files_are_refused(folder, options):
         synthesize("Hello.", ref_audio=str(folder / "model" / "vocab.txt"), ref_text=TRANSCRIPT, **options)
     with pytest.raises(UsageError, match="is not a span"):
         edit(folder / "me.wav", text="Hello.", span=["here"], **options)
+
+
+# Of each recording: sample rate, channels, samples, options, the exit code, and what is said on stderr.
+RECORDINGS = {
+    "silence": (24000, 1, np.zeros(72000), {}, 2, "is silent"),
+    "a tenth of a second": (24000, 1, noise(0.1), {}, 2, "0.1 s of sound are too little"),
+    "NaN": (24000, 1, np.full(72000, np.nan), {}, 4, "the audio contains NaN"),
+    "no text": (24000, 1, noise(3.0), {"--text": " "}, 2, "no text"),
+    "five minutes": (24000, 1, noise(300.0), {"--steps": "1", "--as-original": None}, 0, ""),
+    "8 kHz": (8000, 1, noise(3.0, 8000), {}, 0, ""),
+    "stereo": (44100, 2, noise(3.0, 44100), {}, 0, ""),
+    "another text": (
+        24000,
+        1,
+        noise(3.0),
+        {"--ref-text": "More than is said. " * 20},
+        0,
+        "is it what the recording says",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_bad_recording_gives_one_line_or_speech(name, folder, tmp_path, capsys):
+    rate, channels, samples, options, code, message = RECORDINGS[name]
+    audio = np.repeat(samples[:, None], channels, axis=1).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", audio, rate, subtype="FLOAT" if name == "NaN" else "PCM_16")
+    output = tmp_path / "speech.wav"
+    files = {"--ref-audio": str(tmp_path / "a.wav"), "--model": str(folder / "model"), "--output": str(output)}
+    given = {"--text": "Hello.", "--ref-text": TRANSCRIPT, "--steps": "1", **options, **files}
+    words = [word for pair in given.items() for word in pair if word is not None]
+    assert main(["f5-tts", "synthesize", *words]) == code
+    err = capsys.readouterr().err
+    assert message in err
+    if code:
+        assert err.splitlines()[-1].startswith("error: ") and not output.exists()
+    else:
+        assert 0.1 < len(read(output)) / 24000 < 30 and read(output).any()
