@@ -10,8 +10,10 @@ is run with this project's kernels under MLX's names, and once, for a second of 
 
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -50,7 +52,7 @@ def say(what: str, theirs, ours) -> None:
     sys.stdout.write(f"{what}: shapes {theirs.shape} and {ours.shape}, largest difference {error:.1e} of the largest\n")
 
 
-def timed(call) -> tuple[float, object]:
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     began = perf_counter()
     result = call()
     return perf_counter() - began, result

@@ -124,8 +124,11 @@ def deliver(
     format: str | None,
     play: bool,
     n_pieces: int | None = None,
+    shows_progress: bool = True,
 ) -> Totals:
     """Write and play pieces of speech as they come. n_pieces: how many, for the progress bar, where that is known.
+
+    shows_progress: False where what makes the pieces shows it itself.
 
     Whoever ends the run, the user or a full disk, the finished pieces are a file that plays, and a note counts them.
     Raises: FormatError if there is no audio, and what audio.deliver raises; then no file is written.
@@ -136,7 +139,7 @@ def deliver(
     n_spoken = 0
     try:
         with (
-            closing(track(pieces, "speaking", n_pieces)) as tracked,
+            closing(track(pieces, "speaking", n_pieces) if shows_progress else (p for p in pieces)) as tracked,
             open_sinks(sample_rate, output=output, format=format, play=play, keep_partial=True) as send,
         ):
             for piece in tracked:

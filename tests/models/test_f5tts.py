@@ -116,6 +116,14 @@ def test_recording_is_kept_and_the_rest_is_made(network):
     assert not mx.array_equal(mel, model.sample(cond, IDS, FRAMES, steps=1, seed=1))
 
 
+@pytest.mark.parametrize(("method", "shares"), [("euler", [0, 0.5, 1]), ("midpoint", [0, 0, 0.5, 0.5, 1])])
+def test_steps_are_told(method, shares):
+    calls: list[float] = []
+    cond = mx.array(reference_mel())
+    Model(Config.tiny()).sample(cond, IDS, FRAMES, steps=2, method=method, when_moved=calls.append)
+    assert calls == shares
+
+
 def test_each_step_is_tapped():
     model = Model(Config.tiny())
     seen = []

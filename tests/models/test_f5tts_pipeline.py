@@ -34,6 +34,18 @@ def test_each_chunk_has_a_seed_of_its_own(speaker):
     assert " ".join(piece.text for piece in speech) == TEXT.strip()
 
 
+def test_progress_is_told_step_by_step_and_ends_with_all_of_it(speaker):
+    made, model, voice = speaker
+    chunks = made.chunks([Part(TEXT, voice)], Options())
+    positions: list[float] = []
+    list(made.speak_chunks(chunks, Options(), positions.append))
+    for call in model.calls:
+        call["when_moved"](0.5)
+    lengths = [chunk.new_s for chunk in chunks]
+    starts = np.cumsum([0, *lengths[:-1]])
+    assert np.allclose(positions, starts + np.array(lengths) / 2) and len(positions) == len(chunks) > 1
+
+
 def test_the_seed_goes_around(speaker):
     made, model, voice = speaker
     list(made.generate(TEXT, voice=voice, seed=2**32 - 1))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...audio.speak import Synthesis, deliver, destination
 from ...errors import UsageError
-from ...progress import note
+from ...progress import measure, note
 
 if TYPE_CHECKING:
     from .options import Options
@@ -139,13 +139,15 @@ def synthesize(
     chunks = pipeline.chunks(parts, options)
     n_passes = passes(options.steps, options.cfg, options.solver)
     note(f"{count_text(len(chunks), 'chunk')} of text, {n_passes} passes of the model for each")
-    speech = pipeline.speak_chunks(chunks, options)
-    if remove_silence:
-        from .clip import without_long_pauses
-
-        speech = iter([without_long_pauses(list(speech))])
     n_pieces = 1 if remove_silence else len(chunks)
-    totals = deliver(speech, pipeline.sample_rate, output=output, format=format, play=play, n_pieces=n_pieces)
+    with measure("speaking", sum(chunk.new_s for chunk in chunks)) as move_to:
+        speech = pipeline.speak_chunks(chunks, options, move_to)
+        if remove_silence:
+            from .clip import without_long_pauses
+
+            speech = iter([without_long_pauses(list(speech))])
+        sinks: dict[str, Any] = {"output": output, "format": format, "play": play}
+        totals = deliver(speech, pipeline.sample_rate, **sinks, n_pieces=n_pieces, shows_progress=False)
     voice = ", ".join(voices) if len(voices) > 1 else voices[MAIN][0]
     return Synthesis.of(totals, start=start, loaded=loaded, path=output, model=located.name, voice=voice)
 

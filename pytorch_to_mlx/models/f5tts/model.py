@@ -3,7 +3,7 @@
 Source: Chen et al. 2024, "F5-TTS"; Eskimez et al. 2024, "E2 TTS"; SWivid/F5-TTS@2ae2c9b, f5_tts/model/cfm.py `sample`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,7 @@ class Model(nn.Module):
         guidance: float = 2.0,
         sway: float | None = -1.0,
         method: str = "euler",
+        when_moved: Callable[[float], None] = lambda share: None,
     ) -> list[mx.array]:
         """Return the mel of each item, evaluated; what is kept of the recording is its own.
 
@@ -108,6 +109,7 @@ class Model(nn.Module):
             guidance: how far to go from the unconditional velocity; 0 computes none
             sway: below 0 more of the steps are near the noise; None or 0 leaves the times alone
             method: 'euler' or 'midpoint', which computes two velocities a step
+            when_moved: is called before each velocity, and at the end, with the share of the steps that are done
         Shapes: -> of each item [total_frames, n_mels] float32.
         Raises: UsageError for arguments out of range, ids outside the vocabulary, or a mel of the wrong shape.
         """
@@ -133,6 +135,7 @@ class Model(nn.Module):
         mx.eval(conditions, rotation, at_times)
 
         def velocity(x: mx.array, _: float, evaluation: int) -> mx.array:
+            when_moved(evaluation // EVALUATIONS[method] / steps)  # the steps before this one are computed
             both = mx.concatenate([x, x]) if guided else x
             h = linear(self.input_proj, mx.concatenate([both.astype(text.dtype), conditions], axis=-1))
             h = self.positions(h, Stream(), is_frame)
@@ -148,6 +151,7 @@ class Model(nn.Module):
             mx.where(k, c, y[i, :length]) for i, (k, c, length) in enumerate(zip(kept, conds, lengths, strict=True))
         ]
         mx.eval(mels)
+        when_moved(1.0)
         for mel in mels:
             tap("mel", mel)
         return mels

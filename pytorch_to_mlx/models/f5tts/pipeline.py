@@ -1,6 +1,6 @@
 """Text and a recording of a voice in, speech in that voice out; or a recording in which stretches are said anew."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -61,6 +61,11 @@ class Chunk:
     voice: Voice
     frames: int
     is_last: bool  # of its part: the next chunk is not faded into
+
+    @property
+    def new_s(self) -> float:
+        """Seconds of new speech."""
+        return max(self.frames - self.voice.n_frames, 1) * HOP_LENGTH / SAMPLE_RATE
 
 
 def load(path: Path, *, dequantize: bool | None = None, vocoder: str | None = None) -> "F5Pipeline":
@@ -159,13 +164,25 @@ class F5Pipeline:
         require_own_threads()
         return self.speak_chunks(self.chunks(parts, options), options)
 
-    def speak_chunks(self, chunks: Iterable[Chunk], options: Options) -> Iterator[Speech]:
-        """Yield the speech of each chunk; the noise of chunk i is that of the seed plus i."""
+    def speak_chunks(
+        self, chunks: Iterable[Chunk], options: Options, when_moved: Callable[[float], None] = lambda position_s: None
+    ) -> Iterator[Speech]:
+        """Yield the speech of each chunk; the noise of chunk i is that of the seed plus i.
+
+        when_moved: is called while a chunk is made, with the seconds of new speech that are done.
+        """
         require_own_threads()
         fade = CrossFade(int(options.cross_fade * SAMPLE_RATE))
-        start_s, start = 0.0, perf_counter()
+        start_s, start, sampled_s = 0.0, perf_counter(), 0.0
         for i, chunk in enumerate(chunks):
-            audio = self._sample(chunk, options, (options.seed + i) % 2**32)
+            begin_s, length_s = sampled_s, chunk.new_s
+            audio = self._sample(
+                chunk,
+                options,
+                seed=(options.seed + i) % 2**32,
+                when_moved=lambda share, begin_s=begin_s, length_s=length_s: when_moved(begin_s + share * length_s),
+            )
+            sampled_s += length_s
             audio = fade.feed(audio, is_last=chunk.is_last)
             text = without_readings(chunk.text)
             speech = Speech(audio, SAMPLE_RATE, text, start_s=start_s, processing_s=perf_counter() - start)
@@ -248,12 +265,12 @@ class F5Pipeline:
             return None
         return [n + missing for n in fixed_frames(total_s, texts, voice.n_frames, options.cross_fade)]
 
-    def _sample(self, chunk: Chunk, options: Options, seed: int) -> np.ndarray:
+    def _sample(self, chunk: Chunk, options: Options, **how: Any) -> np.ndarray:
         """Return the audio of a chunk, without the recording. Shapes: -> float32 [L]."""
         voice = chunk.voice
         mel = vocos_log_mel(voice.samples)
         ids = self.tokenizer.encode(voice.transcript + chunk.text, forced=not options.as_original)
-        mel = self.model.sample(mel, ids, chunk.frames, seed=seed, **options.sampling)
+        mel = self.model.sample(mel, ids, chunk.frames, **how, **options.sampling)
         return self.vocoder.vocode(mel[voice.n_frames :]) * np.float32(voice.loudness)
 
     def _warn(self, chunks: Sequence[Chunk], options: Options) -> None:
