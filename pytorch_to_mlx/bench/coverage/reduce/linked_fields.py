@@ -33,6 +33,8 @@ def update_linked_fields(part: Any, before: dict[str, int]) -> None:
     _sum_head_parts(part, before)
     _keep_attention_ratio(part, before)
     _cut_rotary_sections(part)
+    if before.get("codebook_dim") == before.get("hidden_size", 0):  # no projection around the codebook
+        set_field(part, "codebook_dim", vars(part)["hidden_size"])
     if before.get("num_key_value_heads") == before.get("num_attention_heads", 0):  # no groups before, none now
         set_field(part, "num_key_value_heads", vars(part)["num_attention_heads"])
 
