@@ -77,6 +77,11 @@ class Prepared:
             mx.save_safetensors(file, dict(self.source), dict(self.metadata))
 
 
+def prepared_arrays(flow: Mapping[str, mx.array], lm: Mapping[str, mx.array]) -> dict[str, mx.array]:
+    """Return the arrays of both networks under the names that `part` takes."""
+    return {f"{FLOW}{name}": array for name, array in flow.items()} | {f"{LM}{name}": a for name, a in lm.items()}
+
+
 def model_digest(model: Model) -> str:
     """Return what tells models apart: their sizes, and the first numbers of each weight."""
     digest = hashlib.sha256(json.dumps(asdict(model.config), sort_keys=True).encode())

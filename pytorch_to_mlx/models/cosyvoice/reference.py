@@ -75,7 +75,8 @@ class Reference(Contract):
         work = self.WORK(self.config)
         ours, theirs = work.ours(self.model), work.torch(self._parts("float32", *PARTS))
         works = {name: Workload(ours[name], theirs[name], work.audio_s) for name in theirs}
-        return works | {"stream": Workload(ours["stream"], None, work.audio_s, lambda: work.clock.first)}
+        streams = [name for name in ours if name.startswith("stream")]
+        return works | {name: Workload(ours[name], None, work.audio_s, lambda: work.clock.first) for name in streams}
 
     # Ours; each stage starts from what float32 PyTorch computed before it.
 

@@ -24,7 +24,7 @@ from .lm.qwen2 import Qwen2LM
 from .model import Model
 from .options import Options
 from .original.streaming import OriginalStreams
-from .prepared import FLOW, KIND, LM, SOLVER, STEPS, Prepared, arrays_digest, model_digest
+from .prepared import FLOW, KIND, LM, SOLVER, STEPS, Prepared, arrays_digest, model_digest, prepared_arrays
 from .speakers import Speaker
 from .streaming import Clock, stream_audio, stream_mels_in_windows
 from .text.normalize import iter_pieces
@@ -119,8 +119,7 @@ class Synthesizer:
         if not isinstance(lm, Qwen2LM):
             return speaker
         flow, read = self._flow_stream(speaker, STEPS, SOLVER).arrays(), Prefix.read(lm, prompt_text).arrays()
-        arrays = {f"{FLOW}{name}": a for name, a in flow.items()} | {f"{LM}{name}": a for name, a in read.items()}
-        return replace(speaker, prepared=Prepared(arrays, self._metadata(speaker)))
+        return replace(speaker, prepared=Prepared(prepared_arrays(flow, read), self._metadata(speaker)))
 
     def _flow_stream(
         self, speaker: Speaker, steps: int, solver: str, memory: dict[str, mx.array] | None = None

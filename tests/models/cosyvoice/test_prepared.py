@@ -10,10 +10,11 @@ from models.cosyvoice import release, release_version3
 from pytorch_to_mlx.convert import convert
 from pytorch_to_mlx.errors import FormatError
 from pytorch_to_mlx.model_source import load
-from pytorch_to_mlx.models.cosyvoice.config import Config1
+from pytorch_to_mlx.models.cosyvoice.config import Config, Config1, Config3
 from pytorch_to_mlx.models.cosyvoice.flow.causal import CausalFlow
 from pytorch_to_mlx.models.cosyvoice.model import Model
 from pytorch_to_mlx.models.cosyvoice.original.cases import recording
+from pytorch_to_mlx.models.cosyvoice.original.workloads import Work
 from pytorch_to_mlx.models.cosyvoice.overlap import OverlapSynthesizer
 from pytorch_to_mlx.models.cosyvoice.prepared import FOLDER
 from pytorch_to_mlx.models.cosyvoice.speakers import random_speaker
@@ -204,3 +205,15 @@ def test_version_1_has_nothing_to_prepare():
     config = Config1.tiny()
     speaker = random_speaker(config, 0)
     assert OverlapSynthesizer(Model(config), WhisperTokenizer(config.lm.vocab_size)).prepare(speaker, [1]) is speaker
+
+
+@pytest.mark.parametrize("config", [Config.tiny(), Config3.tiny()], ids=RELEASES)
+def test_what_benchmark_measures(config):
+    """The same speech, with and without a saved speaker; the flow's prompt takes no step of the solver."""
+    work = Work(config)
+    ours = work.ours(Model(config))
+    plain, first = np.concatenate(list(ours["stream"]())), dict(work.clock.first)
+    for _ in range(2):  # the first one writes the file
+        saved = np.concatenate(list(ours["stream of a saved speaker"]()))
+        np.testing.assert_allclose(saved, plain, atol=1e-6)
+    assert work.clock.first.keys() == first.keys() == {"flow_prompt", "language_model", "flow", "vocoder"}

@@ -3,10 +3,13 @@
 torch is imported inside the functions of its side: our side is measured without it.
 """
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 import mlx.core as mx
 import numpy as np
@@ -15,7 +18,9 @@ from ....weights import load_model
 from ..config import CONFIGS, Parts
 from ..flow.stream import FlowStream
 from ..lm.decoder import Decoder
+from ..lm.prefix import Prefix
 from ..model import Model
+from ..prepared import FLOW, LM, Prepared, prepared_arrays
 from ..release.files import flow_noise, open_release, version_of
 from ..streaming import Clock, stream_audio, stream_mels
 from ..versions import COSYVOICE3
@@ -28,6 +33,7 @@ from .lm import build_lm, special_rows
 from .taps import torch_f0, torch_source
 from .version1 import build_regulated_flow, build_transformer_lm
 
+N_PROMPT_TEXT = 14  # tokens of what the prompt says
 PARTS = ("llm", "flow", "hift")  # those that are PyTorch in the original
 SIZES = {"llm": "lm", "flow": "flow", "hift": "hift"}
 BUILDERS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
@@ -80,6 +86,8 @@ class Work:
         self.inputs = audio_inputs(config, 125, 75)
         self.mel = (np.cumsum(rng.standard_normal((1, 250, config.flow.n_mels)) * 0.2, axis=1) - 4).astype(np.float32)
         self.clock = Clock()  # of the last stream
+        self._folder = Path(tempfile.mkdtemp())
+        finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self.audio_s = 250 * config.hift.samples_per_frame / config.sample_rate
 
     def ours(self, model: Model) -> dict[str, Callable[[], Any]]:
@@ -89,10 +97,11 @@ class Work:
         mx.eval(noise, source_noise, arrays)
         mel = mx.array(self.mel)
 
-        def speech_tokens() -> Iterator[int]:
+        def speech_tokens(prefix: Prefix | None = None) -> Iterator[int]:
             """Yield fixed tokens, at the cost of drawing each."""
             decoder = Decoder(model.lm)
-            decoder.draw(decoder.read(model.lm.embed_prompt(self.text, self.prompt)))
+            x = model.lm.embed_prompt(self.text, self.prompt)
+            decoder.draw(decoder.read(x if prefix is None else x[:, prefix.begin(decoder.cache, self.text) :]))
             yield self.speech[0]
             for token in self.speech[1:]:
                 decoder.draw(decoder.read(model.lm.embed_speech([token])))
@@ -108,15 +117,33 @@ class Work:
         def vocoder() -> mx.array:
             return model.hift(mel, source_noise)
 
-        def stream() -> Iterator[np.ndarray]:
-            """Everything in pieces, the prompt's share of the flow included."""
-            self.clock = Clock()
+        def stream(prepared: Prepared | None = None) -> Iterator[np.ndarray]:
+            """Everything in pieces, the prompt's share of the flow included unless a saved speaker has it."""
+            self.clock, prefix, memory = Clock(), None, None
             with self.clock.part("flow_prompt"):
-                flow = FlowStream(model.flow, *arrays[1:], noise=noise)
-            mels = stream_mels(model, speech_tokens(), flow, arrays[1].shape[1], self.clock)
+                if prepared is not None:
+                    prefix = Prefix.from_arrays(model.lm, prepared.part(LM, {}))
+                    memory = prepared.part(FLOW, {})
+                flow = FlowStream(model.flow, *arrays[1:], noise=noise, memory=memory)
+            mels = stream_mels(model, speech_tokens(prefix), flow, arrays[1].shape[1], self.clock)
             yield from stream_audio(mels, HiftStream(model.hift, model.hift.noise(0)), self.clock)
 
-        return {**by_part(language_model, lambda: mx.eval(flow()), lambda: mx.eval(vocoder())), "stream": stream}
+        def stream_of_saved_speaker() -> Iterator[np.ndarray]:
+            """The stream of a speaker whose file was written before."""
+            path = self._folder / "speaker.safetensors"
+            if not path.exists():
+                read, flow = (
+                    Prefix.read(model.lm, self.text[:N_PROMPT_TEXT]),
+                    FlowStream(model.flow, *arrays[1:], noise=noise),
+                )
+                Prepared(prepared_arrays(flow.arrays(), read.arrays())).write(path)
+            yield from stream(Prepared(path))
+
+        return {
+            **by_part(language_model, lambda: mx.eval(flow()), lambda: mx.eval(vocoder())),
+            "stream": stream,
+            "stream of a saved speaker": stream_of_saved_speaker,
+        }
 
     def torch(self, parts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         """Return the original's workloads: each part, and their total."""
