@@ -25,7 +25,8 @@ def cases(config: Parts) -> Iterator[Case]:
 
 
 def longer_cases(config: Parts) -> Iterator[Case]:
-    """Yield sequences of 5 s and 15 s for full-size tests: `validate` has shorter ones, which take minutes less."""
+    """Yield a voice, and sequences of 5 s and 15 s, for full-size tests: those of `validate` take minutes less."""
+    yield case("a voice of 10 s", "voice", audio=recording(10.0, 2))
     rate = config.flow.token_rate
     for seconds in (5, 15):
         yield lm_case(config, seconds, 4 * seconds, 14, 3, n_speech=seconds * rate)
