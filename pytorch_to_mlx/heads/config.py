@@ -7,6 +7,7 @@ from typing import Any, Literal
 from ..config import MAX_REPEATS, from_dict, number
 
 Kind = Literal["ctc", "frames", "pitch", "clip"]
+Unit = Literal["", "character", "piece", "phoneme"]
 MAX_LABELS = MAX_REPEATS  # longer lists are not read back
 PITCH_CLASSES = 270
 PITCH_STEP_CENTS = 20.0
@@ -18,16 +19,19 @@ class Output:
     """One question that a head answers.
 
     kind: "ctc", labels in order, without times; "frames", a class for each frame; "pitch", F0 and voicing for each
-    frame; "clip", a class for all of it. labels: the classes, or the pieces of text; none for pitch.
+    frame; "clip", a class for all of it. unit: what CTC's labels are. labels: the classes; none for pitch.
     """
 
     name: str
     kind: Kind
     labels: tuple[str, ...] = ()
+    unit: Unit = ""
 
     def __post_init__(self) -> None:
         if (self.kind == "pitch") == bool(self.labels) or len(self.labels) > MAX_LABELS:
             raise ValueError(f"output {self.name!r} of kind {self.kind} has {len(self.labels)} labels")
+        if (self.kind == "ctc") != bool(self.unit):
+            raise ValueError(f"output {self.name!r} of kind {self.kind} has the unit {self.unit!r}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"output {self.name!r} has a label twice")
 

@@ -1,6 +1,6 @@
 """How good answers are: error rates, pitch, classes; each with an interval by speaker."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +23,16 @@ class Interval:
 
 
 def bootstrap(
-    statistic: Callable[[np.ndarray], float], groups: Sequence[Hashable], *, n_draws: int = 1000, seed: int = 0
-) -> Interval:
-    """Return statistic(all items) and the interval of statistic over groups drawn with replacement.
+    statistic: Callable[[np.ndarray], Mapping[str, float]],
+    groups: Sequence[Hashable],
+    *,
+    n_draws: int = 1000,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return the figures of all items, and their intervals over groups drawn with replacement.
 
     statistic: takes the places of items. groups: the speaker of each item; if all are one, each item is a group.
-    A draw whose statistic is not defined (NaN) is left out.
+    A draw in which a figure is not defined (NaN) is left out of it. Without draws the ends are the figure.
     Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3 (percentiles).
     """
     names = list(dict.fromkeys(groups))
@@ -39,14 +43,17 @@ def bootstrap(
         places[group].append(place)
     arrays = [np.array(places[name], int) for name in names]
     random = np.random.default_rng(seed)
-    draws = [
-        statistic(np.concatenate([arrays[i] for i in random.integers(0, len(arrays), len(arrays))]))
-        for _ in range(n_draws)
-        if arrays
-    ]
-    defined = [value for value in draws if np.isfinite(value)]
-    low, high = np.percentile(defined, [2.5, 97.5]) if defined else (np.nan, np.nan)
-    return Interval(statistic(np.arange(len(groups))), float(low), float(high), len(names))
+    figures = statistic(np.arange(len(groups)))
+    draws: list[Mapping[str, float]] = []
+    for _ in range(n_draws):
+        chosen = random.integers(0, len(arrays), len(arrays))
+        draws.append(statistic(np.concatenate([arrays[place] for place in chosen])))
+    intervals = {}
+    for name, value in figures.items():
+        defined = [draw[name] for draw in draws if np.isfinite(draw[name])]
+        low, high = np.percentile(defined, [2.5, 97.5]) if defined else (value, value)
+        intervals[name] = Interval(value, float(low), float(high), len(names))
+    return intervals
 
 
 def error_counts(reference: Sequence[Hashable], answer: Sequence[Hashable]) -> tuple[int, int]:

@@ -74,16 +74,25 @@ def test_intervals_are_over_speakers():
     random = np.random.default_rng(0)
     speakers = np.repeat(np.arange(20), 50)
     values = random.standard_normal(20)[speakers] + 0.1 * random.standard_normal(1000)
-    by_speaker = metrics.bootstrap(lambda places: values[places].mean(), speakers.tolist())
-    by_clip = metrics.bootstrap(lambda places: values[places].mean(), range(1000))
+
+    def mean(places):
+        return {"mean": values[places].mean()}
+
+    by_speaker = metrics.bootstrap(mean, speakers.tolist())["mean"]
+    by_clip = metrics.bootstrap(mean, range(1000))["mean"]
     expected = 2 * 1.96 * values.reshape(20, 50).mean(1).std() / np.sqrt(20)
     assert by_speaker.high - by_speaker.low == pytest.approx(expected, rel=0.1) and by_speaker.n_groups == 20
     assert by_speaker.low < by_speaker.value == values.mean() < by_speaker.high
     assert by_clip.high - by_clip.low < 0.4 * expected
-    one = metrics.bootstrap(lambda places: values[places].mean(), ["anna"] * 1000)
+    one = metrics.bootstrap(mean, ["anna"] * 1000)["mean"]
     assert (one.low, one.high, one.n_groups) == (by_clip.low, by_clip.high, 1000)
+    bare = metrics.bootstrap(mean, speakers.tolist(), n_draws=0)["mean"]
+    assert bare.value == bare.low == bare.high == values.mean()
 
 
-def test_intervals_without_a_value():
-    nothing = metrics.bootstrap(lambda places: float("nan"), ["a", "b"], n_draws=10)
-    assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
+def test_draws_without_a_value_are_left_out():
+    def statistic(places):
+        return {"first": 1.0 if 0 in places else float("nan"), "never": float("nan")}
+
+    figures = metrics.bootstrap(statistic, ["a", "b"], n_draws=50)
+    assert (figures["first"].low, figures["first"].high) == (1, 1) and np.isnan(figures["never"].low)

@@ -16,7 +16,7 @@ from pytorch_to_mlx.heads.model import Block, ClipOutput, Head, Keys, LayerMix
 from pytorch_to_mlx.heads.pitch import HIGHEST_PITCH_HZ, decode_pitch, soft_labels
 
 OUTPUTS = (
-    Output("text", "ctc", ("a", "b", " ")),
+    Output("text", "ctc", ("a", "b", " "), "character"),
     Output("pitch", "pitch"),
     Output("singing", "frames", ("speech", "singing")),
     Output("language", "clip", ("en", "ru", "cs")),
@@ -176,6 +176,7 @@ def test_config_is_read_back():
         ({"outputs": []}, "needs outputs"),
         ({"outputs": [{"name": "a", "kind": "ctc"}]}, "has 0 labels"),
         ({"outputs": [{"name": "a", "kind": "pitch", "labels": ["a"]}]}, "has 1 labels"),
+        ({"outputs": [{"name": "a", "kind": "ctc", "labels": ["a"]}]}, "has the unit ''"),
         ({"outputs": [{"name": "a", "kind": "clip", "labels": ["x", "x"]}]}, "a label twice"),
         ({"outputs": [{"name": "a", "kind": "other"}]}, "supported"),
         ({"outputs": [{"name": "a", "kind": "pitch"}] * 2}, "a name of its own"),
