@@ -30,12 +30,12 @@ def toy_clip(number, split):
 
 
 def toy_features(clip):
-    """Four frames of each letter: the letter's code, in the first frame of four louder, and noise."""
+    """Four frames of each letter: its code, louder in the first of the four; that of the second half; and noise."""
     random = np.random.default_rng(clip.line)
-    codes = np.random.default_rng(99).standard_normal((len(LETTERS), WIDTH))
+    codes = np.random.default_rng(99).standard_normal((len(LETTERS) + 1, WIDTH))
     frames = [codes[LETTERS.index(letter)] * (2 if n == 0 else 1) for letter in clip.text for n in range(4)]
     half = np.arange(len(frames))[:, None] >= 4 * (len(clip.text) // 2)
-    frames = np.array(frames) + 0.1 * random.standard_normal((len(frames), WIDTH)) + 0.5 * half
+    frames = np.array(frames) + 0.1 * random.standard_normal((len(frames), WIDTH)) + half * codes[-1]
     return frames[:, None]
 
 

@@ -36,9 +36,9 @@ class Score:
     confusion: tuple[tuple[int, ...], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures for JSON: value, low and high each."""
-        figures = {name: [x.value, x.low, x.high] for name, x in self.figures.items()}
-        entry: dict[str, Any] = {"clips": self.n_clips, **figures}
+        """Return the figures for JSON, value, low and high each; one that is not defined here is left out."""
+        figures = {name: [x.value, x.low, x.high] for name, x in self.figures.items() if np.isfinite(x.value)}
+        entry: dict[str, Any] = {"clips": self.n_clips, "figures": figures}
         if self.confusion:
             entry |= {"labels": list(self.labels), "confusion": [list(row) for row in self.confusion]}
         return {**entry, **({"notes": list(self.notes)} if self.notes else {})}

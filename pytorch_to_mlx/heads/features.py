@@ -13,17 +13,22 @@ from .cache import FeatureCache, Form
 from .manifest import Clip
 
 FRAME_S = 0.02
-MIN_S, MAX_S = 0.1, 30.0
+MIN_S = 0.1
 MIN_RATE = 8000
 
 
 class Trunk(Protocol):
-    """A frozen encoder. depth: its layers, of which 0 is the convolutions. digest: the sha256 of its weights."""
+    """A frozen encoder. depth: its last layer; 0 is the convolutions. max_s: the longest clip that it takes."""
 
     sample_rate: int
     width: int
     depth: int
-    digest: str
+    max_s: float
+
+    @property
+    def digest(self) -> str:
+        """Return the sha256 of its weights."""
+        ...
 
     def encode(self, samples: np.ndarray, layers: Sequence[int]) -> np.ndarray:
         """Return normalised layers at the clip's own length. Shapes: samples [L] -> [T, layers, width]."""
@@ -45,7 +50,7 @@ def add_features(clips: Sequence[Clip], trunk: Trunk, cache: FeatureCache) -> tu
             with SourceFile(clip.audio) as file:
                 key = file.sha256()
             if key not in cache:
-                samples, rate = wav.read(clip.audio, sample_rate=trunk.sample_rate, max_seconds=MAX_S)
+                samples, rate = wav.read(clip.audio, sample_rate=trunk.sample_rate, max_seconds=trunk.max_s)
                 if len(samples) < MIN_S * rate:
                     raise FormatError(f"{len(samples) / rate:.3f} s long, at least {MIN_S} s are needed")
                 cache.add(key, trunk.encode(samples, cache.form.layers), len(samples) / rate)

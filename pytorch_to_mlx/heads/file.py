@@ -28,6 +28,16 @@ class TrainedHead:
     head: Head
     report: Mapping[str, Any]
 
+    def check_trunk(self, digest: str, name: str, path: Path) -> None:
+        """Raises: FormatError if the head was trained on another trunk than the one called `name`."""
+        if digest != self.head.config.trunk:
+            raise FormatError(
+                f"this head was trained on another model than '{name}'",
+                where=path,
+                fix="give --model the one that it was trained on",
+                details=[f"its trunk: {self.head.config.trunk}", f"this one: {digest}"],
+            )
+
 
 def save_head(path: Path, head: Head, report: Mapping[str, Any]) -> None:
     """Write the file whole or not at all, and read it back.
@@ -53,11 +63,8 @@ def save_head(path: Path, head: Head, report: Mapping[str, Any]) -> None:
             raise CheckError("does not read back as it was written", where=path)
 
 
-def load_head(path: Path, *, trunk: str | None = None, trunk_name: str = "this trunk") -> TrainedHead:
-    """Read a head. trunk: the sha256 of the encoder that it is to run on.
-
-    Raises: FormatError for what is not a head, is damaged, or was trained on another trunk.
-    """
+def load_head(path: Path) -> TrainedHead:
+    """Read a head. Raises: FormatError for what is not a head, or is damaged."""
     with open_checkpoint(path) as checkpoint:
         if checkpoint.extra.get("head_format") != FORMAT:
             raise FormatError(
@@ -66,12 +73,5 @@ def load_head(path: Path, *, trunk: str | None = None, trunk_name: str = "this t
         config = Config.from_dict(parse_json(checkpoint.extra.get("config", "").encode(), where=path), str(path))
         report = parse_json(checkpoint.extra.get("report", "").encode(), where=path)
         weights = {name: checkpoint[name] for name in checkpoint}
-    if trunk is not None and trunk != config.trunk:
-        raise FormatError(
-            f"this head was trained on another trunk than {trunk_name}",
-            where=path,
-            fix="give the model that it was trained on",
-            details=[f"the head's trunk: {config.trunk}", f"this one: {trunk}"],
-        )
     check_repeats(config, len(weights), where=path)
     return TrainedHead(load_into(Head(config), weights, where=path), report)

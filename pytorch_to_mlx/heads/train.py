@@ -78,12 +78,16 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, as its state says it. loss: the sum over this epoch's steps. best: number of an epoch, or 0."""
+    """How far a run is, as its state says it. loss: the sum over this epoch's steps.
+
+    best: number of the epoch with the best score, of equals the last; risen: of the first with it; 0 before any.
+    """
 
     epoch: int = number(0, low=0)
     batch: int = number(0, low=0)
     step: int = number(0, low=0)
     best: int = number(0, low=0)
+    risen: int = number(0, low=0)
     loss: float = 0.0
     epochs: tuple[Epoch, ...] = ()
 
@@ -209,7 +213,7 @@ class Trainer:
     def is_done(self) -> bool:
         """Return whether the last epoch is over, or `patience` epochs without a better score."""
         done = self.progress
-        return done.epoch >= self.options.epochs or done.epoch - done.best >= self.options.patience
+        return done.epoch >= self.options.epochs or done.epoch - done.risen >= self.options.patience
 
     def _run_epoch(self, move_to: Callable[[float], None]) -> None:
         options, epoch = self.options, self.progress.epoch
@@ -255,10 +259,11 @@ class Trainer:
         }
         done = self.progress
         epoch = Epoch(done.epoch + 1, steps, done.loss / steps, main_score(scores), figures)
-        best = done.best
-        if not best or epoch.score > done.epochs[best - 1].score:
-            best = epoch.number
+        before = done.epochs[done.best - 1].score if done.best else -math.inf
+        if epoch.score >= before:
             self.best_weights = dict(tree_flatten(self.head.parameters()))
-        self.progress = Progress(epoch.number, 0, done.step, best, 0.0, (*done.epochs, epoch))
+        best = epoch.number if epoch.score >= before else done.best
+        risen = epoch.number if epoch.score > before else done.risen
+        self.progress = Progress(epoch.number, 0, done.step, best, risen, 0.0, (*done.epochs, epoch))
         shown = ", ".join(f"{name} {value:.3f}" for name, value in list(figures.items())[:3])
         note(f"epoch {epoch.number} of {self.options.epochs}: loss {epoch.loss:.4f}, {shown}")

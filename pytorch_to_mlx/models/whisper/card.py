@@ -46,7 +46,11 @@ CARD = ModelCard(
     ),
     taps=(Tap("mel"), Tap("encoder.conv"), Tap("encoder"), Tap("logits"), Tap("tokens", "exact")),
     model_types=("whisper",),
-    verbs={"transcribe": "commands:transcribe"},
+    verbs={
+        "transcribe": "commands:transcribe",
+        "train-head": "head_commands:train_head",
+        "head": "head_commands:head",
+    },
     uses=("vad",),
     extra="whisper",
     files=(
