@@ -123,7 +123,7 @@ class FeatureCache:
             self._maps[entry.shard] = np.memmap(self._shard(entry.shard), np.uint8, "r")
         data = self._maps[entry.shard][entry.offset : entry.offset + size]
         if key not in self._checked:
-            if len(data) < size or sha256(data).hexdigest() != entry.digest:
+            if len(data) < size or sha256(data.data).hexdigest() != entry.digest:
                 raise FormatError(
                     f"the features at byte {entry.offset} are not what was written",
                     where=self._shard(entry.shard),
@@ -148,7 +148,7 @@ class FeatureCache:
         end = max((self._end(entry) for entry in self.entries.values() if entry.shard == shard), default=0)
         if end and end + stored.nbytes > self._shard_bytes:
             shard, end = shard + 1, 0
-        entry = Entry(key, shard, end, len(stored), round(seconds, 3), sha256(stored).hexdigest())
+        entry = Entry(key, shard, end, len(stored), round(seconds, 3), sha256(stored.data).hexdigest())
         with _disk_errors(self.folder):
             with open(self._shard(shard), "ab") as file:
                 file.truncate(end)  # what a killed run left after its last whole recording

@@ -1,7 +1,6 @@
 """The heads that can be trained: what each answers, what it reads of the trunk, and how it is measured."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import UsageError
 from .config import Kind, Unit
@@ -21,14 +20,13 @@ class HeadCard:
     """The definition of a head, before any data has been seen.
 
     depths: the layers that it reads, as shares of the trunk's depth; 0 is the convolutions, 1 the last layer.
-    needs: what a line of the manifest must have. metric: what decides when training stops.
+    metric: what decides when training stops.
     """
 
     name: str
     summary: str
     questions: tuple[Question, ...]
     depths: tuple[float, ...]
-    needs: str
     metric: str
     hidden_size: int = 256
     num_blocks: int = 2
@@ -36,10 +34,6 @@ class HeadCard:
     def layers(self, depth: int) -> tuple[int, ...]:
         """Return the layers of a trunk of `depth` layers that the head reads."""
         return tuple(sorted({round(share * depth) for share in self.depths}))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what a table of heads shows."""
-        return {"head": self.name, "answers": self.summary, "needs": self.needs, "metric": self.metric}
 
 
 _TEXT = Question("text", "ctc", "character")
@@ -56,20 +50,19 @@ _UPPER = (1 / 3, 1 / 2, 5 / 6)
 HEADS = {
     card.name: card
     for card in (
-        HeadCard("ctc", "the text in letters, without case and punctuation", (_TEXT,), (1.0,), "text", "CER"),
-        HeadCard("drafts", "the text as Whisper writes it, in word pieces", (_DRAFT,), (1.0,), "text", "CER"),
-        HeadCard("phonemes", "the phonemes (IPA)", (_PHONEMES,), (1.0,), "phonemes", "PER"),
-        HeadCard("pitch", "F0 in Hz, and voicing", (_PITCH,), (0.0,), "f0", "RPA within 50 cents", 192),
-        HeadCard("singing", "singing or speech, by frame", (_SINGING,), _MIDDLE, "labels or spans", "macro-F1", 128, 1),
-        HeadCard("language", "the language of a clip", (_LANGUAGE,), _MIDDLE, "labels", "macro-F1", 64, 0),
-        HeadCard("sounds", "speech, laughter, music, …", (_SOUNDS,), _MIDDLE, "labels", "macro-F1", 64, 0),
-        HeadCard("emotion", "an emotion, as a corpus names it", (_EMOTION,), _UPPER, "labels", "macro-F1", 64, 0),
+        HeadCard("ctc", "the text in letters, without case and punctuation", (_TEXT,), (1.0,), "CER"),
+        HeadCard("drafts", "the text as Whisper writes it, in word pieces", (_DRAFT,), (1.0,), "CER"),
+        HeadCard("phonemes", "the phonemes (IPA)", (_PHONEMES,), (1.0,), "PER"),
+        HeadCard("pitch", "F0 in Hz, and voicing", (_PITCH,), (0.0,), "RPA within 50 cents", 192),
+        HeadCard("singing", "singing or speech, by frame", (_SINGING,), _MIDDLE, "macro-F1", 128, 1),
+        HeadCard("language", "the language of a clip", (_LANGUAGE,), _MIDDLE, "macro-F1", 64, 0),
+        HeadCard("sounds", "speech, laughter, music, …", (_SOUNDS,), _MIDDLE, "macro-F1", 64, 0),
+        HeadCard("emotion", "an emotion, as a corpus names it", (_EMOTION,), _UPPER, "macro-F1", 64, 0),
         HeadCard(
             "multi",
             "everything that the data has labels for",
             (_TEXT, _PHONEMES, _PITCH, _SINGING, _LANGUAGE, _SOUNDS, _EMOTION),
             (0.0, *_MIDDLE, 1.0),
-            "any of them",
             "mean of all",
         ),
     )

@@ -40,7 +40,8 @@ def ctc_loss(logits: mx.array, targets: Sequence[Sequence[int]], lengths: Sequen
     def gradient_of_sum(x: mx.array, cotangents: tuple[mx.array, mx.array], y: tuple[mx.array, mx.array]) -> mx.array:
         return (cotangents[0][:, None, None] * y[1]).astype(x.dtype)
 
-    return loss_and_gradient(logits)[0]
+    losses, _ = loss_and_gradient(logits)  # pyright: ignore[reportGeneralTypeIssues]
+    return losses
 
 
 def _check(shape: tuple[int, ...], targets: Sequence[Sequence[int]], lengths: Sequence[int], blank: int) -> None:
@@ -96,17 +97,17 @@ class _Lattice:
         scores = self._scan(emissions)
         forward, backward = scores[:batch], scores[batch:]
         last = mx.take_along_axis(forward, mx.array(self.lengths - 1)[:, None, None], axis=1)[:, 0]  # [B, L]
-        is_end = self.is_state & (np.arange(last.shape[1]) >= self.n_states[:, None] - 2)
+        is_end: np.ndarray = self.is_state & (np.arange(last.shape[1]) >= self.n_states[:, None] - 2)
         total = mx.logsumexp(mx.where(mx.array(is_end), last, _NEVER), axis=-1)
         backward = mx.take_along_axis(backward, reversed_frames, axis=1)
         backward = mx.take_along_axis(backward, mx.array(self.reversed_states)[:, None], axis=2)
         occupancy = mx.exp(forward + backward - emissions[:batch] - total[:, None, None])
-        is_part = mx.array(self.is_frame[:, :, None] & self.is_state[:, None])
-        occupancy = mx.where(is_part, occupancy, mx.zeros_like(occupancy))  # [B, T, L]
+        is_part: np.ndarray = self.is_frame[:, :, None] & self.is_state[:, None]
+        occupancy = mx.where(mx.array(is_part), occupancy, mx.zeros_like(occupancy))  # [B, T, L]
         rows, frames = mx.arange(batch)[:, None, None], mx.arange(n_frames)[:, None]
         posterior = mx.zeros_like(log_probs).at[rows, frames, labels[:batch, None]].add(occupancy)
-        is_frame = mx.array(self.is_frame)[..., None]
-        gradient = mx.where(is_frame, mx.exp(log_probs) - posterior, mx.zeros_like(posterior))
+        is_frame: np.ndarray = self.is_frame[..., None]
+        gradient = mx.where(mx.array(is_frame), mx.exp(log_probs) - posterior, mx.zeros_like(posterior))
         return -total, gradient
 
     def _scan(self, emissions: mx.array) -> mx.array:

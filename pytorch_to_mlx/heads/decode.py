@@ -40,9 +40,9 @@ def beam_search(
                 before = in_blank if prefix and label == prefix[-1] else total
                 if before > _NEVER:  # a repeat needs a blank first
                     _add(scores[(*prefix, label)], 1, before + frame[label])
-        best = sorted(scores.items(), key=lambda item: (-np.logaddexp(*item[1]), item[0]))[:beam_size]
+        best = sorted(scores.items(), key=lambda item: (-np.logaddexp(item[1][0], item[1][1]), item[0]))[:beam_size]
         beams = {prefix: (in_blank, in_label) for prefix, (in_blank, in_label) in best}
-    return [(prefix, float(np.logaddexp(*ends))) for prefix, ends in beams.items()]
+    return [(prefix, float(np.logaddexp(ends[0], ends[1]))) for prefix, ends in beams.items()]
 
 
 def _add(ends: list[float], place: int, log_prob: float) -> None:

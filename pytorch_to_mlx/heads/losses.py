@@ -53,10 +53,11 @@ def output_loss(output: Output, logits: mx.array, targets: Sequence[Any], length
 
 def _frames_loss(logits: mx.array, labels: np.ndarray) -> mx.array | None:
     """Return the cross entropy of the frames that have a label. Shapes: logits [B, T, V], labels [B, T]."""
-    if not (labels >= 0).any():
+    known: np.ndarray = labels >= 0
+    if not known.any():
         return None
     losses = nn.losses.cross_entropy(logits, mx.array(labels.clip(0)))
-    return (losses * mx.array(labels >= 0)).sum() / int((labels >= 0).sum())
+    return (losses * mx.array(known)).sum() / int(known.sum())
 
 
 def _pitch_loss(logits: mx.array, f0: np.ndarray) -> mx.array | None:

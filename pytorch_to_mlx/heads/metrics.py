@@ -76,7 +76,7 @@ def plain_phonemes(phonemes: Sequence[str]) -> list[str]:
     return [phoneme for phoneme in bare if phoneme.strip()]
 
 
-PITCH_COUNTS = ("voiced", "near", "near_chroma", "gross", "recalled", "unvoiced", "false_alarms")
+PITCH_COUNTS: tuple[str, ...] = ("voiced", "near", "near_chroma", "gross", "recalled", "unvoiced", "false_alarms")
 
 
 def pitch_counts(reference: np.ndarray, f0: np.ndarray, is_voiced: np.ndarray) -> np.ndarray:

@@ -50,7 +50,7 @@ class Block(nn.Module):
     def __call__(self, x: mx.array, mask: mx.array, keys: Keys) -> mx.array:
         """Apply the block. Shapes: x [B, T, D], mask [B, T, 1] -> [B, T, D]."""
         n_frames = x.shape[1]
-        padded = mx.pad(self.norm(x) * mask, ((0, 0), (_WIDTH // 2, _WIDTH // 2), (0, 0)))
+        padded = mx.pad(self.norm(x) * mask, [(0, 0), (_WIDTH // 2, _WIDTH // 2), (0, 0)])
         neighbours = mx.concatenate([padded[:, shift : shift + n_frames] for shift in range(_WIDTH)], axis=-1)
         return x + keys.dropout(self.out(nn.gelu(self.conv(neighbours))))
 

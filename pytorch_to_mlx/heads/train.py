@@ -238,7 +238,7 @@ class Trainer:
         key = mx.random.key(int(random.integers(1 << 63)))
         loss, gradients = self._gradients(self.head, batch, key)
         gradients, norm = optim.clip_grad_norm(gradients, options.clip_norm)
-        if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
+        if not math.isfinite(float(mx.array(norm)) + float(loss)):
             clips = ", ".join(example.clip.id for example in group[:3])
             raise CheckError(
                 f"the loss is not finite at step {self.progress.step + 1}",

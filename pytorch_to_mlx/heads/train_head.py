@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..outputs import check_destination, check_figure
 from ..progress import note
 from ..units import count_text
-from ..version import __version__
+from ..version import versions
 from .cache import FeatureCache
 from .card import HeadCard, head_card
 from .config import Config
@@ -106,22 +106,26 @@ def train_head(
         "config": config.to_dict(),
         **asdict(options),
         "data": data_digest([*parts["train"], *parts["dev"]]),
-        "version": __version__,
-        "machine": {"mlx": mx.__version__, "blas": blas.current().name, "device": str(mx.default_device())},
+        "machine": {
+            **versions(("pytorch-to-mlx", "pytorch-to-mlx-cpu", "mlx", "numpy")),
+            "blas": blas.current().name,
+            "device": str(mx.default_device()),
+        },
     }
     states = SavedStates(work, settings)
     training = Trainer(config, parts["train"], parts["dev"], cache, options, states).run()
     scores = evaluate(training.head, parts["test"], cache, options.max_frames) if parts["test"] else []
-    weights: list[tuple[str, mx.array]] = list(tree_flatten(training.head.parameters()))
+    weights: dict[str, mx.array] = dict(tree_flatten(training.head.parameters()))
     report = {
         "head": name,
         "answers": card.summary,
         "metric": card.metric,
         "layers": list(layers),
-        "parameters": sum(weight.size for _, weight in weights),
+        "parameters": sum(weight.size for weight in weights.values()),
         "clips": {part: len(parts[part]) for part in PARTS},
         "speakers": {part: len({example.clip.speaker for example in parts[part]}) for part in PARTS},
         "hours": {part: _hours(parts[part]) for part in PARTS},
+        "features": cache.describe(),
         "split": kind,
         "shared": list(shared([example.clip for part in PARTS for example in parts[part]], keys))[:_SHOWN],
         "options": asdict(options),
