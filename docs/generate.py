@@ -58,9 +58,10 @@ Errors are relative to the largest value, against float64 PyTorch; [models.md](m
   model within 5.2e-7, mel within 1.2e-6, sound within 1.2e-7 (7.0e-7 of the loudest), features within 8.2e-6, tokens
   equal, also those drawn at random. Small sizes: every piece of a stream within 3.3e-4 of the packaged original's own.
 - **f5-tts**: full sizes with random weights, 188 frames, both rows of guidance, every step from the same noise: F5-TTS
-  v1 with 4 to 32 steps within 5.8e-6 (PyTorch's own float32 error 2.8e-6 to 5.6e-6), v0 within 1.4e-6 (1.4e-6 to
-  2.1e-6), E2-TTS with 4 steps within 5.4e-7. Texts, durations and cuts of 144 combinations as f5-tts 1.1.22 has them.
-  No real weights were run.
+  v1 with 4 to 32 steps within 5.8e-6 (PyTorch's own float32 error 2.8e-6 to 5.6e-6), with 940 frames and 4 steps within
+  4.1e-6 (4.6e-6); v0 with 4 to 32 steps within 1.4e-6 (1.4e-6 to 2.1e-6), E2-TTS with 4 steps within 5.4e-7. Two texts
+  in one batch are each alone within 1.4e-7. Texts, durations and cuts of 144 combinations as f5-tts 1.1.22 has them,
+  and from a recording to the samples of three chunks with small networks. No real weights were run.
 - **vocos**: full size with random weights, 469 frames: within 9.6e-7 (PyTorch 1.4e-6).
 - **wakeword**: mel and embedding within 2e-6 of float64, scores within 1e-5, frame by frame as openWakeWord.
 - **opus-mt**: the packaged pair on its real weights, 100 sentences each way, all words and the shortlist: every token
