@@ -20,5 +20,5 @@ def plot_curves(epochs: Sequence[Epoch], best: int, path: Path, title: str) -> N
     scores.plot(numbers, [epoch.score for epoch in epochs], color="#cf222e", marker=".", label="score, development")
     scores.axvline(best, color="0.7", linestyle="--", linewidth=1, label=f"best: {epochs[best - 1].score:.3f}")
     lines = [*axes.get_lines(), *scores.get_lines()]
-    axes.legend(lines, [str(line.get_label()) for line in lines], fontsize=8, loc="upper center")
+    figure.legend(lines, [str(line.get_label()) for line in lines], fontsize=8, loc="outside lower center", ncols=3)
     write_figure(figure, path, metadata={"Date": None} if path.suffix == ".svg" else None)
