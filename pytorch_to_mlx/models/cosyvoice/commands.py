@@ -166,7 +166,7 @@ def speakers_as(
     remove: str | None = None,
     ref_audio: Path | None = None,
     ref_text: str | None = None,
-    prepare: bool = True,
+    prepare: bool = False,
 ) -> list[dict[str, Any]]:
     """List the saved speakers of a converted folder; add one from a recording, or remove one.
 
@@ -175,7 +175,7 @@ def speakers_as(
         add: name for the speaker of --ref-audio, who says --ref-text in it
         remove: name of the speaker to remove
         prepare: also keep what the model computes of the recording alone, so that streams begin sooner; it takes 60 MB
-            with version 2, 180 MB with version 3, for each second of the recording, and nothing with version 1
+            of disk with version 2, 180 MB with version 3, for each second of the recording, and nothing with version 1
 
     Example: pytorch-to-mlx FAMILY speakers --model FAMILY-mlx --add me --ref-audio me.wav --ref-text "I am me."
     """

@@ -112,7 +112,7 @@ def test_a_saved_speaker_speaks_sooner(place):
     """With the same samples; at full size in at most 0.6 of the time."""
     model, stream = ["--model", place.model], ["--text", TEXT, "--stream"]
     fresh, without = say(place, *stream, *MODES["zero-shot"])
-    cli("speakers", *model, "--add", "me", *MODES["zero-shot"])
+    cli("speakers", *model, "--add", "me", "--prepare", *MODES["zero-shot"])
     (listed,) = json.loads(cli("speakers", *model, "--json"))
     assert listed["speaker"] == "me" and listed["prepared_mb"] > 0
     saved, report = say(place, *stream, "--speaker", "me", "--mode", "zero-shot")
