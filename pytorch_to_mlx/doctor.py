@@ -38,6 +38,7 @@ EXTRAS = {
     "play": "--play",
     "listen": "--microphone",
     "plot": "--plot",
+    "serve": "serve: models over HTTP",
     "validate": "validate, converting modules, benchmark --against torch",
     "llama": "llama: language models; benchmark decoding",
     "coverage": "benchmark coverage",

@@ -264,11 +264,52 @@ class TextToSpeech(Protocol):
 
 
 @runtime_checkable
+class Narrator(TextToSpeech, Protocol):
+    """A pipeline that speaks with voices of its own, which have names: `serve` takes no others."""
+
+    def voice_languages(self) -> dict[str, str]:
+        """Return the names of the voices in alphabetical order, each with its language, "" where it is not known."""
+        ...
+
+    def generate(
+        self,
+        text: str,
+        /,
+        *,
+        voice: Any = None,
+        speed: float = 1.0,
+        lang_code: str | None = None,
+        seed: int = 0,
+        stream: bool = False,
+    ) -> Iterator[Speech]:
+        """Yield speech piece by piece. voice: a name, or a blend such as "a:0.6+b:0.4". lang_code: of the text."""
+        ...
+
+
+class SegmentStream(Protocol):
+    """A transcription to iterate over; the segments are computed as they are needed. language: its code."""
+
+    @property
+    def language(self) -> str: ...
+    @property
+    def language_name(self) -> str: ...
+    @property
+    def duration_s(self) -> float: ...
+    def __iter__(self) -> Iterator[Segment]: ...
+
+
+@runtime_checkable
 class SpeechToText(Protocol):
     """A pipeline that transcribes."""
 
     def transcribe(self, audio: Any, /, **options: Any) -> Transcript:
         """Transcribe a file, its bytes, or samples. Shapes: audio, if an array, [L] float at 16 kHz."""
+        ...
+
+    def segments(self, audio: Any, /, **options: Any) -> SegmentStream:
+        """Return the transcription segment by segment; options are those of `transcribe`, such as task ("transcribe" or
+        "translate"), language, initial_prompt, temperature and word_timestamps.
+        """
         ...
 
 
@@ -292,8 +333,15 @@ class KeywordSpotter(Protocol):
 
 @runtime_checkable
 class Translator(Protocol):
-    """A pipeline that translates."""
+    """A pipeline that translates. languages: codes of those that it translates into, none where it has one pair.
 
+    names_source: whether a call must name the language of the text.
+    """
+
+    @property
+    def languages(self) -> tuple[str, ...]: ...
+    @property
+    def names_source(self) -> bool: ...
     def translate(
         self, text: str | Sequence[str], /, *, src: str | None = None, tgt: str | None = None, **options: Any
     ) -> Translation | list[Translation]:

@@ -26,7 +26,7 @@ LEVELS = {
     "model_source": 5.5,
     "convert": 5.75,
     **dict.fromkeys(["analyze", "validate", "doctor", "hosts"], 6),
-    "bench": 6.5,
+    **dict.fromkeys(["bench", "serve"], 6.5),
     **dict.fromkeys(["cli", "__init__"], 7),
     "__main__": 8,
 }

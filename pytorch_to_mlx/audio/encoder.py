@@ -14,6 +14,7 @@ FORMATS = {
 }
 # What is written: raw is 16-bit little-endian samples without a header.
 ENCODINGS = {**FORMATS, "raw": ("RAW", "PCM_16")}
+STREAMED = {**ENCODINGS, "opus": ("OGG", "OPUS")}
 _WAV_HEADER = 44  # bytes; the sizes of the file and of the samples stand at 4 and at 40
 _UNKNOWN = b"\xff" * 4
 
@@ -25,19 +26,12 @@ class Encoder:
     """
 
     def __init__(self, descriptor: int, sample_rate: int, format: str, *, seekable: bool) -> None:
-        import soundfile
-
         self.n_samples = 0
         self.whole = True
         self._descriptor, self._format, self._seekable = descriptor, format, seekable
         self._pending = _Pending()
         self._length = 0  # bytes that were passed on whole
-        container, codec = ENCODINGS[format]
-        options: dict[str, Any] = {"format": container, "endian": "LITTLE" if format == "raw" else None}
-        if format == "mp3" and not seekable:  # readers that find no length compute it from the bit rate
-            options |= {"bitrate_mode": "CONSTANT", "compression_level": 0.5}
-        pending: Any = self._pending
-        self._sound = soundfile.SoundFile(pending, "w", sample_rate, 1, codec, **options)
+        self._sound = _open_sound(self._pending, sample_rate, format, seekable=seekable)
 
     def write(self, audio: np.ndarray) -> None:
         """Encode audio and pass on what is ready. Shapes: audio float [L] in [-1, 1].
@@ -83,17 +77,55 @@ class Encoder:
             if self._seekable:
                 _write_at(self._descriptor, data, position)
             elif position >= self._length:
-                _write_all(self._descriptor, self._without_length(position, data))
+                _write_all(self._descriptor, _without_length(self._format, position, data))
                 self._length = position + len(data)
         self._length = self._pending.length
 
-    def _without_length(self, position: int, data: bytes) -> bytes:
-        """Return the first bytes of a stream as they are when nobody knows its length."""
-        if self._format == "wav" and position == 0:
-            return data[:4] + _UNKNOWN + data[8:40] + _UNKNOWN + data[44:]
-        if self._format == "mp3" and position == 0:
-            return b""  # the frame with the length, which players would believe
-        return data
+
+class StreamEncoder:
+    """Audio as the bytes of a stream, in a format of STREAMED; each call returns what is ready."""
+
+    def __init__(self, sample_rate: int, format: str) -> None:
+        self._format, self._pending = format, _Pending()
+        self._n_bytes = 0
+        self._sound = _open_sound(self._pending, sample_rate, format, seekable=False)
+
+    def encode(self, audio: np.ndarray) -> bytes:
+        """Return the bytes that more audio makes ready. Shapes: audio float [L] in [-1, 1]."""
+        self._sound.write(audio)
+        return self._ready()
+
+    def finish(self) -> bytes:
+        """Return the bytes of the end."""
+        self._sound.close()
+        return self._ready()
+
+    def _ready(self) -> bytes:
+        parts = []
+        for position, data in self._pending.take():
+            if position >= self._n_bytes:  # what is before corrects the header
+                parts.append(_without_length(self._format, position, data))
+                self._n_bytes = position + len(data)
+        return b"".join(parts)
+
+
+def _open_sound(pending: Any, sample_rate: int, format: str, *, seekable: bool) -> Any:
+    import soundfile
+
+    container, codec = STREAMED[format]
+    options: dict[str, Any] = {"format": container, "endian": "LITTLE" if format == "raw" else None}
+    if format == "mp3" and not seekable:  # readers that find no length compute it from the bit rate
+        options |= {"bitrate_mode": "CONSTANT", "compression_level": 0.5}
+    return soundfile.SoundFile(pending, "w", sample_rate, 1, codec, **options)
+
+
+def _without_length(format: str, position: int, data: bytes) -> bytes:
+    """Return the first bytes of a stream as they are when nobody knows its length."""
+    if format == "wav" and position == 0:
+        return data[:4] + _UNKNOWN + data[8:40] + _UNKNOWN + data[44:]
+    if format == "mp3" and position == 0:
+        return b""  # the frame with the length, which players would believe
+    return data
 
 
 def _write_at(descriptor: int, data: bytes, position: int) -> None:

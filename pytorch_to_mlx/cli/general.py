@@ -335,6 +335,70 @@ def compare(
     return compare_files(ours, reference, tolerance=tolerance)
 
 
+def serve(
+    *,
+    model: list[str],
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    api_key_file: Path | None = None,
+    insecure: bool = False,
+    allow_host: list[str] | None = None,
+    allow_origin: list[str] | None = None,
+    public_lists: bool = False,
+    queue: int = 16,
+    timeout: float = 1800.0,
+    keep_loaded: float = -1.0,
+    memory_limit: str | None = None,
+    max_characters: int = 100_000,
+    max_upload: str = "200MB",
+    max_audio: float = 14_400.0,
+) -> None:
+    """Serve models over HTTP, to the clients of OpenAI's audio API and of LibreTranslate, until it is told to stop.
+
+    Speech (/v1/audio/speech), transcription (/v1/audio/transcriptions, /v1/audio/translations), lists (/v1/models,
+    /v1/audio/voices), translation (/translate, /languages), and /health, /ready and /metrics. Clients choose among the
+    models that are named here, and can load nothing else. The log is on stderr, a line of JSON for each request.
+
+    Args:
+        model: NAME=SOURCE (may be given several times); a translator is named by its languages, en-pt=SOURCE
+        host: address to listen at; other machines reach only another than the default, and need a key
+        port: TCP port
+        api_key_file: file with the keys that clients may use, one on each line; or one in PYTORCH_TO_MLX_API_KEY
+        insecure: listen to other machines without a key
+        allow_host: another name of this server that requests may use (may be given several times)
+        allow_origin: origin of pages elsewhere that may use the server (may be given several times)
+        public_lists: show models, voices and languages without a key, as Open WebUI asks for them
+        queue: requests that may wait; more are told to come back
+        timeout: seconds that a request may take
+        keep_loaded: seconds until a model that nobody uses is unloaded; -1 keeps it
+        memory_limit: memory that MLX may use, such as 8GB
+        max_characters: characters that a text may have
+        max_upload: bytes that a recording may have, such as 200MB
+        max_audio: seconds that a recording may last
+
+    Example: pytorch-to-mlx serve --model kokoro=packaged:kokoro-82m-int8 --model whisper=packaged:whisper-base
+    """
+    from ..serve.run import serve
+
+    serve(
+        model,
+        host=host,
+        port=port,
+        api_key_file=api_key_file,
+        insecure=insecure,
+        allow_host=allow_host or (),
+        allow_origin=allow_origin or (),
+        public_lists=public_lists,
+        queue=queue,
+        timeout=timeout,
+        keep_loaded=keep_loaded,
+        memory_limit=memory_limit,
+        max_characters=max_characters,
+        max_upload=max_upload,
+        max_audio=max_audio,
+    )
+
+
 VERBS = {
     "list": list_,
     "doctor": doctor,
@@ -343,4 +407,5 @@ VERBS = {
     "validate": validate,
     "benchmark": benchmark,
     "compare": compare,
+    "serve": serve,
 }

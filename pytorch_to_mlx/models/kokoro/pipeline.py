@@ -70,6 +70,10 @@ class KokoroPipeline:
         """
         self.voices.add(locate(source).path)
 
+    def voice_languages(self) -> dict[str, str]:
+        """Return the names of the voices in alphabetical order, each with its language, "" where it is not known."""
+        return {voice.name: voice.language for voice in self.voices.described()}
+
     def generate(
         self,
         text: str | None = None,

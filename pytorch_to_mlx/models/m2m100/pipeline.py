@@ -22,6 +22,8 @@ from .weights import WEIGHTS, open_release
 class M2M100Pipeline:
     """A loaded translator: `translate` for texts, `stream` for one text piece by piece."""
 
+    names_source = True
+
     def __init__(self, model: Model, tokenizer: Tokenizer, options: GenerationOptions | None = None) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.options = options or GenerationOptions(eos=(model.config.eos_token_id,), max_length=200)

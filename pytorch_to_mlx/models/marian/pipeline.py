@@ -30,6 +30,8 @@ class MarianPipeline:
     shortlist: the words that may translate each word, where the model has such a list.
     """
 
+    names_source = False
+
     def __init__(
         self,
         model: Model,

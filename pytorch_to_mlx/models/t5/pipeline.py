@@ -27,6 +27,8 @@ MAX_SOURCE, MAX_TARGET = 512, 2048  # tokens; positions have no end, but the mod
 class T5Pipeline:
     """A loaded model: `translate` for texts, `stream` for one text piece by piece."""
 
+    names_source = False
+
     def __init__(self, model: Model, tokenizer: Tokenizer, options: GenerationOptions | None = None) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.options = options or GenerationOptions(eos=(model.config.eos_token_id,), max_length_factor=LENGTH_FACTOR)

@@ -15,6 +15,7 @@ from ...errors import UsageError
 from ...tasks import Segment, Transcript
 from . import timing, words
 from .decoding import DecodingOptions, DecodingResult, decode, detect_language
+from .languages import LANGUAGES
 from .model import Model
 from .tokenizer import Tokenizer
 
@@ -110,6 +111,11 @@ class Transcription:
         self.rng = np.random.default_rng(options.seed)
         self.when_moved: Callable[[float], None] | None = None
         self.last_speech_s = 0.0
+
+    @property
+    def language_name(self) -> str:
+        """Return the English name of the language, in lower case."""
+        return LANGUAGES[self.language]
 
     @property
     def duration_s(self) -> float:
