@@ -75,7 +75,8 @@ class Family(Generic[RulesT, ReleaseT]):
     files, complete or not. extra_files: what a converted folder holds beside the weights, by relative path: bytes,
     or arrays for a .safetensors. refused_dtypes: in which the model cannot be stored, and why. quantizes: whether a
     layer may be quantized. recipes: mixtures of bits by name; of a module and a group size each gives what says to how
-    many bits a layer goes. reference: imports the PyTorch original.
+    many bits a layer goes. rounds_activations: whether its layers can round what they read (`convert --q-activations`).
+    reference: imports the PyTorch original.
     variants: models of the same tensors by name, each with the sizes that tell it apart, for `convert --variant`.
     token_model: what `validate --q-bits` asks of a pipeline that writes tokens; None where it writes none.
     reference_parts: imports the parts of the original whose generated source `benchmark coverage --suite runtime` times
@@ -96,6 +97,7 @@ class Family(Generic[RulesT, ReleaseT]):
     refused_dtypes: Mapping[str, str] = field(default_factory=dict)
     quantizes: Callable[[str, Any], bool] = _every_layer
     recipes: Mapping[str, Callable[[Any, int], Callable[[str, Any], Any]]] = field(default_factory=dict)
+    rounds_activations: bool = False
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     token_model: "Callable[[Any], TokenModel] | None" = None
     reference_parts: Callable[[], Mapping[str, Callable[[], Any]]] = _no_parts

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 BUILT_FOR_MLX = "0.32.4"
 BLAS_LIBRARY = Path(__file__).with_name("libptm_blas.so")

@@ -37,13 +37,36 @@ int isa_level() {
       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   int level = v4 ? 2 : v3 ? 1 : 0, limit = amx_level;
   if (const char* setting = std::getenv("PYTORCH_TO_MLX_ISA")) {
-    limit = !std::strcmp(setting, "base") ? 0 : !std::strcmp(setting, "avx2") ? 1 : !std::strcmp(setting, "avx512") ? 2 : limit;
+    const auto starts = [setting](const char* name) { return !std::strncmp(setting, name, std::strlen(name)); };
+    limit = starts("base") ? 0 : starts("avx2") ? 1 : starts("avx512") ? 2 : limit;
   }
   if (limit < level) return limit;
   static const bool has_tiles = can_use_tiles();
   return level == 2 && limit == amx_level && has_tiles ? amx_level : level;
 #else
   return 0;
+#endif
+}
+
+bool has_vnni() {
+#if defined(__x86_64__)
+  const char* setting = std::getenv("PYTORCH_TO_MLX_ISA");
+  if (setting && !std::strstr(setting, "vnni")) return false;
+  const int level = isa_level();
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (level >= 2) return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c >> 11 & 1); // AVX512-VNNI
+  return level == 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1); // AVX-VNNI
+#else
+  return false;
+#endif
+}
+
+bool has_int8_tiles() {
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return isa_level() == amx_level && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 25 & 1);
+#else
+  return false;
 #endif
 }
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from .dtype import on_cpu
 
 SWITCH = "PYTORCH_TO_MLX_NATIVE"  # 0 leaves the kernels out
-VERSION = "0.4.0"  # of the kernels that `plain` has the arguments of
+VERSION = "0.5.0"  # of the kernels that `plain` has the arguments of
 
 
 @cache

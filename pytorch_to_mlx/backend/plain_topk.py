@@ -27,12 +27,27 @@ def quantized_topk(
     count: int,
     group_size: int,
     bits: int,
+    x_bits: int | None = None,
 ) -> tuple[mx.array, mx.array, mx.array]:
-    """Do what `linear_topk` does with a weight that mx.quantize has packed.
+    """Do what `linear_topk` does with a weight that mx.quantize has packed. x_bits: 8 first rounds x, as `rounded`.
 
     Shapes: x [rows, D], w [V, D · bits / 32] uint32, scales and biases [V, D / group_size], bias [V] -> as linear_topk.
     """
+    x = x if x_bits is None else rounded(x, group_size)
     return greatest_logits(mx.quantized_matmul(x, w, scales, biases, True, group_size, bits), bias, count)
+
+
+def rounded(x: mx.array, group_size: int) -> mx.array:
+    """Return x with 8 bits a number: each group of the last axis in 127ths of its greatest size.
+
+    A group with NaN or Inf stays as it is. Shapes: x [..., D] -> the same.
+    """
+    groups = x.astype(mx.float32).reshape(*x.shape[:-1], -1, group_size)
+    top = mx.abs(groups).max(axis=-1, keepdims=True)
+    steps = mx.where(top > 1e-30, top / 127, 0)
+    q = mx.round(groups * mx.where(top > 1e-30, 127 / top, 0))
+    is_finite = mx.isfinite(groups).all(axis=-1, keepdims=True)
+    return mx.where(is_finite, q * steps, groups).reshape(x.shape).astype(x.dtype)
 
 
 def greatest_logits(logits: mx.array, bias: mx.array | None, count: int) -> tuple[mx.array, mx.array, mx.array]:

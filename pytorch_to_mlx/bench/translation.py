@@ -23,7 +23,7 @@ from ..model_source import find_model
 from ..nn.screen import PAYS_FROM
 from ..progress import note
 from ..text.examples import sentences
-from ..weights import load_model
+from ..weights import load_model, quantize
 from . import rivals
 from .measure import measure_interleaved
 from .measurement import Measurement
@@ -94,16 +94,13 @@ def _random(name: str, against: str | None, rounds: int) -> Iterator[Measurement
         folder = Path(temporary)
         note(f"building {name}")
         rivals.save_random(kind, sizes, folder)
-        for bits in (0, 8):
+        for what, bits, activations in (("float32", 0, False), ("8 bits", 8, False), ("8-bit activations", 8, True)):
             rival = rivals.OPENERS[against](kind, folder, bits) if against in rivals.OPENERS else None
-            yield from _steps(
-                f"{name} {'8 bits' if bits else 'float32'}", _ours(family, sizes, folder, bits), rival, sizes, rounds
-            )
+            yield from _steps(f"{name} {what}", _ours(family, sizes, folder, bits, activations), rival, sizes, rounds)
 
 
-def _ours(family: str, sizes: dict[str, Any], folder: Path, bits: int) -> Run:
+def _ours(family: str, sizes: dict[str, Any], folder: Path, bits: int, activations: bool = False) -> Run:
     import mlx.core as mx
-    import mlx.nn as nn
 
     own = registry.family(family)
     model, _ = load_model(
@@ -111,7 +108,7 @@ def _ours(family: str, sizes: dict[str, Any], folder: Path, bits: int) -> Run:
         weight_map=own.weights, open_release=own.open_release,
     )  # fmt: skip
     if bits:
-        nn.quantize(model, group_size=64, bits=bits)
+        quantize(model, bits=bits, activations=activations)
     mx.eval(model.parameters())
     prompt = [sizes["decoder_start_token_id"]]
 

@@ -113,6 +113,7 @@ def convert(
     dequantize: bool = False,
     q_bits: int | None = None,
     q_group_size: int | None = None,
+    q_activations: bool = False,
     q_recipe: str | None = None,
     variant: str | None = None,
     revision: str | None = None,
@@ -141,6 +142,7 @@ def convert(
         dequantize=dequantize,
         q_bits=q_bits,
         q_group_size=q_group_size,
+        q_activations=q_activations,
         q_recipe=q_recipe,
         variant=variant,
         revision=revision,
@@ -164,6 +166,7 @@ def validate(
     trust_folder: bool = False,
     q_bits: list[int] | None = None,
     q_group_size: int = 64,
+    q_activations: bool = False,
     inputs: str = "100",
 ) -> Any:
     """Prove a port: run PyTorch and MLX on the same weights and input and compare them tap by tap.
@@ -194,7 +197,7 @@ def validate(
     if q_bits:
         if mlx_path or cases or plot or original or extend:
             raise UsageError("--q-bits measures a checkpoint", fix="give it with --hf-path, --inputs, --q-group-size")
-        return _measure_quantization(checkpoint, family, q_bits, q_group_size, inputs)
+        return _measure_quantization(checkpoint, family, q_bits, q_group_size, q_activations, inputs)
     if plot is not None:
         check_figure(plot)
     report = validate(
@@ -216,14 +219,19 @@ def validate(
     return report
 
 
-def _measure_quantization(source: str | None, family: str | None, bits: list[int], group_size: int, inputs: str) -> Any:
+def _measure_quantization(
+    source: str | None, family: str | None, bits: list[int], group_size: int, activations: bool, inputs: str
+) -> Any:
     from ..text.read import read_text
     from ..validate import measure_quantization
 
-    if not inputs.isdecimal():
-        lines = [line for line in (read_text(None, Path(inputs)) or "").splitlines() if line.strip()]
-        return measure_quantization(source, family=family, bits=bits, group_size=group_size, inputs=lines)
-    return measure_quantization(source, family=family, bits=bits, group_size=group_size, inputs=int(inputs))
+    if inputs.isdecimal():
+        texts: int | list[str] = int(inputs)
+    else:
+        texts = [line for line in (read_text(None, Path(inputs)) or "").splitlines() if line.strip()]
+    return measure_quantization(
+        source, family=family, bits=bits, group_size=group_size, activations=activations, inputs=texts
+    )
 
 
 def benchmark(

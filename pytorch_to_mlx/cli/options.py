@@ -41,6 +41,9 @@ OPTIONS: dict[str, Option] = {
     "dequantize": Option("store quantized weights in full precision", short=("-d",)),
     "q_bits": Option("bits of a quantized weight, 8 if not given; implies -q"),
     "q_group_size": Option("weights that share one scale, 64 if not given; implies -q"),
+    "q_activations": Option(
+        "round what 8-bit layers read to 8 bits too: faster on a CPU; of the translators; implies -q"
+    ),
     "variant": Option("which model it is, where its tensors do not say it: v0 or v1 of f5-tts"),
     "q_recipe": Option("mixture of bits by layer, of llama: mixed_2_6, mixed_3_4, mixed_3_6 or mixed_4_6; implies -q"),
     "extend": Option("Python file to run first: it registers ops and modules with pytorch_to_mlx.codegen"),

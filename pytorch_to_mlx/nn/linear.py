@@ -12,8 +12,7 @@ def linear(layer: nn.Linear | nn.QuantizedLinear, x: mx.array, *, slope: float |
     Shapes: x [..., D_in] -> [..., D_out]. Source: mlx.nn.Linear and QuantizedLinear.
     """
     if isinstance(layer, nn.QuantizedLinear):
-        y = _quantized(layer, x)
-        y = y if layer.get("bias") is None else y + layer.bias
+        y = _quantized(layer, x, layer.get("bias"))
         return y if slope is None else ops.leaky_relu(y, slope)
     return ops.linear(x, layer.weight, layer.get("bias"), slope=slope)
 
@@ -34,7 +33,14 @@ def output_logits(embedding: nn.Embedding | nn.QuantizedEmbedding, x: mx.array) 
     return ops.linear(x, embedding.weight).astype(mx.float32)
 
 
-def _quantized(layer: nn.QuantizedLinear | nn.QuantizedEmbedding, x: mx.array) -> mx.array:
+def activation_bits(layer: nn.QuantizedLinear | nn.QuantizedEmbedding) -> int | None:
+    """Return to how many bits the layer's input is rounded; `weights.quantize.round_activations` says so."""
+    return getattr(layer, "activation_bits", None)
+
+
+def _quantized(
+    layer: nn.QuantizedLinear | nn.QuantizedEmbedding, x: mx.array, bias: mx.array | None = None
+) -> mx.array:
     return ops.quantized_matmul(
         x,
         layer.weight,
@@ -43,4 +49,6 @@ def _quantized(layer: nn.QuantizedLinear | nn.QuantizedEmbedding, x: mx.array) -
         group_size=layer.group_size,
         bits=layer.bits,
         mode=layer.mode,
+        bias=bias,
+        x_bits=activation_bits(layer),
     )

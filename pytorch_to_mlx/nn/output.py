@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backend import ops
 from ..backend.plain_topk import greatest_logits
-from .linear import linear, output_logits
+from .linear import activation_bits, linear, output_logits
 from .screen import screen_of
 
 Layer = nn.Linear | nn.QuantizedLinear | nn.Embedding | nn.QuantizedEmbedding
@@ -51,7 +51,7 @@ class OutputLayer:
             return greatest_logits(self.logits(hidden), None, count)
         return ops.quantized_topk(
             x, layer.weight, layer.scales, layer["biases"], self.bias,
-            count=count, group_size=layer.group_size, bits=layer.bits,
+            count=count, group_size=layer.group_size, bits=layer.bits, x_bits=activation_bits(layer),
         )  # fmt: skip
 
     def best_of_row(self, hidden: mx.array, count: int) -> tuple[np.ndarray, np.ndarray] | None:

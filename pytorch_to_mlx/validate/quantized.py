@@ -26,16 +26,18 @@ TOP = 5
 
 @dataclass(frozen=True)
 class QuantizedResult:
-    """How a quantized model differs from the model in full precision. All but bits and nbytes are means over inputs.
+    """How a quantized model differs from the model in full precision. What follows nbytes are means over inputs.
 
-    nbytes: of the weights. equal_texts: share of inputs with the same greedy tokens from beginning to end.
-    equal_tokens: share of greedy tokens that are equal, place by place. first: share of places where both have the same
-    likeliest token, after the tokens of the full model. top_5: share of its five likeliest that are among the other's
-    five. kl: Kullback-Leibler divergence of the next token, in nats. chrf: of the texts, the full model's being right.
+    activations: whether what the layers read was rounded too. nbytes: of the weights. equal_texts: share of inputs with
+    the same greedy tokens from beginning to end. equal_tokens: share of greedy tokens that are equal, place by place.
+    first: share of places where both have the same likeliest token, after the tokens of the full model. top_5: share of
+    its five likeliest that are among the other's five. kl: Kullback-Leibler divergence of the next token, in nats.
+    chrf: of the texts, the full model's being right.
     """
 
     bits: int
     group_size: int
+    activations: bool
     nbytes: int
     equal_texts: float
     equal_tokens: float
@@ -67,6 +69,7 @@ class QuantizationReport:
             {
                 "bits": r.bits,
                 "group": r.group_size,
+                "activations": "8 bits" if r.activations else "exact",
                 "weights": size_text(r.nbytes),
                 "equal texts": f"{r.equal_texts:.1%}",
                 "equal tokens": f"{r.equal_tokens:.1%}",
@@ -92,12 +95,13 @@ def measure_quantization(
     family: str | None = None,
     bits: Sequence[int] = (8, 4),
     group_size: int = 64,
+    activations: bool = False,
     inputs: int | Sequence[str] = N_INPUTS,
 ) -> QuantizationReport:
     """Convert a checkpoint to each number of bits, in a folder that is removed again, and compare what both write.
 
-    source: checkpoint of the original; None is the default of `family`. inputs: how many of the family's own, or a
-    user's lines. Both models are in memory together. Needs no PyTorch.
+    source: checkpoint of the original; None is the default of `family`. activations: as q_activations of `convert`.
+    inputs: how many of the family's own, or a user's lines. Both models are in memory together. Needs no PyTorch.
     Raises: UsageError for a family that writes no tokens, a quantized source, and a number of inputs below 1;
     MissingExtraError without sacrebleu.
     """
@@ -122,12 +126,13 @@ def measure_quantization(
     for n_bits in bits:
         with TemporaryDirectory() as folder:
             path = convert(
-                model.path, Path(folder) / "mlx", family=model.family.name, q_bits=n_bits, q_group_size=group_size
-            )
+                model.path, Path(folder) / "mlx", family=model.family.name, q_bits=n_bits, q_group_size=group_size,
+                q_activations=activations,
+            )  # fmt: skip
             nbytes = sum(file.stat().st_size for file in path.glob("*.safetensors"))
             quantized = token_model(model.family.load(path))
         note(f"comparing {n_bits} bits")
-        results.append(compare_tokens(full, quantized, sources, written, n_bits, group_size, nbytes))
+        results.append(compare_tokens(full, quantized, sources, written, n_bits, group_size, nbytes, activations))
     n_tokens = sum(map(len, written))
     return QuantizationReport(
         model.family.name, str(source or model.name), len(sources), n_tokens, tuple(results), versions()
@@ -142,6 +147,7 @@ def compare_tokens(
     bits: int,
     group_size: int,
     nbytes: int,
+    activations: bool = False,
 ) -> QuantizedResult:
     """Compare two models on some sources. written: the greedy tokens of the full one."""
     other = greedy(quantized, sources, f"greedy search with {bits} bits")
@@ -149,7 +155,7 @@ def compare_tokens(
     places = [place for batch in _batches(sources, written) for place in _places(full, quantized, *batch)]
     kl, first, top_5 = np.array(places).T
     return QuantizedResult(
-        bits, group_size, nbytes,
+        bits, group_size, activations, nbytes,
         equal_texts=float(np.mean([tuple(a) == tuple(b) for a, b in pairs])),
         equal_tokens=float(np.mean([_equal_share(a, b) for a, b in pairs])),
         first=float(first.mean()), top_5=float(top_5.mean()), kl=float(kl.mean()), kl_max=float(kl.max()),

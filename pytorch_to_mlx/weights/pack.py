@@ -74,15 +74,18 @@ def pack(
     bits: int = 8,
     group_size: int = 64,
     predicate: Predicate | None = None,
+    activations: bool = False,
     rows: bool = True,
     check: bool = True,
 ) -> Packed:
     """Quantize a module's layers in place; return what its file then holds. Shapes: a row's weight [O, …].
 
     rows: pack the matrices of convolutions and LSTMs that are in 16 bits, at 8 bits whatever `bits` is: they lose
-    audibly with fewer. check: as `quantize`.
+    audibly with fewer. activations, check: as `quantize`.
     """
-    layers = quantize(module, bits=bits, group_size=group_size, predicate=predicate, check=check)
+    layers = quantize(
+        module, bits=bits, group_size=group_size, predicate=predicate, activations=activations, check=check
+    )
     weights: dict[str, mx.array] = dict(tree_flatten(module.parameters()))
     result = Packed(weights, {"quantization": layers.config}, layers)
     parts = {f"{path}.{part}" for path in layers.layers for part in ("weight", "scales", "biases")}

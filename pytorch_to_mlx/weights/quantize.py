@@ -17,6 +17,7 @@ Predicate = Callable[[str, nn.Module], bool | dict[str, int]]
 
 BITS = (2, 3, 4, 5, 6, 8)
 GROUP_SIZES = (32, 64, 128)
+ACTIVATION_BITS = 8
 
 
 @dataclass
@@ -37,12 +38,14 @@ def quantize(
     bits: int = 8,
     group_size: int = 64,
     predicate: Predicate | None = None,
+    activations: bool = False,
     check: bool = True,
 ) -> Quantized:
     """Quantize Linear and Embedding layers in place, in groups of `group_size` numbers with a scale and an offset each.
 
     predicate: (path, layer) -> False to leave the layer, True, or {"bits": …, "group_size": …} for this layer. Layers
-    whose rows do not divide into groups stay. check: False evaluates nothing, for the sizes alone.
+    whose rows do not divide into groups stay. activations: also round what 8-bit layers read, as `round_activations`.
+    check: False evaluates nothing, for the sizes alone.
     Raises: UsageError for sizes that MLX does not have; CheckError if a number is not finite or no layer fits.
     """
     default = check_quantization(bits, group_size)
@@ -72,7 +75,20 @@ def quantize(
     if check:
         _check_scales(module, sizes_of)
     result.layers = sorted(sizes_of)
+    if activations:
+        result.config["activation_bits"] = ACTIVATION_BITS
+        round_activations(module)
     return result
+
+
+def round_activations(module: nn.Module) -> None:
+    """Let layers with weights of 8 bits round what they read to 8 bits by group, for products of whole numbers.
+
+    `nn.linear` and `nn.output` do it; layers that compute by themselves do not.
+    """
+    for _, layer in module.named_modules():
+        if isinstance(layer, nn.QuantizedLinear | nn.QuantizedEmbedding) and layer.bits == ACTIVATION_BITS:
+            layer.activation_bits = ACTIVATION_BITS
 
 
 def rebuild(
@@ -99,6 +115,8 @@ def rebuild(
         raise FormatError(what, where=where, details=missing)
     # The fresh module's random weights are never evaluated: they are lazy until load_into replaces them.
     nn.quantize(module, class_predicate=lambda path, layer: sizes_of.get(path, False))
+    if "activation_bits" in declared:
+        round_activations(module)
     return module
 
 
@@ -136,7 +154,11 @@ def layer_sizes(declared: Any, scaled: set[str], *, where: str | Path | None) ->
     if not isinstance(declared, Mapping):
         raise FormatError(f"'quantization' must be an object, found {declared!r:.60}", where=where)
     layers = {path: value for path, value in declared.items() if isinstance(value, Mapping)}
-    default = _check_sizes({key: value for key, value in declared.items() if key not in layers}, where=where)
+    if (bits := declared.get("activation_bits", ACTIVATION_BITS)) != ACTIVATION_BITS or type(bits) is not int:
+        fix = f"use {ACTIVATION_BITS} or leave it out"
+        raise FormatError(f"quantization activation_bits is {bits!r:.40}", where=where, fix=fix)
+    of_all = {key: value for key, value in declared.items() if key not in layers and key != "activation_bits"}
+    default = _check_sizes(of_all, where=where)
     own = {path: _check_sizes({**default, **sizes}, where=f"{where}: {path}") for path, sizes in layers.items()}
     if stray := sorted(set(own) - scaled):
         raise FormatError(

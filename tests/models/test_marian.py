@@ -288,6 +288,27 @@ def test_quantized_students_say_nearly_the_same(student, tmp_path):
     assert sum(same) >= len(cases) - 1
 
 
+def test_a_student_that_rounds_what_its_layers_read(student, tmp_path):
+    """The folder says so and most sentences stay; 4 bits and other families are refused."""
+    import pytorch_to_mlx
+
+    cases = student[1]
+    name = next(pair for pair, folder in PAIRS.items() if golden("bergamot_real")["models"][folder] is cases)
+    folder = pytorch_to_mlx.convert(f"packaged:bergamot-{name}", tmp_path / "mlx", q_activations=True)
+    assert json.loads((folder / "config.json").read_text())["quantization"]["activation_bits"] == 8
+    converted = pytorch_to_mlx.load(folder)
+    texts = [case["text"] for case in cases]
+    alone = [converted.translate(text, split=False).text for text in texts]
+    assert sum(text == case["text_out"] for text, case in zip(alone, cases, strict=True)) >= len(cases) - 2
+    assert [t.text for t in converted.translate(texts, split=False)] == alone
+    plain = pytorch_to_mlx.convert(folder, tmp_path / "plain", dequantize=True)
+    assert "quantization" not in json.loads((plain / "config.json").read_text())
+    with pytest.raises(UsageError, match="not rounded for layers of 4 bits"):
+        pytorch_to_mlx.convert(f"packaged:bergamot-{name}", tmp_path / "four", q_bits=4, q_activations=True)
+    with pytest.raises(UsageError, match="not rounded for vad"):
+        pytorch_to_mlx.convert("packaged:silero-vad", tmp_path / "vad", family="vad", q_activations=True)
+
+
 def test_validate_the_packaged_pair(student):
     """The taps of the comparison with Marian's formulas in PyTorch."""
     from pytorch_to_mlx.models.marian.reference import Reference

@@ -7,6 +7,7 @@ import pytest
 from mlx.utils import tree_flatten
 
 from pytorch_to_mlx.errors import CheckError, FormatError, UsageError
+from pytorch_to_mlx.nn.linear import activation_bits
 from pytorch_to_mlx.weights import dequantize, load_into, quantize, rebuild
 
 
@@ -50,6 +51,22 @@ def test_round_trip(bits, bound, group_size):
     assert plain_config == {"model_type": "x"} and weights.keys() == plain.keys()
     near = load_into(Model(), weights)(IDS)
     np.testing.assert_allclose(np.array(near), np.array(after), atol=1e-4)
+
+
+def test_rounded_activations_are_recorded_and_rebuilt():
+    """Layers of 8 bits round what they read, after loading as before; others do not."""
+    model = Model()
+    sizes = {"layers.1": {"bits": 4, "group_size": 64}}
+    result = quantize(model, predicate=lambda path, _: sizes.get(path, True), activations=True)
+    assert result.config["activation_bits"] == 8 and result.config["bits"] == 8
+    config = {"quantization": result.config}
+    again = load_into(rebuild(Model(), config, flat(model)), flat(model))
+    for module in (model, again):
+        assert activation_bits(module.embed) == activation_bits(module.layers[0]) == 8
+        assert activation_bits(module.layers[1]) is None
+    assert "quantization" not in dequantize(config, flat(model))[0]
+    exact = rebuild(Model(), {"quantization": {"bits": 8, "group_size": 64, "layers.1": {"bits": 4}}}, flat(model))
+    assert activation_bits(exact.embed) is None
 
 
 def test_each_layer_its_own_bits():
@@ -111,6 +128,8 @@ def test_group_wider_than_float32():
         {"bits": 5.5, "group_size": 64},
         {"bits": 8, "group_size": 0},
         {"bits": 8, "group_size": 64, "mode": "mxfp4"},
+        {"bits": 8, "group_size": 64, "activation_bits": 4},
+        {"bits": 8, "group_size": 64, "activation_bits": True},
         {"bits": 8, "group_size": 64, "surprise": 1},
         {"bits": 8, "group_size": 64, "odd": {"bits": 4}},
         {"bits": 8, "group_size": 64, "layers.0": {"bits": 99}},

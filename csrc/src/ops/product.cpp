@@ -4,7 +4,7 @@
 
 #include "matmul.h"
 #include "pool.h"
-#include "simd/amx.h"
+#include "simd/amx_int8.h"
 
 namespace ptm {
 
@@ -35,10 +35,22 @@ bool fits_tiles(const RowWeights& w, int64_t rows, int64_t depth) {
 #endif
 }
 
+auto* pick_int8_gemm() {
+#if defined(__x86_64__)
+  if (has_vnni()) return isa_level() > 1 ? &avx512_vnni::int8_gemm : &avx2_vnni::int8_gemm;
+#endif
+  return PTM_PICK(int8_gemm);
+}
+const auto int8_gemm = pick_int8_gemm();
+
 } // namespace
 
-Product::Product(const float* x, const RowWeights& w, int64_t rows, int64_t columns, int64_t depth)
+Product::Product(const float* x, const RowWeights& w, int64_t rows, int64_t columns, int64_t depth, bool rounds)
     : x_(x), sums_(x), sorted_(x), w_(w), rows_(rows), columns_(columns), depth_(depth), way_(Way::panels) {
+  if (rounds) {
+    round();
+    return;
+  }
   const bool tiled = fits_tiles(w, rows, depth);
   const bool is_float32 = !w.bits && w.dtype == Dtype::float32;
   if (!tiled && (is_float32 || rows > few)) return;
@@ -75,6 +87,47 @@ Product::Product(const float* x, const RowWeights& w, int64_t rows, int64_t colu
   way_ = Way::registers;
 }
 
+// Rounds x and puts it in order for whole-number products. Where it holds NaN or Inf, for products of float32.
+void Product::round() {
+  const int64_t each = depth_ / w_.group, groups = rows_ * each, wide = ceil_div(rows_, 16) * 16, size = wide * depth_;
+  float* space = scratch(kernel_slot, size / 2 + 3 * (groups + wide * each));
+  int8_t *q = (int8_t*)space, *packed = q + size;
+  float *scales = space + size / 2, *sums = scales + groups;
+  int32_t* starts = (int32_t*)(sums + groups);
+  std::atomic<bool> is_finite = true;
+  parallel_ranges(rows_, 1 + 16384 / depth_, [&](int64_t begin, int64_t end) {
+    const int64_t g = begin * each;
+    if (!round_to_int8(x_ + begin * depth_, (end - begin) * each, w_.group, q + begin * depth_, scales + g, sums + g, starts + g))
+      is_finite = false;
+  });
+  if (!is_finite) {
+    wide_x_.reset(new float[rows_ * depth_]);
+    for (int64_t i = 0; i < rows_ * depth_; i++) {
+      const float scale = scales[i / w_.group];
+      wide_x_[i] = scale < 0 ? x_[i] : scale * q[i];
+    }
+    x_ = wide_x_.get();
+    return;
+  }
+  rounded_ = {q, scales, sums, starts};
+  way_ = Way::int8;
+#if defined(__x86_64__)
+  static const bool has_tiles = has_int8_tiles();
+  if (!has_tiles || columns_ < amx::side) return;
+  const auto by_column = [&]<class T>(const T* from, T* to) {
+    for (int64_t g = 0; g < each; g++)
+      for (int64_t row = 0; row < wide; row++) to[g * wide + row] = row < rows_ ? from[row * each + g] : T{};
+    return to;
+  };
+  float* free = (float*)(starts + groups);
+  rounded_ = {packed, by_column(scales, free), by_column(sums, free + wide * each), by_column(starts, (int32_t*)free + 2 * wide * each)};
+  parallel_ranges(wide / 16, 1 + 4096 / depth_, [&](int64_t begin, int64_t end) {
+    amx::pack_int8(q, rows_, depth_, w_.group, begin, end, packed);
+  });
+  way_ = Way::int8_tiles;
+#endif
+}
+
 int64_t Product::job_columns() const {
   if (way_ == Way::panels && !is_sgemm()) return panel_columns(131072 / depth_);
   const int64_t jobs = 2 * ceil_div(columns_ * w_.row_bytes, 262144); // of at most 128 KiB of weights each, and of equal length
@@ -97,12 +150,17 @@ int64_t Product::rows_at_once(const RowWeights& w, int64_t rows, int64_t depth) 
 void Product::multiply(int64_t top, int64_t rows, int64_t first, int64_t count, float* y, int64_t y_stride,
                        const float* bias) const {
 #if defined(__x86_64__)
+  if (way_ == Way::int8_tiles) {
+    float* space = scratch(panels_slot, 2 * amx::int8_columns * (depth_ / w_.group));
+    return amx::multiply_int8(rounded_, w_, columns_, first, count, y, y_stride, rows_, depth_, bias, space);
+  }
   if (way_ == Way::tiles) {
     float* space = scratch(panels_slot, amx::space_size(rows));
     const uint16_t* packed = packed_ + amx::packed_size(top, depth_);
     if (amx::multiply(packed, sums_, w_, first, count, y, y_stride, rows, depth_, bias, space)) return;
   }
 #endif
+  if (way_ == Way::int8) return int8_gemm(rounded_, w_, first, count, y, y_stride, rows_, depth_, bias);
   if (way_ == Way::registers) return small_batch_gemm(sorted_, sums_, w_, first, count, y, y_stride, rows_, depth_, bias);
   if (w_.bits || w_.dtype != Dtype::float32) return widened(top, rows, first, count, y, y_stride, bias);
   const float* w = (const float*)w_.data + first * depth_;

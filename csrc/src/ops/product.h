@@ -1,13 +1,16 @@
 // x Wᵀ by ranges of rows and columns. What all ranges need is prepared once, on the thread that owns the work.
 #pragma once
-#include "simd/small_batch_gemm.h"
+#include <memory>
+
+#include "simd/int8_gemm.h"
 
 namespace ptm {
 
 class Product {
  public:
-  // x [rows, depth] and the memory of `w` must outlive this. Of one thread, only one product may be alive.
-  Product(const float* x, const RowWeights& w, int64_t rows, int64_t columns, int64_t depth);
+  // x [rows, depth] and the memory of `w` must outlive this. Of one thread, only one product may be alive. rounds: x to 8 bits
+  // by group, for weights of 8 bits.
+  Product(const float* x, const RowWeights& w, int64_t rows, int64_t columns, int64_t depth, bool rounds = false);
 
   // y[i * y_stride + j] = bias[j] + x[i] · w[first + j] for j < count and all rows, on this thread; y and bias begin at
   // column `first`.
@@ -31,7 +34,8 @@ class Product {
   static int64_t rows_at_once(const RowWeights& w, int64_t rows, int64_t depth);
 
  private:
-  enum class Way { registers, tiles, panels };
+  enum class Way { registers, tiles, panels, int8, int8_tiles };
+  void round();
   void widened(int64_t top, int64_t rows, int64_t first, int64_t count, float* y, int64_t y_stride, const float* bias) const;
 
   const float *x_, *sums_, *sorted_;
@@ -39,6 +43,8 @@ class Product {
   int64_t rows_, columns_, depth_;
   Way way_;
   const uint16_t* packed_ = nullptr;
+  RoundedRows rounded_{};
+  std::unique_ptr<float[]> wide_x_; // x after rounding, where it is not finite
 };
 
 } // namespace ptm

@@ -72,8 +72,8 @@ void join(const Found& found, int64_t jobs, int64_t row, const Outputs& out) {
 }
 
 void greatest(const float* x, const RowWeights& w, int64_t rows, int64_t columns, int64_t depth, const float* bias,
-              int64_t count, const Outputs& out) {
-  const Product product(x, w, rows, columns, depth);
+              int64_t count, const Outputs& out, bool rounds) {
+  const Product product(x, w, rows, columns, depth, rounds);
   const int64_t unit = product.job_columns(), width = unit * larger(1, job_bytes / (unit * w.row_bytes));
   const int64_t jobs = ceil_div(columns, width);
   Found found(jobs, rows, count);
@@ -93,8 +93,8 @@ void greatest(const float* x, const RowWeights& w, int64_t rows, int64_t columns
 
 class TopK : public Op {
  public:
-  TopK(mx::Stream s, const char* name, int64_t count, int64_t group_size, int64_t bits, Names names)
-      : Op(s, name, options(count, group_size, bits), std::move(names)), count_(count), group_(group_size), bits_(bits) {}
+  TopK(mx::Stream s, const char* name, int64_t count, int64_t group_size, int64_t bits, bool rounds, Names names)
+      : Op(s, name, options(count, group_size, bits, rounds), std::move(names)), count_(count), group_(group_size), bits_(bits), rounds_(rounds) {}
 
   std::vector<Shape> output_shapes(const Arrays& inputs) override {
     const int rows = inputs[0].shape(0);
@@ -114,22 +114,25 @@ class TopK : public Op {
     const RowWeights weights = bits_
         ? RowWeights{storage(*scales), w.data<void>(), depth * bits_ / 8, (int)bits_, scales->data<void>(), biases->data<void>(), group_}
         : RowWeights{storage(w), w.data<void>(), depth * (int64_t)w.itemsize()};
-    encoder.dispatch([=, count = count_, x = x.data<float>(), bias = bias ? bias->data<float>() : nullptr,
+    encoder.dispatch([=, count = count_, rounds = rounds_, x = x.data<float>(), bias = bias ? bias->data<float>() : nullptr,
                       out = Outputs{outputs[0].data<float>(), outputs[1].data<int32_t>(), outputs[2].data<float>()}] {
-      greatest(x, weights, rows, columns, depth, bias, count, out);
+      greatest(x, weights, rows, columns, depth, bias, count, out, rounds);
     });
   }
 
  private:
-  static Options options(int64_t count, int64_t group_size, int64_t bits) {
+  static Options options(int64_t count, int64_t group_size, int64_t bits, bool rounds) {
     if (!bits) return {{"count", count}};
-    return {{"count", count}, {"group_size", group_size}, {"bits", bits}};
+    Options out{{"count", count}, {"group_size", group_size}, {"bits", bits}};
+    if (rounds) out.push_back({"x_bits", int64_t(8)});
+    return out;
   }
   int64_t count_, group_, bits_;
+  bool rounds_;
 };
 
 std::optional<Arrays> run(const char* name, const array& x, const array& w, const Optional& scales, const Optional& biases,
-                          const Optional& bias, int64_t count, int64_t group_size, int64_t bits, mx::StreamOrDevice where) {
+                          const Optional& bias, int64_t count, int64_t group_size, int64_t bits, bool rounds, mx::StreamOrDevice where) {
   const auto s = mx::to_stream(where);
   Arrays inputs{as_float32(x, s), w};
   Names names{"x", bits ? "w" : "weight"};
@@ -141,7 +144,7 @@ std::optional<Arrays> run(const char* name, const array& x, const array& w, cons
   add("scales", scales, false);
   add("biases", biases, false);
   add("bias", bias, true);
-  const auto op = std::make_shared<TopK>(s, name, count, group_size, bits, std::move(names));
+  const auto op = std::make_shared<TopK>(s, name, count, group_size, bits, rounds, std::move(names));
   return array::make_arrays(op->output_shapes(inputs), {mx::float32, mx::int32, mx::float32}, op, inputs);
 }
 
@@ -155,17 +158,18 @@ std::optional<Arrays> linear_topk(const array& x, const array& weight, const Opt
   check(x, weight, bias, count);
   if (x.shape(1) != weight.shape(1)) throw std::invalid_argument("x must be [rows, D] for a weight [V, D]");
   if (!supported({x, weight}) || (bias && !supported({*bias}))) return {};
-  return run("linear_topk", x, weight, std::nullopt, std::nullopt, bias, count, 0, 0, where);
+  return run("linear_topk", x, weight, std::nullopt, std::nullopt, bias, count, 0, 0, false, where);
 }
 
 std::optional<Arrays> quantized_topk(const array& x, const array& w, const array& scales, const array& biases, const Optional& bias,
-                                     int64_t count, int64_t group_size, int64_t bits, mx::StreamOrDevice where) {
+                                     int64_t count, int64_t group_size, int64_t bits, std::optional<int64_t> x_bits,
+                                     mx::StreamOrDevice where) {
   check(x, w, bias, count);
-  if ((bits != 4 && bits != 8) || group_size % 32 || scales.ndim() != 2 || w.dtype() != mx::uint32 || !supported({x, scales, biases}) ||
+  if ((x_bits && (*x_bits != 8 || bits != 8)) || (bits != 4 && bits != 8) || group_size % 32 || scales.ndim() != 2 || w.dtype() != mx::uint32 || !supported({x, scales, biases}) ||
       (bias && !supported({*bias})) || biases.dtype() != scales.dtype() || biases.shape() != scales.shape() ||
       scales.shape(0) != w.shape(0) || x.shape(1) * bits != 32 * (int64_t)w.shape(1) || x.shape(1) != scales.shape(1) * group_size)
     return {};
-  return run("quantized_topk", x, w, scales, biases, bias, count, group_size, bits, where);
+  return run("quantized_topk", x, w, scales, biases, bias, count, group_size, bits, x_bits.has_value(), where);
 }
 
 } // namespace
@@ -173,7 +177,7 @@ std::optional<Arrays> quantized_topk(const array& x, const array& w, const array
 void bind_topk(nb::module_& m) {
   m.def("linear_topk", &linear_topk, "x"_a, "weight"_a, "bias"_a = nb::none(), nb::kw_only(), "count"_a, "stream"_a = nb::none());
   m.def("quantized_topk", &quantized_topk, "x"_a, "w"_a, "scales"_a, "biases"_a, "bias"_a = nb::none(), nb::kw_only(), "count"_a,
-        "group_size"_a, "bits"_a, "stream"_a = nb::none());
+        "group_size"_a, "bits"_a, "x_bits"_a = nb::none(), "stream"_a = nb::none());
 }
 
 } // namespace ptm

@@ -28,9 +28,12 @@
   }
 namespace ptm {
 // 0 baseline, 1 AVX2 and FMA, 2 AVX-512, 3 AVX-512 with AMX tiles for bfloat16. PYTORCH_TO_MLX_ISA=base|avx2|avx512 lowers
-// it (for tests).
+// it (for tests); avx2-vnni and avx512-vnni leave VNNI.
 constexpr int amx_level = 3;
 __attribute__((visibility("default"))) int isa_level();
+// Whether this level of the processor has products of bytes: VNNI for vectors, AMX-INT8 for tiles.
+__attribute__((visibility("default"))) bool has_vnni();
+__attribute__((visibility("default"))) bool has_int8_tiles();
 template <class F>
 F pick(F base, F avx2, F avx512) {
   const int level = isa_level();

@@ -75,20 +75,6 @@ static void dot_products(const float* x, const T* w, int64_t depth, float (&out)
     for (int j = 0; j < C; j++) out[i][j] = total(sum[i][j]);
 }
 
-constexpr int64_t max_groups = 512; // whose terms are widened at a time
-
-// The scales (or biases) of `count` groups of a row as float32: in place, or widened into `space`.
-INLINE const float* group_terms(Dtype dtype, const void* all, int64_t at, int64_t count, float (&space)[max_groups]) {
-  if (dtype == Dtype::float32) return (const float*)all + at;
-  with_type(dtype, [&](auto* type) {
-    for (int64_t g = 0; g < count; g += W) {
-      const int64_t n = count - g < W ? count - g : W;
-      store(space + g, load_some((decltype(type))all + at + g, n));
-    }
-  });
-  return space;
-}
-
 // Σ w x = scale Σ (q - middle) x + (bias + middle · scale) Σ x in each group: with q about its middle, the two sums are no
 // larger than the result, and neither are their errors.
 template <int BITS, int R, int C>

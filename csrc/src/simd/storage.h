@@ -85,4 +85,18 @@ INLINE void map(const T* x, T* y, int64_t n, const Function& f) {
       [&](int64_t i, int64_t rest) { store(y + i, f(load(x + i, rest)), rest); });
 }
 
+constexpr int64_t max_groups = 512; // whose terms are widened at a time
+
+// The scales (or biases) of `count` groups of a row as float32: in place, or widened into `space`.
+INLINE const float* group_terms(Dtype dtype, const void* all, int64_t at, int64_t count, float (&space)[max_groups]) {
+  if (dtype == Dtype::float32) return (const float*)all + at;
+  with_type(dtype, [&](auto* type) {
+    for (int64_t g = 0; g < count; g += W) {
+      const int64_t n = count - g < W ? count - g : W;
+      store(space + g, load_some((decltype(type))all + at + g, n));
+    }
+  });
+  return space;
+}
+
 } // namespace ptm::PTM_ISA

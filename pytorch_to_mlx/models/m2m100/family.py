@@ -31,5 +31,6 @@ FAMILY: Family[WeightMap, Checkpoint] = Family(
     expected=EXPECTED,
     extra_files=extra_files,
     token_model=token_model,
+    rounds_activations=True,
 )
 FAMILIES = (FAMILY,)

@@ -33,5 +33,6 @@ FAMILY: Family[WeightMap, Checkpoint] = Family(
     is_release=is_release,
     extra_files=extra_files,
     token_model=token_model,
+    rounds_activations=True,
 )
 FAMILIES = (FAMILY,)

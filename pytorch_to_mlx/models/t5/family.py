@@ -30,6 +30,7 @@ FAMILY: Family[WeightMap, Checkpoint] = Family(
     ignored=IGNORED,
     extra_files=extra_files,
     token_model=token_model,
+    rounds_activations=True,
     refused_dtypes={"float16": "T5's activations overflow in it; use bfloat16, or 8 bits"},
 )
 FAMILIES = (FAMILY,)
