@@ -23,14 +23,14 @@ void pack_int8(const int8_t* q, int64_t rows, int64_t depth, int64_t group, int6
     }
 }
 
-struct Registers { // 0: sums, 1: 16 rows of weights, 2: 16 rows of x, four of their numbers in a line
+struct Int8Registers { // 0: sums, 1: 16 rows of weights, 2: 16 rows of x, four of their numbers in a line
   struct { uint8_t palette = 1, start = 0, none[14] = {}; uint16_t bytes[16] = {64, 64, 64}; uint8_t rows[16] = {16, 16, 16}; } shape;
-  explicit Registers(int64_t step) {
+  explicit Int8Registers(int64_t step) {
     shape.bytes[1] = (uint16_t)step;
     shape.rows[2] = (uint8_t)(step / 4);
     _tile_loadconfig(&shape);
   }
-  ~Registers() { _tile_release(); }
+  ~Int8Registers() { _tile_release(); }
 };
 
 // Terms of 16 columns [16, groups] as [groups, 16].
@@ -93,7 +93,7 @@ INLINE void sums_of_square(const RoundedRows& x, const RowWeights& w, int64_t r,
 void multiply_int8(const RoundedRows& x, const RowWeights& w, int64_t all_columns, int64_t first, int64_t columns, float* y,
                    int64_t y_stride, int64_t rows, int64_t depth, const float* bias, float* space) {
   const int64_t step = step_of(w.group), groups = depth / w.group, row_tiles = tiles(rows, side), wide = row_tiles * side;
-  const Registers registers(step);
+  const Int8Registers registers(step);
   for (int64_t block = 0; block < columns; block += int8_columns) {
     const int64_t end = columns - block < int8_columns ? columns : block + int8_columns;
     // The first of the 16 columns that hold column j: at the end of the matrix some of them come a second time.
@@ -112,7 +112,8 @@ void multiply_int8(const RoundedRows& x, const RowWeights& w, int64_t all_column
         const float* terms = space + (j - block) * 2 * groups;
         for (int64_t i = r * side; i < r * side + side && i < rows; i++) __builtin_prefetch(y + i * y_stride + j, 1);
         F sums[side];
-        sums_of_square(x, w, r, wide, r == 0 ? int8_columns : 0, weights, terms, depth, groups, step, sums, Places<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>{});
+        sums_of_square(x, w, r, wide, r == 0 ? int8_columns : 0, weights, terms, depth, groups, step, sums,
+                       Places<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>{});
         transpose(sums);
         const F start = bias ? load(bias + j, n) : F{};
         for (int64_t i = 0; i < side && r * side + i < rows; i++) {
