@@ -64,7 +64,7 @@ def test_kernels_of_another_version_are_refused_in_words(monkeypatch, request):
     import pytorch_to_mlx_cpu
 
     monkeypatch.setattr(pytorch_to_mlx_cpu, "__version__", "0.1.0")
-    assert native.load() == (None, "pytorch-to-mlx-cpu is version 0.1.0, and 0.4.0 is needed")
+    assert native.load() == (None, "pytorch-to-mlx-cpu is version 0.1.0, and 0.5.0 is needed")
     assert any("0.1.0" in problem and "./csrc" in fix for problem, fix in backend.describe(measure=False).problems)
 
 
