@@ -19,6 +19,7 @@ from ..config import CONFIGS, Parts
 from ..flow.stream import FlowStream
 from ..lm.decoder import Decoder
 from ..lm.prefix import Prefix
+from ..lm.qwen2 import Qwen2LM
 from ..model import Model
 from ..prepared import FLOW, LM, Prepared, prepared_arrays
 from ..release.files import flow_noise, open_release, version_of
@@ -122,6 +123,7 @@ class Work:
             self.clock, prefix, memory = Clock(), None, None
             with self.clock.part("flow_prompt"):
                 if prepared is not None:
+                    assert isinstance(model.lm, Qwen2LM)  # version 1 prepares nothing
                     prefix = Prefix.from_arrays(model.lm, prepared.part(LM, {}))
                     memory = prepared.part(FLOW, {})
                 flow = FlowStream(model.flow, *arrays[1:], noise=noise, memory=memory)
@@ -132,10 +134,9 @@ class Work:
             """The stream of a speaker whose file was written before."""
             path = self._folder / "speaker.safetensors"
             if not path.exists():
-                read, flow = (
-                    Prefix.read(model.lm, self.text[:N_PROMPT_TEXT]),
-                    FlowStream(model.flow, *arrays[1:], noise=noise),
-                )
+                assert isinstance(model.lm, Qwen2LM)
+                read = Prefix.read(model.lm, self.text[:N_PROMPT_TEXT])
+                flow = FlowStream(model.flow, *arrays[1:], noise=noise)
                 Prepared(prepared_arrays(flow.arrays(), read.arrays())).write(path)
             yield from stream(Prepared(path))
 
