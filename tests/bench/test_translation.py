@@ -17,7 +17,7 @@ def test_steps_beside_transformers(monkeypatch):
     names = list(dict.fromkeys(m.workload for m in result.measurements))
     assert names == [
         f"opus-base {bits}, {batch}, {search}"
-        for bits in ("float32", "8 bits")
+        for bits in ("float32", "8 bits", "8-bit activations")
         for batch in ("1 sentence", "2 sentences")
         for search in ("greedy", "beam 5")
     ]

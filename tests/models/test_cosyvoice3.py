@@ -206,8 +206,9 @@ def test_the_speech_tokenizer_of_version_2(folder, version2, tmp_path):
 
 
 def test_a_folder_of_another_version(folder, version2, tmp_path):
-    for path, version, yaml in ((folder, COSYVOICE2, "cosyvoice2.yaml"), (version2, COSYVOICE3, "cosyvoice3.yaml")):
-        with pytest.raises(FormatError, match=f"no {yaml}: it has 'cosyvoice"):
+    for path, version, own, other in ((folder, COSYVOICE2, 3, 2), (version2, COSYVOICE3, 2, 3)):
+        what = f"a model of CosyVoice {own}, not of CosyVoice {other}; use the cosyvoice{own} commands"
+        with pytest.raises(FormatError, match=what):
             load_version(path, version=version)
     converted = convert(version2, tmp_path / "mlx")
     with pytest.raises(FormatError, match="a model of CosyVoice 2, not of CosyVoice 3; use the cosyvoice2 commands"):
