@@ -24,13 +24,13 @@ def normalize_text(text: str) -> str:
     Numbers stay as they are written.
     """
     folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
-    kept = (
+    characters = (
         character
         if character.isalnum() or unicodedata.category(character).startswith("M") or _is_in_word(folded, place)
         else " "
         for place, character in enumerate(folded)
     )
-    return " ".join("".join(kept).split())
+    return " ".join("".join(characters).split())
 
 
 def _is_in_word(text: str, place: int) -> bool:

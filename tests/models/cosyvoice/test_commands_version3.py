@@ -7,12 +7,14 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import ROOT, run
+from command import ROOT
 from models.cosyvoice import release_version3
+from models.cosyvoice.spoken import family_cli, spoken
 from models.cosyvoice.test_commands import LONG, OTHERS, PROMPT, RATE, SAID, TEXT, TOKEN
 
 from pytorch_to_mlx.audio import wav
@@ -29,12 +31,7 @@ class Place:
     folder: Path
 
 
-def cli(*arguments: object, stdin: str = "", fails: int = 0) -> str:
-    """stdout of `pytorch-to-mlx cosyvoice3 ARGUMENTS`, which ends as it should."""
-    done = run("cosyvoice3", *map(str, arguments), input=stdin.encode(), timeout=1800)
-    assert done.returncode == fails, done.stderr.decode()[-2000:]
-    assert fails or b"rror" not in done.stderr, done.stderr.decode()
-    return done.stdout.decode()
+cli = partial(family_cli, "cosyvoice3")
 
 
 @pytest.fixture(scope="module", params=["tiny", pytest.param("full", marks=pytest.mark.full)])
@@ -48,12 +45,8 @@ def place(request, tmp_path_factory):
 def say(place, *options, stdin="", verb=("synthesize",)) -> tuple[np.ndarray, dict]:
     """The samples of the WAV file, after a look at it, and what was reported."""
     output = place.folder / "out.wav"
-    output.unlink(missing_ok=True)
-    report = json.loads(cli(*verb, "--model", place.model, "--output", output, "--json", *options, stdin=stdin))
-    samples, rate = wav.read(output)
-    assert rate == report["sample_rate"] == RATE and report["duration_s"] == pytest.approx(len(samples) / RATE)
-    assert np.isfinite(samples).all() and np.abs(samples).max() <= 1 and samples.std() > 1e-4
-    assert len(samples) % TOKEN == 0 and {"flow", "vocoder"} < report["first_audio_parts"].keys()
+    samples, report = spoken(cli, place.model, output, RATE, verb, options, stdin)
+    assert len(samples) % TOKEN == 0
     return samples, report
 
 

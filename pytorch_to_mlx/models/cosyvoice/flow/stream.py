@@ -82,9 +82,10 @@ class FlowStream:
                 flow.velocity(slice_noise(self._noise, 0, self._n_frames), condition, self._times[0], stream)
             self._steps = [stream.copy() for _ in self._steps]
             expected = self.arrays()
-        shapes, found = ({n: (a.shape, a.dtype) for n, a in arrays.items()} for arrays in (expected, memory))
-        if found != shapes:
-            wrong = sorted(name for name in shapes.keys() | found.keys() if shapes.get(name) != found.get(name))
+        shapes, memory_shapes = ({n: (a.shape, a.dtype) for n, a in arrays.items()} for arrays in (expected, memory))
+        if memory_shapes != shapes:
+            names = shapes.keys() | memory_shapes.keys()
+            wrong = sorted(name for name in names if shapes.get(name) != memory_shapes.get(name))
             raise ValueError(f"{wrong[0]} and {len(wrong) - 1} other arrays are not of this flow and this prompt")
         for stream, arrays in self._layers():
             own = [(name.partition(".")[2], memory.get(name, mx.zeros(a.shape, a.dtype))) for name, a in arrays]

@@ -26,12 +26,12 @@ class Prefix:
         cache = lm.new_cache()
         lm(mx.concatenate([lm.embed_sos(), lm.embed_text(text)], axis=1), cache)
         layers = [layer.arrays for layer in cache]
-        kept = tuple(
+        prefix = tuple(
             (mx.contiguous(keys[:, :, : 1 + len(text)]), mx.contiguous(values[:, :, : 1 + len(text)]))
             for keys, values in layers
         )
-        mx.eval(kept)
-        return cls(tuple(text), kept)
+        mx.eval(prefix)
+        return cls(tuple(text), prefix)
 
     def begin(self, cache: list[KVCache], text: Sequence[int]) -> int:
         """Put what a sequence of sos and `text` has in common with this into an empty cache; return how many steps."""
