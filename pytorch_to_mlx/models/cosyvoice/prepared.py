@@ -23,7 +23,7 @@ KIND = "pytorch-to-mlx prepared speaker 1"
 FOLDER = "prepared"  # in that of the speakers
 LM, FLOW = "lm.", "flow."  # how the names of each network's arrays begin
 STEPS, SOLVER = 10, "euler"  # that it is for; with others a request computes its own
-SAMPLE = 64  # numbers of each weight that tell models apart
+SAMPLE = 64  # numbers of each weight, spread over it, that tell models apart
 _ERRORS = {
     "kind": "it is something else",
     "model": "it was prepared with another model",
@@ -52,10 +52,10 @@ class Prepared:
             return self._part(file, file.extra, start, metadata)
 
     def _part(
-        self, arrays: Mapping[str, mx.array], found: Mapping[str, str], start: str, metadata: Mapping[str, str]
+        self, arrays: Mapping[str, mx.array], own: Mapping[str, str], start: str, metadata: Mapping[str, str]
     ) -> dict[str, mx.array]:
         for name, value in metadata.items():
-            if found.get(name) != value:
+            if own.get(name) != value:
                 raise self.error(_ERRORS[name])
         return {name.removeprefix(start): arrays[name] for name in arrays if name.startswith(start)}
 
@@ -83,12 +83,12 @@ def prepared_arrays(flow: Mapping[str, mx.array], lm: Mapping[str, mx.array]) ->
 
 
 def model_digest(model: Model) -> str:
-    """Return what tells models apart: their sizes, and the first numbers of each weight."""
+    """Return what tells models apart: their sizes, and numbers from all over each weight."""
     digest = hashlib.sha256(json.dumps(asdict(model.config), sort_keys=True).encode())
     for part in (model.lm, model.flow):
         parameters: list[tuple[str, mx.array]] = tree_flatten(part.parameters())  # type: ignore[assignment, attr-defined]
         for name, array in parameters:
-            numbers = array.reshape(-1)[:SAMPLE]
+            numbers = array.reshape(-1)[:: max(1, array.size // SAMPLE)]
             plain = numbers if mx.issubdtype(numbers.dtype, mx.integer) else numbers.astype(mx.float32)
             digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.array(plain).tobytes())
     return digest.hexdigest()

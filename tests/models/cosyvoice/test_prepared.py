@@ -16,7 +16,7 @@ from pytorch_to_mlx.models.cosyvoice.model import Model
 from pytorch_to_mlx.models.cosyvoice.original.cases import recording
 from pytorch_to_mlx.models.cosyvoice.original.workloads import Work
 from pytorch_to_mlx.models.cosyvoice.overlap import OverlapSynthesizer
-from pytorch_to_mlx.models.cosyvoice.prepared import FOLDER
+from pytorch_to_mlx.models.cosyvoice.prepared import FOLDER, model_digest
 from pytorch_to_mlx.models.cosyvoice.speakers import random_speaker
 from pytorch_to_mlx.models.cosyvoice.text.whisper_tokenizer import WhisperTokenizer
 from pytorch_to_mlx.tasks import Speech
@@ -178,6 +178,15 @@ def test_what_is_not_this_speaker_s_is_refused(converted, tmp_path, name):
     pipeline = spoiled(shutil.copytree(converted, tmp_path / "copy"), change)
     with pytest.raises(FormatError, match=f"not what this model prepares for this speaker: {message}"):
         list(MODES["zero-shot"](pipeline, "me", stream=True, **FAST))
+
+
+def test_models_that_begin_alike_are_told_apart(converted):
+    model = load(converted).model
+    before = model_digest(model)
+    weight = model.flow.speaker_proj.weight
+    half = weight.shape[0] // 2
+    model.flow.speaker_proj.weight = mx.concatenate([weight[:half], 1.5 * weight[half:]])
+    assert model_digest(model) != before
 
 
 def test_another_model_and_another_recording(converted, tmp_path):
