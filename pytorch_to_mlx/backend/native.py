@@ -2,7 +2,11 @@
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from types import ModuleType
 
 from .dtype import on_cpu
@@ -35,3 +39,35 @@ def load() -> tuple[ModuleType | None, str | None]:
 def kernels() -> ModuleType | None:
     """Return the kernels, if they are installed and MLX computes on the CPU."""
     return load()[0] if on_cpu() else None
+
+
+@dataclass
+class _OneThread:
+    n: int = 0  # threads that are inside `one_thread`
+    threads: int = 1  # of the kernels before the first came
+
+
+_inside, _lock = _OneThread(), Lock()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread inside: for steps whose operations are too short to be shared out.
+
+    Without the kernels nothing changes. It holds for the process: other work is on one thread too while a step lasts.
+    """
+    if (cpu := kernels()) is None:
+        yield
+        return
+    with _lock:
+        if _inside.n == 0:
+            _inside.threads = cpu.threads()
+            cpu.set_threads(1)
+        _inside.n += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside.n -= 1
+            if _inside.n == 0:
+                cpu.set_threads(_inside.threads)

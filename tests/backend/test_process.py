@@ -116,3 +116,21 @@ def test_products_are_those_of_mlx(name, monkeypatch):
     want = to_numpy(function(mx.array(x)))
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * np.abs(want).max())
     assert native.load()[0] is CPU
+
+
+def test_one_thread_lasts_until_the_last_leaves():
+    if CPU is None:
+        pytest.skip("MLX's own ops run on one thread")
+    threads = CPU.threads()
+    try:
+        CPU.set_threads(3)
+        with native.one_thread():
+            with native.one_thread():
+                assert CPU.threads() == 1
+            assert CPU.threads() == 1
+        assert CPU.threads() == 3
+        with pytest.raises(KeyError), native.one_thread():
+            raise KeyError
+        assert CPU.threads() == 3
+    finally:
+        CPU.set_threads(threads)

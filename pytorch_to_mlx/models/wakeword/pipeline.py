@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +13,7 @@ import numpy as np
 
 from ...audio import live
 from ...backend.dtype import compute_dtype
+from ...backend.native import one_thread
 from ...backend.replay import replay
 from ...checkpoint import open_checkpoint
 from ...checkpoint.json_file import parse_json
@@ -62,8 +64,9 @@ class Stream:
 
     def _score(self, pcm: np.ndarray) -> np.ndarray:
         """Return the scores of whole frames. Shapes: pcm [1280 · N] -> [N, labels]."""
-        by_keyword, self._state = self._step(mx.array(pcm)[None], self._state)
-        mx.eval(by_keyword, self._state)
+        with one_thread() if len(pcm) == FRAME else nullcontext():
+            by_keyword, self._state = self._step(mx.array(pcm)[None], self._state)
+            mx.eval(by_keyword, self._state)
         scores = np.concatenate([np.array(score)[0] for score in by_keyword.values()], axis=1)[:, self._columns]
         scores[: max(0, WARM_UP - self.n_frames)] = 0.0
         self.n_frames += len(scores)
