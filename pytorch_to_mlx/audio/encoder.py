@@ -10,11 +10,12 @@ FORMATS = {
     "wav": ("WAV", "PCM_16"),
     "flac": ("FLAC", "PCM_16"),
     "ogg": ("OGG", "VORBIS"),
+    "opus": ("OGG", "OPUS"),
     "mp3": ("MP3", "MPEG_LAYER_III"),
 }
 # What is written: raw is 16-bit little-endian samples without a header.
 ENCODINGS = {**FORMATS, "raw": ("RAW", "PCM_16")}
-STREAMED = {**ENCODINGS, "opus": ("OGG", "OPUS")}
+_OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _WAV_HEADER = 44  # bytes; the sizes of the file and of the samples stand at 4 and at 40
 _UNKNOWN = b"\xff" * 4
 
@@ -83,7 +84,7 @@ class Encoder:
 
 
 class StreamEncoder:
-    """Audio as the bytes of a stream, in a format of STREAMED; each call returns what is ready."""
+    """Audio as the bytes of a stream, in a format of ENCODINGS; each call returns what is ready."""
 
     def __init__(self, sample_rate: int, format: str) -> None:
         self._format, self._pending = format, _Pending()
@@ -109,14 +110,39 @@ class StreamEncoder:
         return b"".join(parts)
 
 
+def encoded_rate(sample_rate: int, format: str) -> int:
+    """Return the sample rate in a file of audio at sample_rate: Opus knows five, and takes others at 48 kHz."""
+    return sample_rate if format != "opus" or sample_rate in _OPUS_RATES else 48_000
+
+
 def _open_sound(pending: Any, sample_rate: int, format: str, *, seekable: bool) -> Any:
     import soundfile
 
-    container, codec = STREAMED[format]
+    container, codec = ENCODINGS[format]
     options: dict[str, Any] = {"format": container, "endian": "LITTLE" if format == "raw" else None}
     if format == "mp3" and not seekable:  # readers that find no length compute it from the bit rate
         options |= {"bitrate_mode": "CONSTANT", "compression_level": 0.5}
-    return soundfile.SoundFile(pending, "w", sample_rate, 1, codec, **options)
+    rate = encoded_rate(sample_rate, format)
+    sound = soundfile.SoundFile(pending, "w", rate, 1, codec, **options)
+    return sound if rate == sample_rate else _Resampled(sound, sample_rate, rate)
+
+
+class _Resampled:
+    """A sound that is written at another rate."""
+
+    def __init__(self, sound: Any, sample_rate: int, rate: int) -> None:
+        import soxr
+
+        self._sound = sound
+        self._resampler = soxr.ResampleStream(sample_rate, rate, 1, dtype="float32", quality="HQ")
+
+    def write(self, audio: np.ndarray) -> None:
+        self._sound.write(self._resampler.resample_chunk(np.asarray(audio, np.float32)))
+
+    def close(self) -> None:
+        if not self._sound.closed:
+            self._sound.write(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+            self._sound.close()
 
 
 def _without_length(format: str, position: int, data: bytes) -> bytes:

@@ -29,7 +29,7 @@ OPTIONS: dict[str, Option] = {
     "output": Option("file to write; - is stdout", short=("-o",)),
     "output_dir": Option("folder to write into", short=("-o",)),
     "output_format": Option("format of the files to write", short=("-f",)),
-    "format": Option("wav, flac, ogg, mp3 or raw; by default by the output's ending"),
+    "format": Option("wav, flac, ogg, opus, mp3 or raw; by default by the output's ending"),
     "force": Option("replace what is at the destination"),
     "check": Option("exit code 5 if it would not convert"),
     "play": Option("play the audio"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from pytorch_to_mlx.audio.encoder import StreamEncoder
 from pytorch_to_mlx.audio.wav import FORMATS, format_of, read, write, writer
 from pytorch_to_mlx.errors import CheckError, FormatError, MachineError, UsageError
 
@@ -36,6 +37,23 @@ def test_written_audio_reads_back(tmp_path, format):
     else:
         audio = audio[: len(tone())]
         assert 10 * np.log10(np.sum(tone() ** 2) / np.sum((audio - tone()) ** 2)) > 15
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000])
+def test_opus_takes_every_rate_in_pieces(tmp_path, rate):
+    """Opus itself knows five rates (RFC 6716, 2.1.3)."""
+    with writer(tmp_path / "tone.opus", rate) as output:
+        for part in np.array_split(tone(rate=rate), 7):
+            output.write(part)
+    audio, read_rate = read(tmp_path / "tone.opus")
+    assert read_rate == (rate if rate in (8_000, 48_000) else 48_000)
+    want = tone(rate=read_rate)
+    assert abs(len(audio) - len(tone(rate=rate)) * read_rate / rate) < 1
+    stream = StreamEncoder(rate, "opus")
+    data = b"".join([*map(stream.encode, np.array_split(tone(rate=rate), 7)), stream.finish()])
+    np.testing.assert_array_equal(read(data)[0], audio)
+    inner = slice(read_rate // 50, len(want) - read_rate // 50)
+    assert 10 * np.log10(np.sum(want[inner] ** 2) / np.sum((audio[inner] - want[inner]) ** 2)) > 15
 
 
 @pytest.mark.parametrize("format", ["wav", "flac"])
@@ -79,7 +97,7 @@ def test_errors_of_the_caller_are_not_ours(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "format", "message"),
-    [("a.m4a", None, "wav, flac, ogg, mp3"), ("a", None, "no extension"), ("a.wav", "aac", "formats"),
+    [("a.m4a", None, "wav, flac, ogg, opus, mp3"), ("a", None, "no extension"), ("a.wav", "aac", "formats"),
      ("missing/a.wav", None, "folder does not exist")],
 )  # fmt: skip
 def test_wrong_use(tmp_path, name, format, message):
