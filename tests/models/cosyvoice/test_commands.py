@@ -139,6 +139,18 @@ def test_speakers_are_added_used_and_removed(place):
     cli("synthesize", *model, "--text", TEXT, "--speaker", "me", fails=2)
 
 
+@pytest.mark.full
+def test_a_prepared_speaker_speaks_sooner(place):
+    """With the same samples; at full size in at most 0.6 of the time that a recording takes."""
+    model, stream = ["--model", place.converted["float16"]], ["--text", TEXT, "--stream"]
+    fresh, without = say(place, *stream, *MODES["zero-shot"])
+    cli("speakers", *model, "--add", "me", "--prepare", *MODES["zero-shot"])
+    saved, report = say(place, *stream, "--speaker", "me", "--mode", "zero-shot")
+    np.testing.assert_array_equal(saved, fresh)
+    seconds = [sum(parts.values()) for parts in (report["first_audio_parts"], without["first_audio_parts"])]
+    assert place.size == "tiny" or seconds[0] <= 0.6 * seconds[1], (report, without)
+
+
 @pytest.mark.parametrize("options", [[], ["--stream"]], ids=["whole", "stream"])
 def test_voice_conversion_of_more_than_30_s(place, options):
     speech = np.concatenate([wav.read(path)[0] for path in (*OTHERS, PROMPT, *OTHERS)])[: 32 * 16000]
