@@ -300,7 +300,10 @@ class SegmentStream(Protocol):
 
 @runtime_checkable
 class SpeechToText(Protocol):
-    """A pipeline that transcribes."""
+    """A pipeline that transcribes. languages: codes of those that it knows."""
+
+    @property
+    def languages(self) -> tuple[str, ...]: ...
 
     def transcribe(self, audio: Any, /, **options: Any) -> Transcript:
         """Transcribe a file, its bytes, or samples. Shapes: audio, if an array, [L] float at 16 kHz."""
@@ -312,6 +315,10 @@ class SpeechToText(Protocol):
         """
         ...
 
+    def stream(self, **options: Any) -> Any:
+        """Return a stream for audio as it arrives: `feed(samples)` gives updates, and `finish()` the last one."""
+        ...
+
 
 @runtime_checkable
 class VoiceActivityDetector(Protocol):
@@ -321,13 +328,24 @@ class VoiceActivityDetector(Protocol):
         """Find the stretches of speech in a recording."""
         ...
 
+    def stream(self, **options: Any) -> Any:
+        """Return a stream for audio as it arrives: `feed(samples)` and `finish()` give where speech starts and ends."""
+        ...
+
 
 @runtime_checkable
 class KeywordSpotter(Protocol):
-    """A pipeline that finds words in a recording or in audio without end."""
+    """A pipeline that finds words in a recording or in audio without end. labels: of the words."""
+
+    @property
+    def labels(self) -> list[str]: ...
 
     def listen(self, blocks: Iterable[Any], /, **rules: Any) -> Iterator[Detection]:
         """Yield detections as soon as they are certain. Shapes: blocks [L] each, at 16 kHz."""
+        ...
+
+    def stream(self, **rules: Any) -> Any:
+        """Return a stream for audio as it arrives: `feed(samples)` gives detections."""
         ...
 
 

@@ -19,7 +19,7 @@ ENTRIES = {
     "whisper.pipeline": {"WhisperPipeline": ["transcribe", "segments", "stream", "listen", "detect_language"]},
     "whisper.stream": {"WhisperStream": ["feed"]},
     "vad.pipeline": {"VADPipeline": ["detect", "probabilities", "stream"], "VADStream": ["feed"]},
-    "wakeword.pipeline": {"WakewordPipeline": ["detect", "listen"], "Stream": ["feed"]},
+    "wakeword.pipeline": {"WakewordPipeline": ["detect", "listen", "stream"], "Stream": ["feed"]},
 }
 
 def calls():

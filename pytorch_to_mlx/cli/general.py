@@ -360,8 +360,9 @@ def serve(
     max_characters: int = 100_000,
     max_upload: str = "200MB",
     max_audio: float = 14_400.0,
+    wyoming: str | None = None,
 ) -> None:
-    """Serve models over HTTP, to the clients of OpenAI's audio API and of LibreTranslate, until it is told to stop.
+    """Serve models to the clients of OpenAI's audio API, LibreTranslate and Home Assistant until it is told to stop.
 
     Speech (/v1/audio/speech), transcription (/v1/audio/transcriptions, /v1/audio/translations), lists (/v1/models,
     /v1/audio/voices), translation (/translate, /languages), and /health, /ready and /metrics. Clients choose among the
@@ -383,6 +384,7 @@ def serve(
         max_characters: characters that a text may have
         max_upload: bytes that a recording may have, such as 200MB
         max_audio: seconds that a recording may last
+        wyoming: address for Home Assistant's protocol, such as tcp://127.0.0.1:10200; it knows no key
 
     Example: pytorch-to-mlx serve --model kokoro=packaged:kokoro-82m-int8 --model whisper=packaged:whisper-base
     """
@@ -404,6 +406,7 @@ def serve(
         max_characters=max_characters,
         max_upload=max_upload,
         max_audio=max_audio,
+        wyoming=wyoming,
     )
 
 

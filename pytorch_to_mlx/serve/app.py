@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,6 +18,7 @@ from .context import Context
 from .guard import Guard, error_response
 from .observer import Observed, Observer
 from .refusals import Refusal, answer_to, refusal_of
+from .wyoming import server as wyoming
 
 CLIENT_LEFT = 499  # nobody reads it; it stands in the log
 ROUTES = (
@@ -43,7 +44,8 @@ def build(context: Context) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         task = asyncio.create_task(context.worker.run())
         app.state.is_broken = task.done
-        yield
+        async with nullcontext() if context.wyoming is None else wyoming.listening(context, context.wyoming):
+            yield
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await asyncio.to_thread(context.worker.close)

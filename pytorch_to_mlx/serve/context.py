@@ -1,6 +1,7 @@
 """What the routes of one server work with."""
 
 import asyncio
+import socket
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -20,12 +21,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Context:
-    """The models, the worker that runs them, the limits of a request, and who may ask."""
+    """The models, the worker that runs them, the limits of a request, and who may ask.
+
+    wyoming: a bound socket, if the server speaks that protocol too.
+    """
 
     catalogue: Catalogue
     worker: Worker
     limits: Limits
     policy: Policy
+    wyoming: socket.socket | None = None
     decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # recordings at a time
 
     @classmethod

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UsageError
-from ..tasks import Narrator, SpeechToText, Translator
+from ..tasks import KeywordSpotter, Narrator, SpeechToText, Translator, VoiceActivityDetector
 from .refusals import Refusal
 
 SPEECH, TRANSCRIPTION, TRANSLATION = "text-to-speech", "speech-to-text", "translation"
+KEYWORDS, ACTIVITY = "keyword-spotting", "voice-activity-detection"
 ALIASES = {
     SPEECH: ("tts-1", "tts-1-hd", "gpt-4o-mini-tts"),
     TRANSCRIPTION: ("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"),
@@ -24,6 +25,7 @@ _PAIR = re.compile(r"([A-Za-z]{2,8})-([A-Za-z]{2,8})")
 class Served:
     """What the server knows of a model: text and numbers only. voices: name -> language.
 
+    languages: codes of those that a model transcribes. labels: of the words that a model listens for.
     sources, targets: language codes of a translator. names_source: whether it must be told the source.
     """
 
@@ -31,6 +33,8 @@ class Served:
     task: str
     sample_rate: int = 0
     voices: Mapping[str, str] = field(default_factory=dict)
+    languages: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     names_source: bool = False
@@ -65,7 +69,11 @@ def describe(name: str, pipeline: Any) -> Served:
     if isinstance(pipeline, Narrator):
         return Served(name, SPEECH, pipeline.sample_rate, pipeline.voice_languages())
     if isinstance(pipeline, SpeechToText):
-        return Served(name, TRANSCRIPTION)
+        return Served(name, TRANSCRIPTION, languages=pipeline.languages)
+    if isinstance(pipeline, KeywordSpotter):
+        return Served(name, KEYWORDS, labels=tuple(pipeline.labels))
+    if isinstance(pipeline, VoiceActivityDetector):
+        return Served(name, ACTIVITY)
     if not isinstance(pipeline, Translator):
         raise UsageError(f"models such as '{name}' are not served", fix="kokoro, whisper and the translators are")
     if pipeline.names_source:

@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ def serve(
     max_characters: int = 100_000,
     max_upload: str = "200MB",
     max_audio: float = 4 * 3600.0,
+    wyoming: str | None = None,
 ) -> None:
     """Serve models over HTTP until the process is told to stop; the options are those of the command.
 
@@ -59,8 +60,9 @@ def serve(
     sources = parse_models(models)
     loaders = {name: partial(load, source) for name, source in sources.items()}
     memory_bytes = None if memory_limit is None else parse_size(memory_limit)
-    listener = _bind(host, port)
-    with listener:
+    with ExitStack() as sockets:
+        wyoming_listener = None if wyoming is None else sockets.enter_context(_bind_wyoming(wyoming, insecure))
+        listener = sockets.enter_context(_bind(host, port))
         for source in sources.values():
             find_model(source)  # a name that means nothing is found before any weights are read
         worker = Worker(
@@ -72,9 +74,11 @@ def serve(
         )
         try:
             catalogue = Catalogue(worker.load_all(describe))
-            context = Context(catalogue, worker, Limits(max_characters, max_audio), policy)
+            context = Context(catalogue, worker, Limits(max_characters, max_audio), policy, wyoming_listener)
             name = f"[{host}]" if ":" in host else host
             note(f"serving {', '.join(sources)} at http://{name}:{listener.getsockname()[1]}")
+            if wyoming is not None:
+                note(f"Wyoming at {wyoming}, without a key: whoever reaches this address may use it")
             _run(context, listener)
         finally:
             worker.close()
@@ -141,8 +145,17 @@ def _bind(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or error
-        raise MachineError(f"cannot listen at {host}:{port} ({reason})", fix="choose another --port") from error
+        raise MachineError(f"cannot listen at {host}:{port} ({reason})", fix="choose another port") from error
     return listener
+
+
+def _bind_wyoming(address: str, insecure: bool) -> socket.socket:
+    from .wyoming.server import parse_address
+
+    host, port = parse_address(address)
+    if not (host == "localhost" or _address(host).is_loopback) and not insecure:
+        raise UsageError(f"{host} can be reached by others, and Wyoming has no key", fix="give --insecure to allow it")
+    return _bind(host, port)
 
 
 def _require_packages() -> None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..audio.encoder import StreamEncoder
-from ..tasks import MAX_SPEED, MIN_SPEED, Narrator
+from ..tasks import MAX_SPEED, MIN_SPEED, Narrator, Speech
 from .context import Context
 from .fields import Fields, event, read_json
 from .http import PiecewiseResponse, event_response, first_of
@@ -51,11 +51,7 @@ async def speech(request: Request) -> Response:
     _refuse_paths(fields)
     fields.finish("instructions", "return_download_link", "normalization_options", "user")
 
-    def start(pipeline: Narrator) -> Iterator[np.ndarray]:
-        return (piece.audio for piece in pipeline.generate(text, **options))
-
-    job = Job(model.name, start, estimate_s=len(text) * S_PER_CHARACTER)
-    pieces = context.worker.results(job)
+    pieces = context.worker.results(speech_job(model, text, **options))
     first = await first_of(request, pieces)
     if first is None:
         raise Refusal(400, "nothing in this text can be spoken", "input")
@@ -65,23 +61,29 @@ async def speech(request: Request) -> Response:
     return PiecewiseResponse(_bytes(sound), MEDIA_TYPES[format])
 
 
+def speech_job(model: Served, text: str, **options: Any) -> Job:
+    """Return the work of speaking a text, whose pieces are Speech; options are those of `Narrator.generate`."""
+
+    def start(pipeline: Narrator) -> Iterator[Speech]:
+        return pipeline.generate(text, **options)
+
+    return Job(model.name, start, estimate_s=len(text) * S_PER_CHARACTER)
+
+
 def _refuse_paths(fields: Fields) -> None:
     for name in ("ref_audio", "ref_text"):
         fields.refuse(name, "the voices of this server are those that /v1/audio/voices lists")
 
 
 async def _sound(
-    first: np.ndarray, rest: AsyncGenerator[np.ndarray, None], model: Served, format: str, volume: float
+    first: Speech, rest: AsyncGenerator[Speech, None], model: Served, format: str, volume: float
 ) -> AsyncGenerator[tuple[bytes, int], None]:
-    """Yield the bytes of the sound as they are ready, with the number of samples in them.
-
-    Shapes: first and rest float32 [L] each.
-    """
+    """Yield the bytes of the sound as they are ready, with the number of samples in them."""
     async with aclosing(rest):
         encoder = await asyncio.to_thread(_Encoder, model.sample_rate, format, volume)
-        yield await asyncio.to_thread(encoder.encode, first), len(first)
-        async for audio in rest:
-            yield await asyncio.to_thread(encoder.encode, audio), len(audio)
+        yield await asyncio.to_thread(encoder.encode, first.audio), len(first.audio)
+        async for piece in rest:
+            yield await asyncio.to_thread(encoder.encode, piece.audio), len(piece.audio)
         yield await asyncio.to_thread(encoder.finish), 0
 
 

@@ -20,7 +20,7 @@ from ..text.subtitles import to_srt, to_vtt
 from .context import Context
 from .fields import Fields, event, read_form
 from .http import event_response, first_of, while_connected
-from .models import TRANSCRIPTION
+from .models import TRANSCRIPTION, Served
 from .refusals import Refusal
 from .worker import Job
 
@@ -86,20 +86,27 @@ async def _answer(request: Request, task: str) -> Response:
     fields.finish("include", "include[]", "chunking_strategy", "user")
     async with context.decoding:
         samples = await while_connected(request, _decode(file, context.limits.max_audio_s))
-
-    def start(pipeline: SpeechToText) -> Iterator[Recording | Segment]:
-        transcription = pipeline.segments(samples, **options)
-        yield Recording(transcription.language, transcription.language_name, transcription.duration_s)
-        yield from transcription
-
-    job = Job(model.name, start, estimate_s=len(samples) / SAMPLE_RATE * S_PER_SECOND)
-    pieces = context.worker.results(job)
+    pieces = context.worker.results(transcription_job(model, samples, **options))
     recording = await first_of(request, pieces)
     assert isinstance(recording, Recording)
     if has_events:
         return event_response(_events(recording, pieces))
     await while_connected(request, _collect(recording, pieces))
     return _render(recording, format, task, times)
+
+
+def transcription_job(model: Served, samples: np.ndarray, **options: Any) -> Job:
+    """Return the work of transcribing: its pieces are a Recording and then its segments.
+
+    Shapes: samples float32 [L] at SAMPLE_RATE. options are those of `SpeechToText.segments`.
+    """
+
+    def start(pipeline: SpeechToText) -> Iterator[Recording | Segment]:
+        transcription = pipeline.segments(samples, **options)
+        yield Recording(transcription.language, transcription.language_name, transcription.duration_s)
+        yield from transcription
+
+    return Job(model.name, start, estimate_s=len(samples) / SAMPLE_RATE * S_PER_SECOND)
 
 
 def _language(fields: Fields, task: str) -> str | None:

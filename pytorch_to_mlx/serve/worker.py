@@ -30,10 +30,15 @@ _log = logging.getLogger(__name__)
 
 
 class Job:
-    """Work on one model. start: called in the thread with the pipeline, gives the pieces. work_s: of the thread."""
+    """Work on one model. start: called in the thread with the pipeline, gives the pieces. work_s: of the thread.
 
-    def __init__(self, model: str, start: Callable[[Any], Iterator[Any]], *, estimate_s: float) -> None:
-        self.model, self.start, self.estimate_s = model, start, estimate_s
+    is_brief: it is one of many in a row, after which the memory that MLX holds on to is left to the next.
+    """
+
+    def __init__(
+        self, model: str, start: Callable[[Any], Iterator[Any]], *, estimate_s: float, is_brief: bool = False
+    ) -> None:
+        self.model, self.start, self.estimate_s, self.is_brief = model, start, estimate_s, is_brief
         self.is_cancelled = False
         self.credits = AHEAD
         self.work_s = 0.0
@@ -125,6 +130,16 @@ class Worker:
         self._thread.submit(self._free_all)
         self._thread.shutdown()
 
+    @property
+    def has_room(self) -> bool:
+        """Return whether a job would be taken now."""
+        return len(self.waiting) < self.n_waiting_max
+
+    def free(self, items: list[Any]) -> None:
+        """Empty a list of what only the thread may free."""
+        if not self._is_closed:
+            self._thread.submit(items.clear)
+
     def retry_after_s(self) -> float:
         """Return an estimate of the work that is waiting."""
         jobs = [*self.waiting, *self.open, *([self.running] if self.running else [])]
@@ -135,7 +150,7 @@ class Worker:
     def _submit(self, job: Job) -> None:
         if self.is_draining:
             raise overloaded("the server is stopping", 5)
-        if len(self.waiting) >= self.n_waiting_max:
+        if not self.has_room:
             raise overloaded(f"{len(self.waiting)} requests are waiting already", self.retry_after_s())
         self.waiting.append(job)
         self._start_timer(job, "queue", QUEUE_S, "the request waited too long for its turn")
@@ -230,7 +245,8 @@ class Worker:
             job.work_s += monotonic() - started
             if piece is END:
                 job.pieces = None  # closed and freed here, in the thread of its arrays
-                release_cached_memory()
+                if not job.is_brief:
+                    release_cached_memory()
         if is_stopped:
             raise Cancelled  # not the one above, whose frames hold arrays
         return piece

@@ -72,12 +72,19 @@ class Ear:
     def transcribe(self, audio, /, **options):
         raise NotImplementedError("the server takes segments")
 
+    @property
+    def languages(self):
+        return ("en", "fr")
+
+    def stream(self, **options):
+        raise NotImplementedError("no test asks for it")
+
     def segments(self, audio, /, **options):
         self.calls.append(options)
-        if options["language"] == "xx":
+        if options.get("language") == "xx":
             raise UsageError("unknown language 'xx'")
         n = max(1, round(len(audio) / 16_000))
-        words = lambda i: (Word(f" w{i}", i, i + 0.5, 0.9),) if options["word_timestamps"] else ()  # noqa: E731
+        words = lambda i: (Word(f" w{i}", i, i + 0.5, 0.9),) if options.get("word_timestamps") else ()  # noqa: E731
         parts = [Segment(f" w{i}", float(i), i + 1.0, (50 + i,), words(i), -0.25, 0.01, 0.0, 1.25) for i in range(n)]
         known = {"language": "fr", "language_name": "french", "duration_s": len(audio) / 16_000}
         return _Segments(parts, known)
@@ -143,17 +150,19 @@ def running(app, worker):
 
 
 @contextmanager
-def served(models=None, *, policy=None, limits=None, **options):
-    """Yield a server: its url, its worker, the models, and an HTTP client."""
+def served(models=None, *, policy=None, limits=None, has_wyoming=False, **options):
+    """Yield a server: its url, its worker, the models, and an HTTP client; and the port of Wyoming."""
     models = {"voice": Voice(), "ear": Ear(), "en-pt": Tongue(), "nllb": Polyglot()} if models is None else models
     worker = Worker({name: lambda model=model: model for name, model in models.items()}, **options)
     catalogue = Catalogue(worker.load_all(describe))
     policy = policy or Policy(hosts=frozenset({"127.0.0.1", "localhost", "[::1]"}), max_upload=3_000_000)
-    context = Context(catalogue, worker, limits or Limits(max_characters=2000, max_audio_s=60), policy)
+    wyoming = socket.create_server(("127.0.0.1", 0)) if has_wyoming else None
+    limits = limits or Limits(max_characters=2000, max_audio_s=60)
+    context = Context(catalogue, worker, limits, policy, wyoming)
+    port = wyoming.getsockname()[1] if wyoming else None
     with running(build(context), worker) as url, httpx.Client(base_url=url, timeout=20) as client:
-        yield SimpleNamespace(
-            url=url, worker=worker, client=client, **{k.replace("-", "_"): v for k, v in models.items()}
-        )
+        named = {name.replace("-", "_"): model for name, model in models.items()}
+        yield SimpleNamespace(url=url, worker=worker, client=client, wyoming=port, **named)
 
 
 def until(condition, seconds=5.0):

@@ -126,6 +126,26 @@ class Trigger:
         ]
 
 
+class DetectionStream:
+    """A stream to feed with pieces of audio of any length; memory is bounded."""
+
+    def __init__(self, model: Model, rules: Rules) -> None:
+        self._scores = Stream(model)
+        self._trigger = Trigger(self._scores.labels, rules)
+
+    def feed(self, samples: np.ndarray) -> list[Detection]:
+        """Add audio; return the detections that it makes certain.
+
+        Shapes: samples [L] at 16 kHz, int16 or float in [-1, 1]. Raises: what `Stream.feed` raises.
+        """
+        first = self._scores.n_frames + 1
+        return [
+            detection
+            for number, frame in enumerate(self._scores.feed(samples), first)
+            for detection in self._trigger(number * FRAME_S, frame)
+        ]
+
+
 @dataclass(frozen=True)
 class Detections:
     """The detections in a recording, and the scores of every frame; frames end at times_s.
@@ -206,7 +226,8 @@ class WakewordPipeline:
         """
         if not 0 <= padding_s <= 60:
             raise UsageError(f"padding must be between 0 and 60 s, not {padding_s}")
-        stream = self._stream()
+        self._require_keywords()
+        stream = Stream(self.model)
         trigger = Trigger(stream.labels, Rules(**rules))
         name = str(audio) if isinstance(audio, (str, Path)) else "audio"
         blocks = iter([audio]) if isinstance(audio, np.ndarray) else live.from_file(audio, SAMPLE_RATE, block_s=4.0)
@@ -240,22 +261,22 @@ class WakewordPipeline:
         Shapes: blocks [L] each, at 16 kHz, int16 or float in [-1, 1].
         Raises: UsageError for a value out of range or without a keyword, and what `Stream.feed` raises.
         """
-        stream = self._stream()
-        trigger = Trigger(stream.labels, Rules(**rules))
-        return self._listen(stream, trigger, blocks)
+        stream = self.stream(**rules)
+        return (detection for block in blocks for detection in stream.feed(block))
 
-    def _stream(self) -> Stream:
-        """Return a new stream, if there is a keyword to listen for."""
+    def stream(self, **rules: Any) -> DetectionStream:
+        """Return a stream to feed with pieces of audio. rules are those of Rules.
+
+        Raises: UsageError for a value out of range or without a keyword.
+        """
+        self._require_keywords()
+        return DetectionStream(self.model, Rules(**rules))
+
+    def _require_keywords(self) -> None:
+        """Raise UsageError if there is no keyword to listen for."""
         require_own_threads()
         if not self.model.config.keywords:
             raise UsageError("there is no keyword to listen for", fix="name one with --keyword")
-        return Stream(self.model)
-
-    def _listen(self, stream: Stream, trigger: Trigger, blocks: Iterable[np.ndarray]) -> Iterator[Detection]:
-        for block in blocks:
-            first = stream.n_frames + 1
-            for number, frame in enumerate(stream.feed(block), first):
-                yield from trigger(number * FRAME_S, frame)
 
 
 def load(path: Path, *, dequantize: bool | None = None) -> WakewordPipeline:

@@ -22,6 +22,7 @@ from ..vad.pipeline import load as load_vad_from
 from .batched import BatchedTranscription
 from .config import Config
 from .decoding import DecodingOptions, detect_language
+from .languages import LANGUAGES
 from .model import Model
 from .speech_only import FILTER, WINDOWS, FilteredTranscription, SpeechOnly
 from .stream import StreamOptions, StreamUpdate, WhisperStream
@@ -47,6 +48,11 @@ class WhisperPipeline:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.tokenizer = Tokenizer.for_vocab(model.config.n_vocab)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Return the codes of the languages that the model knows."""
+        return tuple(LANGUAGES)[: self.tokenizer.num_languages] if self.tokenizer.multilingual else ("en",)
 
     def transcribe(self, audio: Audio, **options: Any) -> Transcript:
         """Transcribe a file, its bytes, or samples; options are those of TranscribeOptions and DecodingOptions.
