@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from ..cancel import Cancelled
@@ -17,6 +17,7 @@ from . import lists, speech, transcription, translation
 from .context import Context
 from .guard import Guard, error_response
 from .observer import Observed, Observer
+from .realtime.route import realtime
 from .refusals import Refusal, answer_to, refusal_of
 from .wyoming import server as wyoming
 
@@ -37,6 +38,9 @@ ROUTES = (
 )
 
 
+REALTIME: BaseRoute = WebSocketRoute("/v1/realtime", realtime)
+
+
 def build(context: Context) -> ASGIApp:
     """Return the application that answers with the models of a context, behind its policy."""
 
@@ -51,7 +55,7 @@ def build(context: Context) -> ASGIApp:
         await asyncio.to_thread(context.worker.close)
 
     app = Starlette(
-        routes=ROUTES,
+        routes=[*ROUTES, REALTIME],
         lifespan=lifespan,
         exception_handlers={
             Refusal: _refuse,

@@ -14,6 +14,7 @@ from time import monotonic
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from .refusals import Refusal
 
@@ -22,6 +23,7 @@ UPLOADS = ("/v1/audio/transcriptions", "/v1/audio/translations")
 OPEN = ("/health", "/ready")  # without a key: what supervises the server has none
 LISTS = ("/v1/models", "/v1/audio/models", "/v1/audio/voices", "/languages")
 LIBRE = ("/translate", "/languages")  # errors there are {"error": "text"}
+KEY_PROTOCOL = "openai-insecure-api-key."  # a browser's WebSocket has no header for the key, but subprotocols
 KEY_IN_BODY = "/translate"  # LibreTranslate's clients have it there: the route checks it
 BODY_S, BYTES_PER_S = 60.0, 100_000.0  # the time for a body, and more for what has arrived of it
 _METHODS, _HEADERS = "GET, POST", "authorization, content-type"
@@ -104,6 +106,9 @@ class Guard:
         self.app, self.policy = app, policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -121,6 +126,21 @@ class Guard:
             await Response(status_code=204, headers=allow)(scope, receive, send)
             return
         await self.app(scope, _limited(receive, self.policy.max_body(path)), send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check what opens a WebSocket: any page can, so that its Origin counts as that of a POST."""
+        headers = MutableHeaders(raw=[*scope["headers"]])
+        for name in scope.get("subprotocols", ()):
+            if name.startswith(KEY_PROTOCOL) and "authorization" not in headers:
+                headers["authorization"] = f"Bearer {name.removeprefix(KEY_PROTOCOL)}"
+        scheme = scope["scheme"].replace("ws", "http")
+        try:
+            self.policy.check("POST", scope["path"], scheme, headers)
+        except Refusal as refusal:
+            answer = error_response(scope["path"], refusal)
+            await WebSocket(scope, receive, send).send_denial_response(answer)
+            return
+        await self.app(scope, receive, send)
 
 
 def _with_origin(send: Send, origin: str) -> Send:

@@ -13,7 +13,7 @@ SPEECH, TRANSCRIPTION, TRANSLATION = "text-to-speech", "speech-to-text", "transl
 KEYWORDS, ACTIVITY = "keyword-spotting", "voice-activity-detection"
 ALIASES = {
     SPEECH: ("tts-1", "tts-1-hd", "gpt-4o-mini-tts"),
-    TRANSCRIPTION: ("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"),
+    TRANSCRIPTION: ("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-realtime-whisper"),
 }
 """OpenAI's names: programs send them without asking what there is. They mean the first model of their task."""
 

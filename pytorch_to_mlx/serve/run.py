@@ -97,6 +97,7 @@ def _run(context: Any, listener: socket.socket) -> None:
 
     from .app import build
     from .observer import JsonFormatter
+    from .realtime.route import UVICORN_OPTIONS
 
     class Server(uvicorn.Server):
         @contextmanager
@@ -123,7 +124,7 @@ def _run(context: Any, listener: socket.socket) -> None:
     config = uvicorn.Config(
         build(context),
         http="h11",
-        ws="none",
+        **UVICORN_OPTIONS,
         loop="asyncio",
         lifespan="on",
         access_log=False,
@@ -164,6 +165,7 @@ def _require_packages() -> None:
         import python_multipart  # noqa: F401
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
+        import websockets  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(error.name or "starlette", "serve", needed_for="serve") from error
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import httpx
@@ -18,6 +19,7 @@ from pytorch_to_mlx.serve.app import build
 from pytorch_to_mlx.serve.context import Context, Limits
 from pytorch_to_mlx.serve.guard import Policy
 from pytorch_to_mlx.serve.models import Catalogue, describe
+from pytorch_to_mlx.serve.realtime.route import UVICORN_OPTIONS
 from pytorch_to_mlx.serve.worker import Worker
 from pytorch_to_mlx.tasks import Candidate, Segment, Speech, TranslatedSentence, Translation, Word
 
@@ -129,7 +131,7 @@ def running(app, worker):
         app,
         port=port,
         http="h11",
-        ws="none",
+        **(UVICORN_OPTIONS if find_spec("websockets") else {"ws": "none"}),
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -15,6 +15,7 @@ import pytest
 from command import COMMAND, ROOT
 
 pytest.importorskip("starlette", reason="it comes with the extra 'serve'")
+pytest.importorskip("websockets", reason="it comes with the extra 'serve'")
 
 import httpx
 from serve.serving import served, until

@@ -1,0 +1,1 @@
+"""OpenAI's realtime API over a WebSocket: live transcription."""
