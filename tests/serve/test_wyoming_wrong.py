@@ -221,6 +221,8 @@ def test_too_many_clients(server, monkeypatch):
         first.sendall(GOOD)
         assert b"pong" in first.recv(100)
         assert b"too many connections" in raw(server, b"")
+        (answer,) = talk(server, Describe())  # which was never read
+        assert answer.type == "error" and answer.data["code"] == "overloaded_error"
     until(lambda: talk(server, Describe())[0].type == "info")
 
 

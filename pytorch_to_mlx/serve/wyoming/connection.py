@@ -55,6 +55,11 @@ class Connection:
             await self._cancel_work()
             await self._close()
 
+    async def refuse(self, problem: Refusal) -> None:
+        """Tell why nothing is done for this client, and end the connection once that is read."""
+        await self._end_with(problem)
+        await self._close()
+
     async def _answer(self) -> None:
         while (event := await self._next()) is not None and not self._is_over:
             await self._handle(event)

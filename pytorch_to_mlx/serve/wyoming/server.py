@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 from ...errors import UsageError
 from ..context import Context
+from ..refusals import Refusal
 from .connection import Connection
 from .events import MAX_LINE
 
@@ -31,8 +32,7 @@ async def listening(context: Context, listener: socket.socket) -> AsyncIterator[
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(context, reader, writer)
         if len(connections) >= MAX_CONNECTIONS:
-            await connection.send("error", text="too many connections", code="overloaded_error")
-            writer.close()
+            await connection.refuse(Refusal(503, "too many connections", code="overloaded_error"))
             return
         task = asyncio.current_task()
         assert task is not None
