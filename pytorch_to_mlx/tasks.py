@@ -286,6 +286,15 @@ class Narrator(TextToSpeech, Protocol):
         ...
 
 
+@runtime_checkable
+class PhoneticNarrator(Narrator, Protocol):
+    """A narrator of phonemes: its `generate` takes `phonemes` in the place of a text."""
+
+    def phonemize(self, text: str, /, *, lang_code: str | None = None) -> Iterator[str]:
+        """Yield the phonemes of a text, in pieces that fit the model."""
+        ...
+
+
 class SegmentStream(Protocol):
     """A transcription to iterate over; the segments are computed as they are needed. language: its code."""
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from ..cancel import Cancelled
 from ..errors import PortError
-from . import lists, speech, transcription, translation
+from . import captions, lists, speech, transcription, translation
 from .context import Context
 from .guard import Guard, error_response
 from .observer import Observed, Observer
@@ -24,6 +24,9 @@ from .wyoming import server as wyoming
 CLIENT_LEFT = 499  # nobody reads it; it stands in the log
 ROUTES = (
     Route("/v1/audio/speech", speech.speech, methods=["POST"]),
+    Route("/dev/captioned_speech", captions.captioned_speech, methods=["POST"]),
+    Route("/dev/phonemize", captions.phonemize, methods=["POST"]),
+    Route("/dev/generate_from_phonemes", captions.generate_from_phonemes, methods=["POST"]),
     Route("/v1/audio/transcriptions", transcription.transcriptions, methods=["POST"]),
     Route("/v1/audio/translations", transcription.translations, methods=["POST"]),
     Route("/v1/audio/models", lists.audio_models),

@@ -99,12 +99,12 @@ class Fields:
             raise Refusal(400, f"'{name}' must be a file, sent as multipart/form-data", name)
         return value
 
-    def voice(self, name: str) -> str:
+    def voice(self, name: str, *, default: str | None = None) -> str:
         """Return the name of a voice, which may stand in an object: {"id": "af_heart"}."""
         value = self._values.get(name)
         if isinstance(value, dict) and isinstance(value.get("id"), str):
             self._values[name] = value["id"]
-        return self.text(name, longest=1000)
+        return self.text(name, longest=1000, default=default)
 
     def refuse(self, name: str, message: str) -> None:
         """Refuse a request that has this field. Raises: Refusal."""

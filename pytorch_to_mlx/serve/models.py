@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UsageError
-from ..tasks import KeywordSpotter, Narrator, SpeechToText, Translator, VoiceActivityDetector
+from ..tasks import KeywordSpotter, Narrator, PhoneticNarrator, SpeechToText, Translator, VoiceActivityDetector
 from .refusals import Refusal
 
 SPEECH, TRANSCRIPTION, TRANSLATION = "text-to-speech", "speech-to-text", "translation"
@@ -25,7 +25,8 @@ _PAIR = re.compile(r"([A-Za-z]{2,8})-([A-Za-z]{2,8})")
 class Served:
     """What the server knows of a model: text and numbers only. voices: name -> language.
 
-    languages: codes of those that a model transcribes. labels: of the words that a model listens for.
+    takes_phonemes: as well as text. languages: codes of those that a model transcribes. labels: of the words that a
+    model listens for.
     sources, targets: language codes of a translator. names_source: whether it must be told the source.
     """
 
@@ -33,6 +34,7 @@ class Served:
     task: str
     sample_rate: int = 0
     voices: Mapping[str, str] = field(default_factory=dict)
+    takes_phonemes: bool = False
     languages: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
@@ -67,7 +69,8 @@ def describe(name: str, pipeline: Any) -> Served:
     Raises: UsageError for a model of a task that is not served, and a translator of one pair not named by its pair.
     """
     if isinstance(pipeline, Narrator):
-        return Served(name, SPEECH, pipeline.sample_rate, pipeline.voice_languages())
+        is_phonetic = isinstance(pipeline, PhoneticNarrator)
+        return Served(name, SPEECH, pipeline.sample_rate, pipeline.voice_languages(), is_phonetic)
     if isinstance(pipeline, SpeechToText):
         return Served(name, TRANSCRIPTION, languages=pipeline.languages)
     if isinstance(pipeline, KeywordSpotter):

@@ -41,7 +41,15 @@ class Voice:
     def voice_languages(self):
         return {"af_alloy": "American English", "af_bella": "American English", "bm_two": "British English"}
 
-    def generate(self, text, /, *, voice=None, speed=1.0, lang_code=None, seed=0, stream=False) -> Iterator[Speech]:
+    def phonemize(self, text, /, *, lang_code=None):
+        if lang_code == "xx":
+            raise UsageError("unknown language 'xx'")
+        yield from text.upper().split()
+
+    def generate(
+        self, text=None, *, phonemes=None, voice=None, speed=1.0, lang_code=None, seed=0, stream=False
+    ) -> Iterator[Speech]:
+        text = text or phonemes.lower()
         self.calls.append({"text": text, "voice": voice, "speed": speed, "lang_code": lang_code, "stream": stream})
         if "(((" in text:
             raise UsageError("this text is refused", where="/home/me/model", fix="leave out --this")
@@ -60,7 +68,8 @@ class Voice:
                     time.sleep(0.005)
                 self.words.append(word)
                 tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE // 10) / RATE)
-                yield Speech(tone.astype(np.float32), RATE, word, start_s=number / 10)
+                times = (Word(word, number / 10, (number + 1) / 10),)
+                yield Speech(tone.astype(np.float32), RATE, word, words=times, start_s=number / 10)
         finally:
             self.n_closed += 1
 

@@ -21,6 +21,7 @@ import httpx
 from serve.serving import served, until
 from serve.test_bad_requests import SPEECH, TRANSCRIBE, sound
 
+from pytorch_to_mlx.audio import wav
 from pytorch_to_mlx.errors import MachineError, UsageError
 from pytorch_to_mlx.models.kokoro.config import Config as KokoroConfig
 from pytorch_to_mlx.models.kokoro.model import Model as Kokoro
@@ -114,6 +115,17 @@ def test_kokoro_speaks_as_without_a_server(tiny):
     assert tiny.client.post(SPEECH, json={**body, "voice": "af_one:0.5+af_one:0.5"}).status_code == 200
     for voice in ("/etc/passwd", "../voices/af_one.bin", "af_one.bin"):
         assert tiny.client.post(SPEECH, json={**body, "voice": voice}).status_code == 400
+
+
+def test_kokoro_speaks_phonemes(tiny, monkeypatch):
+    monkeypatch.delattr(tiny.kokoro, "pieces")
+    phonemes = "".join(symbol for symbol in tiny.kokoro.vocab if symbol.isalpha())[:12]
+    answer = tiny.client.post("/dev/generate_from_phonemes", json={"phonemes": phonemes, "voice": "af_one"})
+    samples, _ = wav.read(answer.content)
+    own = [piece.audio for piece in tiny.kokoro.generate(phonemes=phonemes, voice="af_one", stream=True)]
+    np.testing.assert_allclose(samples, np.clip(np.concatenate(own), -1, 1), atol=1 / 32768)
+    wrong = tiny.client.post("/dev/generate_from_phonemes", json={"phonemes": "\u4e2d", "voice": "af_one"})
+    assert wrong.status_code == 400 and "not phonemes of this model" in wrong.json()["error"]["message"]
 
 
 def test_kokoro_stops_when_its_client_leaves(tiny):

@@ -105,6 +105,10 @@ class KokoroPipeline:
         )
         return self.speak(pieces, voice=voice, speed=speed, seed=seed, stream=stream)
 
+    def phonemize(self, text: str, *, lang_code: str | None = None) -> Iterator[str]:
+        """Yield the phonemes of a text, in pieces that fit the model; `generate` takes them. Raises: as `pieces`."""
+        return (join(piece) for piece in self.pieces(text, lang_code=lang_code or "a"))
+
     def pieces(
         self,
         text: str | None = None,
