@@ -183,7 +183,9 @@ def test_a_full_queue_is_tried_again_until_there_is_room():
             from concurrent.futures import ThreadPoolExecutor
 
             with ThreadPoolExecutor(6) as pool:
-                results = [pool.submit(client.audio.speech.create, **body) for _ in range(6)]
+                results = [pool.submit(client.audio.speech.create, **body)]
+                until(lambda: server.worker.running is not None)
+                results += [pool.submit(client.audio.speech.create, **body) for _ in range(5)]
                 until(lambda: len(server.worker.waiting) == 1)
                 with pytest.raises(openai.InternalServerError, match="waiting already") as full:
                     client.audio.speech.create(**body)
